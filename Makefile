@@ -1,0 +1,47 @@
+# The two commands of a newcomer: `make demo` and `make test`. Everything they need goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+.PHONY: help demo test lint unit e2e bench format lock clean
+
+help: ## Show what can be made.
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml requirements/dev.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(VENV)/.installed ## See it work: simulated services, real decisions. DEMO_ARGS="--for 30s" ends by itself.
+	$(BIN)/autoscaler demo $(DEMO_ARGS)
+
+test: lint unit e2e ## Everything: style, types, import order, unit to contract tests, the policies' tests, the real Swarm where it can be had.
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-timing
+
+unit: $(VENV)/.installed ## The tests that need no Docker and no Prometheus.
+	$(BIN)/autoscaler check policies
+	$(BIN)/autoscaler test policies/tests/*.yml
+	$(BIN)/pytest tests --ignore=tests/e2e -n auto $(PYTEST_ARGS)
+
+e2e: $(VENV)/.installed ## The tests on a real dockerd, cAdvisor and Prometheus; skipped with a reason where there are none.
+	$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
+
+format: $(VENV)/.installed ## Put the code into the project's style.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: ## Pin the dependencies anew, with hashes and without any index's name (needs uv).
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements/run.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements/dev.lock
+
+clean: ## Remove what was made here.
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

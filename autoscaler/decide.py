@@ -1,0 +1,211 @@
+"""The decision: a pure function of policy, observation and history, as a pipeline of named steps.
+
+    rules → resolve → cooldown → bounds → gates
+
+Each step takes a count and returns a count with the reason it changed or held it, if it did. Stabilization, limits and
+the flap guard have their place between resolve and cooldown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autoscaler.durations import words
+from autoscaler.model import Decision, Direction, History, Observation, Reason, Recommendation, Why
+from autoscaler.strategies import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from autoscaler.policy import Policy
+    from autoscaler.strategies import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step of the pipeline leaves: a count, why it is not the count it was given, and whether that holds."""
+
+    count: int
+    why: Why | None = None
+    held: bool = False
+
+
+def decide(policy: Policy, observation: Observation, history: History) -> Decision:
+    """The count that *policy* resolves to for the observed service, with every reason that shaped it.
+
+    Deterministic. The count differs from the requested one only as the rules, the bounds and the gates of SPEC 4 allow:
+    it is lowered only where no rule lacks data or the maximum demands it.
+    """
+    recommendations = tuple(recommend(rule, observation) for rule in policy.rules)
+    resolved, winner = resolve(recommendations, observation.requested)
+    cooled = cool_down(policy, observation, history, resolved.count)
+    bounded = bound(policy, observation, cooled.count)
+    gated = gate(policy, observation, bounded.count)
+
+    shaped = [step for step in (resolved, cooled, bounded, gated) if step.why is not None]
+    reasons = list(_reasons(observation, recommendations, winner, shaped))
+    return Decision(
+        service=observation.service,
+        policy=policy.name,
+        at=observation.at,
+        requested=observation.requested,
+        running=observation.running,
+        desired=gated.count,
+        primary=_primary(shaped, winner, recommendations),
+        reasons=tuple(reasons),
+        recommendations=recommendations,
+        held=gated.count == observation.requested
+        and (any(step.held for step in shaped) or any(item.lacks_data for item in recommendations)),
+    )
+
+
+def recommend(rule: Rule, observation: Observation) -> Recommendation:
+    """What *rule* makes of its window, or that it lacks data, and why."""
+    window = observation.windows.get(rule.metric)
+    if window is None:
+        return Recommendation(rule.name, Reason.NO_DATA, detail=f"{rule.metric} has no samples")
+    signal = Signal(window, observation.requested, observation.running)
+    lacking = window.lacking(rule.look_back, observation.expected)
+    if lacking is None:
+        return rule.recommend(signal)
+    if lacking is Reason.PARTIAL_DATA:
+        certain = rule.recommend_on_partial(signal, observation.expected)
+        if certain is not None and certain.replicas is not None and certain.replicas > observation.requested:
+            return certain
+    return Recommendation(rule.name, lacking, None, window.newest, _lack_in_words(rule, observation, lacking))
+
+
+def resolve(recommendations: tuple[Recommendation, ...], requested: int) -> tuple[Step, Recommendation | None]:
+    """The largest count asked for, and the rule that asks for it.
+
+    A reduction needs a rule that wants fewer, none that wants more, and no rule that lacks data: a rule that lacks data
+    holds it.
+    """
+    asked = [item for item in recommendations if item.replicas is not None]
+    if not asked:
+        return Step(requested), None
+    winner = max(asked, key=lambda item: item.replicas or 0)
+    count = winner.replicas or 0
+    if count < requested:
+        for item in recommendations:
+            if item.lacks_data:
+                return Step(requested, Why(item.reason, item.detail, item.rule), held=True), winner
+    return Step(count), winner
+
+
+def cool_down(policy: Policy, observation: Observation, history: History, count: int) -> Step:
+    """Hold an increase soon after an increase, and a reduction soon after any change.
+
+    A change exactly as old as the cooldown is old enough; one stamped in the future counts as made now.
+    """
+    requested = observation.requested
+    if count == requested:
+        return Step(count)
+    direction = Direction.UP if count > requested else Direction.DOWN
+    up = direction is Direction.UP
+    cooldown = policy.scale_up.cooldown if up else policy.scale_down.cooldown
+    last = history.last(Direction.UP if up else None)
+    if last is None:
+        return Step(count)
+    age = observation.at - min(last.at, observation.at)
+    if age >= cooldown:
+        return Step(count)
+    detail = (
+        f"wants {count}; scale-{direction} cooldown {words(cooldown)}, {words(cooldown - age)} left "
+        f"since {last.before} → {last.after}"
+    )
+    return Step(requested, Why(Reason.COOLING_DOWN, detail), held=True)
+
+
+def bound(policy: Policy, observation: Observation, count: int) -> Step:
+    """Correct *count* into the policy's bounds."""
+    bounds = policy.replicas
+    if count < bounds.min:
+        detail = f"{_number(count, observation)} is below min {bounds.min}"
+        return Step(bounds.min, Why(Reason.TOO_FEW_REPLICAS, detail), held=observation.requested == bounds.min)
+    if count > bounds.max:
+        detail = f"{_number(count, observation)} is above max {bounds.max}"
+        return Step(bounds.max, Why(Reason.TOO_MANY_REPLICAS, detail), held=observation.requested == bounds.max)
+    return Step(count)
+
+
+def gate(policy: Policy, observation: Observation, count: int) -> Step:
+    """Hold what must not happen now: everything at a closed gate, an increase beyond the bounds while tasks wait."""
+    requested = observation.requested
+    for closed in _closed_gates(policy, observation):
+        if count != requested or closed.reason is not Reason.ROLLOUT_IN_PROGRESS:
+            return Step(requested, closed, held=True)
+    within_bounds = policy.replicas.clamp(requested)
+    if count > within_bounds and observation.running < requested:
+        detail = f"wants {count}; {observation.running} of {requested} replicas run"
+        if observation.pending:
+            detail += f": {observation.pending}"
+        return Step(within_bounds, Why(Reason.TASKS_PENDING, detail), held=True)
+    return Step(count)
+
+
+def _closed_gates(policy: Policy, observation: Observation) -> Iterator[Why]:
+    if observation.mode != "replicated":
+        yield Why(Reason.UNSUPPORTED_MODE, f"the service's mode is {observation.mode}; only replicated ones are scaled")
+    if observation.requested == 0 and policy.replicas.min > 0:
+        yield Why(Reason.SCALED_TO_ZERO, "somebody set the service to 0 replicas; scale it to 1 or more to resume")
+    if observation.rollout:
+        yield Why(Reason.ROLLOUT_IN_PROGRESS, observation.rollout)
+
+
+def _number(count: int, observation: Observation) -> str:
+    return f"wanted {count}" if count != observation.requested else str(count)
+
+
+def _lack_in_words(rule: Rule, observation: Observation, lacking: Reason) -> str:
+    window = observation.windows[rule.metric]
+    needed = f" of the last {words(rule.look_back)}" if rule.look_back else ""
+    match lacking:
+        case Reason.PARTIAL_DATA:
+            reporting = window.reporting[-1] if window.reporting else 0
+            return f"{rule.metric} of {reporting} of {observation.expected} tasks only"
+        case Reason.STALE_DATA:
+            return f"{rule.metric} has no sample for the newest window step"
+        case Reason.WINDOW_INCOMPLETE:
+            present = len(window.span(rule.look_back))
+            return f"{rule.metric} has {present} of the {rule.look_back // window.step + 1} samples{needed}"
+        case _:
+            return f"{rule.metric} has no samples{needed}"
+
+
+def _reasons(
+    observation: Observation,
+    recommendations: tuple[Recommendation, ...],
+    winner: Recommendation | None,
+    shaped: list[Step],
+) -> Iterator[Why]:
+    """Every reason that applied, in the order of the pipeline, each once."""
+    if observation.changed_externally:
+        yield Why(Reason.CHANGED_EXTERNALLY, observation.changed_externally)
+    for item in recommendations:
+        if item is winner or item.lacks_data or item.replicas is not None:
+            yield Why(item.reason, item.detail, item.rule)
+    for step in shaped:
+        if step.why is not None and not (step.why.rule and step.why.reason.lacks_data):
+            yield step.why
+    if winner is None and not shaped and not any(item.lacks_data for item in recommendations):
+        yield _no_breach(recommendations)
+
+
+def _primary(shaped: list[Step], winner: Recommendation | None, recommendations: tuple[Recommendation, ...]) -> Why:
+    """The last step that changed or held the number, else the winning rule's, else a data reason, else no breach."""
+    for step in reversed(shaped):
+        if step.why is not None:
+            rule = step.why.rule or (winner.rule if winner else None)
+            return Why(step.why.reason, step.why.detail, rule)
+    if winner is not None:
+        return Why(winner.reason, winner.detail, winner.rule)
+    for item in recommendations:
+        if item.lacks_data:
+            return Why(item.reason, item.detail, item.rule)
+    return _no_breach(recommendations)
+
+
+def _no_breach(recommendations: tuple[Recommendation, ...]) -> Why:
+    return Why(Reason.NO_BREACH, "; ".join(dict.fromkeys(item.detail for item in recommendations if item.detail)))

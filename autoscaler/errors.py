@@ -1,0 +1,53 @@
+"""Every exception this package raises on purpose, as one tree.
+
+AutoscalerError
+├── ConfigurationError          the operator's input is wrong; the message says where, what, and what would be right
+│   ├── PolicyError             one or many problems in policy files
+│   └── SettingsError           one or many problems in the environment or on the command line
+└── BackendError                Swarm or Prometheus did not do what was asked
+    ├── UnreachableError        no usable answer: refused, cut, timed out, not a manager, no quorum, 5xx
+    │   └── DeadlineError       the time allowed for the call ran out; the call may still be going on
+    └── RefusedError            an answer that says no, and would say no again: bad query, bad request, forbidden
+"""
+
+from __future__ import annotations
+
+
+class AutoscalerError(Exception):
+    """The root of what this package raises on purpose."""
+
+
+class ConfigurationError(AutoscalerError):
+    """The operator's input is wrong."""
+
+
+class PolicyError(ConfigurationError):
+    """Policy files hold these problems; nothing of them was applied."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class SettingsError(ConfigurationError):
+    """The environment or the command line holds these problems."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class BackendError(AutoscalerError):
+    """Swarm or Prometheus did not do what was asked."""
+
+
+class UnreachableError(BackendError):
+    """The backend gave no usable answer; the same call may work later."""
+
+
+class RefusedError(BackendError):
+    """The backend understood and said no; the same call would be refused again."""
+
+
+class DeadlineError(UnreachableError):
+    """The time allowed for the call ran out; the call may still be going on."""

@@ -1,0 +1,138 @@
+"""Policies: what applies to a set of services. The same models validate policy files and describe their schema."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from autoscaler.durations import Duration
+from autoscaler.strategies import Rule, registered
+from autoscaler.strategies.base import Frozen
+
+METRICS = ("cpu", "memory")
+"""The built-in metrics."""
+
+_GLOB = frozenset("*?[")
+_COUNT = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+_PATTERN = Annotated[str, Field(strict=True, min_length=1, max_length=255)]
+
+
+class _AnyRule:
+    """Validates a rule by the model of the strategy that it names; `threshold` where it names none."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        choices = {name: handler.generate_schema(rule) for name, rule in registered().items()}
+        return core_schema.tagged_union_schema(choices=choices, discriminator=_strategy_of)
+
+
+def _strategy_of(rule: Any) -> str | None:
+    if isinstance(rule, Rule):
+        return rule.strategy_name
+    return rule.get("strategy", "threshold") if isinstance(rule, dict) else None
+
+
+class Replicas(Frozen):
+    """The bounds of the replica count, both included."""
+
+    min: _COUNT
+    """The fewest replicas the service may have."""
+    max: _COUNT
+    """The most replicas the service may have."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is greater than max {self.max} (swap them?)")
+        if self.max == 0:
+            raise ValueError("max 0 would stop the service for good (give a max of 1 or more)")
+        return self
+
+    def clamp(self, count: int) -> int:
+        """The count nearest to *count* that lies within the bounds."""
+        return min(max(count, self.min), self.max)
+
+
+class ScaleUp(Frozen):
+    """How the policy adds replicas."""
+
+    cooldown: Duration = 180
+    """No rule adds replicas this soon after the last increase."""
+
+
+class ScaleDown(Frozen):
+    """How the policy removes replicas."""
+
+    cooldown: Duration = 300
+    """No rule removes replicas this soon after the last change in either direction."""
+
+
+class Policy(Frozen):
+    """What applies to a set of services: bounds, rules, scale-up and scale-down behaviour."""
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$", max_length=63)
+    """What logs, metrics and labels call the policy; unique among all policies."""
+    services: tuple[_PATTERN, ...] = Field(min_length=1)
+    """The names of the services, or globs with `*`, `?` and `[…]`."""
+    exclude: tuple[_PATTERN, ...] = ()
+    """Names or globs of services that the globs of `services` do not mean."""
+    replicas: Replicas
+    """The bounds of the replica count."""
+    rules: tuple[Annotated[Rule, _AnyRule], ...] = Field(min_length=1)
+    """The reasons to change the count."""
+    scale_up: ScaleUp = ScaleUp()
+    """How replicas are added."""
+    scale_down: ScaleDown = ScaleDown()
+    """How replicas are removed."""
+
+    def match(self, service: str) -> Literal["name", "glob"] | None:
+        """How this policy matches the service's name: exactly, by a glob, or not at all."""
+        if service in self.services:
+            return "name"
+        if any(fnmatchcase(service, pattern) for pattern in self.exclude):
+            return None
+        if any(is_glob(pattern) and fnmatchcase(service, pattern) for pattern in self.services):
+            return "glob"
+        return None
+
+
+class PolicyFile(Frozen):
+    """One policy file."""
+
+    model_config = ConfigDict(defer_build=True)  # plugins may register strategies before the first validation
+
+    version: Literal[1]
+    """The version of this format: 1."""
+    policies: tuple[Policy, ...] = Field(min_length=1)
+    """The policies."""
+
+
+class PolicySet(Frozen):
+    """All policies in force, read as one set, and the revision that names their content."""
+
+    policies: tuple[Policy, ...] = ()
+    revision: str = ""
+
+    def named(self) -> dict[str, Policy]:
+        """The policy of each service that one names exactly."""
+        return {service: policy for policy in self.policies for service in policy.services if not is_glob(service)}
+
+    def matching(self, service: str) -> tuple[Policy, ...]:
+        """The policies of the best rank that match: none, the one that applies, or several in conflict.
+
+        An exact name beats globs.
+        """
+        ranks: dict[str, list[Policy]] = {}
+        for policy in self.policies:
+            rank = policy.match(service)
+            if rank is not None:
+                ranks.setdefault(rank, []).append(policy)
+        return tuple(ranks.get("name") or ranks.get("glob") or ())
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether *pattern* is a glob, not a plain service name."""
+    return not _GLOB.isdisjoint(pattern)

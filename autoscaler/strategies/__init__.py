@@ -1,0 +1,6 @@
+"""Strategies turn a window of samples into an opinion; this package holds their protocol, registry and maths."""
+
+from autoscaler.strategies.base import Rule, Signal, registered, strategy
+from autoscaler.strategies.threshold import Threshold
+
+__all__ = ["Rule", "Signal", "Threshold", "registered", "strategy"]

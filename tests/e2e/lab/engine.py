@@ -1,0 +1,279 @@
+"""A private Docker engine, manager of a swarm of one."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import docker
+from docker.errors import DockerException, NotFound
+
+from .network import Network
+from .process import Child, LabError, run, wait_for
+from .scratch import Scratch
+
+Document = dict[str, Any]  # what the engine's API answers: JSON as it came
+
+
+class Engine:
+    """A real dockerd in swarm mode with its own socket, data and network; a context manager.
+
+    Several can run at the same time. On exit nothing of it is left: no process, mount, interface, directory.
+    """
+
+    network: Network
+
+    def __init__(self, *, timeout: float = 30) -> None:
+        self._timeout = timeout
+        self._dockerd: Child | None = None
+        self._client: docker.APIClient | None = None
+        self._cleanup = contextlib.ExitStack()
+        self._directory: Path | None = None
+        self._lock_fd = -1
+
+    def __enter__(self) -> "Engine":
+        # Whatever fails from here on, what was made before is taken down again.
+        with contextlib.ExitStack() as stack:
+            scratch = stack.enter_context(Scratch())
+            self._directory, self._lock_fd = scratch.path, scratch.lock_fd
+            self.network = stack.enter_context(Network(scratch))
+            stack.callback(self.stop)
+            self._launch()
+            self.client.init_swarm(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
+            stack.callback(self._remove_services)
+            wait_for("the swarm to have a leader", self._leads, self._timeout)
+            self._cleanup = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cleanup.close()
+
+    # The engine itself.
+
+    @property
+    def directory(self) -> Path:
+        """The engine's temporary directory: logs are there, and tests may put files there that containers mount."""
+        if self._directory is None:
+            raise LabError("the engine is used before it was entered; use it as a context manager")
+        return self._directory
+
+    @property
+    def socket(self) -> Path:
+        """The engine's socket; there only while the engine runs."""
+        return self.directory / "docker.sock"
+
+    @property
+    def socket_url(self) -> str:
+        """The engine's address for DOCKER_HOST and clients."""
+        return f"unix://{self.socket}"
+
+    @property
+    def client(self) -> docker.APIClient:
+        """A client of the running engine; a new one after every start."""
+        if self._client is None:
+            raise LabError("the engine is not running; start() it first")
+        return self._client
+
+    @property
+    def running(self) -> bool:
+        """Whether dockerd is there, paused or not."""
+        return self._dockerd is not None and self._dockerd.alive
+
+    @property
+    def log_tail(self) -> str:
+        """The end of dockerd's log."""
+        return "" if self._dockerd is None else self._dockerd.log_tail
+
+    def start(self) -> None:
+        """Run dockerd on the data it has, and return when the swarm takes commands."""
+        if self.running:
+            raise LabError("the engine runs already; stop() it first")
+        self._launch()
+        wait_for("the swarm to have a leader again", self._leads, self._timeout)
+
+    def stop(self) -> None:
+        """Stop dockerd with its containers and containerd; data stays, the socket goes. Nothing to do when stopped."""
+        if self._dockerd is None:
+            return
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        self._dockerd.stop(timeout=25)  # dockerd gives containers 15 s at most
+        self._dockerd = None
+        self.network.end_processes()
+        self.socket.unlink(missing_ok=True)
+
+    def pause(self) -> None:
+        """Leave dockerd hanging: connections are accepted and never answered. Containers go on."""
+        self._child.pause()
+
+    def resume(self) -> None:
+        """Let a paused dockerd go on."""
+        self._child.resume()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """A hanging dockerd for the time of the context."""
+        self.pause()
+        try:
+            yield
+        finally:
+            self.resume()
+
+    # Images and the command line.
+
+    def import_image(self, archive: Path | IO[bytes], name: str, changes: Sequence[str] = ()) -> str:
+        """Make the root file system in a tar *archive* an image called *name* (`repository:tag`); returns the name.
+
+        *changes* are Dockerfile instructions for its configuration, such as `CMD ["/bin/load"]`.
+        """
+        with contextlib.ExitStack() as stack:
+            stream = stack.enter_context(archive.open("rb")) if isinstance(archive, Path) else archive
+            answer = self.client.post(
+                self._url("/images/create"),
+                params={"fromSrc": "-", "repo": name, "changes": list(changes)},
+                headers={"Content-Type": "application/tar"},
+                data=stream,
+                timeout=120,
+            )
+        # A failure in mid-import is a 200 with an error in the text.
+        if not answer.ok or '"error"' in answer.text:
+            raise LabError(f"the engine refused the image {name}: {answer.text.strip()}")
+        return name
+
+    def docker(
+        self, *arguments: str | Path, timeout: float = 60, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> str:
+        """What `docker ARGUMENTS` prints, run against this engine without anyone's docker configuration."""
+        own = {
+            "DOCKER_HOST": self.socket_url,
+            "DOCKER_CONFIG": str(self.directory / "docker-config"),
+            "DOCKER_BUILDKIT": "0",  # there may be no buildx
+        }
+        return run("docker", *arguments, timeout=timeout, env=own | dict(env or {}), cwd=cwd)
+
+    def build(self, context: Path, name: str, *arguments: str, timeout: float = 300) -> str:
+        """Build an image called *name* from *context*, with the network this machine has; returns what was printed."""
+        with self.network.outbound():
+            return self.docker("build", "--tag", name, *arguments, context, timeout=timeout)
+
+    # Services, by the raw API: no client library fills in defaults.
+
+    def create_service(self, spec: Document) -> str:
+        """Create a service from the API's ServiceSpec as it is; returns its id."""
+        identity: str = self._post("/services/create", spec)["ID"]
+        return identity
+
+    def update_service(self, name: str, spec: Document) -> None:
+        """Replace a service's spec as `docker service update` would: on its present version."""
+        version = self.service(name)["Version"]["Index"]
+        self._post(f"/services/{name}/update", spec, version=version)
+
+    def service(self, name: str) -> Document:
+        """The service as stored, no defaults inserted; docker.errors.NotFound without one."""
+        found: Document = self.client.inspect_service(name)
+        return found
+
+    def replicas(self, name: str) -> int:
+        """The number of replicas requested in the service's spec."""
+        count: int = self.service(name)["Spec"]["Mode"]["Replicated"]["Replicas"]
+        return count
+
+    def tasks(self, name: str) -> list[Document]:
+        """All tasks of a service that the swarm remembers, ended ones included."""
+        found: list[Document] = self.client.tasks(filters={"service": name})
+        return found
+
+    def running_tasks(self, name: str) -> list[Document]:
+        """The tasks that are desired running and are running, by slot."""
+        running = [
+            task
+            for task in self.tasks(name)
+            if task["DesiredState"] == "running" and task["Status"]["State"] == "running"
+        ]
+        return sorted(running, key=lambda task: int(task.get("Slot", 0)))
+
+    def wait_running(self, name: str, count: int, timeout: float = 30) -> list[Document]:
+        """The running tasks as soon as there are exactly *count*; a LabError tells each task's state otherwise."""
+
+        def reached() -> tuple[list[Document]] | None:
+            running = self.running_tasks(name)
+            return (running,) if len(running) == count else None  # boxed: none running is an answer too
+
+        try:
+            return wait_for(f"{count} running tasks of {name}", reached, timeout)[0]
+        except LabError as error:
+            states = "; ".join(map(_state, self.tasks(name))) or "it has no tasks"
+            raise LabError(f"{error}; tasks: {states}") from error
+
+    def remove_service(self, name: str, timeout: float = 20) -> None:
+        """Remove a service and wait until its containers are gone; nothing to do without one."""
+        with contextlib.suppress(NotFound):
+            self.client.remove_service(name)
+        wait_for(f"the containers of {name} to be gone", lambda: not self._containers(name), timeout)
+
+    def _containers(self, service: str) -> list[Document]:
+        found: list[Document] = self.client.containers(
+            all=True, filters={"label": f"com.docker.swarm.service.name={service}"}
+        )
+        return found
+
+    @property
+    def _child(self) -> Child:
+        if self._dockerd is None:
+            raise LabError("the engine is not running; start() it first")
+        return self._dockerd
+
+    def _launch(self) -> None:
+        directory = self.directory
+        settings = directory / "daemon.json"  # instead of the machine's
+        settings.write_text("{}")
+        self._dockerd = Child(
+            "dockerd",
+            self.network.inside(
+                "dockerd",
+                f"--host={self.socket_url}",
+                f"--data-root={directory / 'data'}",
+                f"--exec-root={directory / 'exec'}",
+                f"--pidfile={directory / 'dockerd.pid'}",
+                f"--config-file={settings}",
+            ),
+            directory / "dockerd.log",
+            keep_fds=[self._lock_fd],
+        )
+        self._dockerd.wait_ready(self.socket.exists, self._timeout)
+        self._client = docker.APIClient(base_url=self.socket_url, version="auto", timeout=int(self._timeout))
+        self._dockerd.wait_ready(self._client.ping, self._timeout)
+
+    def _leads(self) -> bool:
+        self.client.services()  # a 503 until the raft has a leader
+        return bool(self.client.info()["Swarm"]["ControlAvailable"])
+
+    def _remove_services(self) -> None:
+        """Ask for the end of everything; what does not comply in time is ended with the engine."""
+        if not self.running:
+            return
+        self.resume()
+        with contextlib.suppress(OSError, DockerException, LabError):
+            for service in self.client.services():
+                self.client.remove_service(service["ID"])
+            wait_for("the containers to be gone", lambda: not self.client.containers(all=True), timeout=20)
+
+    def _post(self, path: str, document: Document, **params: object) -> Document:
+        answer = self.client.post(self._url(path), params=params, json=document, timeout=self._timeout)
+        if not answer.ok:
+            raise LabError(f"POST {path}: {answer.status_code}: {answer.text.strip()}")
+        body: Document = answer.json()
+        return body
+
+    def _url(self, path: str) -> str:
+        return f"{self.client.base_url}/v{self.client.api_version}{path}"
+
+
+def _state(task: Document) -> str:
+    status = task["Status"]
+    reason = status.get("Err") or status.get("Message", "")
+    return f"slot {task.get('Slot', '-')} desired {task['DesiredState']}, {status['State']}: {reason}"
