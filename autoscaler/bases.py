@@ -1,0 +1,47 @@
+"""What 100 % means for a service's built-in metrics: what `docker stats` shows, from Swarm's own numbers (SPEC 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from autoscaler.cluster import ServiceView
+
+_UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The amount that is 100 %: cores or bytes, and the same in words."""
+
+    amount: float
+    words: str
+
+
+def base_of(metric: str, service: ServiceView) -> Base | None:
+    """What 100 % of *metric* is for *service*; None where nothing says so (memory of a service that runs nowhere).
+
+    CPU: the CPU limit, without one a single core. Memory: the memory limit, without one the smallest node that runs
+    the service.
+    """
+    if metric == "cpu":
+        if service.cpu_limit:
+            return Base(service.cpu_limit, f"the limit of {_cores(service.cpu_limit)}")
+        return Base(1.0, "1 core (no limit)")
+    if service.memory_limit:
+        return Base(service.memory_limit, f"the limit of {_bytes(service.memory_limit)}")
+    if service.node_memory:
+        return Base(service.node_memory, f"a node's {_bytes(service.node_memory)} (no limit)")
+    return None
+
+
+def _cores(amount: float) -> str:
+    return f"{amount:g} core" if amount == 1 else f"{amount:g} cores"
+
+
+def _bytes(amount: float) -> str:
+    for size, unit in _UNITS:
+        if amount >= size:
+            return f"{amount / size:.4g} {unit}"
+    return f"{amount:g} B"

@@ -1,0 +1,135 @@
+"""The last decisions in memory: what the page, the API and the metrics show. Safe to read from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from autoscaler.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from autoscaler.records import Evaluation, Problem, Record
+
+_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The journal at one moment."""
+
+    latest: Mapping[str, Record]
+    """The newest record of each service that the last evaluation decided on, by name."""
+    decisions: Mapping[tuple[str, Outcome], int]
+    """How many decisions of each outcome there were, by service and outcome, dry-run repetitions left out."""
+    held: Mapping[tuple[str, str], int]
+    """How many decisions were held, by service and primary reason."""
+    problems: tuple[Problem, ...]
+    """What the last evaluation met."""
+    last_evaluation: float | None
+    """When the last evaluation began, Unix seconds; None before the first."""
+    reached: frozenset[str]
+    """Of `swarm` and `prometheus`, those that answered at least once."""
+    missed: int
+    """How many evaluations were due while one was still running."""
+
+
+@dataclass(slots=True)
+class Journal:
+    """Keeps what evaluations leave behind, bounded, and forgets services that no policy applies to any more."""
+
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _latest: dict[str, Record] = field(default_factory=dict)
+    _notable: dict[str, deque[Record]] = field(default_factory=dict)
+    _decisions: dict[tuple[str, Outcome], int] = field(default_factory=dict)
+    _held: dict[tuple[str, str], int] = field(default_factory=dict)
+    _problems: tuple[Problem, ...] = ()
+    _last_evaluation: float | None = None
+    _reached: frozenset[str] = frozenset()
+    _missed: int = 0
+
+    def add(self, record: Record) -> bool:
+        """Keep *record*; true where it says something that the service's last record did not.
+
+        A decision that was carried out, or failed, is always news; one that is held is news when it is held for another
+        reason or at other counts than before.
+        """
+        service = record.decision.service
+        with self._lock:
+            before = self._latest.get(service)
+            news = _is_news(record, before)
+            self._latest[service] = record
+            if news and record.outcome is not Outcome.UNCHANGED:
+                self._notable.setdefault(service, deque(maxlen=_KEPT)).append(record)
+            if not record.repeated:
+                count = (service, record.outcome)
+                self._decisions[count] = self._decisions.get(count, 0) + 1
+            if record.outcome is Outcome.HELD:
+                reason = (service, record.decision.primary.reason.value)
+                self._held[reason] = self._held.get(reason, 0) + 1
+        return news
+
+    def close(self, evaluation: Evaluation) -> tuple[list[Problem], list[Problem]]:
+        """Take note that *evaluation* is over; returns the problems that began with it, and those that ended."""
+        with self._lock:
+            before = {problem.key: problem for problem in self._problems}
+            now = {problem.key: problem for problem in evaluation.problems}
+            if not evaluation.met("swarm"):
+                self._reached |= {"swarm"} if evaluation.met("prometheus") else {"swarm", "prometheus"}
+                self._forget_all_but({record.decision.service for record in evaluation.records})
+            else:
+                # Nothing was asked of Prometheus: what was wrong with it still may be.
+                now = {**before, **now}
+            self._problems = tuple(now.values())
+            self._last_evaluation = evaluation.at
+        began = [problem for key, problem in now.items() if key not in before]
+        ended = [problem for key, problem in before.items() if key not in now]
+        return began, ended
+
+    def miss(self) -> None:
+        """Count an evaluation that was due while another one was running."""
+        with self._lock:
+            self._missed += 1
+
+    def snapshot(self) -> Snapshot:
+        """What the journal holds now."""
+        with self._lock:
+            return Snapshot(
+                dict(self._latest),
+                dict(self._decisions),
+                dict(self._held),
+                self._problems,
+                self._last_evaluation,
+                self._reached,
+                self._missed,
+            )
+
+    def notable(self, service: str) -> tuple[Record, ...]:
+        """The last 20 records of *service* that changed something or were held anew, oldest first."""
+        with self._lock:
+            return tuple(self._notable.get(service, ()))
+
+    def _forget_all_but(self, services: set[str]) -> None:
+        for store in (self._latest, self._notable):
+            for service in store.keys() - services:
+                del store[service]  # type: ignore[attr-defined]
+        for counts in (self._decisions, self._held):
+            for key in [key for key in counts if key[0] not in services]:
+                del counts[key]  # type: ignore[arg-type]
+
+
+def _is_news(record: Record, before: Record | None) -> bool:
+    if record.repeated:
+        return False
+    if record.outcome not in {Outcome.HELD, Outcome.UNCHANGED} or before is None:
+        return True
+    new, old = record.decision, before.decision
+    return (record.outcome, new.primary.reason, new.primary.rule, new.requested) != (
+        before.outcome,
+        old.primary.reason,
+        old.primary.rule,
+        old.requested,
+    )

@@ -1,0 +1,108 @@
+"""Logging by structlog: constant past-tense events, facts as fields; console on a terminal, JSON elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import structlog
+
+from autoscaler.model import Outcome
+
+if TYPE_CHECKING:
+    from typing import Literal, TextIO
+
+    from structlog.typing import FilteringBoundLogger, Processor
+
+    from autoscaler.records import Problem, Record
+
+
+def configure(log_format: Literal["auto", "console", "json"], level: str, stream: TextIO = sys.stderr) -> None:
+    """Send every log line, ours and the libraries', to *stream*."""
+    console = log_format == "console" or (log_format == "auto" and stream.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    rendering: list[Processor] = (
+        [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        if console
+        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for chatty in ("apscheduler", "aiohttp.access", "urllib3", "docker"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None:
+    """One line for a decision: at info where it is news and not `unchanged`, else at debug; a failure is a warning."""
+    decision = record.decision
+    facts = {
+        "service": decision.service,
+        "policy": decision.policy,
+        "outcome": record.outcome.value,
+        "requested": decision.requested,
+        "running": decision.running,
+        "desired": decision.desired,
+        "reason": decision.primary.reason.value,
+        "rule": decision.primary.rule,
+        "why": decision.primary.detail,
+        "reasons": [why.reason.value for why in decision.reasons],
+        "values": {item.rule: item.value for item in decision.recommendations},
+    }
+    if record.detail:
+        facts["detail"] = record.detail
+    if not news or record.outcome is Outcome.UNCHANGED:
+        log.debug("service_evaluated", **facts)
+    elif record.outcome in {Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT}:
+        log.warning("service_evaluated", **facts)
+    else:
+        log.info("service_evaluated", **facts)
+    if record.rollback_warning and record.outcome is Outcome.APPLIED:
+        log.warning("rollback_point_replaced", service=decision.service, consequence=record.rollback_warning)
+
+
+_PROBLEM_EVENTS = {
+    "swarm": ("swarm_lost", "swarm_recovered"),
+    "prometheus": ("prometheus_lost", "prometheus_recovered"),
+    "query": ("query_failed", "query_recovered"),
+    "clock": ("clock_skew_found", "clock_skew_ended"),
+}
+
+
+def log_problems(log: FilteringBoundLogger, began: list[Problem], ended: list[Problem]) -> None:
+    """One line for each problem that began or ended, none for one that goes on."""
+    for problem in began:
+        fields = {"metric": problem.metric} if problem.metric else {}
+        log.warning(
+            _PROBLEM_EVENTS[problem.kind][0], detail=problem.detail, consequence=_consequence(problem.kind), **fields
+        )
+    for problem in ended:
+        fields = {"metric": problem.metric} if problem.metric else {}
+        log.info(_PROBLEM_EVENTS[problem.kind][1], **fields)
+
+
+def _consequence(kind: str) -> str:
+    if kind == "swarm":
+        return "nothing is scaled until it is back"
+    if kind == "clock":
+        return "windows end at the earlier of the two clocks"
+    return "no service is scaled down on missing data; scaling goes on when the data are back"

@@ -1,0 +1,56 @@
+"""What an evaluation leaves behind, as values: a record per service, and the problems it met."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from autoscaler.model import Decision, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A decision and what became of it."""
+
+    decision: Decision
+    outcome: Outcome
+    detail: str = ""
+    """Why the outcome is not what was decided, in words; empty where it is."""
+    bases: Mapping[str, str] = field(default_factory=dict)
+    """What 100 % is, in words, for each metric that is a share of something."""
+    rollback_warning: str = ""
+    """What `docker service rollback` would do after this scale, where the scale takes the rollback point away."""
+    repeated: bool = False
+    """Whether a dry-run proposed the same within its cooldown before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that kept an evaluation from doing all of its work; it is over when an evaluation meets it no more."""
+
+    kind: str
+    """`swarm`, `prometheus`, `query` or `clock`."""
+    detail: str
+    metric: str = ""
+    """The metric whose query failed, for kind `query`."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes two problems the same one, going on."""
+        return self.kind, self.metric
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One pass over all policies."""
+
+    at: float
+    records: tuple[Record, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def met(self, kind: str) -> bool:
+        """Whether it met a problem of *kind*."""
+        return any(problem.kind == kind for problem in self.problems)
