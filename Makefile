@@ -39,9 +39,12 @@ format: $(VENV)/.installed ## Put the code into the project's style.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --quiet
+
 lock: ## Pin the dependencies anew, with hashes and without any index's name (needs uv).
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements/run.lock
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --output-file requirements/dev.lock
+	$(LOCK) pyproject.toml --output-file requirements/run.lock
+	$(LOCK) pyproject.toml --group dev --output-file requirements/dev.lock
+	$(LOCK) requirements/build.in --output-file requirements/build.lock
 
 clean: ## Remove what was made here.
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

@@ -107,7 +107,7 @@ class Cycle:
         look_backs = _look_backs(assigned)
         problems: list[Problem] = []
         try:
-            offset = self.source.clock_offset(now, deadline) if look_backs else 0.0
+            offset = self.source.clock_offset(now, deadline)
         except BackendError as error:
             return int(now // step * step), [Problem("prometheus", str(error))]
         if abs(offset) > step:

@@ -113,12 +113,10 @@ class Journal:
             return tuple(self._notable.get(service, ()))
 
     def _forget_all_but(self, services: set[str]) -> None:
-        for store in (self._latest, self._notable):
-            for service in store.keys() - services:
-                del store[service]  # type: ignore[attr-defined]
-        for counts in (self._decisions, self._held):
-            for key in [key for key in counts if key[0] not in services]:
-                del counts[key]  # type: ignore[arg-type]
+        self._latest = {name: record for name, record in self._latest.items() if name in services}
+        self._notable = {name: records for name, records in self._notable.items() if name in services}
+        self._decisions = {key: count for key, count in self._decisions.items() if key[0] in services}
+        self._held = {key: count for key, count in self._held.items() if key[0] in services}
 
 
 def _is_news(record: Record, before: Record | None) -> bool:

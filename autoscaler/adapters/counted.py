@@ -1,0 +1,65 @@
+"""Ports that count what passes through them, for the autoscaler's own metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autoscaler.errors import BackendError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from autoscaler.cluster import Cluster
+    from autoscaler.deadline import Deadline
+    from autoscaler.ports import MetricSource, Orchestrator, Order, Query, Receipt, Series
+
+
+@dataclass(frozen=True, slots=True)
+class CountedSource:
+    """A metric source that tells *count* the result of each query: success, refused or unreachable."""
+
+    source: MetricSource
+    count: Callable[[str], None]
+
+    def clock_offset(self, now: float, deadline: Deadline) -> float:
+        """The source's own answer; not a query of any metric, so not counted."""
+        return self.source.clock_offset(now, deadline)
+
+    def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> Mapping[str, Series]:
+        """The source's own answer."""
+        try:
+            answer = self.source.fetch(query, start, end, step, deadline)
+        except BackendError as error:
+            self.count(_result(error))
+            raise
+        self.count("success")
+        return answer
+
+
+@dataclass(frozen=True, slots=True)
+class CountedSwarm:
+    """An orchestrator that tells *count* the operation, `read` or `scale`, and its result."""
+
+    swarm: Orchestrator
+    count: Callable[[str, str], None]
+
+    def read(self, deadline: Deadline) -> Cluster:
+        """The orchestrator's own answer."""
+        try:
+            cluster = self.swarm.read(deadline)
+        except BackendError as error:
+            self.count("read", _result(error))
+            raise
+        self.count("read", "success")
+        return cluster
+
+    def scale(self, order: Order, deadline: Deadline) -> Receipt:
+        """The orchestrator's own answer."""
+        receipt = self.swarm.scale(order, deadline)
+        self.count("scale", receipt.written.value)
+        return receipt
+
+
+def _result(error: BackendError) -> str:
+    return "refused" if isinstance(error, RefusedError) else "unreachable"

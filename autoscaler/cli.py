@@ -1,0 +1,204 @@
+"""The command line. Each command puts parts together and prints; what they do lives elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+from rich.console import Console
+
+import autoscaler
+from autoscaler import loader, policy_tests, render, wiring
+from autoscaler.daemon import Policies
+from autoscaler.demo import run_demo
+from autoscaler.documents import problem_document, record_document
+from autoscaler.durations import parse
+from autoscaler.errors import ConfigurationError
+from autoscaler.journal import Journal
+from autoscaler.logs import configure
+from autoscaler.model import Outcome
+from autoscaler.settings import Settings
+from autoscaler.web.metrics import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from autoscaler.records import Evaluation
+
+_CHANGES = 2
+_ERROR = 1
+
+
+class _DurationParameter(click.ParamType[int]):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The settings that every command which talks to Swarm and Prometheus takes; they win over the environment."""
+    options = [
+        click.option("--policies", metavar="PATH", help="Policy file or directory [AUTOSCALER_POLICIES, policies/]."),
+        click.option("--prometheus-url", metavar="URL", help="Where Prometheus is [AUTOSCALER_PROMETHEUS_URL]."),
+        click.option("--docker-host", metavar="URL", help="Where a Swarm manager's engine is [AUTOSCALER_DOCKER_HOST]."),
+        click.option("--interval", metavar="DURATION", help="Between two evaluations [AUTOSCALER_INTERVAL, 15s]."),
+        click.option("--scrape-interval", metavar="DURATION", help="Prometheus' own [AUTOSCALER_SCRAPE_INTERVAL, 15s]."),
+        click.option("--log-format", type=click.Choice(["auto", "console", "json"]), help="[AUTOSCALER_LOG_FORMAT]."),
+        click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error [AUTOSCALER_LOG_LEVEL]."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+_output_option = click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For people, or for programs."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(autoscaler.__version__, prog_name="autoscaler")
+def main() -> None:
+    """Scale Docker Swarm services from Prometheus metrics, by policy, safely.
+
+    Every setting is an environment variable AUTOSCALER_…; options win over them.
+    """
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, default=None, help="Decide and log, write nothing to Swarm [AUTOSCALER_DRY_RUN].")
+@click.option("--once", is_flag=True, help="Evaluate once and exit.")
+@click.option("--listen", metavar="HOST:PORT", help="Where to answer HTTP [AUTOSCALER_LISTEN, 127.0.0.1:9595].")
+@_settings_options
+def run(*, once: bool, **options: Any) -> None:
+    """Run the daemon: evaluate the policies at every interval until SIGTERM."""
+    settings = _read_settings(options)
+    configure(settings.log_format, settings.log_level)
+    policies = _load_policies(settings)
+    daemon = wiring.daemon(settings, policies)
+    if once:
+        evaluation = daemon.evaluate_once()
+        failed = any(record.outcome is Outcome.FAILED for record in evaluation.records)
+        sys.exit(_ERROR if evaluation.problems or failed else 0)
+    asyncio.run(daemon.run())
+
+
+@main.command()
+@_output_option
+@_settings_options
+def plan(output: str, **options: Any) -> None:
+    """Evaluate once against the live Swarm and Prometheus, and print what would change. Changes nothing.
+
+    Exits with 0 where nothing is to do, 2 where something would change, 1 where it could not be told.
+    """
+    settings = _read_settings(options)
+    configure(settings.log_format, "error")
+    policies = _load_policies(settings)
+    evaluation = wiring.cycle(settings, Telemetry(Journal(), lambda: True), dry_run=True).evaluate(policies.current)
+    if output == "json":
+        _print_json(
+            {
+                "services": [record_document(record) for record in evaluation.records],
+                "problems": [problem_document(problem) for problem in evaluation.problems],
+            }
+        )
+    else:
+        Console(highlight=False).print(render.plan(evaluation.records, evaluation.problems))
+    sys.exit(_plan_exit(evaluation))
+
+
+@main.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@_output_option
+def check(paths: Sequence[Path], output: str) -> None:
+    """Validate policy files: the PATHs, or those that the settings name. Exits with 1 where they are invalid."""
+    settings = _read_settings({})
+    sources = paths or [settings.policies]
+    try:
+        policies = loader.load(sources)
+    except ConfigurationError as error:
+        problems = getattr(error, "problems", [str(error)])
+        if output == "json":
+            _print_json({"valid": False, "problems": problems, "warnings": []})
+        else:
+            click.echo("\n".join(problems), err=True)
+        sys.exit(_ERROR)
+    warnings = [str(warning) for warning in loader.warnings(policies, settings.window_step)]
+    if output == "json":
+        _print_json({"valid": True, "problems": [], "warnings": warnings, "revision": policies.revision})
+        return
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    rules = sum(len(policy.rules) for policy in policies.policies)
+    click.echo(f"{len(policies.policies)} policies with {rules} rules are valid (revision {policies.revision}).")
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_output_option
+def test(files: Sequence[Path], output: str) -> None:
+    """Run policy unit tests: the decisions that policies make on given series. Exits with 1 where one fails."""
+    try:
+        results = [result for file in files for result in policy_tests.run_file(file)]
+    except ConfigurationError as error:
+        _fail(error)
+    if output == "json":
+        _print_json({"tests": [result.document() for result in results]})
+    else:
+        console = Console(highlight=False)
+        for result in results:
+            console.print(result.render())
+        failed = sum(not result.passed for result in results)
+        console.print(f"{len(results) - failed} passed, {failed} failed")
+    sys.exit(_ERROR if any(not result.passed for result in results) else 0)
+
+
+@main.command()
+@click.option("--for", "lasting", type=_DurationParameter(), metavar="DURATION", help="End after this time, such as 30s.")
+@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:9595", show_default=True, help="Where to answer HTTP.")
+@click.option("--speed", type=click.FloatRange(1, 600), default=60, show_default=True, help="How much faster time runs.")
+def demo(lasting: int | None, listen: str, speed: float) -> None:
+    """See it work: the real daemon on a simulated Swarm and Prometheus, time sped up. Needs nothing else."""
+    settings = _read_settings({"listen": listen}, environ={})
+    asyncio.run(run_demo(lasting, settings.listen_address, speed))
+
+
+def _read_settings(options: dict[str, Any], environ: dict[str, str] | None = None) -> Settings:
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return Settings.read(dict(os.environ) if environ is None else environ, given)
+    except ConfigurationError as error:
+        _fail(error)
+
+
+def _load_policies(settings: Settings) -> Policies:
+    policies = Policies([settings.policies])
+    try:
+        policies.load()
+    except ConfigurationError as error:
+        _fail(error)
+    return policies
+
+
+def _plan_exit(evaluation: Evaluation) -> int:
+    if evaluation.problems:
+        return _ERROR
+    return _CHANGES if any(record.decision.changes for record in evaluation.records) else 0
+
+
+def _print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=2, sort_keys=True))
+
+
+def _fail(error: ConfigurationError) -> NoReturn:
+    click.echo(str(error), err=True)
+    sys.exit(_ERROR)

@@ -1,0 +1,48 @@
+"""Records as plain documents: what `--output json` prints and the API serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autoscaler.model import Recommendation, Why
+    from autoscaler.records import Problem, Record
+
+
+def record_document(record: Record) -> dict[str, Any]:
+    """*record* as a JSON object; times are Unix seconds, missing values null."""
+    decision = record.decision
+    return {
+        "service": decision.service,
+        "policy": decision.policy,
+        "at": decision.at,
+        "requested": decision.requested,
+        "running": decision.running,
+        "desired": decision.desired,
+        "outcome": record.outcome.value,
+        "detail": record.detail,
+        "primary": _why(decision.primary),
+        "reasons": [_why(why) for why in decision.reasons],
+        "rules": [_rule(item) for item in decision.recommendations],
+        "bases": dict(record.bases),
+        "rollback_warning": record.rollback_warning,
+    }
+
+
+def problem_document(problem: Problem) -> dict[str, Any]:
+    """*problem* as a JSON object."""
+    return {"kind": problem.kind, "metric": problem.metric or None, "detail": problem.detail}
+
+
+def _why(why: Why) -> dict[str, Any]:
+    return {"reason": why.reason.value, "rule": why.rule, "detail": why.detail}
+
+
+def _rule(item: Recommendation) -> dict[str, Any]:
+    return {
+        "rule": item.rule,
+        "reason": item.reason.value,
+        "replicas": item.replicas,
+        "value": item.value,
+        "detail": item.detail,
+    }

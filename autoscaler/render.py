@@ -1,0 +1,107 @@
+"""Records as text for people: a table for a terminal, a line where there is none. Pure: builds what rich prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from autoscaler.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import RenderableType
+
+    from autoscaler.records import Problem, Record
+
+_STYLES = {
+    Outcome.APPLIED: "bold green",
+    Outcome.DRY_RUN: "bold cyan",
+    Outcome.UNCHANGED: "dim",
+    Outcome.HELD: "yellow",
+    Outcome.CONFLICT: "red",
+    Outcome.UNKNOWN: "red",
+    Outcome.FAILED: "bold red",
+}
+
+
+def count(record: Record) -> str:
+    """The replica count, and where it goes: ``3 → 4``, or ``3`` where it stays."""
+    decision = record.decision
+    return f"{decision.requested} → {decision.desired}" if decision.changes else str(decision.requested)
+
+
+def table(records: Sequence[Record], title: str | None = None) -> Table:
+    """A row per service: replicas, reason, rule, and the facts in words."""
+    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    grid.add_column("SERVICE", overflow="fold")
+    grid.add_column("REPLICAS", no_wrap=True)
+    grid.add_column("RUNNING", justify="right")
+    grid.add_column("REASON", no_wrap=True)
+    grid.add_column("RULE", overflow="fold")
+    grid.add_column("WHY", overflow="fold", ratio=1)
+    for record in records:
+        decision = record.decision
+        style = _STYLES[record.outcome]
+        grid.add_row(
+            Text(decision.service),
+            Text(count(record), style),
+            str(decision.running),
+            Text(decision.primary.reason.value, style),
+            Text(decision.primary.rule or ""),
+            Text(_why(record)),
+        )
+    return grid
+
+
+def plan(records: Sequence[Record], problems: Sequence[Problem]) -> RenderableType:
+    """What an evaluation would do: the table, the problems it met, the warnings, and a sentence that sums up."""
+    parts: list[RenderableType] = []
+    ordered = sorted(records, key=lambda record: (not record.decision.changes, record.decision.service))
+    if ordered:
+        parts.append(table(ordered))
+        parts.append(Text())
+    parts.extend(Text(f"problem: {problem_line(problem)}", "bold red") for problem in problems)
+    parts.extend(
+        Text(f"warning: {record.decision.service}: {record.rollback_warning}", "yellow")
+        for record in ordered
+        if record.rollback_warning
+    )
+    parts.append(Text(_summary(records, problems), "bold"))
+    return Group(*parts)
+
+
+def line(record: Record) -> str:
+    """One record on one line: service, count, outcome, reason and the facts."""
+    decision = record.decision
+    rule = f" [{decision.primary.rule}]" if decision.primary.rule else ""
+    return (
+        f"{decision.service}  {count(record)}  {record.outcome.value}  {decision.primary.reason.value}{rule}"
+        f"  {_why(record)}"
+    )
+
+
+def problem_line(problem: Problem) -> str:
+    """A problem in one sentence."""
+    where = f"the query of {problem.metric}" if problem.metric else problem.kind
+    return f"{where}: {problem.detail}"
+
+
+def _why(record: Record) -> str:
+    detail = record.decision.primary.detail
+    return f"{detail}; {record.detail}" if record.detail and detail else detail or record.detail
+
+
+def _summary(records: Iterable[Record], problems: Sequence[Problem]) -> str:
+    decided = list(records)
+    changes = sum(record.decision.changes for record in decided)
+    held = sum(record.outcome is Outcome.HELD for record in decided)
+    services = f"{len(decided)} service{'' if len(decided) == 1 else 's'}"
+    if any(problem.kind == "swarm" for problem in problems):
+        return "Nothing can be said: Swarm gave no answer."
+    if not decided:
+        return "No policy matches any service."
+    return f"{services}: {changes} to change, {held} held. Nothing was changed by this plan."

@@ -1,0 +1,1 @@
+"""The HTTP side: metrics, health, and the API. It reads the journal and calls no backend."""

@@ -1,0 +1,59 @@
+"""Puts the parts together as the settings say."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from autoscaler import queries
+from autoscaler.adapters.counted import CountedSource, CountedSwarm
+from autoscaler.adapters.engine import DockerEngine
+from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
+from autoscaler.adapters.swarm import DockerSwarm, DryRun
+from autoscaler.cycle import Cycle, Timing
+from autoscaler.daemon import Daemon, Policies, SystemClock
+from autoscaler.journal import Journal
+from autoscaler.web.metrics import Telemetry
+
+if TYPE_CHECKING:
+    from autoscaler.ports import Orchestrator
+    from autoscaler.settings import Settings
+
+_SHORTEST_DEADLINE = 10.0
+_LONGEST_DEADLINE = 20.0
+"""Seconds; the stack's stop_grace_period is longer, so that an evaluation can end before the daemon does."""
+
+
+def timing(settings: Settings) -> Timing:
+    """The times of an evaluation under *settings*."""
+    deadline = min(max(float(settings.interval), _SHORTEST_DEADLINE), _LONGEST_DEADLINE)
+    return Timing(settings.window_step, settings.warmup, deadline)
+
+
+def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
+    """An evaluation cycle on the Swarm and the Prometheus of *settings*; it writes nothing where *dry_run*."""
+    clock = SystemClock()
+    swarm: Orchestrator = DockerSwarm(DockerEngine(settings.docker_host), clock, hostname=socket.gethostname())
+    source = PrometheusSource(_connection(settings))
+    return Cycle(
+        source=CountedSource(source, telemetry.count_query),
+        swarm=CountedSwarm(DryRun(swarm) if dry_run else swarm, telemetry.count_request),
+        clock=clock,
+        queries=queries.builtin(_metric_settings(settings)),
+        timing=timing(settings),
+    )
+
+
+def daemon(settings: Settings, policies: Policies) -> Daemon:
+    """The daemon under *settings*, with *policies* already loaded."""
+    journal = Journal()
+    telemetry = Telemetry(journal, lambda: policies.error is None)
+    return Daemon(
+        cycle=cycle(settings, telemetry, dry_run=settings.dry_run),
+        policies=policies,
+        journal=journal,
+        clock=SystemClock(),
+        interval=settings.interval,
+        listen=settings.listen_address,
+        telemetry=telemetry,
+    )
