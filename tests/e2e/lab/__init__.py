@@ -1,0 +1,46 @@
+"""The real things on one machine: a Docker engine in swarm mode, cAdvisor and Prometheus, for the end-to-end tests."""
+
+import os
+
+from .cadvisor import PROGRAM, CAdvisor
+from .engine import Document, Engine
+from .images import load_image, python_base
+from .network import Network
+from .ports import free_port
+from .process import INSTALL, Child, LabError, tool, wait_for
+from .prometheus import Prometheus, Sample
+from .workload import Load, start_load
+
+__all__ = [
+    "CAdvisor",
+    "Child",
+    "Document",
+    "Engine",
+    "LabError",
+    "Load",
+    "Network",
+    "Prometheus",
+    "Sample",
+    "free_port",
+    "load_image",
+    "missing",
+    "python_base",
+    "start_load",
+    "wait_for",
+]
+
+_PROGRAMS = ("dockerd", "docker", "containerd", "iptables", "ip", "prometheus", "promtool", "busybox", "debootstrap")
+
+
+def missing() -> str | None:
+    """One sentence on why the lab cannot run here and what would help, or None."""
+    if os.geteuid() != 0:
+        return f"the lab needs root for a Docker engine of its own; run the end-to-end tests as root after {INSTALL}"
+    try:
+        for program in _PROGRAMS:
+            tool(program)
+    except LabError as error:
+        return str(error)
+    if not PROGRAM.exists():
+        return f"cAdvisor is not installed; {INSTALL} installs it"
+    return None

@@ -1,13 +1,15 @@
 """A private Docker engine, manager of a swarm of one."""
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import docker
-from docker.errors import DockerException, NotFound
+import requests
+from docker.errors import DockerException
 
 from .network import Network
 from .process import Child, LabError, run, wait_for
@@ -32,7 +34,7 @@ class Engine:
         self._directory: Path | None = None
         self._lock_fd = -1
 
-    def __enter__(self) -> "Engine":
+    def __enter__(self) -> Self:
         # Whatever fails from here on, what was made before is taken down again.
         with contextlib.ExitStack() as stack:
             scratch = stack.enter_context(Scratch())
@@ -93,6 +95,8 @@ class Engine:
             raise LabError("the engine runs already; stop() it first")
         self._launch()
         wait_for("the swarm to have a leader again", self._leads, self._timeout)
+        # The swarm learns late that its tasks ended with the engine. New ones start after the restart delay (5 s).
+        wait_for("the tasks that ended to be told from those that run", self._knows_its_tasks, self._timeout)
 
     def stop(self) -> None:
         """Stop dockerd with its containers and containerd; data stays, the socket goes. Nothing to do when stopped."""
@@ -173,8 +177,8 @@ class Engine:
         self._post(f"/services/{name}/update", spec, version=version)
 
     def service(self, name: str) -> Document:
-        """The service as stored, no defaults inserted; docker.errors.NotFound without one."""
-        found: Document = self.client.inspect_service(name)
+        """The service as stored, no defaults inserted; a LabError without one."""
+        found: Document = self._get(f"/services/{name}")
         return found
 
     def replicas(self, name: str) -> int:
@@ -184,7 +188,7 @@ class Engine:
 
     def tasks(self, name: str) -> list[Document]:
         """All tasks of a service that the swarm remembers, ended ones included."""
-        found: list[Document] = self.client.tasks(filters={"service": name})
+        found: list[Document] = self._get("/tasks", filters=json.dumps({"service": [name]}))
         return found
 
     def running_tasks(self, name: str) -> list[Document]:
@@ -211,8 +215,7 @@ class Engine:
 
     def remove_service(self, name: str, timeout: float = 20) -> None:
         """Remove a service and wait until its containers are gone; nothing to do without one."""
-        with contextlib.suppress(NotFound):
-            self.client.remove_service(name)
+        self._delete(name)
         wait_for(f"the containers of {name} to be gone", lambda: not self._containers(name), timeout)
 
     def _containers(self, service: str) -> list[Document]:
@@ -249,8 +252,16 @@ class Engine:
         self._dockerd.wait_ready(self._client.ping, self._timeout)
 
     def _leads(self) -> bool:
-        self.client.services()  # a 503 until the raft has a leader
+        self._get("/services")  # a 503 until the raft has a leader
         return bool(self.client.info()["Swarm"]["ControlAvailable"])
+
+    def _knows_its_tasks(self) -> bool:
+        containers = {container["Id"] for container in self._get("/containers/json")}
+        return all(
+            task["Status"]["ContainerStatus"]["ContainerID"] in containers
+            for task in self._get("/tasks")
+            if task["Status"]["State"] == "running"
+        )
 
     def _remove_services(self) -> None:
         """Ask for the end of everything; what does not comply in time is ended with the engine."""
@@ -258,19 +269,31 @@ class Engine:
             return
         self.resume()
         with contextlib.suppress(OSError, DockerException, LabError):
-            for service in self.client.services():
-                self.client.remove_service(service["ID"])
+            for service in self._get("/services"):
+                self._delete(service["ID"])
             wait_for("the containers to be gone", lambda: not self.client.containers(all=True), timeout=20)
 
-    def _post(self, path: str, document: Document, **params: object) -> Document:
+    def _get(self, path: str, **params: str) -> Any:
+        answer = self.client.get(self._url(path), params=params, timeout=self._timeout)
+        return _accepted(answer, f"GET {path}").json()
+
+    def _post(self, path: str, document: Document, **params: int) -> Any:
         answer = self.client.post(self._url(path), params=params, json=document, timeout=self._timeout)
-        if not answer.ok:
-            raise LabError(f"POST {path}: {answer.status_code}: {answer.text.strip()}")
-        body: Document = answer.json()
-        return body
+        return _accepted(answer, f"POST {path}").json()
+
+    def _delete(self, service: str) -> None:
+        answer = self.client.delete(self._url(f"/services/{service}"), timeout=self._timeout)
+        if answer.status_code != requests.codes.not_found:
+            _accepted(answer, f"DELETE /services/{service}")
 
     def _url(self, path: str) -> str:
         return f"{self.client.base_url}/v{self.client.api_version}{path}"
+
+
+def _accepted(answer: requests.Response, what: str) -> requests.Response:
+    if not answer.ok:
+        raise LabError(f"{what}: {answer.status_code}: {answer.text.strip()}")
+    return answer
 
 
 def _state(task: Document) -> str:

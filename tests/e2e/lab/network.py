@@ -1,10 +1,11 @@
-"""A network of its own for an engine: nothing it makes there can meet another engine's, and all of it goes with it."""
+"""A network of its own for an engine: what it makes there meets no other engine's, and goes with it."""
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from .process import Child, LabError, ended, processes, run, wait_for
 from .scratch import Scratch
@@ -15,9 +16,9 @@ _LINKS = range(1, 200)
 class Network:
     """A network namespace joined to ours by a pair of interfaces.
 
-    `address` is where programs inside are reached from here (ports published with `mode: host`); `host_address` is where
-    programs here can listen for those inside, containers included. Held by a process that does nothing, so it outlives
-    the engine's restarts and goes, interfaces and firewall rules with it, when that process ends.
+    `address` is where programs inside are reached from here (ports published with `mode: host`); at `host_address`
+    programs here can listen for those inside, containers included. A process that does nothing holds it, so that it
+    outlives the engine's restarts and goes, interfaces and firewall rules with it, when that process ends.
     """
 
     address: str
@@ -28,7 +29,7 @@ class Network:
         self._scratch = scratch
         self._holder: Child | None = None
 
-    def __enter__(self) -> "Network":
+    def __enter__(self) -> Self:
         self._holder = Child(
             "network holder",
             ["unshare", "--net", "--", "sleep", "infinity"],
@@ -72,10 +73,15 @@ class Network:
     def outbound(self) -> Iterator[None]:
         """Let programs inside reach what this machine reaches (package registries), for the time of the context.
 
-        IPv4 forwarding stays switched on afterwards, as after every start of a Docker engine.
+        At other times there is no route: the engine tries to pull an image before it starts a task, and the names of
+        registries should fail to resolve at once, not after 20 s. IPv4 forwarding stays switched on afterwards, as
+        after every start of a Docker engine.
         """
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         with contextlib.ExitStack() as rules:
+            route = ("default", "via", self.host_address)
+            run(*self.inside("ip", "route", "add", *route))
+            rules.callback(run, *self.inside("ip", "route", "delete", *route))
             for table, chain, match, verdict in (
                 ("nat", "POSTROUTING", ("--source", self.address), "MASQUERADE"),
                 ("filter", "FORWARD", ("--in-interface", self.link), "ACCEPT"),
@@ -93,7 +99,7 @@ class Network:
         return self._holder.pid
 
     def _join(self) -> None:
-        """Connect the two sides; the interface's name is the claim on its addresses, so labs side by side cannot meet."""
+        """Connect the two sides. The interface's name is the claim on its addresses: labs side by side cannot meet."""
         for number in _LINKS:
             self.link = f"swarmlab{number}"
             self.host_address, self.address = f"10.213.{number}.1", f"10.213.{number}.2"
@@ -107,13 +113,14 @@ class Network:
                 raise
             break
         else:
-            raise LabError(f"all interfaces swarmlab{_LINKS.start}…{_LINKS.stop - 1} are taken; end the labs that hold them")
+            raise LabError(
+                f"all interfaces swarmlab{_LINKS.start}…{_LINKS.stop - 1} are taken; end the labs that hold them"
+            )
         run("ip", "address", "add", f"{self.host_address}/30", "dev", self.link)
         run("ip", "link", "set", self.link, "up")
         run(*self.inside("ip", "link", "set", "lo", "up"))
         run(*self.inside("ip", "address", "add", f"{self.address}/30", "dev", "eth0"))
         run(*self.inside("ip", "link", "set", "eth0", "up"))
-        run(*self.inside("ip", "route", "add", "default", "via", self.host_address))
 
     def _descendants_inside(self) -> set[int]:
         parents = dict(processes())

@@ -15,6 +15,9 @@ from docker.errors import DockerException
 INSTALL = "sudo .ci/install-lab"
 _LOG_TAIL = 2000  # characters of a child's log in an error: enough for the reason, short enough to read
 
+# Administration programs are not on every user's PATH, and dockerd looks for some itself.
+_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
 T = TypeVar("T")
 
 
@@ -24,16 +27,13 @@ class LabError(RuntimeError):
 
 def tool(name: str) -> str:
     """The absolute path of a program; a LabError names the script that installs it."""
-    # Administration programs are not on every user's PATH.
-    found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
+    found = shutil.which(name, path=_PATH)
     if found is None:
         raise LabError(f"the program {name} is not installed; {INSTALL} installs it")
     return found
 
 
-def run(
-    *argv: str | Path, timeout: float = 30, env: Mapping[str, str] | None = None, cwd: Path | None = None
-) -> str:
+def run(*argv: str | Path, timeout: float = 30, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
     """The standard output of a finished command; *env* is laid over this process's environment.
 
     A command that fails or takes longer than *timeout* seconds is a LabError with what it printed.
@@ -43,10 +43,9 @@ def run(
         done = subprocess.run(  # noqa: S603 -- the callers are tests; no shell, no outside input
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=timeout,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, "PATH": _PATH, **(env or {})},
             cwd=cwd,
             text=True,
             errors="replace",
@@ -85,12 +84,18 @@ class Child:
     """A program this process started, with its output in a log file; ended by its pid and by nobody's name.
 
     It dies with us even when we are killed: the kernel sends it *death_signal* when the thread that started it is gone
-    (so start it from a thread that outlives it: pytest's main thread). It leads a session of its own, so that Ctrl-C at
-    the terminal reaches only us and the teardown keeps its order.
+    (so start it from a thread that outlives it: pytest's main thread). It leads a session of its own, so that Ctrl-C
+    at the terminal reaches only us and the teardown keeps its order.
     """
 
     def __init__(
-        self, name: str, argv: Sequence[str | Path], log: Path, *, keep_fds: Sequence[int] = (), death_signal: str = "TERM"
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        log: Path,
+        *,
+        keep_fds: Sequence[int] = (),
+        death_signal: str = "TERM",
     ) -> None:
         self.name = name
         self.log = log
@@ -101,6 +106,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env={**os.environ, "PATH": _PATH},
                 start_new_session=True,
                 pass_fds=tuple(keep_fds),
             )
@@ -134,12 +140,18 @@ class Child:
             raise LabError(f"{self.name} ended with {self._process.returncode} before it was ready: {self.log_tail}")
 
     def pause(self) -> None:
-        """Leave the process hanging: it keeps its sockets and answers nobody."""
+        """Leave the process hanging: it keeps its sockets and, from the return of this call on, answers nobody."""
         self._process.send_signal(signal.SIGSTOP)
+        # The signal is accepted at once but takes effect thread by thread.
+        wait_for(f"every thread of {self.name} to stand still", self._stands_still, timeout=5, interval=0.01)
 
     def resume(self) -> None:
         """Let a paused process go on; harmless for a running or an ended one."""
         self._process.send_signal(signal.SIGCONT)
+
+    def _stands_still(self) -> bool:
+        threads = Path(f"/proc/{self.pid}/task").iterdir()
+        return all((stat := _stat(thread)) is None or stat[0] in "TZ" for thread in threads)
 
     def stop(self, timeout: float = 10) -> None:
         """End the process: asked first, killed after *timeout* seconds; nothing to do when it has ended."""
@@ -162,14 +174,14 @@ def ended(pids: Sequence[int], timeout: float = 5) -> None:
 
 def _runs(pid: int) -> bool:
     """Whether a process exists and is no zombie (whose parent, not we, must collect it)."""
-    stat = _stat(pid)
+    stat = _stat(Path(f"/proc/{pid}"))
     return stat is not None and stat[0] != "Z"
 
 
-def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the state on (state, parent, …), or None when there is no such process."""
+def _stat(entry: Path) -> list[str] | None:
+    """The stat fields of a process or thread below /proc from the state on (state, parent, …), or None without it."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (entry / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
 
@@ -177,5 +189,5 @@ def _stat(pid: int) -> list[str] | None:
 def processes() -> Iterator[tuple[int, int]]:
     """The (pid, parent's pid) of every process."""
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (stat := _stat(int(entry.name))) is not None:
+        if entry.name.isdigit() and (stat := _stat(entry)) is not None:
             yield int(entry.name), int(stat[1])

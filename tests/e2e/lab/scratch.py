@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from .process import LabError, run
 
@@ -23,7 +24,7 @@ class Scratch:
     path: Path
     lock_fd: int
 
-    def __enter__(self) -> "Scratch":
+    def __enter__(self) -> Self:
         _sweep()
         # The path is short (unlike pytest's tmp_path): sockets below it are limited to 107 bytes.
         self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))

@@ -1,0 +1,169 @@
+"""A real Prometheus in a temporary directory."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import requests
+
+from .ports import free_port
+from .process import Child, LabError, run, wait_for
+from .scratch import Scratch
+
+
+class Sample(NamedTuple):
+    """One series of an instant query's answer; *time* is Unix seconds."""
+
+    labels: dict[str, str]
+    value: float
+    time: float
+
+
+class Prometheus:
+    """Prometheus scraping static targets: {job: [host:port, …]}; a context manager.
+
+    Samples get the time of their scrape, not of their measurement (honor_timestamps: false), else the series of a dead
+    container lingers for five minutes. Data survives stop() and start().
+    """
+
+    url: str
+
+    def __init__(
+        self,
+        targets: Mapping[str, Sequence[str]] | None = None,
+        *,
+        scrape_interval: float = 1,
+        listen: str = "127.0.0.1",
+        openmetrics: str | None = None,
+    ) -> None:
+        self.targets = dict(targets or {})
+        self.scrape_interval = scrape_interval
+        self._listen = listen
+        self._openmetrics = openmetrics
+        self._scratch = Scratch()
+        self._child: Child | None = None
+        self._http = requests.Session()
+        self._http.trust_env = False  # a proxy from the environment has no business here
+
+    def __enter__(self) -> Self:
+        self._scratch.__enter__()
+        try:
+            self._address = f"{self._listen}:{free_port(self._listen)}"
+            self.url = f"http://{self._address}"
+            if self._openmetrics is not None:
+                self.backfill(self._openmetrics)
+            self.start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        finally:
+            self._http.close()
+            self._scratch.__exit__(kind, error, trace)
+
+    def start(self) -> None:
+        """Run it on its address and data; returns when it answers queries."""
+        self._configure()
+        self._child = Child(
+            "prometheus",
+            [
+                "prometheus",
+                f"--config.file={self._config}",
+                f"--storage.tsdb.path={self._data}",
+                "--storage.tsdb.retention.time=10y",  # backfilled samples may be old
+                f"--web.listen-address={self._address}",
+                "--web.enable-lifecycle",
+                "--log.level=warn",
+            ],
+            self._scratch.path / "prometheus.log",
+            keep_fds=[self._scratch.lock_fd],
+        )
+        try:
+            self._child.wait_ready(lambda: self._http.get(f"{self.url}/-/ready", timeout=2).ok, timeout=20)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End it: connections are refused. Nothing to do when stopped."""
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+
+    def pause(self) -> None:
+        """Leave it hanging: connections are accepted and never answered."""
+        if self._child is not None:
+            self._child.pause()
+
+    def resume(self) -> None:
+        """Let a paused Prometheus go on."""
+        if self._child is not None:
+            self._child.resume()
+
+    def reload(self) -> None:
+        """Take up the present `targets` and `scrape_interval`."""
+        self._configure()
+        answer = self._http.post(f"{self.url}/-/reload", timeout=10)
+        if not answer.ok:
+            raise LabError(f"prometheus refused its configuration: {answer.text.strip()}")
+
+    def backfill(self, openmetrics: str) -> None:
+        """Put samples with time stamps into the stopped server's data; the text ends with "# EOF"."""
+        if self._child is not None:
+            raise LabError("backfill while prometheus is stopped: a running one does not see the new blocks at once")
+        text = self._scratch.path / "samples.openmetrics"
+        text.write_text(openmetrics)
+        run("promtool", "tsdb", "create-blocks-from", "openmetrics", text, self._data, timeout=120)
+
+    def query(self, expression: str, *, at: float | None = None) -> list[Sample]:
+        """The answer of an instant query *at* Unix seconds or now, one sample per series (a scalar has no labels)."""
+        form = {"query": expression} if at is None else {"query": expression, "time": f"{at:.3f}"}
+        answer = self._http.post(f"{self.url}/api/v1/query", data=form, timeout=10)
+        body = answer.json()
+        if body["status"] != "success":
+            raise LabError(f"prometheus refused {expression!r}: {body['errorType']}: {body['error']}")
+        result = body["data"]["result"]
+        if body["data"]["resultType"] == "scalar":
+            result = [{"metric": {}, "value": result}]
+        return [Sample(series["metric"], float(series["value"][1]), float(series["value"][0])) for series in result]
+
+    def wait_for(
+        self, expression: str, holds: Callable[[list[Sample]], object] = bool, timeout: float = 30
+    ) -> list[Sample]:
+        """The first answer for which *holds* (by default: any series); a LabError tells the last one otherwise."""
+        seen: list[Sample] = []
+
+        def asked() -> bool:
+            seen[:] = self.query(expression)
+            return bool(holds(seen))
+
+        try:
+            wait_for(f"{expression!r} to hold", asked, timeout, interval=0.25)
+        except LabError as error:
+            raise LabError(f"{error}; last answer: {[(sample.labels, sample.value) for sample in seen]}") from error
+        return seen
+
+    def _configure(self) -> None:
+        jobs = [
+            {"job_name": job, "honor_timestamps": False, "static_configs": [{"targets": list(addresses)}]}
+            for job, addresses in self.targets.items()
+        ]
+        interval = f"{round(self.scrape_interval * 1000)}ms"
+        document = {"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": jobs}
+        self._config.write_text(json.dumps(document, indent=1))  # JSON is YAML
+
+    @property
+    def _config(self) -> Path:
+        return self._scratch.path / "prometheus.yml"
+
+    @property
+    def _data(self) -> Path:
+        return self._scratch.path / "data"
