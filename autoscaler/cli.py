@@ -49,9 +49,13 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
     options = [
         click.option("--policies", metavar="PATH", help="Policy file or directory [AUTOSCALER_POLICIES, policies/]."),
         click.option("--prometheus-url", metavar="URL", help="Where Prometheus is [AUTOSCALER_PROMETHEUS_URL]."),
-        click.option("--docker-host", metavar="URL", help="Where a Swarm manager's engine is [AUTOSCALER_DOCKER_HOST]."),
+        click.option(
+            "--docker-host", metavar="URL", help="Where a Swarm manager's engine is [AUTOSCALER_DOCKER_HOST]."
+        ),
         click.option("--interval", metavar="DURATION", help="Between two evaluations [AUTOSCALER_INTERVAL, 15s]."),
-        click.option("--scrape-interval", metavar="DURATION", help="Prometheus' own [AUTOSCALER_SCRAPE_INTERVAL, 15s]."),
+        click.option(
+            "--scrape-interval", metavar="DURATION", help="Prometheus' own [AUTOSCALER_SCRAPE_INTERVAL, 15s]."
+        ),
         click.option("--log-format", type=click.Choice(["auto", "console", "json"]), help="[AUTOSCALER_LOG_FORMAT]."),
         click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error [AUTOSCALER_LOG_LEVEL]."),
     ]
@@ -61,7 +65,11 @@ def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 _output_option = click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="For people, or for programs."
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people, or for programs.",
 )
 
 
@@ -75,7 +83,9 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--dry-run", is_flag=True, default=None, help="Decide and log, write nothing to Swarm [AUTOSCALER_DRY_RUN].")
+@click.option(
+    "--dry-run", is_flag=True, default=None, help="Decide and log, write nothing to Swarm [AUTOSCALER_DRY_RUN]."
+)
 @click.option("--once", is_flag=True, help="Evaluate once and exit.")
 @click.option("--listen", metavar="HOST:PORT", help="Where to answer HTTP [AUTOSCALER_LISTEN, 127.0.0.1:9595].")
 @_settings_options
@@ -89,7 +99,10 @@ def run(*, once: bool, **options: Any) -> None:
         evaluation = daemon.evaluate_once()
         failed = any(record.outcome is Outcome.FAILED for record in evaluation.records)
         sys.exit(_ERROR if evaluation.problems or failed else 0)
-    asyncio.run(daemon.run())
+    try:
+        asyncio.run(daemon.run())
+    except ConfigurationError as error:
+        _fail(error)
 
 
 @main.command()
@@ -163,9 +176,15 @@ def test(files: Sequence[Path], output: str) -> None:
 
 
 @main.command()
-@click.option("--for", "lasting", type=_DurationParameter(), metavar="DURATION", help="End after this time, such as 30s.")
-@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:9595", show_default=True, help="Where to answer HTTP.")
-@click.option("--speed", type=click.FloatRange(1, 600), default=60, show_default=True, help="How much faster time runs.")
+@click.option(
+    "--for", "lasting", type=_DurationParameter(), metavar="DURATION", help="End after this time, such as 30s."
+)
+@click.option(
+    "--listen", metavar="HOST:PORT", default="127.0.0.1:9595", show_default=True, help="Where to answer HTTP."
+)
+@click.option(
+    "--speed", type=click.FloatRange(1, 600), default=60, show_default=True, help="How much faster time runs."
+)
 def demo(lasting: int | None, listen: str, speed: float) -> None:
     """See it work: the real daemon on a simulated Swarm and Prometheus, time sped up. Needs nothing else."""
     settings = _read_settings({"listen": listen}, environ={})

@@ -8,8 +8,9 @@ what happened can be told without a memory of our own (facts 12).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from autoscaler.durations import words
 from autoscaler.model import Direction, History, ScaleEvent
@@ -30,6 +31,9 @@ _BUSY = {
 }
 _KEPT_SECONDS = 30 * 60
 _KEPT_EVENTS = 20
+_MOST_REPLICAS = 1_000_000
+_LATEST = 1e11
+"""The latest time that a label may tell of, Unix seconds: the year 5138."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class ServiceView:
         if self.update_state in _BUSY:
             message = f": {self.update_message}" if self.update_message else ""
             return _BUSY[self.update_state] + message
-        if self.template_changed and now - self.updated_at < SETTLE_TIME:
+        if self.template_changed and not self.update_state and now - self.updated_at < SETTLE_TIME:
             return f"deployed {words(max(0.0, now - self.updated_at))} ago, settles for {words(SETTLE_TIME)}"
         return ""
 
@@ -143,18 +147,34 @@ class ScaleState:
 
     @classmethod
     def decode(cls, text: str) -> ScaleState | None:
-        """What *text* says, or None where it is empty or not such a label: anybody may have written it."""
+        """What *text* says, or None where it is not such a label: anybody may have written it.
+
+        Of more changes than the autoscaler keeps, the newest.
+        """
         if not text:
             return None
         try:
             document = json.loads(text)
-            events = tuple(
-                ScaleEvent(float(at), int(before), int(after))
-                for at, before, after in document["changes"][-_KEPT_EVENTS:]
-            )
-            return cls(int(document["replicas"]), events)
-        except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+            if _count(document["v"]) != 1 or not isinstance(document["changes"], list):
+                return None
+            events = sorted({_event(*change) for change in document["changes"]})
+            return cls(_count(document["replicas"]), tuple(events[-_KEPT_EVENTS - len(Direction) :]))
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
+
+
+def _event(at: Any, before: Any, after: Any) -> ScaleEvent:
+    if isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at <= _LATEST:
+        raise ValueError(f"{at!r} is no time")
+    if before == after:
+        raise ValueError(f"{before!r} → {after!r} is no change")
+    return ScaleEvent(float(at), _count(before), _count(after))
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_REPLICAS:
+        raise ValueError(f"{value!r} is no count")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +186,10 @@ class Memory:
     events: tuple[ScaleEvent, ...] = ()
     proposed: tuple[ScaleEvent, ...] = ()
     """What a dry-run would have done: a cooldown without a change."""
+    label: str = ""
+    """The autoscaler's label as it was last seen; what it tells is in `events`."""
+    before: SpecBefore | None = None
+    """The spec before the last update as it was last seen; what it tells is in `events`."""
 
     @property
     def history(self) -> History:
@@ -178,38 +202,69 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
 
     The second value says in words that somebody else changed the count since it was last known; it is empty where
     nobody did. That change becomes an event of the history, at the service's last update (never after *now*), or at
-    *now* where only memory shows it.
+    *now* where that is no later than what was known before. A second look at the same service finds nothing new.
     """
     memory = memory or Memory()
-    labels = (view.labels.get(STATE_LABEL, ""), view.before.state if view.before else "")
-    states = [state for state in map(ScaleState.decode, labels) if state is not None]
-    events = tuple(sorted({*memory.events, *(event for state in states for event in state.events)}))
-    known = _last_known(view, memory, states)
+    own, previous = _unread(view, memory)
+    told = {event for state in (own, previous) if state for event in state.events} - set(memory.events)
+    # A label's stamp in the future counts as now, once: the label is not read again, so that it cannot hold for ever.
+    events = {*memory.events, *(replace(event, at=min(event.at, now)) for event in told)}
+    counts = _counts_since(view, memory, own, previous)
     changed = ""
-    if known is not None and known != view.requested:
-        event = ScaleEvent(min(view.updated_at, now), known, view.requested)
-        if events and event.at <= events[-1].at:
-            event = ScaleEvent(now, known, view.requested)
-        events = (*events, event)
-        changed = f"{known} → {view.requested} by somebody else, {words(now - event.at)} ago"
-    return Memory(view.requested, prune(events, now), memory.proposed), changed
+    if len(counts) > 1:
+        at = round(min(view.updated_at, now), 3)  # to the millisecond, as the label will tell it
+        if events and at <= max(events).at:
+            at = now
+        for ago, (older, newer) in enumerate(reversed(tuple(pairwise(counts)))):
+            # When a count between came to be is not known: just before the last, in the order of what happened.
+            events.add(ScaleEvent(round(at - ago / 1000, 3), older, newer))
+        changed = f"{' → '.join(map(str, counts))} by somebody else, {words(now - at)} ago"
+    kept = prune(tuple(events), now)
+    return Memory(view.requested, kept, memory.proposed, view.labels.get(STATE_LABEL, ""), view.before), changed
 
 
-def _last_known(view: ServiceView, memory: Memory, states: list[ScaleState]) -> int | None:
-    """The count that the newest knowledge of a change, ours or remembered, left the service with."""
-    if memory.requested is None:
-        if states:
-            return max(states, key=lambda state: state.events[-1].at if state.events else 0.0).replicas
-        return view.before.requested if view.before else None
-    own = ScaleState.decode(view.labels.get(STATE_LABEL, ""))
-    if own is not None and not set(own.events) <= set(memory.events):
-        return own.replicas  # a scale whose answer was lost, or another autoscaler's
-    return memory.requested
+def _unread(view: ServiceView, memory: Memory) -> tuple[ScaleState | None, ScaleState | None]:
+    """What the service's label and its previous label say that memory has not read yet."""
+    read = {memory.label, memory.before.state if memory.before else ""}
+    label = view.labels.get(STATE_LABEL, "")
+    before = view.before.state if view.before else ""
+    own = None if label in read else ScaleState.decode(label)
+    return own, None if before in {label, *read} else ScaleState.decode(before)
+
+
+def _counts_since(
+    view: ServiceView, memory: Memory, own: ScaleState | None, previous: ScaleState | None
+) -> tuple[int, ...]:
+    """The counts that others took the service through since it was last known, that one first, the present one last.
+
+    Just the present one where nobody did. What is known best is the newest label not read yet (a scale of ours whose
+    answer was lost, another autoscaler's, or all there is after a restart), else memory. From there the service came
+    to the count of PreviousSpec, where an update was seen to have written that, and then to the present one.
+    """
+    before, label = view.before, view.labels.get(STATE_LABEL, "")
+    if own and previous and _newest(own) < _newest(previous):
+        own = None  # a rollback brought it back
+    if own and before and before.state != label:
+        if any((event.before, event.after) == (before.requested, view.requested) for event in own.events):
+            return (view.requested,)  # the last update was the scale that wrote the label
+        own = None  # it was not: the label was brought back by a rollback, or edited by hand
+    newest = own or previous
+    counts = [newest.replicas if newest else memory.requested]
+    updated = memory.before != before or memory.label != label
+    if before and updated:
+        counts.append(before.requested)
+    known = [count for count in (*counts, view.requested) if count is not None]
+    return tuple(count for index, count in enumerate(known) if index == 0 or count != known[index - 1])
+
+
+def _newest(state: ScaleState) -> float:
+    return state.events[-1].at if state.events else 0.0
 
 
 def prune(events: tuple[ScaleEvent, ...], now: float) -> tuple[ScaleEvent, ...]:
     """The events of the last 30 minutes, the newest 20 at most, and the last of each direction however old."""
-    last = {direction: History(events).last(direction) for direction in Direction}
-    recent = [event for event in events if now - event.at <= _KEPT_SECONDS or event in last.values()]
+    in_order = tuple(sorted(events))
+    last = {direction: History(in_order).last(direction) for direction in Direction}
+    recent = [event for event in in_order if now - event.at <= _KEPT_SECONDS]
     kept = recent[-_KEPT_EVENTS:]
     return tuple(sorted({*kept, *(event for event in last.values() if event is not None)}))

@@ -145,7 +145,7 @@ class Cycle:
             cache = self._caches.get(metric)
             held = cache.values(view.name, newest) if cache else None
             if held is not None:
-                windows[metric] = self._window(held, base, newest)
+                windows[metric] = self._window(held, base, newest, view)
         observation = Observation(
             service=view.name,
             at=now,
@@ -160,7 +160,9 @@ class Cycle:
         )
         return observation, bases
 
-    def _window(self, held: tuple[list[float], list[int] | None], base: Base, newest: int) -> Window:
+    def _window(
+        self, held: tuple[list[float], list[int] | None], base: Base, newest: int, view: ServiceView
+    ) -> Window:
         values, tasks = held
         factor = 100 / base.amount
         return Window(
@@ -168,9 +170,17 @@ class Cycle:
             newest,
             tuple([value * factor for value in values]),
             None if tasks is None else tuple(tasks),
+            None if tasks is None else self._owed(tasks, newest, view),
             unit="%",
             base=base.words,
         )
+
+    def _owed(self, tasks: list[int], newest: int, view: ServiceView) -> tuple[int, ...] | None:
+        """How many of the tasks that run now should have reported at each step; None where no step lacks any."""
+        if min(tasks) >= view.running:
+            return None
+        step, warmup = self.timing.step, self.timing.warmup
+        return tuple(view.running_since(newest - row * step - warmup) for row in reversed(range(len(tasks))))
 
     # decide and act
 
@@ -235,7 +245,8 @@ class Cycle:
                 proposed = prune((*memory.proposed, event), decision.at)
                 self._memories[view.id] = replace(memory, proposed=proposed)
         elif receipt.written is Written.GONE:
-            decision = replace(decision, primary=Why(Reason.SERVICE_NOT_FOUND, receipt.detail))
+            gone = Why(Reason.SERVICE_NOT_FOUND, receipt.detail)
+            decision = replace(decision, primary=gone, reasons=(*decision.reasons, gone))
         return replace(
             record,
             decision=decision,

@@ -15,13 +15,13 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from autoscaler import loader
-from autoscaler.errors import PolicyError
+from autoscaler.errors import PolicyError, SettingsError
 from autoscaler.logs import log_problems, log_record
 from autoscaler.policy import PolicySet
 from autoscaler.web.app import Health, Views, application
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from autoscaler.cycle import Cycle
@@ -88,6 +88,8 @@ class Daemon:
     """Seconds of *clock* between two evaluations."""
     listen: tuple[str, int] | None
     telemetry: Telemetry
+    on_news: Callable[[Record], None] = lambda _: None
+    """Is told of each decision that says something new, in the evaluation's thread."""
     speed: float = 1.0
     """Seconds of *clock* that pass in one real second (the demo's time is faster)."""
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
@@ -167,7 +169,12 @@ class Daemon:
         runner = web.AppRunner(application(views), access_log=None)
         await runner.setup()
         host, port = self.listen
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            await runner.cleanup()
+            problem = f"AUTOSCALER_LISTEN: cannot listen on {host}:{port}: {error.strerror}"
+            raise SettingsError([f"{problem} (does another autoscaler run here? choose another port)"]) from error
         self.address = runner.addresses[0][:2]
         return runner
 
@@ -206,8 +213,7 @@ class Daemon:
     def _evaluate(self) -> None:
         try:
             self.evaluate_once()
-        except Exception:
-            # A defect of ours costs one evaluation, not the daemon; the log has the whole of it.
+        except Exception:  # noqa: BLE001 - a defect of ours costs one evaluation, not the daemon; it is logged whole
             structlog.get_logger().exception("evaluation_failed")
         finally:
             self._last_end = time.monotonic()
@@ -223,4 +229,7 @@ class Daemon:
             )
 
     def _record(self, record: Record) -> None:
-        log_record(structlog.get_logger(), record, news=self.journal.add(record))
+        news = self.journal.add(record)
+        log_record(structlog.get_logger(), record, news=news)
+        if news:
+            self.on_news(record)

@@ -43,7 +43,11 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
     bounded = bound(policy, observation, cooled.count)
     gated = gate(policy, observation, bounded.count)
 
-    shaped = [step for step in (resolved, cooled, bounded, gated) if step.why is not None]
+    steps = [resolved, cooled, bounded, gated]
+    if gated.count not in (bounded.count, observation.requested):
+        # The gate left only what the bounds ask for: they shaped the number too.
+        steps.insert(-1, bound(policy, observation, observation.requested))
+    shaped = [step for step in steps if step.why is not None]
     reasons = list(_reasons(observation, recommendations, winner, shaped))
     return Decision(
         service=observation.service,
@@ -169,7 +173,7 @@ def _lack_in_words(rule: Rule, observation: Observation, lacking: Reason) -> str
             return f"{rule.metric} has no sample for the newest window step"
         case Reason.WINDOW_INCOMPLETE:
             present = len(window.span(rule.look_back))
-            return f"{rule.metric} has {present} of the {rule.look_back // window.step + 1} samples{needed}"
+            return f"{rule.metric} has {present} of the {-(-rule.look_back // window.step) + 1} samples{needed}"
         case _:
             return f"{rule.metric} has no samples{needed}"
 

@@ -8,9 +8,11 @@ from typing import Annotated
 import durationpy
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-PATTERN = r"^(?=\d)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"
+PATTERN = "^(?=[0-9])([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _LONGEST = 366 * 86400
+_LONGEST_TEXT = len("366d23h59m59s")
+_LONGEST_SHOWN = 40
 
 
 def parse(value: object) -> int:
@@ -19,14 +21,23 @@ def parse(value: object) -> int:
     Raises ValueError for anything but a Prometheus duration in whole seconds, units in falling order, of a year at
     most.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
+    if (isinstance(value, int) and not isinstance(value, bool)) or _is_bare(value):
         raise ValueError(f"{value} has no unit (write {value}s for seconds or {value}m for minutes)")
-    if not isinstance(value, str) or len(value) > len("366d23h59m59s") or not re.match(PATTERN, value):
-        raise ValueError(f"{value!r} is no duration (write whole seconds, minutes, hours, like 90s, 5m or 1h30m)")
-    seconds = round(durationpy.from_str(value).total_seconds())
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT or not re.fullmatch(PATTERN, value):
+        given = repr(value) if len(repr(value)) <= _LONGEST_SHOWN else f"{repr(value)[:_LONGEST_SHOWN]}…"
+        raise ValueError(f"{given} is no duration (write whole seconds, minutes, hours, like 90s, 5m or 1h30m)")
+    try:
+        seconds = round(durationpy.from_str(value).total_seconds())
+    except ValueError:  # out of the range of a timedelta
+        seconds = _LONGEST + 1
     if seconds > _LONGEST:
         raise ValueError(f"{value} is longer than a year (366d at most)")
     return seconds
+
+
+def _is_bare(value: object) -> bool:
+    """Whether it is the text of a whole number: an environment variable can only be text."""
+    return isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) is not None
 
 
 def words(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from autoscaler.durations import Duration
@@ -99,12 +99,19 @@ class Policy(Frozen):
         return None
 
 
+def _whole(version: object) -> object:
+    """*version*, for `true` and `1.0` equal 1 but are no versions."""
+    if type(version) is not int:
+        raise ValueError(f"{version!r:.40} is no version of this format (write version: 1)")
+    return version
+
+
 class PolicyFile(Frozen):
     """One policy file."""
 
     model_config = ConfigDict(defer_build=True)  # plugins may register strategies before the first validation
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_whole)]
     """The version of this format: 1."""
     policies: tuple[Policy, ...] = Field(min_length=1)
     """The policies."""

@@ -34,6 +34,11 @@ def count(record: Record) -> str:
     return f"{decision.requested} → {decision.desired}" if decision.changes else str(decision.requested)
 
 
+def style(record: Record) -> str:
+    """The colour of the record's outcome, as rich names it."""
+    return _STYLES[record.outcome]
+
+
 def table(records: Sequence[Record], title: str | None = None) -> Table:
     """A row per service: replicas, reason, rule, and the facts in words."""
     grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -45,12 +50,11 @@ def table(records: Sequence[Record], title: str | None = None) -> Table:
     grid.add_column("WHY", overflow="fold", ratio=1)
     for record in records:
         decision = record.decision
-        style = _STYLES[record.outcome]
         grid.add_row(
             Text(decision.service),
-            Text(count(record), style),
+            Text(count(record), style(record)),
             str(decision.running),
-            Text(decision.primary.reason.value, style),
+            Text(decision.primary.reason.value, style(record)),
             Text(decision.primary.rule or ""),
             Text(_why(record)),
         )

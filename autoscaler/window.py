@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isnan, nan
+from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from autoscaler.model import Reason
@@ -16,7 +16,7 @@ MISSING = nan
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Samples at ``end``, ``end - step``, …; a missing sample is NaN.
+    """Samples at ``end``, ``end - step``, …; a missing sample is NaN, and an infinite one counts as missing.
 
     Times are Unix seconds and multiples of *step*. ``values[-1]`` is the sample at *end*, the time the decision is
     about. *reporting* counts the tasks behind each sample, or is None where a metric has no tasks behind it.
@@ -26,6 +26,8 @@ class Window:
     end: int
     values: tuple[float, ...]
     reporting: tuple[int, ...] | None = None
+    owed: tuple[int, ...] | None = None
+    """How many tasks should stand behind each sample, as far as it is known; None where no sample lacks any."""
     unit: str = ""
     base: str = ""
     """What 100 % is, in words ("the limit of 0.5 cores"); empty where the metric is no share of anything."""
@@ -35,59 +37,73 @@ class Window:
     @property
     def newest(self) -> float | None:
         """The sample at *end*, or None where it is missing."""
-        if not self.values or isnan(self.values[-1]):
+        if not self.values or not isfinite(self.values[-1]):
             return None
         return self.values[-1]
 
     def span(self, look_back: int) -> tuple[float, ...]:
-        """The samples that cover ``[end - look_back, end]``, oldest first, missing ones left out.
+        """The samples that cover ``[end - look_back, end]``, oldest first, missing and partial ones left out.
 
         The oldest is the one that stands for ``end - look_back``: the sample at that time, or else the one at most one
         step before it, for a breach that began after it has not lasted *look_back* seconds.
         """
-        return tuple(value for value in self._covering(look_back) if not isnan(value))
+        return tuple(value for value in self._covering(look_back, self._whole()) if isfinite(value))
 
     def lacking(self, look_back: int, expected: int) -> Reason | None:
         """Why the samples do not suffice to judge ``[end - look_back, end]``, or None where they do.
 
         *expected* is how many tasks must stand behind the newest sample. One missing sample is forgiven, two in a row
-        are not; a missing newest sample never is (SPEC 3, "complete"; SPEC 4, "lacking data").
+        are not; a missing newest sample never is (SPEC 3, "complete"; SPEC 4, "lacking data"). An older sample that
+        lacks tasks counts as a missing one: what was not seen in full proves no calm.
         """
-        covering = self._covering(look_back)
-        if all(isnan(value) for value in covering):
+        if not any(isfinite(value) for value in self.values[-(look_back // self.step + 1) :]):
             return Reason.NO_DATA
-        if isnan(covering[-1]):
+        if not isfinite(self.values[-1]):
             return Reason.STALE_DATA
         if self.reporting is not None and self.reporting[-1] < expected:
             return Reason.PARTIAL_DATA
-        return None if self._complete(covering, look_back) else Reason.WINDOW_INCOMPLETE
+        if self._complete(self._covering(look_back, self._whole()), look_back):
+            return None
+        if self._complete(self._covering(look_back, self.values), look_back):
+            return Reason.PARTIAL_DATA
+        return Reason.WINDOW_INCOMPLETE
 
     def with_absent_as_zero(self, expected: int) -> Window:
         """The window as it would be had the tasks that do not report been at 0: a lower bound of the true average."""
         if self.reporting is None or not self.averaged:
             return self
+        owed = self.owed or (expected,) * len(self.values)
         values = tuple(
-            value * min(1.0, count / expected) if expected else value
-            for value, count in zip(self.values, self.reporting, strict=True)
+            value * min(1.0, count / due) if due else value
+            for value, count, due in zip(self.values, self.reporting, owed, strict=True)
         )
-        return Window(self.step, self.end, values, None, self.unit, self.base)
+        return Window(self.step, self.end, values, unit=self.unit, base=self.base)
 
-    def _covering(self, look_back: int) -> Sequence[float]:
+    def _whole(self) -> tuple[float, ...]:
+        """The samples that all tasks stand behind which should; the others as missing."""
+        if self.owed is None or self.reporting is None:
+            return self.values
+        return tuple(
+            value if count >= due else MISSING
+            for value, count, due in zip(self.values, self.reporting, self.owed, strict=True)
+        )
+
+    def _covering(self, look_back: int, values: tuple[float, ...]) -> tuple[float, ...]:
         """The grid from the sample standing for ``end - look_back`` to *end*; shorter where the window is."""
         steps_back = -(-look_back // self.step)
-        covering = self.values[-(steps_back + 1) :]
+        covering = values[-(steps_back + 1) :]
         on_grid = look_back % self.step == 0
-        if on_grid and steps_back and len(covering) == steps_back + 1 and isnan(covering[0]):
+        if on_grid and steps_back and len(covering) == steps_back + 1 and not isfinite(covering[0]):
             # The sample at end - look_back is missing: the one a step before may stand for it.
-            return self.values[-(steps_back + 2) :]
+            return values[-(steps_back + 2) :]
         return covering
 
     def _complete(self, covering: Sequence[float], look_back: int) -> bool:
-        if len(covering) < -(-look_back // self.step) + 1 or isnan(covering[0]):
+        if len(covering) < -(-look_back // self.step) + 1 or not isfinite(covering[0]):
             return False
         previous_missing = False
         for value in covering:
-            missing = isnan(value)
+            missing = not isfinite(value)
             if missing and previous_missing:
                 return False
             previous_missing = missing

@@ -34,7 +34,7 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
     """An evaluation cycle on the Swarm and the Prometheus of *settings*; it writes nothing where *dry_run*."""
     clock = SystemClock()
     swarm: Orchestrator = DockerSwarm(DockerEngine(settings.docker_host), clock, hostname=socket.gethostname())
-    source = PrometheusSource(_connection(settings))
+    source = PrometheusSource(_connection(settings), clock)
     return Cycle(
         source=CountedSource(source, telemetry.count_query),
         swarm=CountedSwarm(DryRun(swarm) if dry_run else swarm, telemetry.count_request),
@@ -56,4 +56,29 @@ def daemon(settings: Settings, policies: Policies) -> Daemon:
         interval=settings.interval,
         listen=settings.listen_address,
         telemetry=telemetry,
+    )
+
+
+def _connection(settings: Settings) -> ConnectionSettings:
+    return ConnectionSettings(
+        url=settings.prometheus_url,
+        username=settings.prometheus_username,
+        password=settings.prometheus_password,
+        bearer_token=settings.prometheus_bearer_token,
+        ca_file=settings.prometheus_ca_file,
+        cert_file=settings.prometheus_cert_file,
+        key_file=settings.prometheus_key_file,
+        headers={name: value.get_secret_value() for name, value in settings.prometheus_headers.items()},
+        timeout=settings.prometheus_timeout,
+    )
+
+
+def _metric_settings(settings: Settings) -> queries.MetricSettings:
+    return queries.MetricSettings(
+        scrape_interval=settings.scrape_interval,
+        rate_window=settings.rate_window,
+        warmup=settings.warmup,
+        selector=settings.metric_selector,
+        service_label=settings.service_label,
+        task_label=settings.task_label,
     )

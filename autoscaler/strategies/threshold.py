@@ -17,7 +17,7 @@ _MOST = 10_000
 def _step(value: object) -> int | str:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST:
         return value
-    if isinstance(value, str) and re.match(r"^[1-9]\d{0,3}%$", value):
+    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,3}%", value):
         return value
     raise ValueError(f'{value!r} is no step (write a count like 2, or a percentage like "50%")')
 
@@ -29,7 +29,7 @@ Step = Annotated[
         {
             "anyOf": [
                 {"type": "integer", "minimum": 1, "maximum": _MOST},
-                {"type": "string", "pattern": r"^[1-9]\d{0,3}%$"},
+                {"type": "string", "pattern": "^[1-9][0-9]{0,3}%$"},
             ]
         }
     ),

@@ -155,7 +155,7 @@ def test_a_kill_right_after_the_write_brings_no_second_step(
         wait_for("the first step", lambda: load.replicas == 2, 30, interval=0.01)
         daemon.kill()
         engine.wait_running(load.name, 2)
-        before = len(daemon.events("service_evaluated", service=load.name))
+        before = len(daemon.events("service_evaluated", service=load.name, reason="cooling_down"))
         daemon.start()
         daemon.wait_event("service_evaluated", service=load.name, after=before, reason="cooling_down")
         assert load.replicas == 2

@@ -1,0 +1,1 @@
+"""What connects the ports to the world: Docker Swarm and Prometheus. Nothing above imports the clients' libraries."""

@@ -1,0 +1,136 @@
+"""The Docker Engine's API over its socket, through the docker SDK's session: bounded, retried, in plain words.
+
+The SDK's own service methods are not used: they insert defaults or drop fields, which restarts tasks, and send this
+machine's registry credentials (facts 1).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import docker
+from tenacity import Retrying, retry_if_exception_type, wait_exponential
+
+from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
+from autoscaler.adapters.engine_errors import TransientError, failure, not_docker, parse
+from autoscaler.deadline import Guard
+from autoscaler.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import requests
+    from tenacity import RetryCallState
+
+    from autoscaler.adapters.engine_api import Document
+    from autoscaler.deadline import Deadline
+
+_ATTEMPTS = 3
+_FIRST_WAIT = 0.1
+_LONGEST_WAIT = 1.0
+"""Seconds between two attempts to read."""
+
+
+class DockerEngine:
+    """An EngineApi on the Docker Engine at *base_url* (`unix:///…` or `tcp://…`).
+
+    *timeout* bounds the silence between two packets, in seconds; the deadline of a call bounds all of it. Nothing is
+    contacted before the first call. Not for use by two threads at once.
+    """
+
+    def __init__(self, base_url: str, timeout: float = 5.0) -> None:
+        self._base_url = base_url
+        self._where = f"Docker at {base_url}"
+        self._timeout = timeout
+        self._guard = Guard(self._where)
+        self._client: docker.APIClient | None = None
+
+    def services(self, deadline: Deadline, /) -> list[Document]:
+        """All services, of every mode."""
+        return self._list("/services", deadline)
+
+    def tasks(self, deadline: Deadline, /, *, ended: bool) -> list[Document]:
+        """The tasks desired running; with *ended*, all that Swarm remembers."""
+        return self._list("/tasks", deadline, {} if ended else {"desired-state": ["running"]})
+
+    def nodes(self, deadline: Deadline, /) -> list[Document]:
+        """All nodes."""
+        return self._list("/nodes", deadline)
+
+    def service(self, service_id: str, deadline: Deadline, /) -> Document:
+        """One service as it is stored, without defaults inserted."""
+        found = self._read(f"/services/{quote(service_id, safe='')}", deadline, {})
+        if not isinstance(found, dict):
+            raise not_docker(self._where, "no JSON object")
+        return found
+
+    def update(self, service_id: str, version: int, spec: Document, deadline: Deadline, /) -> None:
+        """Replace the spec; tried once only, for a write without an answer may be carried out later (facts 8)."""
+        self._call("POST", f"/services/{quote(service_id, safe='')}/update", deadline, {"version": version}, spec)
+
+    def close(self) -> None:
+        """Give up the connection; the next call makes a new one."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _list(self, path: str, deadline: Deadline, filters: Mapping[str, list[str]] | None = None) -> list[Document]:
+        found = self._read(path, deadline, {"filters": json.dumps(filters)} if filters else {})
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            raise not_docker(self._where, "no JSON list of objects")
+        return found
+
+    def _read(self, path: str, deadline: Deadline, params: Mapping[str, str]) -> Any:
+        """The answer to a GET, asked for again where a moment may help and the deadline leaves the time."""
+
+        def enough(state: RetryCallState) -> bool:
+            return state.attempt_number >= _ATTEMPTS or deadline.remaining() <= _LONGEST_WAIT
+
+        attempts = Retrying(
+            stop=enough,
+            wait=wait_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
+            retry=retry_if_exception_type(TransientError),
+            reraise=True,
+        )
+        return attempts(self._call, "GET", path, deadline, params)
+
+    def _call(
+        self, method: str, path: str, deadline: Deadline, params: Mapping[str, Any], body: Document | None = None
+    ) -> Any:
+        """The JSON of the answer to one request.
+
+        A failed client is not used again: another version of the engine may answer next time, and where the deadline
+        has passed, the abandoned call goes on using its client in its own thread.
+        """
+        client, self._client = self._client, None
+        silence = deadline.remaining(at_most=self._timeout)
+
+        def exchange() -> tuple[docker.APIClient, requests.Response]:
+            own = client
+            try:
+                own = own or self._connect(silence)
+                url = f"{own.base_url}/v{own.api_version}{path}"
+                return own, own.request(method, url, params=params, json=body, timeout=silence)
+            except Exception as error:
+                if own is not None:
+                    own.close()
+                raise failure(self._where, error) from error
+
+        used, response = self._guard.call(exchange, deadline.remaining())
+        try:
+            answer = parse(self._where, response.status_code, response.content)
+        except (NotFoundError, VersionConflictError):
+            self._client = used
+            raise
+        except BackendError:
+            used.close()
+            raise
+        self._client = used
+        return answer
+
+    def _connect(self, silence: float) -> docker.APIClient:
+        """A client that speaks the engine's own API version: an older one strips fields from specs (facts 1)."""
+        # The stubs ask for whole seconds; sockets take fractions.
+        return docker.APIClient(self._base_url, version="auto", timeout=silence)  # type: ignore[arg-type]

@@ -1,0 +1,49 @@
+"""The few calls of the Docker Engine's API that the autoscaler makes, in the engine's own documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from autoscaler.errors import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autoscaler.deadline import Deadline
+
+Document = dict[str, Any]
+"""JSON as the engine sends it. What a call returns may be shared: read it, never change it."""
+
+
+class VersionConflictError(RefusedError):
+    """The service has another version index than the update named: somebody else wrote first; nothing was written."""
+
+
+class NotFoundError(RefusedError):
+    """The engine has no such service."""
+
+
+class EngineApi(Protocol):
+    """Docker's documents, in and out. Every call ends by its deadline and raises only BackendError."""
+
+    def services(self, deadline: Deadline, /) -> Sequence[Document]:
+        """All services, of every mode: global ones and jobs must be seen to be refused."""
+
+    def tasks(self, deadline: Deadline, /, *, ended: bool) -> Sequence[Document]:
+        """The tasks desired running; with *ended*, all that Swarm remembers."""
+
+    def nodes(self, deadline: Deadline, /) -> Sequence[Document]:
+        """All nodes."""
+
+    def service(self, service_id: str, deadline: Deadline, /) -> Document:
+        """One service as it is stored: defaults inserted on reading would restart its tasks on writing (facts 1).
+
+        Raises NotFoundError.
+        """
+
+    def update(self, service_id: str, version: int, spec: Document, deadline: Deadline, /) -> None:
+        """Replace the spec of the service, where its version index still is *version*.
+
+        Raises VersionConflictError and NotFoundError. RefusedError says that nothing was written; UnreachableError
+        says only that no clear answer came: the update may have been carried out, or still be (facts 8).
+        """

@@ -1,0 +1,137 @@
+"""What goes wrong between the autoscaler and a Docker Engine, in sentences that name the cure. Pure."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import requests
+from docker.errors import InvalidVersion
+
+from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
+from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LONGEST_QUOTE = 300
+
+
+class TransientError(UnreachableError):
+    """No usable answer, and a read may well succeed a moment later."""
+
+
+_NO_SOCKET = (
+    "there is no such socket; start the engine, mount its socket into the container (/var/run/docker.sock), "
+    "or set AUTOSCALER_DOCKER_HOST to where it is"
+)
+_NO_PERMISSION = (
+    "no permission to use the socket; run the autoscaler as root or in the group that owns the socket "
+    "(`group_add` with its number, or `user: root` in the stack file)"
+)
+_NOBODY_LISTENS = "nobody listens there; start the engine (`systemctl start docker`)"
+_SILENCE = "no answer in time; is the engine hanging or overloaded?"
+_NO_LEADER = (
+    "the Swarm has no leader, as too few of its managers are online; bring back enough of them to be more than half"
+)
+_WORKER = (
+    "this node is a worker, and only managers know the services; run the autoscaler on a manager "
+    "(`node.role == manager` in its placement constraints)"
+)
+_NO_SWARM = (
+    "this engine is in no Swarm, or its manager does not run; make it one with `docker swarm init`, "
+    "or run the autoscaler on a manager"
+)
+_FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
+    (InvalidVersion, RefusedError, "the engine is too old; upgrade it"),
+    (requests.Timeout, DeadlineError, _SILENCE),
+    (TimeoutError, DeadlineError, _SILENCE),
+    (FileNotFoundError, TransientError, _NO_SOCKET),
+    (PermissionError, UnreachableError, _NO_PERMISSION),
+    (ConnectionRefusedError, TransientError, _NOBODY_LISTENS),
+)
+"""What an exception among the causes means, the first that is found."""
+
+
+def parse(where: str, status: int, content: bytes) -> Any:
+    """The JSON of the engine's answer; raises the error that its status and words mean.
+
+    *where* names the engine and begins every message.
+    """
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        answer = None
+    if status in (HTTPStatus.OK, HTTPStatus.CREATED):
+        if answer is None:
+            raise not_docker(where, f"status {status} without JSON")
+        return answer
+    message = answer.get("message") if isinstance(answer, dict) else None
+    if not isinstance(message, str):
+        raise not_docker(where, f"status {status} without Docker's message")
+    raise _refusal(where, status, message.strip()[:_LONGEST_QUOTE])
+
+
+def failure(where: str, error: Exception) -> BackendError:
+    """The error that an exception of the client's libraries means.
+
+    They wrap each other, as causes and as arguments, up to four deep (facts 8).
+    """
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, requests.HTTPError) and cause.response is not None:  # while the version was negotiated
+            return _of_answer(where, cause.response)
+    for kind, meaning, sentence in _FAILURES:
+        if any(isinstance(cause, kind) for cause in causes):
+            return meaning(f"{where}: {sentence}")
+    if any(isinstance(cause, json.JSONDecodeError) for cause in causes):
+        return not_docker(where, "no JSON")
+    words = str(causes[-1])[:_LONGEST_QUOTE]
+    if any(isinstance(cause, OSError) for cause in causes):  # requests' exceptions are OSErrors too
+        return TransientError(f"{where}: the connection failed: {words}")
+    return UnreachableError(f"{where}: no usable answer: {words}")
+
+
+def not_docker(where: str, what: str) -> UnreachableError:
+    """The error that an answer means which the engine cannot have sent."""
+    return UnreachableError(
+        f"{where}: the answer is not the Docker API's ({what}); does AUTOSCALER_DOCKER_HOST name the engine?"
+    )
+
+
+def _refusal(where: str, status: int, message: str) -> BackendError:
+    """The error that the engine's words mean: they decide, for its status is often a mere 500 (facts 8)."""
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFoundError(message)
+    if "update out of sequence" in message:
+        return VersionConflictError(message)
+    if "not a swarm manager" in message:
+        return UnreachableError(f"{where}: {_WORKER if 'Worker nodes' in message else _NO_SWARM}")
+    if "does not have a leader" in message:
+        return TransientError(f"{where}: {_NO_LEADER}")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return TransientError(f"{where}: status {status}: {message}")
+    return RefusedError(f"{where}: refused with status {status}: {message}")
+
+
+def _of_answer(where: str, response: requests.Response) -> BackendError:
+    try:
+        parse(where, response.status_code, response.content)
+    except BackendError as error:
+        return error
+    return not_docker(where, f"status {response.status_code}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """*error* and the exceptions it wraps, as its causes or among its arguments, outermost first."""
+    seen: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if any(current is known for known in seen):
+            continue
+        seen.append(current)
+        yield current
+        wrapped = [current.__cause__, current.__context__, *current.args]
+        waiting.extend(item for item in wrapped if isinstance(item, BaseException))

@@ -1,0 +1,145 @@
+"""Docker Swarm as an orchestrator: three lists read, one number written (facts 12)."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from autoscaler.adapters import swarm_documents as documents
+from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
+from autoscaler.cluster import STATE_LABEL
+from autoscaler.deadline import Deadline
+from autoscaler.errors import BackendError, UnreachableError
+from autoscaler.ports import Receipt, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from autoscaler.adapters.engine_api import Document, EngineApi
+    from autoscaler.cluster import Cluster
+    from autoscaler.ports import Clock, Orchestrator, Order
+
+_READ_BACKS = 2
+
+
+class DockerSwarm:
+    """Reads services and scales them, through *api*; an Orchestrator. Not for use by two threads at once.
+
+    *hostname* is this machine's, by which the service that this process is a task of is found.
+    """
+
+    def __init__(self, api: EngineApi, clock: Clock, hostname: str | None = None) -> None:
+        self._api = api
+        self._clock = clock
+        self._hostname = hostname
+        self._short = True  # of a Swarm not read yet nothing better is known
+
+    def read(self, deadline: Deadline) -> Cluster:
+        """All services, with their tasks, in three calls.
+
+        Ended tasks are asked for too while some service is short of running replicas, for only they carry the words of
+        a task that failed (facts 6).
+        """
+        services = self._api.services(deadline)
+        tasks = self._api.tasks(deadline, ended=self._short)
+        nodes = self._api.nodes(deadline)
+        with _documented():
+            cluster = documents.cluster(services, tasks, nodes, self._hostname)
+        self._short = any(view.running < view.requested for view in cluster.services.values())
+        return cluster
+
+    def scale(self, order: Order, deadline: Deadline) -> Receipt:
+        """Change the count and the autoscaler's label, in one write that names the version the decision saw.
+
+        A rollout is looked for once more, as a scale would destroy its automatic rollback (facts 2).
+        """
+        try:
+            document = self._api.service(order.service_id, deadline)
+            with _documented():
+                objection = self._objection(order, document)
+                if objection is not None:
+                    return objection
+                spec = documents.scaled(document["Spec"], order.replicas, order.state)
+            return self._write(order, spec, deadline)
+        except NotFoundError as error:
+            return Receipt(Written.GONE, str(error))
+        except BackendError as error:
+            return Receipt(Written.REFUSED, f"nothing was written: {error}")
+
+    def _objection(self, order: Order, document: Document) -> Receipt | None:
+        """Why *order* must not be carried out on the service as it is now."""
+        view = documents.service_view(document)
+        if view.mode != "replicated":
+            return Receipt(Written.REFUSED, f"the service's mode is {view.mode}; only replicated ones are scaled")
+        if view.version != order.version or view.requested != order.requested:
+            seen = f"{order.requested} replicas at version {order.version}"
+            return Receipt(
+                Written.CONFLICT, f"changed since it was read: {seen} then, {view.requested} at {view.version} now"
+            )
+        rollout = view.rollout(self._clock.now())
+        if rollout:
+            return Receipt(Written.CONFLICT, rollout)
+        if order.replicas == view.requested:
+            # Even a write that changes nothing takes PreviousSpec and UpdateStatus away (facts 2).
+            return Receipt(Written.REFUSED, f"the service already asks for {order.replicas} replicas")
+        return None
+
+    def _write(self, order: Order, spec: Document, deadline: Deadline) -> Receipt:
+        try:
+            # Half of the time, so that the other half is left for reading back.
+            self._api.update(order.service_id, order.version, spec, Deadline(deadline.remaining() / 2))
+        except VersionConflictError as error:
+            return Receipt(Written.CONFLICT, str(error))
+        except UnreachableError as error:
+            return self._read_back(order, error, deadline)
+        return Receipt(Written.APPLIED)
+
+    def _read_back(self, order: Order, error: UnreachableError, deadline: Deadline) -> Receipt:
+        """What became of a write without an answer, as far as a read shows it: it may still be applied later."""
+        doubt = f"no answer to the write ({error})"
+        for _ in range(_READ_BACKS):
+            try:
+                with _documented():
+                    if _shows(order, self._api.service(order.service_id, deadline)):
+                        return Receipt(Written.APPLIED, f"{doubt}; read back: it is applied")
+            except NotFoundError as gone:
+                return Receipt(Written.GONE, str(gone))
+            except BackendError as failure:
+                doubt = f"{doubt}; reading back failed too ({failure})"
+                continue
+            return Receipt(Written.UNKNOWN, f"{doubt}; read back: not applied so far, it may still be")
+        return Receipt(Written.UNKNOWN, f"{doubt}; it may have been applied")
+
+
+class DryRun:
+    """An orchestrator that reads as the one behind it and never writes."""
+
+    def __init__(self, swarm: Orchestrator) -> None:
+        self._swarm = swarm
+
+    def read(self, deadline: Deadline) -> Cluster:
+        """What the orchestrator behind it reads."""
+        return self._swarm.read(deadline)
+
+    def scale(self, order: Order, deadline: Deadline) -> Receipt:  # noqa: ARG002 - the port's signature
+        """Nothing is written."""
+        return Receipt(Written.DRY_RUN)
+
+
+def _shows(order: Order, document: Document) -> bool:
+    """Whether the service has the order's count and label; the label's times make it this order's and no other's."""
+    spec = document["Spec"]
+    labels = spec.get("Labels") or {}
+    return documents.requested_replicas(spec) == order.replicas and labels.get(STATE_LABEL) == order.state
+
+
+@contextmanager
+def _documented() -> Iterator[None]:
+    """Turn what parsing raises for a document that is none of Docker's into UnreachableError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreachableError(
+            f"Docker's answer is not what its API documents ({type(error).__name__}: {error}); "
+            "is something else answering at DOCKER_HOST?"
+        ) from error

@@ -1,0 +1,187 @@
+"""Docker's documents as the autoscaler's values.
+
+Pure. What the API does not document raises KeyError, TypeError, ValueError or AttributeError.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from autoscaler.cluster import STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from autoscaler.adapters.engine_api import Document
+
+_MODES = {
+    "Replicated": "replicated",
+    "Global": "global",
+    "ReplicatedJob": "replicated-job",
+    "GlobalJob": "global-job",
+}
+_WITHOUT_COUNT = "replicated without a count"
+_TEMPLATE = ("TaskTemplate", "EndpointSpec", "Networks")
+"""The parts of a spec whose change replaces tasks (swarmkit's IsTaskDirty)."""
+_UNSCHEDULED = ("new", "pending")
+_CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
+"""A container's hostname is by default the first twelve digits of its id."""
+
+
+def cluster(
+    services: Iterable[Document],
+    tasks: Iterable[Document],
+    nodes: Sequence[Document],
+    hostname: str | None = None,
+) -> Cluster:
+    """All services with the tasks that Swarm wants to run.
+
+    *tasks* may hold ended ones too: the newest failure among them is quoted where a service is short of running tasks.
+    The service that *hostname* is a container of is this process' own.
+    """
+    memory = {node["ID"]: _node_memory(node) for node in nodes}
+    ready = frozenset(node["ID"] for node in nodes if _is_ready(node))
+    listed: dict[str, list[Document]] = {}
+    for task in tasks:
+        listed.setdefault(task.get("ServiceID", ""), []).append(task)
+    own_container = hostname if hostname and _CONTAINER_ID.fullmatch(hostname) else None
+    own_service = None
+    views = {}
+    for document in services:
+        own_tasks = listed.get(document["ID"], ())
+        occupied = {task["NodeID"] for task in own_tasks if task.get("NodeID") and _is_running(task)}
+        amounts = [memory.get(node) for node in occupied] or [memory[node] for node in ready]
+        views_of_tasks = task_views(own_tasks, ready, requested_replicas(document["Spec"]) or 0)
+        smallest = min((amount for amount in amounts if amount), default=None)
+        view = service_view(document, views_of_tasks, smallest)
+        views[view.name] = view
+        if own_container and any(_container_id(task).startswith(own_container) for task in own_tasks):
+            own_service = view.name
+    return Cluster(views, own_service)
+
+
+def service_view(document: Document, tasks: tuple[TaskView, ...] = (), node_memory: float | None = None) -> ServiceView:
+    """The service as it is listed or inspected; *node_memory* is in bytes."""
+    spec = document["Spec"]
+    update = document.get("UpdateStatus") or {}
+    previous = document.get("PreviousSpec")
+    limits = _path(spec, "TaskTemplate", "Resources", "Limits")
+    return ServiceView(
+        id=document["ID"],
+        name=spec["Name"],
+        version=document["Version"]["Index"],
+        mode=mode_in_words(spec),
+        requested=requested_replicas(spec) or 0,
+        created_at=unix_time(document["CreatedAt"]),
+        updated_at=unix_time(document["UpdatedAt"]),
+        labels=spec.get("Labels") or {},
+        tasks=tasks,
+        update_state=update.get("State", ""),
+        update_message=update.get("Message", ""),
+        template_changed=previous is None or any(spec.get(part) != previous.get(part) for part in _TEMPLATE),
+        before=None if previous is None else _spec_before(previous),
+        cpu_limit=limits.get("NanoCPUs", 0) / 1e9 or None,
+        memory_limit=float(limits.get("MemoryBytes", 0)) or None,
+        node_memory=node_memory,
+    )
+
+
+def mode_in_words(spec: Document) -> str:
+    """The mode's name in the autoscaler's words; only `replicated` may be scaled.
+
+    A replicated spec without a whole number of replicas is none of that: written back, Swarm makes it 1 (facts 1).
+    """
+    mode = spec.get("Mode") or {}
+    if list(mode) == ["Replicated"] and requested_replicas(spec) is None:
+        return _WITHOUT_COUNT
+    return " and ".join(_MODES.get(kind, kind) for kind in mode) or _WITHOUT_COUNT
+
+
+def requested_replicas(spec: Document) -> int | None:
+    """The count that a spec of the mode Replicated asks for; None in every other mode, and where it says none."""
+    mode = spec.get("Mode") or {}
+    if list(mode) != ["Replicated"]:
+        return None
+    count = (mode["Replicated"] or {}).get("Replicas")
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
+
+
+def scaled(spec: Document, replicas: int, state: str) -> Document:
+    """A copy of *spec* with another count and the autoscaler's label, and nothing else changed."""
+    replicated = spec["Mode"]["Replicated"] | {"Replicas": replicas}
+    labels = (spec.get("Labels") or {}) | {STATE_LABEL: state}
+    return spec | {"Mode": spec["Mode"] | {"Replicated": replicated}, "Labels": labels}
+
+
+def task_views(tasks: Iterable[Document], ready_nodes: frozenset[str], requested: int) -> tuple[TaskView, ...]:
+    """The tasks that Swarm wants to run, now or after a restart's delay (desired `ready`).
+
+    Where fewer than *requested* run, those without an error of their own quote the newest failed task; where none is
+    left to say so (no restart), that failed task stands among them.
+    """
+    wanted = [task for task in tasks if task.get("DesiredState") in ("running", "ready")]
+    failed = [task for task in tasks if task["Status"].get("State") in ("failed", "rejected")]
+    newest = max(failed, key=lambda task: unix_time(task["Status"]["Timestamp"]), default=None)
+    views = tuple(_task_view(task, ready_nodes, newest) for task in wanted)
+    running = sum(view.running for view in views)
+    if newest is not None and running == len(views) and running < requested:
+        return (*views, _task_view(newest, ready_nodes, None))
+    return views
+
+
+def _task_view(task: Document, ready_nodes: frozenset[str], failed: Document | None) -> TaskView:
+    status = task["Status"]
+    state = status["State"]
+    said = status.get("Err", "")
+    if not said and failed is not None and state != "running":
+        said = f"the task before it {failed['Status']['State']}: {_said(failed['Status'])}"
+    return TaskView(
+        id=task["ID"],
+        state=state,
+        # Swarm stamps a task that has no room anew at each attempt to place it (swarmkit, noSuitableNode).
+        since=unix_time(task["CreatedAt"] if state in _UNSCHEDULED else status["Timestamp"]),
+        on_ready_node=task.get("NodeID", "") in ready_nodes,
+        words=said or status.get("Message", ""),
+    )
+
+
+def _said(status: Document) -> str:
+    said: str = status.get("Err") or status.get("Message", "")
+    return said
+
+
+def _spec_before(previous: Document) -> SpecBefore:
+    labels = previous.get("Labels") or {}
+    return SpecBefore(requested_replicas(previous), labels.get(STATE_LABEL, ""))
+
+
+def _is_ready(node: Document) -> bool:
+    return bool(_path(node, "Status").get("State") == "ready")
+
+
+def _is_running(task: Document) -> bool:
+    return bool(task.get("DesiredState") == "running" and task["Status"].get("State") == "running")
+
+
+def _node_memory(node: Document) -> float | None:
+    return float(_path(node, "Description", "Resources").get("MemoryBytes", 0)) or None
+
+
+def _container_id(task: Document) -> str:
+    identity: str = _path(task, "Status", "ContainerStatus").get("ContainerID", "")
+    return identity
+
+
+def _path(document: Mapping[str, Any], *keys: str) -> Document:
+    """The object at *keys*, empty where a part of the way is absent or null."""
+    found: Any = document
+    for key in keys:
+        found = found.get(key) or {}
+    return dict(found) if not isinstance(found, dict) else found
+
+
+def unix_time(text: str) -> float:
+    """Unix seconds of Docker's RFC 3339 time, whose nanoseconds are cut to microseconds."""
+    return datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,280 @@
+"""What a simulated Swarm consists of: nodes, services, tasks, and how the engine's documents show them."""
+
+from __future__ import annotations
+
+import hashlib
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from autoscaler.errors import RefusedError
+
+if TYPE_CHECKING:
+    from autoscaler.adapters.engine_api import Document
+
+_HISTORY = 5
+"""Ended tasks that Swarm keeps per slot."""
+_OVER = ("shutdown", "failed", "rejected")
+_COUNTS = {"Replicated": "Replicas", "ReplicatedJob": "TotalCompletions"}
+
+Slot = int | str
+"""A number, or for global services the name of the node."""
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A machine of the Swarm; memory in bytes."""
+
+    name: str
+    cores: float = 8.0
+    memory: int = 16 * 2**30
+    ready: bool = True
+    tasks: int = 0
+    """Tasks that hold room here."""
+    nano_cpus_reserved: int = 0
+    memory_reserved: int = 0
+
+    @property
+    def document(self) -> Document:
+        """The node as the engine lists it."""
+        return {
+            "ID": self.name,
+            "Spec": {"Role": "manager", "Availability": "active"},
+            "Description": {
+                "Hostname": self.name,
+                "Resources": {"NanoCPUs": round(self.cores * 1e9), "MemoryBytes": self.memory},
+            },
+            "Status": {"State": "ready" if self.ready else "down"},
+        }
+
+    def objection(self, task: Task) -> str:
+        """Why *task* cannot be placed here, in Swarm's words for *{}* nodes (facts 6); empty where it can."""
+        nano_cpus, memory = task.reservations
+        if not self.ready:
+            return "{} not available for new tasks"
+        if nano_cpus > round(self.cores * 1e9) - self.nano_cpus_reserved or memory > self.memory - self.memory_reserved:
+            return "insufficient resources on {}"
+        most = (task.template.get("Placement") or {}).get("MaxReplicas", 0)
+        if most and sum(other.node is self for other in task.service.live.values()) >= most:
+            return "max replicas per node limit exceed"
+        return ""
+
+    def hold(self, task: Task) -> None:
+        """Give the task what it reserves."""
+        task.node, task.holds = self, True
+        self._count(task, 1)
+
+    def free(self, task: Task) -> None:
+        """Take back what the task holds, if it does."""
+        if task.holds:
+            task.holds = False
+            self._count(task, -1)
+
+    def _count(self, task: Task, sign: int) -> None:
+        nano_cpus, memory = task.reservations
+        self.tasks += sign
+        self.nano_cpus_reserved += sign * nano_cpus
+        self.memory_reserved += sign * memory
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A task, and the document that shows it, made anew only when it changes."""
+
+    id: str
+    service: Service
+    slot: Slot
+    template: Document
+    created: float
+    since: float
+    state: str = "new"
+    desired: str = "running"
+    message: str = "created"
+    error: str = ""
+    node: Node | None = None
+    holds: bool = False
+    """Whether it holds room on its node."""
+    _document: Document | None = None
+
+    @property
+    def reservations(self) -> tuple[int, int]:
+        """Nano-CPUs and bytes that a node must have free for it."""
+        reserved = (self.template.get("Resources") or {}).get("Reservations") or {}
+        return reserved.get("NanoCPUs", 0), reserved.get("MemoryBytes", 0)
+
+    @property
+    def image(self) -> str:
+        """The image it runs."""
+        image: str = (self.template.get("ContainerSpec") or {}).get("Image", "")
+        return image
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its container is gone for good."""
+        return self.state in _OVER
+
+    def become(self, now: float, state: str, message: str, error: str = "") -> None:
+        """Enter a state."""
+        self.state, self.since, self.message, self.error = state, now, message, error
+        self._document = None
+
+    def want(self, desired: str) -> None:
+        """Be wanted in another state than before."""
+        self.desired = desired
+        self._document = None
+
+    @property
+    def document(self) -> Document:
+        """The task as the engine lists it."""
+        if self._document is None:
+            self._document = self._build()
+        return self._document
+
+    def _build(self) -> Document:
+        status: Document = {"Timestamp": iso(self.since), "State": self.state, "Message": self.message}
+        if self.error:
+            status["Err"] = self.error
+        if self.state == "running":
+            status["ContainerStatus"] = {"ContainerID": hashlib.sha256(self.id.encode()).hexdigest()}
+        document: Document = {
+            "ID": self.id,
+            "CreatedAt": iso(self.created),
+            "UpdatedAt": iso(self.since),
+            "Spec": self.template,
+            "ServiceID": self.service.id,
+            "Status": status,
+            "DesiredState": self.desired,
+        }
+        if isinstance(self.slot, int):
+            document["Slot"] = self.slot
+        if self.node is not None:
+            document["NodeID"] = self.node.name
+        return document
+
+
+@dataclass(slots=True, eq=False)
+class Rollout:
+    """Replaces the tasks of an older template, batch by batch."""
+
+    back: bool
+    """Whether it is a rollback."""
+    batch: set[Task] = field(default_factory=set)
+    """The replacements that do not run yet."""
+
+
+@dataclass(slots=True, eq=False)
+class Service:
+    """A service, and the document that shows it, made anew only when it changes."""
+
+    id: str
+    spec: Document
+    created: float
+    version: int = 0
+    updated: float = 0.0
+    previous: Document | None = None
+    status: Document | None = None
+    iteration: int = 0
+    """How often a job was executed again."""
+    live: dict[Slot, Task] = field(default_factory=dict)
+    """The task that Swarm wants in each slot."""
+    ended: list[Task] = field(default_factory=list)
+    """Stopping, failed and replaced tasks, and ghosts on nodes that are down."""
+    rollout: Rollout | None = None
+    _document: Document | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        name: str = self.spec["Name"]
+        return name
+
+    @property
+    def is_job(self) -> bool:
+        """Whether any update executes it again (facts 7)."""
+        return kind(self.spec).endswith("Job")
+
+    @property
+    def count(self) -> int | None:
+        """How many tasks its spec asks for; None where it is one per node."""
+        mode = kind(self.spec)
+        return self.spec["Mode"][mode][_COUNTS[mode]] if mode in _COUNTS else None
+
+    @property
+    def outdated(self) -> list[Task]:
+        """The tasks of another template than the spec's, which a rollout replaces."""
+        template = self.spec["TaskTemplate"]
+        return [task for task in self.live.values() if task.template is not template and task.template != template]
+
+    @property
+    def update_config(self) -> Document:
+        """How the present rollout is to proceed."""
+        back = self.rollout is not None and self.rollout.back
+        return self.spec.get("RollbackConfig" if back else "UpdateConfig") or {}
+
+    def touch(self, now: float, version: int) -> None:
+        """Be changed."""
+        self.version, self.updated = version, now
+        self._document = None
+
+    def report(self, now: float, state: str, message: str) -> None:
+        """Tell how the rollout stands."""
+        started = (self.status or {}).get("StartedAt", iso(now))
+        self.status = {"State": state, "StartedAt": started, "Message": message}
+
+    def forget(self, slot: Slot) -> None:
+        """Drop removed tasks of *slot*, and all but the newest few that are over."""
+        over = [task for task in self.ended if task.slot == slot and task.is_over]
+        dropped = {*over[:-_HISTORY], *(task for task in over if task.desired == "remove")}
+        self.ended = [task for task in self.ended if task not in dropped]
+
+    @property
+    def document(self) -> Document:
+        """The service as the engine lists it."""
+        if self._document is None:
+            self._document = self._build()
+        return self._document
+
+    def _build(self) -> Document:
+        document: Document = {
+            "ID": self.id,
+            "Version": {"Index": self.version},
+            "CreatedAt": iso(self.created),
+            "UpdatedAt": iso(self.updated),
+            "Spec": self.spec,
+        }
+        if self.previous is not None:
+            document["PreviousSpec"] = self.previous
+        if self.status is not None:
+            document["UpdateStatus"] = self.status
+        if self.is_job:
+            document["JobStatus"] = {"JobIteration": {"Index": self.iteration}}
+        return document
+
+
+def stored(spec: Document) -> Document:
+    """A spec as the engine stores it: a mode or count left out becomes 1 replica (facts 1); raises RefusedError."""
+    mode = spec.get("Mode") or {"Replicated": {}}
+    if len(mode) != 1:
+        raise RefusedError("must specify either replicated or global mode")
+    (name, settings), *_ = mode.items()
+    settings = dict(settings or {})
+    if name in _COUNTS:
+        count = settings.setdefault(_COUNTS[name], 1)
+        count = settings[_COUNTS[name]] = 1 if count is None else count
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise RefusedError(f"json: cannot unmarshal {count!r} into Go struct field of type uint64")
+    copy = deepcopy(spec) | {"Mode": {name: settings}, "Labels": dict(spec.get("Labels") or {})}
+    copy.setdefault("TaskTemplate", {})
+    return copy
+
+
+def kind(spec: Document) -> str:
+    """The mode of a stored spec, in the engine's word."""
+    mode: str = next(iter(spec["Mode"]))
+    return mode
+
+
+def iso(moment: float) -> str:
+    """Unix seconds as Docker writes times."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

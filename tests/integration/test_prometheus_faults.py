@@ -1,0 +1,528 @@
+"""What the adapter makes of a Prometheus that fails: one table of faults, and what must hold whatever the fault."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import ssl
+import subprocess
+import traceback
+from dataclasses import dataclass, replace
+from email.utils import formatdate
+from math import isnan
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+from tenacity import wait_none
+
+from autoscaler.adapters import prometheus
+from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
+from autoscaler.deadline import Deadline
+from autoscaler.errors import BackendError, DeadlineError, RefusedError, SettingsError, UnreachableError
+from autoscaler.ports import Query, Series
+from tests.support import prometheus_server as server_side
+from tests.support.prometheus_server import Fault, PrometheusServer, Served, refusing_url, status, success
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW = 1_800_000_000
+STEP = 15
+QUERY = Query("load", "load", "service")
+SERIES = [Served({"service": "web"}, {NOW: 1.5, NOW + STEP: 2.5})]
+PASSWORD = "correct horse & battery/staple"  # noqa: S105 - the secret of a test
+TOKEN = "tok-3141592653589793"  # noqa: S105 - likewise
+LONG = 30.0
+"""A deadline that nothing here reaches."""
+
+
+@dataclass
+class Clock:
+    time: float = NOW
+
+    def now(self) -> float:
+        """The time it was set to."""
+        return self.time
+
+
+@pytest.fixture(autouse=True)
+def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries again at once: a test has no need of a pause."""
+    monkeypatch.setattr(prometheus, "_BACKOFF", wait_none())
+
+
+@pytest.fixture
+def server() -> Iterator[PrometheusServer]:
+    """A server that holds two samples of one service."""
+    with PrometheusServer(SERIES) as running:
+        yield running
+
+
+def source(connection: ConnectionSettings | str, clock: Clock | None = None) -> PrometheusSource:
+    """The adapter, with as little patience as makes no difference to a server that answers."""
+    if isinstance(connection, str):
+        connection = ConnectionSettings(connection, timeout=5)
+    return PrometheusSource(connection, clock or Clock())
+
+
+def fetch(asked: PrometheusSource, seconds: float = LONG, query: Query = QUERY) -> dict[str, Series]:
+    """Both samples."""
+    return asked.fetch(query, NOW, NOW + STEP, STEP, Deadline(seconds))
+
+
+def matrix(*values: list[object], **labels: str) -> dict[str, object]:
+    """A good answer of one series."""
+    return success([{"metric": {"service": "web", **labels}, "values": list(values)}])
+
+
+def error(words: str, kind: str = "execution") -> dict[str, object]:
+    """An error as Prometheus puts it."""
+    return {"status": "error", "errorType": kind, "error": words}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, the error it is, what that says, and how often it is asked."""
+
+    fault: Fault
+    error: type[BackendError]
+    says: str
+    attempts: int = 1
+
+
+NO_HISTOGRAM = success([{"metric": {"service": "web"}, "histograms": []}])
+TWICE = success([{"metric": {"service": "web", "pod": pod}, "values": [[NOW, "1"]]} for pod in "ab"])
+NAMELESS = success([{"metric": {"pod": "a"}, "values": [[NOW, "1"]]}])
+BROKEN = success([{"metric": {"service": "web"}, "values": [[NOW]]}])
+
+CASES = {
+    # Nothing, or not all of it: another try may fare better.
+    "cut": Case(server_side.cut, UnreachableError, "cannot be reached: remote end closed", 3),
+    "reset": Case(server_side.reset, UnreachableError, "cannot be reached: connection reset by peer", 3),
+    "another protocol": Case(server_side.no_http, UnreachableError, "cannot be reached: SSH-2.0", 3),
+    "a body too short": Case(server_side.short_body, UnreachableError, "in the middle of an answer", 3),
+    "a truncated chunk": Case(server_side.truncated_chunk, UnreachableError, "in the middle of an answer", 3),
+    "a broken gzip": Case(server_side.broken_gzip, UnreachableError, "in the middle of an answer", 3),
+    "503": Case(status(503, "no healthy upstream"), UnreachableError, "HTTP 503: no healthy upstream", 3),
+    "500": Case(status(500, error("boom", "internal")), UnreachableError, "HTTP 500: boom", 3),
+    "502 in HTML": Case(status(502, "<html>\n<h1>Bad Gateway"), UnreachableError, "HTTP 502: <html> <h1>Bad Gate", 3),
+    "429": Case(status(429, "slow down"), UnreachableError, "HTTP 429: slow down", 3),
+    # It would be the same load again, and longer than there is time for.
+    "503 for a slow query": Case(status(503, error("query timed out", "timeout")), UnreachableError, "recording rule"),
+    "503 with a long Retry-After": Case(status(503, "", {"Retry-After": "3600"}), UnreachableError, "HTTP 503"),
+    # Something else than an answer.
+    "HTML": Case(status(200, "<!doctype html><title>Sign in</title>"), UnreachableError, "a web page (is AUTOSCALER_"),
+    "text": Case(status(200, "ok"), UnreachableError, "no answer to a query (is AUTOSCALER_PROMETHEUS_URL right"),
+    "nothing": Case(status(204), UnreachableError, "no answer to a query"),
+    "other JSON": Case(status(200, [1]), UnreachableError, "no answer to a query"),
+    "JSON that breaks off": Case(status(200, '{"status":"success","data":{'), UnreachableError, "no answer to a query"),
+    "JSON without data": Case(status(200, {"status": "success"}), UnreachableError, "no answer to a query"),
+    "JSON without end": Case(status(200, "[" * 100_000), UnreachableError, "no answer to a query"),
+    "broken samples": Case(status(200, BROKEN), UnreachableError, "no answer to a query"),
+    "status error": Case(status(200, error("store is away")), UnreachableError, "status error: store is away"),
+    "warnings": Case(status(200, success([], warnings=["store-2 is away"])), UnreachableError, "store-2 is away"),
+    "a partial answer": Case(status(200, success([], isPartial=True)), UnreachableError, "isPartial"),
+    # No, and no again.
+    "400": Case(status(400, error("parse error: unexpected end", "bad_data")), RefusedError, "400: parse error: unexp"),
+    "401": Case(status(401, "Unauthorized\n"), RefusedError, "HTTP 401: Unauthorized (set AUTOSCALER_PROMETHEUS_USER"),
+    "403": Case(status(403), RefusedError, "HTTP 403 (the credentials"),
+    "404": Case(status(404, "404 page not found"), RefusedError, "is AUTOSCALER_PROMETHEUS_URL right, with its path"),
+    "422": Case(status(422, error("found duplicate series")), RefusedError, "HTTP 422: found duplicate series"),
+    "a long refusal": Case(status(400, error("x" * 10**6)), RefusedError, "HTTP 400: {"),
+    "a redirect": Case(
+        status(302, "", {"Location": "https://bob:pw@login.example/auth?state=s"}),
+        RefusedError,
+        "set AUTOSCALER_PROMETHEUS_URL to where it moved, https://login.example/auth)",
+    ),
+    # An answer, but to another question.
+    "two series": Case(
+        status(200, TWICE), RefusedError, "several series for the service web (aggregate them, as in sum"
+    ),
+    "no label": Case(status(200, NAMELESS), RefusedError, "without the label service, which is to carry the service's"),
+    "histograms": Case(status(200, NO_HISTOGRAM), RefusedError, "histogram_quantile"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_every_fault_is_an_error_that_says_what_would_help(server: PrometheusServer, case: Case) -> None:
+    """A fault raises UnreachableError where it may pass, RefusedError where it will not, and is tried again if sane."""
+    server.fail(case.fault)
+    with pytest.raises(BackendError) as raised:
+        fetch(source(server.url))
+    assert isinstance(raised.value, case.error)
+    assert case.says.lower() in str(raised.value).lower()
+    assert len(server.asked) == case.attempts
+    assert len(str(raised.value)) < 700
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_it_recovers_by_itself(server: PrometheusServer, case: Case) -> None:
+    """After any fault the same source answers as soon as the server does."""
+    asked = source(server.url)
+    server.fail(case.fault, times=case.attempts)
+    with pytest.raises(BackendError):
+        fetch(asked)
+    assert fetch(asked)["web"].values == [1.5, 2.5]
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.attempts > 1])
+def test_a_passing_fault_is_not_even_noticed(server: PrometheusServer, name: str) -> None:
+    """Where the second try is answered, that is the answer."""
+    server.fail(CASES[name].fault, times=1)
+    assert fetch(source(server.url))["web"].values == [1.5, 2.5]
+
+
+def test_a_retry_after_within_the_deadline_is_obeyed(server: PrometheusServer) -> None:
+    """A server that asks for a second is given it, if the deadline allows."""
+    server.fail(status(429, "", {"Retry-After": "1"}), times=1)
+    assert fetch(source(server.url))["web"].values == [1.5, 2.5]
+    assert len(server.asked) == 2
+
+
+def test_nobody_listens() -> None:
+    """A refused connection is unreachable, and says so in the system's words."""
+    with refusing_url() as url, pytest.raises(UnreachableError, match="cannot be reached: connection refused"):
+        fetch(source(url))
+
+
+def test_no_such_host() -> None:
+    """A name that does not resolve is unreachable, and says so."""
+    with pytest.raises(UnreachableError, match=r"http://prometheus\.invalid cannot be reached: .*(name|resol)"):
+        fetch(source("http://prometheus.invalid"), seconds=5)
+
+
+class TestDeadline:
+    @pytest.mark.parametrize(
+        "fault",
+        [server_side.hang, server_side.drip_headers, server_side.drip_body],
+        ids=["hang", "drip of headers", "drip of a body"],
+    )
+    def test_no_server_holds_us_longer(self, server: PrometheusServer, fault: Fault) -> None:
+        """A server that hangs, or sends byte after byte for ever, is waited for until the deadline and no longer."""
+        server.fail(fault)
+        with pytest.raises(DeadlineError):
+            fetch(source(server.url), seconds=0.3)
+        assert len(server.asked) == 1
+
+    def test_one_read_is_bounded_too(self, server: PrometheusServer) -> None:
+        """A server that is silent for longer than the time-out is asked again before the deadline."""
+        server.fail(server_side.hang, times=1)
+        answer = fetch(source(ConnectionSettings(server.url, timeout=0.2)))
+        assert answer["web"].values == [1.5, 2.5]
+
+    def test_silence_is_said_to_be_silence(self, server: PrometheusServer) -> None:
+        """A time-out names the setting that it comes from."""
+        server.fail(server_side.hang)
+        with pytest.raises(UnreachableError, match=r"no answer within 0\.1 s \(AUTOSCALER_PROMETHEUS_TIMEOUT\)"):
+            fetch(source(ConnectionSettings(server.url, timeout=0.1)))
+
+    def test_nothing_is_asked_after_it(self, server: PrometheusServer) -> None:
+        """Without time left no request is sent."""
+        with pytest.raises(DeadlineError):
+            fetch(source(server.url), seconds=0)
+        assert server.asked == []
+
+    @pytest.mark.parametrize("fault", [server_side.drip_headers, server_side.drip_body], ids=["headers", "body"])
+    def test_drips_do_not_pile_up(self, server: PrometheusServer, fault: Fault) -> None:
+        """However often a server drips, each abandoned connection is cut, and the source recovers."""
+        asked = source(server.url)
+        server.fail(fault)
+        for _ in range(12):
+            with pytest.raises(DeadlineError):
+                fetch(asked, seconds=0.1)
+        assert server.saw_drips_end(len(server.asked))
+        server.recover()
+        assert fetch(asked)["web"].values == [1.5, 2.5]
+
+
+class TestAnswers:
+    def test_no_numbers(self, server: PrometheusServer) -> None:
+        """NaN and infinite samples are missing, and so are counts that are none."""
+        counted = replace(QUERY, counts_tasks=True)
+        for value in ("NaN", "+Inf", "-Inf"):
+            server.serve(
+                [
+                    Served({"service": "web", "autoscaler_stat": "value"}, {NOW: value, NOW + STEP: "1"}),
+                    Served({"service": "web", "autoscaler_stat": "tasks"}, {NOW: "2", NOW + STEP: value}),
+                ]
+            )
+            answer = fetch(source(server.url), query=counted)["web"]
+            assert isnan(answer.values[0])
+            assert answer.values[1] == 1.0
+            assert answer.tasks == [2, 0]
+
+    def test_a_value_without_a_count_and_a_count_without_a_value(self, server: PrometheusServer) -> None:
+        """What one of the two series lacks is missing, the other stays."""
+        server.serve(
+            [
+                Served({"service": "web", "autoscaler_stat": "value"}, {NOW: 1.0, NOW + STEP: 1.0}),
+                Served({"service": "db", "autoscaler_stat": "tasks"}, {NOW: 3.0, NOW + STEP: 3.0}),
+            ]
+        )
+        answer = fetch(source(server.url), query=replace(QUERY, counts_tasks=True))
+        assert answer["web"] == Series([1.0, 1.0], [0, 0])
+        assert [isnan(value) for value in answer["db"].values] == [True, True]
+        assert answer["db"].tasks == [3, 3]
+
+    def test_a_series_that_is_neither_value_nor_count(self, server: PrometheusServer) -> None:
+        """A metric that counts tasks says of each series what it is, or is refused."""
+        with pytest.raises(RefusedError, match=r"web without the label autoscaler_stat \(value or tasks\)"):
+            fetch(source(server.url), query=replace(QUERY, counts_tasks=True))
+
+    def test_samples_off_the_grid_are_ignored(self, server: PrometheusServer) -> None:
+        """Only samples at the very steps that were asked for count, whatever else a server sends."""
+        odd = [[NOW - STEP, "7"], [NOW + 0.5, "7"], [NOW + STEP, "2"], [NOW + 2 * STEP, "7"]]
+        server.fail(status(200, matrix(*odd)))
+        values = fetch(source(server.url))["web"].values
+        assert isnan(values[0])
+        assert values[1] == 2.0
+
+    def test_notes_on_style_are_no_warnings(self, server: PrometheusServer) -> None:
+        """What Prometheus 2.48 to 2.53 notes on a query beside its warnings does not make its answer partial."""
+        note = 'PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "load"'
+        server.fail(status(200, success([], warnings=[note], infos=[note])))
+        assert fetch(source(server.url)) == {}
+
+    def test_an_answer_beyond_all_measure(self, server: PrometheusServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An answer larger than the bound is refused as soon as the bound is passed."""
+        monkeypatch.setattr(prometheus, "_LARGEST_ANSWER", 2**20)
+        server.fail(server_side.huge_body(2**24))
+        with pytest.raises(RefusedError, match="more than 1 MiB"):
+            fetch(source(server.url))
+
+    def test_one_connection(self, server: PrometheusServer) -> None:
+        """Calls that are answered share one connection."""
+        asked = source(server.url)
+        for _ in range(3):
+            fetch(asked)
+        assert len({request.port for request in server.asked}) == 1
+
+    def test_ranges_in_parts(self, server: PrometheusServer) -> None:
+        """More than 11,000 points are asked for in parts that meet without a gap or an overlap."""
+        moments = range(NOW, NOW + 11_005)
+        server.serve([Served({"service": "web"}, {at: float(at - NOW) for at in moments if at != NOW + 10_999})])
+        values = source(server.url).fetch(QUERY, NOW, NOW + 11_004, 1, Deadline(LONG))["web"].values
+        assert [row for row, value in enumerate(values) if isnan(value)] == [10_999]
+        assert values[-5:] == [11_000.0, 11_001.0, 11_002.0, 11_003.0, 11_004.0]
+        asked = [(request.form["start"], request.form["end"]) for request in server.asked]
+        assert asked == [(f"{NOW}", f"{NOW + 10_999}"), (f"{NOW + 11_000}", f"{NOW + 11_004}")]
+
+
+class TestClock:
+    @pytest.mark.parametrize(
+        ("date", "ours", "offset"),
+        [
+            (NOW, NOW, 0.0),
+            (NOW, NOW + 0.999, 0.0),
+            (NOW, NOW + 1.5, -0.5),
+            (NOW, NOW + 61, -60.0),
+            (NOW, NOW - 0.5, 0.5),
+            (NOW, NOW - 90, 90.0),
+        ],
+    )
+    def test_the_offset(self, server: PrometheusServer, date: float, ours: float, offset: float) -> None:
+        """The offset is the least that the Date, whose parts of a second are cut off, allows."""
+        server.set_clock(date)
+        assert source(server.url, Clock(ours)).clock_offset(ours, Deadline(LONG)) == offset
+
+    def test_the_newest_answer_tells(self, server: PrometheusServer) -> None:
+        """No question of its own is asked within a minute of an answer."""
+        clock = Clock()
+        asked = source(server.url, clock)
+        server.set_clock(NOW + 30)
+        fetch(asked)
+        clock.time = NOW + 59
+        assert asked.clock_offset(clock.now(), Deadline(LONG)) == 30.0
+        assert len(server.asked) == 1
+
+    @pytest.mark.parametrize("later", [61, -5])
+    def test_an_old_answer_tells_nothing(self, server: PrometheusServer, later: int) -> None:
+        """After a minute, or when our clock was set back, the server is asked anew, and cheaply."""
+        clock = Clock()
+        asked = source(server.url, clock)
+        server.set_clock(NOW)
+        fetch(asked)
+        clock.time = NOW + later
+        server.set_clock(clock.now() + 7)
+        assert asked.clock_offset(clock.now(), Deadline(LONG)) == 7.0
+        assert [request.form["query"] for request in server.asked] == ["load", "vector(1)"]
+
+    def test_an_error_page_tells_nothing(self, server: PrometheusServer) -> None:
+        """Only answers of Prometheus date its clock: an error may come from something before it."""
+        server.fail(status(503, "", {"Date": formatdate(NOW + 500, usegmt=True)}))
+        asked = source(server.url)
+        with pytest.raises(UnreachableError):
+            fetch(asked)
+        server.recover()
+        server.set_clock(NOW)
+        assert asked.clock_offset(NOW, Deadline(LONG)) == 0.0
+
+
+class TestCredentials:
+    def test_basic(self, server: PrometheusServer) -> None:
+        """User and password are sent as UTF-8."""
+        server.require("Basic Ym9iOnDDpHNz")
+        connection = ConnectionSettings(server.url, username="bob", password=SecretStr("päss\n"))
+        assert fetch(source(connection))["web"].values == [1.5, 2.5]
+
+    def test_basic_in_the_url(self, server: PrometheusServer) -> None:
+        """User and password in the URL are credentials as well, percent-encoded where they must be."""
+        server.require("Basic Ym9iOmEvYg==")
+        assert fetch(source(server.url.replace("//", "//bob:a%2Fb@")))["web"].values == [1.5, 2.5]
+
+    def test_bearer_in_spite_of_netrc(
+        self, server: PrometheusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A netrc file does not replace the bearer token, nor does a proxy of the environment get the request."""
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login mallory password other\n")
+        monkeypatch.setenv("NETRC", f"{netrc}")
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        server.require(f"Bearer {TOKEN}")
+        connection = ConnectionSettings(server.url, bearer_token=SecretStr(f"{TOKEN}\n"))
+        assert fetch(source(connection))["web"].values == [1.5, 2.5]
+
+    def test_headers(self, server: PrometheusServer) -> None:
+        """Headers such as a tenant's go along with every request, and a path before the API is kept."""
+        fetch_from = source(ConnectionSettings(f"{server.url}/prometheus/", headers={"X-Scope-OrgID": "shop"}))
+        server.fail(status(200, success([])))
+        fetch(fetch_from)
+        fetch_from.clock_offset(NOW + 100, Deadline(LONG))
+        assert [request.headers["X-Scope-OrgID"] for request in server.asked] == ["shop", "shop"]
+        assert server.asked[0].path == "/prometheus/api/v1/query_range"
+
+    @pytest.mark.parametrize("name", [*CASES, "hang", "refuse"])
+    def test_no_secret_is_told(
+        self, server: PrometheusServer, name: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Neither error, trace, log nor representation holds a secret, wherever it was given, whatever the fault."""
+        caplog.set_level(logging.DEBUG)
+        if name in CASES:
+            server.fail(CASES[name].fault)
+        if name == "hang":
+            server.fail(server_side.hang)
+        with refusing_url() as nowhere:
+            url = nowhere if name == "refuse" else server.url
+            for connection in (
+                ConnectionSettings(url, username="bob", password=SecretStr(PASSWORD)),
+                ConnectionSettings(url.replace("//", "//bob:correct%20horse%20&%20battery%2Fstaple@")),
+                ConnectionSettings(url, bearer_token=SecretStr(TOKEN)),
+                ConnectionSettings(url, headers={"X-Api-Key": TOKEN}),
+            ):
+                with pytest.raises(BackendError) as raised:
+                    fetch(source(replace(connection, timeout=0.1)), seconds=2)
+                told = "".join(traceback.format_exception(raised.value))
+                told += f"{connection!r}{connection}{caplog.text}{capsys.readouterr()}"
+                for secret in (*connection.secrets, "correct horse", "correct%20horse"):
+                    assert secret not in told
+
+    def test_a_secret_that_comes_back(self, server: PrometheusServer) -> None:
+        """A server that sends our credentials back in its refusal does not get them into an error."""
+        server.fail(status(401, error(f"no user with bob:{PASSWORD} or {TOKEN}")))
+        for connection in (
+            ConnectionSettings(server.url, username="bob", password=SecretStr(PASSWORD)),
+            ConnectionSettings(server.url, bearer_token=SecretStr(TOKEN)),
+        ):
+            with pytest.raises(RefusedError, match=r"\*\*\*") as raised:
+                fetch(source(connection))
+            assert all(secret not in str(raised.value) for secret in connection.secrets)
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("wrong", "said"),
+        [
+            ({"url": "prometheus:9090"}, "URL: is no URL of a server (give http://HOST:PORT"),
+            ({"url": "http://"}, "URL: is no URL of a server"),
+            ({"url": "http://[::1"}, "URL: is no URL"),
+            ({"url": "http://h:port"}, "URL: is no URL"),
+            ({"url": "http://h/?token=x"}, "URL: takes no ? or #"),
+            ({"url": "http://bob:x@h", "username": "eve"}, "URL: holds a user, and so does AUTOSCALER_PROMETHEUS_USER"),
+            ({"password": SecretStr("x")}, "PASSWORD: has no user to it"),
+            ({"username": "bob", "bearer_token": SecretStr("x")}, "BEARER_TOKEN: is set beside a user"),
+            ({"bearer_token": SecretStr("a\nb")}, "BEARER_TOKEN: is empty, or holds"),
+            ({"bearer_token": SecretStr("")}, "BEARER_TOKEN: is empty, or holds"),
+            ({"headers": {"a b": "c"}}, "HEADERS: 'a b' is no name of a header"),
+            ({"headers": {"X-Key": "c\r\nX-Other: d"}}, "HEADERS: X-Key is empty, or holds"),
+            ({"headers": {"Authorization": "x"}, "username": "bob"}, "HEADERS: holds Authorization beside a user"),
+            ({"key_file": "/dev/null"}, "KEY_FILE: has no certificate"),
+            ({"ca_file": "/nowhere/ca.pem"}, "CA_FILE: cannot read /nowhere/ca.pem: No such file"),
+            ({"timeout": 0}, "TIMEOUT: 0 s is no time"),
+        ],
+    )
+    def test_wrong_settings(self, wrong: dict[str, object], said: str) -> None:
+        """Settings that cannot work are found before anything is asked, each with its cure, and without the secret."""
+        connection = replace(ConnectionSettings("http://prometheus:9090"), **wrong)  # type: ignore[arg-type]
+        problems = connection.problems()
+        assert len(problems) == 1
+        assert problems[0].startswith(f"AUTOSCALER_PROMETHEUS_{said}")
+        with pytest.raises(SettingsError):
+            source(connection)
+
+    def test_right_settings(self) -> None:
+        """What can work is no problem."""
+        assert ConnectionSettings("https://bob:x@h:9090/prometheus/").problems() == []
+        assert ConnectionSettings("http://[::1]:9090", bearer_token=SecretStr("x")).problems() == []
+
+
+_SELF_SIGNED = (
+    *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+    *("-subj", "/CN=prometheus", "-addext", "subjectAltName=IP:127.0.0.1"),
+)
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A server certificate, its key, and the authority to trust."""
+
+    certificate: Path
+    key: Path
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Certified:
+    """A self-signed certificate for 127.0.0.1."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("openssl, which makes the test's certificate, is not on PATH")
+    folder = tmp_path_factory.mktemp("tls")
+    made = Certified(folder / "cert.pem", folder / "key.pem")
+    subprocess.run(  # noqa: S603 - a program of the system, and arguments of ours
+        [program, *_SELF_SIGNED, "-keyout", made.key, "-out", made.certificate],
+        check=True,
+        capture_output=True,
+    )
+    return made
+
+
+class TestTls:
+    @pytest.fixture
+    def secure(self, certified: Certified) -> Iterator[PrometheusServer]:
+        """A server that speaks TLS."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certified.certificate, certified.key)
+        with PrometheusServer(SERIES, tls=context) as running:
+            yield running
+
+    def test_an_unknown_authority(self, secure: PrometheusServer) -> None:
+        """A certificate that nobody known signed is not trusted, and the error names the setting that would help."""
+        with pytest.raises(UnreachableError, match=r"certificate.*AUTOSCALER_PROMETHEUS_CA_FILE"):
+            fetch(source(secure.url))
+
+    def test_an_authority_of_ones_own(self, secure: PrometheusServer, certified: Certified) -> None:
+        """With its authority given, a server is trusted."""
+        assert fetch(source(ConnectionSettings(secure.url, ca_file=f"{certified.certificate}")))
+
+    def test_http_where_tls_was_meant(self, server: PrometheusServer) -> None:
+        """A server that does not speak TLS is told from one that is not trusted."""
+        with pytest.raises(UnreachableError, match="the right one of http and https"):
+            fetch(source(server.url.replace("http:", "https:")))
+
+    def test_a_file_that_is_no_authority(self, secure: PrometheusServer, tmp_path: Path) -> None:
+        """A CA file without a certificate in it is an error like any other."""
+        wrong = tmp_path / "ca.pem"
+        wrong.write_text("not a certificate")
+        with pytest.raises(UnreachableError):
+            fetch(source(ConnectionSettings(secure.url, ca_file=f"{wrong}")))

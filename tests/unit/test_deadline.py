@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from autoscaler.deadline import Deadline, Guard
+from autoscaler.errors import DeadlineError
+
+
+@pytest.fixture
+def release() -> threading.Event:
+    return threading.Event()
+
+
+def test_what_the_call_returns_is_returned() -> None:
+    """A call that ends in time gives its own result."""
+    assert Guard("prometheus").call(lambda: 42, 5) == 42
+
+
+def test_what_the_call_raises_is_raised() -> None:
+    """A call that fails in time fails with its own error."""
+
+    def fail() -> None:
+        raise KeyError("data")
+
+    with pytest.raises(KeyError, match="data"):
+        Guard("prometheus").call(fail, 5)
+
+
+def test_a_hung_call_is_waited_for_until_the_deadline_only(release: threading.Event) -> None:
+    """A call that never ends is given up at its deadline, with the backend's name."""
+    with pytest.raises(DeadlineError, match="prometheus gave no answer within"):
+        Guard("prometheus").call(release.wait, 0.01)
+    release.set()
+
+
+def test_hung_calls_do_not_pile_up(release: threading.Event) -> None:
+    """While eight calls hang no further one is begun; once they end, calls are made again."""
+    guard = Guard("swarm")
+    for _ in range(8):
+        with pytest.raises(DeadlineError):
+            guard.call(release.wait, 0.001)
+    with pytest.raises(DeadlineError, match="8 earlier calls still hang"):
+        guard.call(lambda: 42, 5)
+    release.set()
+    for thread in threading.enumerate():
+        if thread.name == "swarm-call":
+            thread.join(5)
+    assert guard.call(lambda: 42, 5) == 42
+
+
+def test_no_call_begins_after_the_deadline() -> None:
+    """With no time left nothing is sent any more."""
+    called: list[bool] = []
+    with pytest.raises(DeadlineError, match="no time left"):
+        Guard("swarm").call(lambda: called.append(True), Deadline(0).remaining())
+    assert called == []
