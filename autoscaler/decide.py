@@ -212,4 +212,10 @@ def _primary(shaped: list[Step], winner: Recommendation | None, recommendations:
 
 
 def _no_breach(recommendations: tuple[Recommendation, ...]) -> Why:
-    return Why(Reason.NO_BREACH, "; ".join(dict.fromkeys(item.detail for item in recommendations if item.detail)))
+    """What the rules saw, each metric's value once: ``cpu 60 %, not above 70 % for 5m, not below 30 % for 10m``."""
+    seen: dict[str, list[str]] = {}
+    for item in recommendations:
+        value, _, bound = item.detail.partition(", ")
+        if value:
+            seen.setdefault(value, []).append(bound)
+    return Why(Reason.NO_BREACH, "; ".join(", ".join([value, *filter(None, bounds)]) for value, bounds in seen.items()))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _OPENING = datetime(2026, 1, 5, 8, 0, tzinfo=UTC).timestamp()
 _INTERVAL = 15
+_STEPS_BEFORE = 80
 _TIMING = Timing(step=_INTERVAL, warmup=30, deadline=10.0)
 _SETTINGS = queries.MetricSettings(scrape_interval=15, rate_window=60, warmup=30)
 _SHOWN_EVENTS = 8
@@ -44,15 +45,20 @@ _REFRESHED = 4
 
 
 class VirtualClock:
-    """A clock that began at the shop's opening and runs *speed* times as fast as real time."""
+    """A clock that begins on a Monday morning and runs *speed* times as fast as real time."""
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
         self._began = time.monotonic()
+        self._skipped = 0.0
 
     def now(self) -> float:
         """The virtual time in Unix seconds."""
-        return _OPENING + (time.monotonic() - self._began) * self._speed
+        return _OPENING + (time.monotonic() - self._began) * self._speed + self._skipped
+
+    def skip(self, seconds: float) -> None:
+        """Let *seconds* of virtual time pass at once."""
+        self._skipped += seconds
 
 
 async def run_demo(lasting: int | None, listen: tuple[str, int], speed: float) -> None:
@@ -66,10 +72,13 @@ async def run_demo(lasting: int | None, listen: tuple[str, int], speed: float) -
 
 async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int], speed: float) -> None:
     clock = VirtualClock(speed)
-    shop = Shop(clock)
+    shop = Shop(clock, demo_begins=_OPENING + _STEPS_BEFORE * _INTERVAL)
     journal = Journal()
     telemetry = Telemetry(journal, lambda: policies.error is None)
     source = SimulatedPrometheus(clock, shop.sample, step=_INTERVAL)
+    for _ in range(_STEPS_BEFORE):  # so that windows are complete from the beginning
+        clock.skip(_INTERVAL)
+        source.record()
     daemon = Daemon(
         cycle=Cycle(
             source=CountedSource(source, telemetry.count_query),
@@ -122,7 +131,8 @@ class Display:
         began = self.daemon.clock.now()
         self.console.print(
             f"A shop of {len(self.maxima)} services on a simulated Swarm; time runs {self.daemon.speed:g} times as "
-            "fast. Ctrl-C ends."
+            "fast. Ctrl-C ends.",
+            soft_wrap=True,
         )
         if self.console.is_terminal:
             with Live(
@@ -134,7 +144,8 @@ class Display:
         lasted = words(self.daemon.clock.now() - began)
         self.console.print(
             f"{lasted} of simulated time: {self._changes} changes applied, {self._holds} decisions held. "
-            "README.md says how to go on: dry-run first, on your own Swarm."
+            "README.md says how to go on: dry-run first, on your own Swarm.",
+            soft_wrap=True,
         )
 
     def _screen(self) -> RenderableType:

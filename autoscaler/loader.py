@@ -186,7 +186,7 @@ M = TypeVar("M", bound=BaseModel)
 def validate(document: Document, model: type[M]) -> tuple[M | None, list[Problem]]:
     """*document* as a *model*, or None, and all problems, those of the text first."""
     problems = list(document.problems)
-    if document.root is None:
+    if document.data is None:
         if not problems:
             problems.append(about_file(document.file, "is empty", f"begin with {_first_line(model)}"))
         return None, problems
@@ -201,8 +201,10 @@ def validate(document: Document, model: type[M]) -> tuple[M | None, list[Problem
 def _told_of(error: ValidationError, document: Document, model: type[BaseModel], told: set[str]) -> Iterator[Problem]:
     """Pydantic's findings as problems, without those that concern what is *told* already."""
     count = 0
-    for details in error.errors(include_url=False):
-        problem = _Finding(document, model, details).problem()
+    findings = [_Finding(document, model, details) for details in error.errors(include_url=False)]
+    misspelt = {finding.meant for finding in findings if finding.meant is not None}
+    for finding in findings:
+        problem = None if finding.missing in misspelt else finding.problem()
         if problem is None or _is_told(problem.path, told):
             continue
         yield problem
@@ -242,6 +244,20 @@ class _Finding:
                 return self._unknown_strategy()
             case _:
                 return self._at(*self._told())
+
+    @property
+    def missing(self) -> Path | None:
+        """The way to the key that is missing, if that is what is wrong."""
+        return self._path if self._kind == "missing" else None
+
+    @property
+    def meant(self) -> Path | None:
+        """The way to the key that an unknown one is probably meant to be."""
+        if self._kind != "extra_forbidden":
+            return None
+        *parent, key = self._path
+        near = _near(str(key), _keys(self._model_at(tuple(parent))))
+        return (*parent, near) if near else None
 
     def _at(self, what: str, cure: str) -> Problem:
         return self._document.problem(self._path, what, cure)
@@ -400,13 +416,14 @@ def _first_line(model: type[BaseModel]) -> str:
 
 
 def _did_you_mean(given: str, known: list[str], known_as: str) -> str:
-    return f"{_nearest(given, known)}{known_as}: {', '.join(known) or 'none'}"
+    near = _near(given, known)
+    hint = f'did you mean "{near}"? ' if near else ""
+    return f"{hint}{known_as}: {', '.join(known) or 'none'}"
 
 
-def _nearest(given: str, known: Iterable[str]) -> str:
-    """``did you mean "…"? `` where one of the *known* words is near."""
-    near = get_close_matches(given[:_LONG].lower(), list(known), n=1)
-    return f'did you mean "{near[0]}"? ' if near else ""
+def _near(given: str, known: Iterable[str]) -> str | None:
+    """The *known* word that is nearest to the *given* one, where one is near."""
+    return next(iter(get_close_matches(given[:_LONG].lower(), list(known), n=1)), None)
 
 
 def _what_and_cure(message: str) -> tuple[str, str]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from math import cos, tau
 from typing import TYPE_CHECKING, Any
 
-from autoscaler.simulation.engine import Node, SimulatedEngine
+from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.simulation.parts import Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ class Offering:
     """A service of the shop: what it is given, and what its visitors ask of it.
 
     *cpu* is the cores that all replicas together would use had they enough, *memory* the MiB that they share, both by
-    the seconds since the shop opened.
+    the seconds since the demo began, negative before.
     """
 
     name: str
@@ -54,7 +55,7 @@ def _month_end(seconds: float) -> float:
 
 
 def _upload_rush(seconds: float) -> float:
-    return 2.0 + min(seconds % DAY, 600) / 60
+    return 2.0 + min(max(seconds, 0.0), 600) / 60
 
 
 OFFERINGS = (
@@ -69,11 +70,11 @@ _RELEASES = (300.0, 1500.0)
 
 
 class Shop:
-    """The shop's services on a simulated Swarm of three nodes."""
+    """The shop's services on a simulated Swarm of three nodes; the rushes come after *demo_begins*."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, demo_begins: float) -> None:
         self._clock = clock
-        self._opened = clock.now()
+        self._begins = demo_begins
         nodes = [Node(f"node-{number}") for number in (1, 2, 3)]
         self.engine = SimulatedEngine(clock, startup=_STARTUP, nodes=nodes)
         for offering in OFFERINGS:
@@ -83,7 +84,7 @@ class Shop:
     def sample(self, metric: str, at: int) -> dict[str, tuple[float, int]]:
         """What each service uses per running replica at *at*: cores for `cpu`, bytes for `memory`; and how many run."""
         self._release_if_due()
-        seconds = at - self._opened
+        seconds = at - self._begins
         samples = {}
         for offering in OFFERINGS:
             running = self.engine.running(offering.name)
@@ -97,7 +98,7 @@ class Shop:
         return samples
 
     def _release_if_due(self) -> None:
-        days, seconds = divmod(self._clock.now() - self._opened, DAY)
+        days, seconds = divmod(max(0.0, self._clock.now() - self._begins), DAY)
         due = int(days) * len(_RELEASES) + sum(seconds >= moment for moment in _RELEASES)
         if due > self._released:
             self._released = due

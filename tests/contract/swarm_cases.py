@@ -1,0 +1,447 @@
+"""What DockerSwarm does to every Swarm, simulated or real: subclass it and say in which world."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from autoscaler.cluster import SETTLE_TIME, STATE_LABEL, ScaleState, SpecBefore
+from autoscaler.deadline import Deadline
+from autoscaler.model import ScaleEvent
+from autoscaler.ports import Order, Receipt, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from autoscaler.adapters.swarm import DockerSwarm
+    from autoscaler.cluster import ServiceView
+
+Document = dict[str, Any]
+
+IMAGE = "local/load:1"
+STATE = ScaleState(3, (ScaleEvent(1_800_000_000.125, 2, 3),)).encode()
+_OBEDIENT = ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"]
+
+
+class World(Protocol):
+    """A Swarm and the people around it. Waiting takes real time only where the Swarm is real."""
+
+    def swarm(self, hostname: str | None = None) -> DockerSwarm:
+        """What is tested, for a process on a machine of this name."""
+
+    def advance(self, seconds: float) -> None:
+        """Let the autoscaler's clock go on."""
+
+    def create(self, spec: Document) -> None:
+        """Create a service; it is removed after the test."""
+
+    def deploy(self, spec: Document) -> None:
+        """Replace the service's spec by this one, as a stack deploy does."""
+
+    def change(self, name: str, change: Callable[[Document], None]) -> None:
+        """Let *change* edit the service's spec, as an operator does."""
+
+    def remove(self, name: str) -> None:
+        """Remove the service."""
+
+    def break_template(self, spec: Document) -> None:
+        """Edit the spec so that its tasks end with an error when they start."""
+
+    def raw(self, name: str) -> Document:
+        """The service as the engine has it, defaults not inserted."""
+
+    def tasks(self, name: str) -> list[Document]:
+        """All tasks of the service that the engine remembers."""
+
+    def wait(self, what: str, holds: Callable[[], bool]) -> None:
+        """Wait until it holds."""
+
+
+def replicated(name: str, replicas: int = 2, **more: Any) -> Document:
+    """As little as makes a service: an image, what to run, and a count."""
+    container = {"Image": IMAGE, "Command": _OBEDIENT}
+    return {
+        "Name": name,
+        "Mode": {"Replicated": {"Replicas": replicas}},
+        "TaskTemplate": {"ContainerSpec": container},
+        **more,
+    }
+
+
+def rich(name: str, replicas: int = 2) -> Document:
+    """A service with about all that a stack file can say without a network or a registry."""
+    spec = replicated(name, replicas, Labels={"tier": "web", "autoscaler.policy": "web"})
+    spec["TaskTemplate"]["ContainerSpec"] |= {
+        "Args": ["ignored"],
+        "Labels": {"team": "a"},
+        "Hostname": "{{.Node.Hostname}}-{{.Task.Slot}}",
+        "Env": ["A=1", "EMPTY="],
+        "Dir": "/",
+        "StopSignal": "SIGTERM",
+        "StopGracePeriod": 3_000_000_000,
+        "Healthcheck": {"Test": ["CMD", "/bin/true"], "Interval": 60_000_000_000, "Retries": 3},
+        "Hosts": ["10.0.0.1 example"],
+        "DNSConfig": {"Nameservers": ["10.0.0.2"], "Search": ["example"]},
+        "Init": False,
+        "Mounts": [{"Type": "tmpfs", "Target": "/held", "TmpfsOptions": {"SizeBytes": 1_048_576}}],
+        "CapabilityDrop": ["CAP_NET_RAW"],
+        "Ulimits": [{"Name": "nofile", "Soft": 512, "Hard": 1024}],
+    }
+    spec["TaskTemplate"] |= {
+        "Resources": {
+            "Limits": {"NanoCPUs": 250_000_000, "MemoryBytes": 67_108_864, "Pids": 100},
+            "Reservations": {"NanoCPUs": 10_000_000, "MemoryBytes": 8_388_608},
+        },
+        "RestartPolicy": {"Condition": "on-failure", "Delay": 1_000_000_000, "MaxAttempts": 5},
+        "Placement": {"Constraints": ["node.role == manager"], "MaxReplicas": 9},
+        "LogDriver": {"Name": "json-file", "Options": {"max-size": "1m"}},
+        "ForceUpdate": 3,
+    }
+    spec["UpdateConfig"] = {"Parallelism": 1, "FailureAction": "rollback", "Order": "stop-first"}
+    spec["RollbackConfig"] = {"Parallelism": 1, "FailureAction": "pause", "Order": "stop-first"}
+    spec["EndpointSpec"] = {"Mode": "dnsrr"}
+    return spec
+
+
+def order(view: ServiceView, replicas: int, **changes: Any) -> Order:
+    """To set the service to *replicas*, as a decision on this view would."""
+    facts = {"version": view.version, "requested": view.requested, "state": STATE} | changes
+    return Order(view.id, view.name, replicas=replicas, **facts)
+
+
+def running_ids(world: World, name: str) -> set[str]:
+    """The tasks that run and are to go on."""
+    return {
+        task["ID"]
+        for task in world.tasks(name)
+        if task["DesiredState"] == "running" and task["Status"]["State"] == "running"
+    }
+
+
+def wait_running(world: World, name: str, count: int) -> set[str]:
+    """The running tasks, as soon as they are *count*."""
+    world.wait(f"{count} running tasks of {name}", lambda: len(running_ids(world, name)) == count)
+    return running_ids(world, name)
+
+
+def wait_update(world: World, name: str, *states: str) -> None:
+    """Wait until the service's UpdateStatus is one of *states*."""
+    world.wait(f"{name} to be {' or '.join(states)}", lambda: _update_state(world, name) in states)
+
+
+def _update_state(world: World, name: str) -> str:
+    state: str = (world.raw(name).get("UpdateStatus") or {}).get("State", "")
+    return state
+
+
+def view_of(swarm: DockerSwarm, name: str) -> ServiceView:
+    """The service as it is read now."""
+    return swarm.read(Deadline(20)).services[name]
+
+
+def scale(swarm: DockerSwarm, what: Order) -> Receipt:
+    """Carry the order out, with time enough."""
+    return swarm.scale(what, Deadline(20))
+
+
+def settled(world: World, spec: Document) -> ServiceView:
+    """The service of this spec, created, running and old enough to be scaled."""
+    name, count = spec["Name"], spec["Mode"]["Replicated"]["Replicas"]
+    world.create(spec)
+    wait_running(world, name, count)
+    world.advance(SETTLE_TIME + 1)
+    return view_of(world.swarm(), name)
+
+
+def set_env(value: str) -> Callable[[Document], None]:
+    """An operator's change of the task template that harms nobody."""
+    return lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Env=[f"V={value}"])
+
+
+def set_replicas(count: int) -> Callable[[Document], None]:
+    """An operator's `docker service scale`."""
+    return lambda spec: spec["Mode"]["Replicated"].update(Replicas=count)
+
+
+class SwarmContract:
+    """The cases. A subclass has the fixture `world`."""
+
+    @pytest.mark.parametrize("make", [replicated, rich], ids=["minimal", "rich"])
+    @pytest.mark.parametrize("replicas", [3, 1], ids=["up", "down"])
+    def test_changes(self, world: World, make: Callable[[str], Document], replicas: int) -> None:
+        """A scale changes the count and the autoscaler's label in the spec, and nothing else."""
+        view = settled(world, make("changes"))
+        before = world.raw("changes")["Spec"]
+
+        assert scale(world.swarm(), order(view, replicas)) == Receipt(Written.APPLIED)
+
+        expected = deepcopy(before)
+        expected["Mode"]["Replicated"]["Replicas"] = replicas
+        expected["Labels"] = (expected.get("Labels") or {}) | {STATE_LABEL: STATE}
+        assert expected == world.raw("changes")["Spec"]
+        assert before == world.raw("changes")["PreviousSpec"]
+
+    @pytest.mark.parametrize("make", [replicated, rich], ids=["minimal", "rich"])
+    def test_tasks_are_kept(self, world: World, make: Callable[[str], Document]) -> None:
+        """A scale restarts no task: an increase adds to the running ones, a reduction leaves those it does not end."""
+        view = settled(world, make("kept"))
+        two = running_ids(world, "kept")
+
+        assert scale(world.swarm(), order(view, 4)).written is Written.APPLIED
+        four = wait_running(world, "kept", 4)
+        assert two < four
+
+        world.advance(SETTLE_TIME + 1)
+        assert scale(world.swarm(), order(view_of(world.swarm(), "kept"), 1)).written is Written.APPLIED
+        assert wait_running(world, "kept", 1) < four
+        assert "UpdateStatus" not in world.raw("kept")
+
+    def test_version_conflict(self, world: World) -> None:
+        """An order is for the version it was decided on: where somebody wrote since, nothing is written."""
+        view = settled(world, replicated("conflict"))
+        world.change("conflict", set_replicas(5))
+        theirs = world.raw("conflict")
+
+        receipt = scale(world.swarm(), order(view, 3))
+
+        assert receipt.written is Written.CONFLICT
+        assert "2 replicas" in receipt.detail
+        assert theirs == world.raw("conflict")
+
+    def test_count_conflict(self, world: World) -> None:
+        """An order is for the count it was decided on, whatever the version says."""
+        view = settled(world, replicated("count"))
+        before = world.raw("count")
+
+        assert scale(world.swarm(), order(view, 3, requested=1)).written is Written.CONFLICT
+        assert before == world.raw("count")
+
+    def test_rollout_in_progress(self, world: World) -> None:
+        """A service in a rolling update is seen as that, and not scaled: it would lose its automatic rollback."""
+        spec = replicated("rolling", UpdateConfig={"Parallelism": 1, "Delay": 600_000_000_000})
+        settled(world, spec)
+        world.change("rolling", set_env("2"))
+        wait_update(world, "rolling", "updating")
+        world.advance(SETTLE_TIME + 1)
+        view = view_of(world.swarm(), "rolling")
+        before = world.raw("rolling")
+
+        receipt = scale(world.swarm(), order(view, 3))
+
+        assert "a rolling update is in progress" in view.rollout(view.updated_at + 3600)
+        assert receipt.written is Written.CONFLICT
+        assert "a rolling update is in progress" in receipt.detail
+        assert before["Spec"] == world.raw("rolling")["Spec"]
+        assert before["PreviousSpec"] == world.raw("rolling")["PreviousSpec"]
+
+    def test_paused_rollout(self, world: World) -> None:
+        """A paused update is not resumed by a scale, which would end one more good task."""
+        settled(world, replicated("paused"))
+        world.change("paused", world.break_template)
+        wait_update(world, "paused", "paused")
+        world.advance(SETTLE_TIME + 1)
+        before = world.raw("paused")
+
+        receipt = scale(world.swarm(), order(view_of(world.swarm(), "paused"), 3))
+
+        assert receipt.written is Written.CONFLICT
+        assert "a rolling update is paused" in receipt.detail
+        assert before == world.raw("paused")
+
+    def test_completed_rollout(self, world: World) -> None:
+        """A completed update is in nobody's way, and the next scale takes its rollback point."""
+        settled(world, replicated("completed"))
+        assert not view_of(world.swarm(), "completed").loses_rollback_point
+        world.change("completed", set_env("2"))
+        wait_update(world, "completed", "completed")
+        world.advance(SETTLE_TIME + 1)
+        view = view_of(world.swarm(), "completed")
+        assert view.loses_rollback_point
+
+        assert scale(world.swarm(), order(view, 3)).written is Written.APPLIED
+
+        assert not view_of(world.swarm(), "completed").loses_rollback_point
+
+    def test_automatic_rollback(self, world: World) -> None:
+        """A failed update that rolled back by itself has a previous spec no more, and can be scaled."""
+        config = {"Parallelism": 1, "FailureAction": "rollback"}
+        settled(world, replicated("rolled-back", UpdateConfig=config))
+        world.change("rolled-back", world.break_template)
+        wait_update(world, "rolled-back", "rollback_completed")
+        world.advance(SETTLE_TIME + 1)
+        view = view_of(world.swarm(), "rolled-back")
+
+        assert view.before is None
+        assert not view.loses_rollback_point
+        assert scale(world.swarm(), order(view, 3)).written is Written.APPLIED
+
+    def test_fresh_deploy_settles(self, world: World) -> None:
+        """A service that was deployed a moment ago is not scaled: its rollout may not have begun to show."""
+        world.create(replicated("fresh"))
+        view = view_of(world.swarm(), "fresh")
+        before = world.raw("fresh")["Spec"]
+
+        receipt = scale(world.swarm(), order(view, 3))
+
+        assert receipt.written is Written.CONFLICT
+        assert "settles for 10s" in receipt.detail
+        assert before == world.raw("fresh")["Spec"]
+
+    def test_gone(self, world: World) -> None:
+        """A service that was removed is gone, which is no error."""
+        view = settled(world, replicated("gone", 1))
+        world.remove("gone")
+
+        assert scale(world.swarm(), order(view, 2)).written is Written.GONE
+        assert "gone" not in world.swarm().read(Deadline(20)).services
+
+    def test_no_op(self, world: World) -> None:
+        """A write that would change no count is not made: it would still take the rollback point."""
+        view = settled(world, replicated("same"))
+        before = world.raw("same")
+
+        receipt = scale(world.swarm(), order(view, 2))
+
+        assert receipt == Receipt(Written.REFUSED, "the service already asks for 2 replicas")
+        assert before == world.raw("same")
+
+    @pytest.mark.parametrize(
+        ("mode", "words"),
+        [
+            ({"Global": {}}, "global"),
+            ({"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": 1}}, "replicated-job"),
+            ({"GlobalJob": {}}, "global-job"),
+        ],
+        ids=["global", "replicated job", "global job"],
+    )
+    def test_unsupported_modes(self, world: World, mode: Document, words: str) -> None:
+        """Only replicated services are scaled: any update of a job would execute it again."""
+        world.create(replicated("unsupported") | {"Mode": mode})
+        world.wait("its task", lambda: bool(world.tasks("unsupported")))
+        world.advance(SETTLE_TIME + 1)
+        view = view_of(world.swarm(), "unsupported")
+        before = world.raw("unsupported")
+
+        receipt = scale(world.swarm(), order(view, 3))
+
+        assert (words, 0) == (view.mode, view.requested)
+        assert receipt.written is Written.REFUSED
+        assert words in receipt.detail
+        assert before == world.raw("unsupported")
+
+    def test_operator_scale(self, world: World) -> None:
+        """An operator's scale keeps the autoscaler's label, and the count before it is seen."""
+        scale(world.swarm(), order(settled(world, replicated("by-hand")), 3))
+
+        world.change("by-hand", set_replicas(5))
+
+        view = view_of(world.swarm(), "by-hand")
+        assert (5, STATE, SpecBefore(3, STATE)) == (view.requested, view.labels[STATE_LABEL], view.before)
+
+    def test_stack_deploy(self, world: World) -> None:
+        """A stack deploy resets the count and drops the label; both are still seen in the spec before it."""
+        spec = replicated("deployed")
+        scale(world.swarm(), order(settled(world, spec), 3))
+
+        world.deploy(spec)
+
+        view = view_of(world.swarm(), "deployed")
+        assert STATE_LABEL not in view.labels
+        assert (2, SpecBefore(3, STATE)) == (view.requested, view.before)
+        assert not view.template_changed
+
+    def test_running(self, world: World) -> None:
+        """Tasks run when Swarm wants them and they are in the state running, and since then."""
+        view = settled(world, replicated("runs"))
+
+        newest = max(task.since for task in view.tasks)
+        assert (2, 2, 2) == (view.requested, view.running, view.running_since(newest))
+        assert view.created_at <= newest
+        assert view.running_since(view.created_at - 1) == 0
+        assert view.pending(newest) == ""
+
+    def test_ended_tasks_do_not_run(self, world: World) -> None:
+        """A task that is stopping is not counted, however long that takes."""
+        view = settled(world, replicated("stopping", 3))
+
+        scale(world.swarm(), order(view, 1))
+
+        world.wait("one running task", lambda: len(running_ids(world, "stopping")) == 1)
+        assert view_of(world.swarm(), "stopping").running == 1
+
+    def test_no_room(self, world: World) -> None:
+        """Of a task that has no room Swarm's own words are quoted."""
+        spec = replicated("no-room", 1)
+        spec["TaskTemplate"]["Resources"] = {"Reservations": {"NanoCPUs": 1_000_000_000_000}}
+        world.create(spec)
+        world.wait("Swarm's words", lambda: any(task["Status"].get("Err") for task in world.tasks("no-room")))
+        world.advance(60)
+
+        view = view_of(world.swarm(), "no-room")
+
+        assert view.running == 0
+        said = view.pending(view.created_at + 60)
+        assert said.startswith("pending for 1m: no suitable node (insufficient resources on ")
+
+    def test_failing_tasks(self, world: World) -> None:
+        """Of a service whose tasks fail the last one's error is quoted, at the latest at the second look."""
+        spec = replicated("fails", 1)
+        world.break_template(spec)
+        world.create(spec)
+        world.wait("a failed task", lambda: any(task["Status"]["State"] == "failed" for task in world.tasks("fails")))
+        swarm = world.swarm()
+
+        swarm.read(Deadline(20))
+        view = view_of(swarm, "fails")
+
+        assert view.running == 0
+        assert "task: non-zero exit (7)" in view.pending(view.created_at + 60)
+
+    def test_missing_image(self, world: World) -> None:
+        """Of a service whose image nobody has that is quoted."""
+        spec = replicated("no-image", 1)
+        spec["TaskTemplate"]["ContainerSpec"]["Image"] = "local/missing:1"
+        world.create(spec)
+        world.wait(
+            "a rejection", lambda: any(task["Status"]["State"] == "rejected" for task in world.tasks("no-image"))
+        )
+
+        view = view_of(world.swarm(), "no-image")
+
+        assert "No such image: local/missing:1" in view.pending(view.created_at + 60)
+
+    def test_count_left_out(self, world: World) -> None:
+        """A service made without a count has one replica, and can be scaled like any other."""
+        world.create(replicated("countless") | {"Mode": {"Replicated": {}}})
+        wait_running(world, "countless", 1)
+        world.advance(SETTLE_TIME + 1)
+        view = view_of(world.swarm(), "countless")
+
+        assert ("replicated", 1) == (view.mode, view.requested)
+        assert scale(world.swarm(), order(view, 2)).written is Written.APPLIED
+
+    def test_limits(self, world: World) -> None:
+        """Limits are seen in cores and bytes, and where there are none the node's memory."""
+        limited = settled(world, rich("limited"))
+        free = settled(world, replicated("free", 1))
+
+        assert (0.25, 67_108_864) == (limited.cpu_limit, limited.memory_limit)
+        assert (None, None) == (free.cpu_limit, free.memory_limit)
+        assert free.node_memory is not None
+        assert free.node_memory > 2**28
+
+    def test_own_service(self, world: World) -> None:
+        """The service that this process runs in is known by its container's hostname."""
+        settled(world, replicated("own", 1))
+        settled(world, replicated("other", 1))
+        (container,) = (
+            task["Status"]["ContainerStatus"]["ContainerID"]
+            for task in world.tasks("own")
+            if task["DesiredState"] == "running"
+        )
+
+        assert world.swarm(container[:12]).read(Deadline(20)).own_service == "own"
+        assert world.swarm("build-server").read(Deadline(20)).own_service is None
+        assert world.swarm().read(Deadline(20)).own_service is None
