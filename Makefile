@@ -25,7 +25,7 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-timing
+	$(BIN)/lint-imports
 
 unit: $(VENV)/.installed ## The tests that need no Docker and no Prometheus.
 	$(BIN)/autoscaler check policies

@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 
 _ROUNDS = 3
 """How often a service is read and decided anew within one evaluation, where others write to it at the same time."""
+_PART = 60
+"""How many window steps one query asks for at most: a long window of many services is filled in parts, and goes on
+being filled at the next evaluation should the time run out."""
 _OUTCOMES = {
     Written.APPLIED: Outcome.APPLIED,
     Written.DRY_RUN: Outcome.DRY_RUN,
     Written.CONFLICT: Outcome.CONFLICT,
     Written.UNKNOWN: Outcome.UNKNOWN,
-    Written.GONE: Outcome.FAILED,
     Written.REFUSED: Outcome.FAILED,
 }
 
@@ -131,14 +133,21 @@ class Cycle:
         cache = self._caches.get(metric)
         if cache is None or cache.length < length:
             cache = WindowCache(self.timing.step, length)
-        start, end = cache.missing(newest)
-        cache.merge(self.source.fetch(self.queries[metric], start, end, self.timing.step, deadline), start, end)
-        self._caches[metric] = cache
+        start, _ = cache.missing(newest)
+        for first in range(start, newest + 1, _PART * self.timing.step):
+            last = min(first + (_PART - 1) * self.timing.step, newest)
+            answer = self.source.fetch(self.queries[metric], first, last, self.timing.step, deadline)
+            cache.merge(answer, first, last)
+            self._caches[metric] = cache
 
-    def _observe(self, item: Assigned, newest: int, now: float) -> tuple[Observation, dict[str, Base]]:
+    def _observe(
+        self, item: Assigned, newest: int, now: float, adopted: dict[str, str]
+    ) -> tuple[Observation, dict[str, Base]]:
         view = item.view
         memory, changed = remember(view, self._memories.get(view.id), now)
         self._memories[view.id] = memory
+        # Memory finds a change once, and a conflict lets it look again within the evaluation.
+        adopted[view.id] = "; ".join(filter(None, (adopted.get(view.id), changed)))
         bases = {metric: base for metric in _metrics(item.policy) if (base := base_of(metric, view)) is not None}
         windows = {}
         for metric, base in bases.items():
@@ -156,7 +165,7 @@ class Cycle:
             mode=view.mode,
             rollout=view.rollout(now),
             pending=view.pending(now) if view.running < view.requested else "",
-            changed_externally=changed,
+            changed_externally=adopted[view.id],
         )
         return observation, bases
 
@@ -188,9 +197,10 @@ class Cycle:
         self, policies: PolicySet, assigned: list[Assigned], newest: int, deadline: Deadline
     ) -> Iterator[Record]:
         """Decide on every service and act on it; where somebody else wrote meanwhile, read and decide again."""
+        adopted: dict[str, str] = {}
         for last_round in (*[False] * (_ROUNDS - 1), True):
             conflicts: dict[str, Record] = {}
-            for item, record, order in self._decide_all(assigned, newest):
+            for item, record, order in self._decide_all(assigned, newest, adopted):
                 if order is None:
                     yield record
                     continue
@@ -210,13 +220,21 @@ class Cycle:
                 return  # the next evaluation meets the same trouble first thing, and says so
             again, _ = assign(policies, cluster, self.clock.now())
             assigned = [item for item in again if item.view.name in conflicts]
+            for name in conflicts.keys() - {item.view.name for item in assigned}:
+                # Removed meanwhile, or taken out of the policies by its label.
+                yield conflicts[name] if name in cluster.services else _gone(conflicts[name], "removed meanwhile")
 
-    def _decide_all(self, assigned: list[Assigned], newest: int) -> list[tuple[Assigned, Record, Order | None]]:
-        """The decision on every service, increases first: should the time run out, they have been made."""
+    def _decide_all(
+        self, assigned: list[Assigned], newest: int, adopted: dict[str, str]
+    ) -> list[tuple[Assigned, Record, Order | None]]:
+        """The decision on every service, increases first: should the time run out, they have been made.
+
+        *adopted* holds what others changed since the evaluation began, by service; what is found is added to it.
+        """
         now = round(self.clock.now(), 3)
         decided = []
         for item in assigned:
-            observation, bases = self._observe(item, newest, now)
+            observation, bases = self._observe(item, newest, now, adopted)
             memory = self._memories[item.view.id]
             decision = decide(item.policy, observation, memory.history)
             outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
@@ -232,6 +250,8 @@ class Cycle:
     def _act(self, item: Assigned, record: Record, order: Order, deadline: Deadline) -> Record:
         view, decision = item.view, record.decision
         receipt = self.swarm.scale(order, deadline)
+        if receipt.written is Written.GONE:
+            return _gone(record, receipt.detail)
         memory = self._memories[view.id]
         event = ScaleEvent(decision.at, decision.requested, decision.desired)
         repeated = False
@@ -244,12 +264,8 @@ class Cycle:
             if not repeated:
                 proposed = prune((*memory.proposed, event), decision.at)
                 self._memories[view.id] = replace(memory, proposed=proposed)
-        elif receipt.written is Written.GONE:
-            gone = Why(Reason.SERVICE_NOT_FOUND, receipt.detail)
-            decision = replace(decision, primary=gone, reasons=(*decision.reasons, gone))
         return replace(
             record,
-            decision=decision,
             outcome=_OUTCOMES[receipt.written],
             detail=receipt.detail,
             rollback_warning=_rollback_warning(view),
@@ -288,6 +304,13 @@ def assign(policies: PolicySet, cluster: Cluster, now: float) -> tuple[list[Assi
 
 def _unchanged(service: str, policy: str, now: float, why: Why) -> Decision:
     return Decision(service, policy, now, 0, 0, 0, why, (why,), held=True)
+
+
+def _gone(record: Record, detail: str) -> Record:
+    """*record* of a service that Swarm does not have any more."""
+    gone = Why(Reason.SERVICE_NOT_FOUND, detail)
+    decision = replace(record.decision, primary=gone, reasons=(*record.decision.reasons, gone))
+    return replace(record, decision=decision, outcome=Outcome.FAILED, detail=detail)
 
 
 def _metrics(policy: Policy) -> Iterable[str]:

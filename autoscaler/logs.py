@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from autoscaler.records import Problem, Record
 
 
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+"""Tracebacks as JSON, without local variables: a secret may be one."""
+
+
 def configure(log_format: Literal["auto", "console", "json"], level: str, stream: TextIO = sys.stderr) -> None:
     """Send every log line, ours and the libraries', to *stream*."""
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
@@ -28,9 +32,9 @@ def configure(log_format: Literal["auto", "console", "json"], level: str, stream
         structlog.processors.StackInfoRenderer(),
     ]
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if console
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

@@ -71,12 +71,16 @@ def _http_url(value: str) -> str:
 
 
 def _docker_host(value: str) -> str:
-    parts = urlsplit(value)
-    if (parts.scheme == "unix" and parts.path) or (parts.scheme in {"tcp", "http", "https"} and parts.hostname):
-        return value
-    raise ValueError(
-        f"{value!r} is no address of a Docker engine (write unix:///var/run/docker.sock or tcp://HOST:2375)"
-    )
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in {"tcp", "http", "https"} and bool(parts.hostname) and parts.port != 0
+        usable = usable or (parts.scheme == "unix" and bool(parts.path))
+    except ValueError:
+        usable = False
+    if not usable:
+        cure = "write unix:///var/run/docker.sock or tcp://HOST:2375"
+        raise ValueError(f"{value!r} is no address of a Docker engine ({cure})")
+    return value
 
 
 def _listen(value: str) -> str:

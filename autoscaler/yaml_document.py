@@ -304,7 +304,7 @@ class _Builder:
                 self._take(event)
         except _StopReadingError:
             return None
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, OverflowError) as error:  # a character beyond Unicode, in pure Python
             self.problems.append(_syntax_problem(error, self._file, text))
             return None
         return self._root
@@ -608,7 +608,7 @@ _CURES = (
 )
 
 
-def _syntax_problem(error: yaml.YAMLError, file: str, text: str) -> Problem:
+def _syntax_problem(error: Exception, file: str, text: str) -> Problem:
     """The parser's complaint, at its place, with what would be right."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:

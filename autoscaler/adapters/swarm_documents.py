@@ -140,7 +140,7 @@ def _task_view(task: Document, ready_nodes: frozenset[str], failed: Document | N
     return TaskView(
         id=task["ID"],
         state=state,
-        # Swarm stamps a task that has no room anew at each attempt to place it (swarmkit, noSuitableNode).
+        # A task that was never placed waits since it was created, however often Swarm has tried since.
         since=unix_time(task["CreatedAt"] if state in _UNSCHEDULED else status["Timestamp"]),
         on_ready_node=task.get("NodeID", "") in ready_nodes,
         words=said or status.get("Message", ""),

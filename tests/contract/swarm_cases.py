@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -81,7 +82,7 @@ def rich(name: str, replicas: int = 2) -> Document:
         "Dir": "/",
         "StopSignal": "SIGTERM",
         "StopGracePeriod": 3_000_000_000,
-        "Healthcheck": {"Test": ["CMD", "/bin/true"], "Interval": 60_000_000_000, "Retries": 3},
+        "Healthcheck": {"Test": ["CMD", "/bin/true"], "Interval": 1_000_000_000, "Retries": 30},
         "Hosts": ["10.0.0.1 example"],
         "DNSConfig": {"Nameservers": ["10.0.0.2"], "Search": ["example"]},
         "Init": False,
@@ -107,8 +108,7 @@ def rich(name: str, replicas: int = 2) -> Document:
 
 def order(view: ServiceView, replicas: int, **changes: Any) -> Order:
     """To set the service to *replicas*, as a decision on this view would."""
-    facts = {"version": view.version, "requested": view.requested, "state": STATE} | changes
-    return Order(view.id, view.name, replicas=replicas, **facts)
+    return replace(Order(view.id, view.name, view.version, view.requested, replicas, STATE), **changes)
 
 
 def running_ids(world: World, name: str) -> set[str]:
@@ -357,7 +357,7 @@ class SwarmContract:
         view = settled(world, replicated("runs"))
 
         newest = max(task.since for task in view.tasks)
-        assert (2, 2, 2) == (view.requested, view.running, view.running_since(newest))
+        assert (view.requested, view.running, view.running_since(newest)) == (2, 2, 2)
         assert view.created_at <= newest
         assert view.running_since(view.created_at - 1) == 0
         assert view.pending(newest) == ""
@@ -419,7 +419,7 @@ class SwarmContract:
         world.advance(SETTLE_TIME + 1)
         view = view_of(world.swarm(), "countless")
 
-        assert ("replicated", 1) == (view.mode, view.requested)
+        assert (view.mode, view.requested) == ("replicated", 1)
         assert scale(world.swarm(), order(view, 2)).written is Written.APPLIED
 
     def test_limits(self, world: World) -> None:
@@ -427,8 +427,8 @@ class SwarmContract:
         limited = settled(world, rich("limited"))
         free = settled(world, replicated("free", 1))
 
-        assert (0.25, 67_108_864) == (limited.cpu_limit, limited.memory_limit)
-        assert (None, None) == (free.cpu_limit, free.memory_limit)
+        assert (limited.cpu_limit, limited.memory_limit) == (0.25, 67_108_864)
+        assert (free.cpu_limit, free.memory_limit) == (None, None)
         assert free.node_memory is not None
         assert free.node_memory > 2**28
 

@@ -1,8 +1,9 @@
-"""The contract of DockerSwarm on the simulated engine, called directly and through the docker SDK over a real socket."""
+"""The contract of DockerSwarm on the simulated engine, called directly, and through the SDK and a real socket."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,7 +39,6 @@ class SimulatedWorld:
     clock: VirtualClock
     engine: SimulatedEngine
     api: EngineApi
-    created: list[str] = field(default_factory=list)
 
     def swarm(self, hostname: str | None = None) -> DockerSwarm:
         """What is tested, for a process on a machine of this name."""
@@ -69,8 +69,8 @@ class SimulatedWorld:
         spec["TaskTemplate"]["ContainerSpec"]["Image"] = "local/broken:1"
 
     def raw(self, name: str) -> Document:
-        """The service as the engine has it."""
-        return self.engine.service(name)
+        """The service as the engine has it; a copy, which an edit of the engine's own documents would not reach."""
+        return deepcopy(self.engine.service(name))
 
     def tasks(self, name: str) -> list[Document]:
         """All its tasks."""

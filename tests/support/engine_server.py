@@ -28,7 +28,7 @@ API_VERSION = "1.41"
 DRIP_INTERVAL = 0.01
 """Seconds between two bytes of a drip."""
 _AGES = 60.0
-_VERSIONED = re.compile(r"/v1\.\d+(/.*)")
+_VERSIONED = re.compile(r"(?:/v(1\.\d+))?(/.*)")
 _SERVICE = re.compile(r"/services/([^/]+)(/update)?")
 
 
@@ -37,8 +37,10 @@ class Asked:
     """A request as the server got it."""
 
     method: str
+    version: str
+    """The API version that it names, empty without one."""
     path: str
-    """Without the API version."""
+    """Without that version."""
     query: dict[str, str]
     headers: dict[str, str]
     body: Document | None
@@ -69,12 +71,12 @@ class Exchange(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer, or fail as told."""
         parts = urlsplit(self.path)
-        versioned = _VERSIONED.fullmatch(parts.path)
+        found = _VERSIONED.fullmatch(parts.path)
+        version, path = found.groups(default="") if found else ("", parts.path)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        path = versioned.group(1) if versioned else parts.path
         body = json.loads(content) if content else None
-        self.asked = Asked(self.command, path, query, dict(self.headers), body, id(self.connection))
+        self.asked = Asked(self.command, version, path, query, dict(self.headers), body, id(self.connection))
         state = self.state
         state.asked.append(self.asked)
         if state.fault is not None and state.faults_left and f"{self.command} {path}".startswith(state.fault_on):

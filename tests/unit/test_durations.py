@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.durations import parse, words
@@ -75,6 +75,7 @@ def test_a_duration_is_a_year_at_most(text: str) -> None:
         parse(text)
 
 
+@settings(deadline=None)
 @given(st.integers(0, YEAR))
 def test_a_duration_in_words_means_the_same_duration(seconds: int) -> None:
     """`words` writes what `parse` reads."""

@@ -525,9 +525,8 @@ def test_a_pair_that_must_flap_is_told_with_the_numbers(tmp_path: Path) -> None:
     """With `below: 50, remove: 1` and `above: 70` on a per-replica average, 2 → 1 replicas turns 49 into 98."""
     assert warnings(tmp_path, 15, "{min: 1, max: 10}", LOW, HIGH) == [
         (
-            "a.yml:3:99: policies[0].rules[0].below: must flap with high: at 2 replicas a cpu of 49 becomes 98 at 1, above "
-            "70 "
-            "(write below: 35 or less, or above: 100 or more)"
+            "a.yml:3:99: policies[0].rules[0].below: must flap with high: at 2 replicas a cpu of 49 becomes 98 at 1, "
+            "above 70 (write below: 35 or less, or above: 100 or more)"
         )
     ]
 
@@ -575,6 +574,7 @@ def test_the_numbers_are_those_of_the_steepest_removal(tmp_path: Path, replicas:
     assert told in found
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 6),
     st.integers(0, 8),
@@ -609,8 +609,8 @@ def test_a_window_shorter_than_two_steps_is_told(tmp_path: Path) -> None:
     rule = "{name: r, metric: memory, above: 80, for: 29s, add: 1}"
     assert warnings(tmp_path, 15, "{min: 1, max: 2}", rule) == [
         (
-            "a.yml:3:108: policies[0].rules[0].for: 29s is shorter than two window steps of 15s: one odd sample may decide "
-            "(give at least 30s, or a smaller interval)"
+            "a.yml:3:108: policies[0].rules[0].for: 29s is shorter than two window steps of 15s: one odd sample may "
+            "decide (give at least 30s, or a smaller interval)"
         )
     ]
     assert warnings(tmp_path, 15, "{min: 1, max: 2}", rule.replace("29s", "30s")) == []
@@ -678,12 +678,14 @@ def assert_told_well(text: str) -> None:
             assert turn not in problem
 
 
+@settings(deadline=None)
 @given(FILES)
 def test_any_data_give_a_policy_set_or_problems_in_our_words(data: Any) -> None:
     """Never another exception, and never the words of pydantic."""
     assert_told_well(json.dumps(data))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_slip_in_a_file_gives_a_policy_set_or_problems(data: st.DataObject) -> None:
     """A valid file with a piece cut out and another put in."""
@@ -693,7 +695,7 @@ def test_any_slip_in_a_file_gives_a_policy_set_or_problems(data: st.DataObject) 
     assert_told_well(BACKEND[:start] + piece + BACKEND[end:])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary() | st.text().map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_in_a_file_give_a_policy_set_or_a_policy_error(tmp_path: Path, content: bytes) -> None:
     """Any content at all."""

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from autoscaler import yaml_document
 from autoscaler.yaml_document import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PROBLEMS, Document, Problem, read, shown
 
 
@@ -99,6 +100,7 @@ DATA = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(DATA)
 def test_json_is_read_as_what_it_says(data: Any) -> None:
     """Every JSON document is a YAML document that holds the same data."""
@@ -107,6 +109,7 @@ def test_json_is_read_as_what_it_says(data: Any) -> None:
     assert data == document.data
 
 
+@settings(deadline=None)
 @given(DATA)
 def test_what_pyyaml_writes_with_tags_is_read_as_what_it_says(data: Any) -> None:
     """The core tags mean what they say."""
@@ -371,6 +374,7 @@ YAMLISH = st.lists(
 ).map("".join)
 
 
+@settings(deadline=None)
 @given(st.text() | YAMLISH | st.binary())
 def test_any_text_is_read(text: str | bytes) -> None:
     """Whatever it is: a document with plain data, or with problems that have a place; never an exception."""
@@ -384,6 +388,24 @@ def test_any_text_is_read(text: str | bytes) -> None:
     json.dumps(document.data)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(text=YAMLISH)
+@example(text='"\\U99999999"')
+@example(text="[" * 50_000)
+@example(text="a: &x [*x]\nb: on\na: 010\n")
+def test_without_libyaml_the_same_is_read(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """PyYAML's parser in Python stands in for libyaml's: the same data, and problems where that one finds some."""
+    expected = read(text, "f")
+    with monkeypatch.context() as patch:
+        patch.setattr(yaml_document, "_LOADER", yaml.SafeLoader)
+        document = read(text, "f")
+    if not expected.problems and not document.problems:
+        assert repr(document.data) == repr(expected.data)
+    for problem in document.problems:
+        assert problem.cure
+
+
+@settings(deadline=None)
 @given(YAMLISH)
 def test_what_both_versions_of_yaml_read_alike_is_read_like_that(text: str) -> None:
     """Where nothing is wrong, the data are PyYAML's, but for numbers that only YAML 1.2 knows."""

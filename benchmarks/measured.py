@@ -1,0 +1,178 @@
+"""The process under measurement: the daemon's parts as `autoscaler run` puts them together, in dry-run.
+
+    python -m benchmarks.measured '{"docker_host": …, "prometheus_url": …, "policies": …, "first": …, "evaluations": …}'
+
+Only its clock is another one: the samples lie in the past, and each evaluation is due one window step after the one
+before, without a wait in between. Prints what each evaluation took, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoscaler import wiring
+from autoscaler.daemon import Policies
+from autoscaler.logs import configure
+from autoscaler.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from autoscaler.daemon import Daemon
+    from autoscaler.deadline import Deadline
+    from autoscaler.ports import MetricSource, Query, Series
+    from autoscaler.records import Evaluation
+
+_LISTS = ("services", "tasks", "nodes")
+
+
+@dataclass(slots=True)
+class Steps:
+    """A clock that stands still within an evaluation."""
+
+    moment: float
+
+    def now(self) -> float:
+        """The moment it stands at."""
+        return self.moment
+
+
+@dataclass(frozen=True, slots=True)
+class SameClock:
+    """A metric source whose clock never differs from ours: its Date is the real one, ours is in the past."""
+
+    source: MetricSource
+
+    def clock_offset(self, now: float, deadline: Deadline) -> float:  # noqa: ARG002 - the port's signature
+        """None."""
+        return 0.0
+
+    def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> Mapping[str, Series]:
+        """The source's own answer."""
+        return self.source.fetch(query, start, end, step, deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one evaluation took, and what came of it; seconds and bytes."""
+
+    cpu: float
+    """Of all threads of this process."""
+    wall: float
+    prometheus_requests: int
+    """HTTP requests to Prometheus, of whatever kind."""
+    swarm_lists: int
+    swarm_requests: int
+    """HTTP requests to Docker that are no lists."""
+    resident: int
+    decided: int
+    rising: int
+    """Services that a rule asks to have more replicas."""
+    falling: int
+    """Services that a rule asks to have fewer, and none to have more."""
+    outcomes: dict[str, int]
+    lacking: dict[str, int]
+    """How many rules could not judge, by reason: none should be."""
+    problems: list[str]
+
+
+@contextmanager
+def requests_counted() -> Iterator[Counter[str]]:
+    """Counts the HTTP requests that any library in this process sends, by the last part of their path."""
+    sent: Counter[str] = Counter()
+    original = HTTPConnection.putrequest
+
+    def counting(self: HTTPConnection, method: str, url: str, *args: Any, **options: Any) -> None:
+        kind = "prometheus" if "/api/v1/" in url else url.partition("?")[0].rpartition("/")[2]
+        sent[kind] += 1
+        original(self, method, url, *args, **options)
+
+    HTTPConnection.putrequest = counting  # type: ignore[method-assign]
+    try:
+        yield sent
+    finally:
+        HTTPConnection.putrequest = original  # type: ignore[method-assign]
+
+
+def memory(which: str, pid: int | str = "self") -> int:
+    """A process' memory in bytes: `VmRSS` is resident now, `VmHWM` was at its peak."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == which:
+            return int(value.split()[0]) * 1024
+    raise ValueError(f"this system does not tell {which}")
+
+
+def _measure(daemon: Daemon, sent: Counter[str]) -> Figures:
+    sent.clear()
+    wall, cpu = time.perf_counter(), time.process_time()
+    evaluation = daemon.evaluate_once()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    asked = [_asked(record.decision.recommendations, record.decision.requested) for record in evaluation.records]
+    return Figures(
+        cpu=cpu,
+        wall=wall,
+        prometheus_requests=sent["prometheus"],
+        swarm_lists=sum(sent[kind] for kind in _LISTS),
+        swarm_requests=sum(count for kind, count in sent.items() if kind not in {"prometheus", *_LISTS}),
+        resident=memory("VmRSS"),
+        decided=len(evaluation.records),
+        rising=sum(change > 0 for change in asked),
+        falling=sum(change < 0 for change in asked),
+        outcomes=dict(Counter(record.outcome.value for record in evaluation.records)),
+        lacking=_lacking(evaluation),
+        problems=[problem.detail for problem in evaluation.problems],
+    )
+
+
+def _asked(recommendations: tuple[Any, ...], requested: int) -> int:
+    """The change that the rules ask for: the largest, as the pipeline resolves it."""
+    counts = [item.replicas for item in recommendations if item.replicas is not None]
+    return max(counts) - requested if counts else 0
+
+
+def _lacking(evaluation: Evaluation) -> dict[str, int]:
+    lacks = (
+        item.reason.value
+        for record in evaluation.records
+        for item in record.decision.recommendations
+        if item.lacks_data
+    )
+    return dict(Counter(lacks))
+
+
+def _daemon(options: Mapping[str, Any], clock: Steps) -> Daemon:
+    names = ("docker_host", "prometheus_url", "policies")
+    settings = Settings.read({}, {name: options[name] for name in names} | {"dry_run": True})
+    policies = Policies([settings.policies])
+    policies.load()
+    daemon = wiring.daemon(settings, policies)
+    daemon.cycle.clock = clock
+    daemon.cycle.source = SameClock(daemon.cycle.source)
+    return daemon
+
+
+def main(options: Mapping[str, Any]) -> None:
+    """Evaluate as often as the *options* say, and print what it took."""
+    clock = Steps(options["first"])
+    with Path("/dev/null").open("w") as nowhere, requests_counted() as sent:
+        configure("json", "info", nowhere)
+        daemon = _daemon(options, clock)
+        before = memory("VmRSS")
+        evaluations = []
+        for _ in range(options["evaluations"]):
+            evaluations.append(asdict(_measure(daemon, sent)))
+            clock.moment += daemon.interval
+    print(json.dumps({"before": before, "peak": memory("VmHWM"), "evaluations": evaluations}))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,115 @@
+"""The world that the benchmarks measure in: how many services, what loads them, and the policies that apply.
+
+Of every ten services, three ask for more replicas (two by CPU, one by memory), three for fewer, and four for none.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autoscaler.queries import SERVICE_LABEL, TASK_LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCRAPE = 15
+"""Seconds between two scrapes; also the evaluation interval and the window step."""
+HISTORY = 60
+"""Scrapes before the first evaluation: 15 minutes, more than the longest window."""
+TASKS = 3
+CORES = 1.0
+MEMORY = 512 * 2**20
+"""Limits of each task: cores and bytes."""
+AGE = 3600
+"""How many seconds before the first sample the tasks began to run."""
+PER_STACK = 50
+"""Services of one stack; a policy applies to each stack."""
+_SCRAPED_AFTER = 7
+"""Seconds between a window step and the scrape that follows it."""
+_LOADS = {
+    0: (0.85, 0.55),
+    1: (0.15, 0.55),
+    2: (0.50, 0.90),
+    3: (0.50, 0.20),
+    5: (0.85, 0.55),
+    6: (0.15, 0.55),
+}
+"""Shares of the limits that the tasks use, CPU and memory, by the service's number modulo ten; of the others:"""
+_CALM = (0.50, 0.55)
+_CPUS = (("cpu00", 0.6), ("cpu01", 0.4))
+"""How a task's load is spread over two CPUs."""
+
+_POLICY = """\
+  - name: {stack}
+    services: ["{stack}_*"]
+    replicas: {{min: 2, max: 10}}
+    rules:
+      - {{name: cpu-high,    metric: cpu,    above: 70, for: 5m,  add: 1}}
+      - {{name: cpu-low,     metric: cpu,    below: 30, for: 10m, remove: 1}}
+      - {{name: memory-high, metric: memory, above: 80, for: 1m,  add: 1}}
+      - {{name: memory-low,  metric: memory, below: 30, for: 10m, remove: 1}}
+    scale_up:   {{cooldown: 5m}}
+    scale_down: {{cooldown: 10m}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A Swarm of *services*, whose samples begin at *start* (Unix seconds, a window step)."""
+
+    services: int
+    start: int
+
+    @property
+    def names(self) -> list[str]:
+        """The services' names."""
+        return [f"{_stack(number)}_service{number % PER_STACK:02d}" for number in range(self.services)]
+
+    @property
+    def rising(self) -> int:
+        """How many services have a rule that asks for more replicas."""
+        return sum(number % 10 in {0, 2, 5} for number in range(self.services))
+
+    @property
+    def falling(self) -> int:
+        """How many services have a rule that asks for fewer replicas."""
+        return sum(number % 10 in {1, 3, 6} for number in range(self.services))
+
+    @property
+    def first_evaluation(self) -> float:
+        """When the first evaluation is due: just after a window step, as the daemon does it."""
+        return self.start + HISTORY * SCRAPE + 0.25
+
+    def policies(self) -> str:
+        """A policy file with the four rules for each stack."""
+        stacks = dict.fromkeys(_stack(number) for number in range(self.services))
+        return "version: 1\npolicies:\n" + "".join(_POLICY.format(stack=stack) for stack in stacks)
+
+    def openmetrics(self, scrapes: int) -> str:
+        """What cAdvisor shows of all tasks in that many scrapes, as samples with time stamps."""
+        return "".join([*self._lines(range(scrapes)), "# EOF\n"])
+
+    def _lines(self, rows: range) -> Iterator[str]:
+        chance = random.Random(self.services)  # noqa: S311 - the same noise in every run
+        moments = [self.start + row * SCRAPE + _SCRAPED_AFTER for row in rows]
+        for number, service in enumerate(self.names):
+            cpu_share, memory_share = _LOADS.get(number % 10, _CALM)
+            for slot in range(1, TASKS + 1):
+                task = f"{service}.{slot}.{chance.getrandbits(100):025x}"
+                labels = f'id="/docker/{task[-25:]}",{SERVICE_LABEL}="{service}",{TASK_LABEL}="{task}"'
+                used = [chance.uniform(0, 100) for _ in _CPUS]
+                for at in moments:
+                    # Up to 5 % more or less than the service's load: no sample leaves its side of a bound.
+                    cores = CORES * cpu_share * chance.uniform(0.95, 1.05)
+                    for index, (cpu, part) in enumerate(_CPUS):
+                        used[index] += cores * part * SCRAPE
+                        yield f'container_cpu_usage_seconds_total{{cpu="{cpu}",{labels}}} {used[index]:.9f} {at}\n'
+                    held = int(MEMORY * memory_share * chance.uniform(0.95, 1.05))
+                    yield f"container_memory_working_set_bytes{{{labels}}} {held} {at}\n"
+                    yield f"container_start_time_seconds{{{labels}}} {self.start - AGE} {at}\n"
+
+
+def _stack(number: int) -> str:
+    return f"stack{number // PER_STACK:03d}"

@@ -1,0 +1,322 @@
+"""A small world in virtual time: a clock set by hand, a simulated Swarm and Prometheus, and a Cycle between them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from autoscaler.adapters.swarm import DockerSwarm, DryRun
+from autoscaler.cluster import STATE_LABEL, ScaleState
+from autoscaler.cycle import Cycle, Timing
+from autoscaler.errors import BackendError, UnreachableError
+from autoscaler.policy import Policy, PolicySet, Replicas, ScaleDown, ScaleUp
+from autoscaler.ports import Query
+from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.simulation.metrics import SimulatedPrometheus
+from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from autoscaler.adapters.engine_api import Document, EngineApi
+    from autoscaler.deadline import Deadline
+    from autoscaler.model import Outcome, Reason
+    from autoscaler.ports import Clock, MetricSource, Orchestrator, Series
+    from autoscaler.records import Evaluation, Record
+    from autoscaler.simulation.parts import Node
+    from autoscaler.strategies import Threshold
+
+WARMUP = 30
+TIMING = Timing(step=STEP, warmup=WARMUP, deadline=10.0)
+QUERIES = {metric: Query(metric, metric, "service", counts_tasks=True) for metric in ("cpu", "memory")}
+MEMORY_LIMIT = 2**20
+LOST = UnreachableError("connection refused")
+
+
+@dataclass
+class ManualClock:
+    """A clock that stands still until it is moved."""
+
+    time: float = float(NOW)
+
+    def now(self) -> float:
+        """The time it was set to."""
+        return self.time
+
+
+def policy_for(  # noqa: PLR0913 - as many as a policy has keys
+    *services: str,
+    name: str = "",
+    rules: Sequence[Threshold] = (CPU_HIGH, CPU_LOW),
+    least: int = 1,
+    most: int = 10,
+    up_cooldown: int = 180,
+    down_cooldown: int = 300,
+) -> Policy:
+    """A policy for *services*, named as the first of them is unless told otherwise; cooldowns in seconds."""
+    return Policy(
+        name=name or services[0],
+        services=services,
+        replicas=Replicas(min=least, max=most),
+        rules=tuple(rules),
+        scale_up=ScaleUp.model_construct(cooldown=up_cooldown),
+        scale_down=ScaleDown.model_construct(cooldown=down_cooldown),
+    )
+
+
+def service_spec(name: str, replicas: int, labels: Mapping[str, str] | None = None, image: str = "app:1") -> Document:
+    """A service without a CPU limit, so that a core is 100 %, and with a small memory limit."""
+    return {
+        "Name": name,
+        "Labels": dict(labels or {}),
+        "Mode": {"Replicated": {"Replicas": replicas}},
+        "TaskTemplate": {
+            "ContainerSpec": {"Image": image},
+            "Resources": {"Limits": {"MemoryBytes": MEMORY_LIMIT}},
+        },
+        "UpdateConfig": {"Parallelism": 1, "Delay": 20_000_000_000},
+    }
+
+
+def count_in(document: Document) -> int:
+    """The count that a service's spec asks for."""
+    count: int = document["Spec"]["Mode"]["Replicated"]["Replicas"]
+    return count
+
+
+def label_in(document: Document) -> ScaleState | None:
+    """What the autoscaler's label on a service says; None where there is none."""
+    return ScaleState.decode((document["Spec"].get("Labels") or {}).get(STATE_LABEL, ""))
+
+
+@dataclass
+class FaultyEngine:
+    """An EngineApi on another one, in whose calls something can come between or go wrong; it counts and logs them."""
+
+    engine: EngineApi
+    calls: Counter[str] = field(default_factory=Counter)
+    """How often each operation was called."""
+    updates: list[tuple[str, Document, Document]] = field(default_factory=list)
+    """Each update that was carried out: the service's name, its document before, and the spec that was written."""
+    _before: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
+    _after: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
+
+    def before(self, operation: str, *actions: Callable[[], None]) -> None:
+        """Do the next of *actions* before each of the next calls of *operation*; what it raises, the call raises."""
+        self._before.setdefault(operation, []).extend(actions)
+
+    def after(self, operation: str, *actions: Callable[[], None]) -> None:
+        """Do the next of *actions* after each of the next calls of *operation*; raising takes the answer away."""
+        self._after.setdefault(operation, []).extend(actions)
+
+    def services(self, deadline: Deadline, /) -> Sequence[Document]:
+        """The engine's answer, or what was injected."""
+        with self._call("services"):
+            return self.engine.services(deadline)
+
+    def tasks(self, deadline: Deadline, /, *, ended: bool) -> Sequence[Document]:
+        """The engine's answer, or what was injected."""
+        with self._call("tasks"):
+            return self.engine.tasks(deadline, ended=ended)
+
+    def nodes(self, deadline: Deadline, /) -> Sequence[Document]:
+        """The engine's answer, or what was injected."""
+        with self._call("nodes"):
+            return self.engine.nodes(deadline)
+
+    def service(self, service_id: str, deadline: Deadline, /) -> Document:
+        """The engine's answer, or what was injected."""
+        with self._call("service"):
+            return self.engine.service(service_id, deadline)
+
+    def update(self, service_id: str, version: int, spec: Document, deadline: Deadline, /) -> None:
+        """The engine's answer, or what was injected."""
+        with self._call("update"):
+            before = self.engine.service(service_id, deadline)
+            self.engine.update(service_id, version, spec, deadline)
+            self.updates.append((spec["Name"], before, spec))
+
+    @contextmanager
+    def _call(self, operation: str) -> Iterator[None]:
+        self.calls[operation] += 1
+        if waiting := self._before.get(operation):
+            waiting.pop(0)()
+        yield
+        if waiting := self._after.get(operation):
+            waiting.pop(0)()
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    """An action that raises *error*."""
+
+    def action() -> None:
+        raise error
+
+    return action
+
+
+@dataclass
+class WatchedSource:
+    """A metric source that notes what is asked of it, and refuses the queries of some metrics."""
+
+    source: MetricSource
+    asked: list[tuple[str, int, int]] = field(default_factory=list)
+    """The metric, the first and the last step of each query."""
+    errors: dict[str, BackendError] = field(default_factory=dict)
+    """What the query of a metric raises."""
+
+    def clock_offset(self, now: float, deadline: Deadline) -> float:
+        """The source's answer."""
+        return self.source.clock_offset(now, deadline)
+
+    def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> Mapping[str, Series]:
+        """The source's answer, or the metric's error."""
+        self.asked.append((query.metric, start, end))
+        if query.metric in self.errors:
+            raise self.errors[query.metric]
+        return self.source.fetch(query, start, end, step, deadline)
+
+
+class World:
+    """Services under policies, in virtual time. Their load is a percentage per replica, 50 unless set otherwise."""
+
+    def __init__(
+        self, *policies: Policy, dry_run: bool = False, offset: float = 0.0, nodes: Sequence[Node] | None = None
+    ) -> None:
+        self.clock = ManualClock()
+        self.policies = PolicySet(policies=policies or (policy_for("web"),), revision="r1")
+        self.engine = SimulatedEngine(self.clock, nodes=nodes)
+        self.api = FaultyEngine(self.engine)
+        self.load: dict[tuple[str, str], float] = {}
+        self.total: dict[str, float] = {}
+        """The CPU that all replicas of a service share, in percent of a core: what a load that reacts is set by."""
+        self.silent: dict[str, int] = {}
+        """How many tasks of a service do not report."""
+        self.truth: dict[tuple[str, str], dict[int, tuple[float, int]]] = {}
+        """What was sampled of each metric of each service, by step: percent and tasks."""
+        self.prometheus = SimulatedPrometheus(self.clock, self._sample, step=STEP, offset=offset)
+        self.source = WatchedSource(self.prometheus)
+        self.records: list[Record] = []
+        """All that the cycle told of, oldest first."""
+        self._dry_run = dry_run
+        self.cycle = self._new_cycle()
+
+    def service(
+        self, name: str = "web", replicas: int = 3, *, cpu: float = 50, labels: Mapping[str, str] | None = None
+    ) -> None:
+        """Create a service under a load."""
+        self.engine.create_service(service_spec(name, replicas, labels))
+        self.load[name, "cpu"] = cpu
+
+    def settle(self, seconds: int = 30 * STEP) -> None:
+        """Let time pass with nobody evaluating: tasks start and warm up, deploys settle, windows fill."""
+        for _ in range(seconds // STEP):
+            self.pass_step()
+
+    def pass_step(self) -> None:
+        """Let time go on to the next window step, and Prometheus sample the world then."""
+        self.clock.time = (self.clock.time // STEP + 1) * STEP
+        self.prometheus.record()
+
+    def evaluate(self) -> Evaluation:
+        """What one evaluation leaves behind, now."""
+        return self.cycle.evaluate(self.policies)
+
+    def next(self) -> Evaluation:
+        """What the evaluation at the next window step leaves behind."""
+        self.pass_step()
+        return self.evaluate()
+
+    def run(self, seconds: int) -> list[Evaluation]:
+        """The evaluations of the next *seconds*, one at each window step."""
+        return [self.next() for _ in range(seconds // STEP)]
+
+    def until_changed(self, at_most: int = 3600) -> Record:
+        """The first record from now on whose decision changes the count."""
+        for _ in range(at_most // STEP):
+            for record in self.next().records:
+                if record.decision.changes:
+                    return record
+        raise AssertionError(f"no change was decided on within {at_most} s")
+
+    def restart(self) -> None:
+        """Put a new autoscaler in the place of this one."""
+        self.cycle = self._new_cycle()
+
+    def replicas(self, name: str = "web") -> int:
+        """The count that the service asks for."""
+        return count_in(self.engine.service(name))
+
+    def state(self, name: str = "web") -> ScaleState | None:
+        """What the autoscaler's label on the service says."""
+        return label_in(self.engine.service(name))
+
+    def version(self, name: str = "web") -> int:
+        """The service's version index."""
+        version: int = self.engine.service(name)["Version"]["Index"]
+        return version
+
+    def deploy(self, name: str = "web", replicas: int = 3, image: str = "app:1") -> None:
+        """A `docker stack deploy` of the service as its file has it."""
+        self.engine.deploy(service_spec(name, replicas, image=image))
+
+    def lose_swarm(self, *, times: int = 1) -> None:
+        """Let the next reads of Swarm fail."""
+        self.api.before("services", *[raising(LOST)] * times)
+
+    def _new_cycle(self) -> Cycle:
+        swarm: Orchestrator = DockerSwarm(self.api, self.clock)
+        clock: Clock = self.clock
+        return Cycle(
+            source=self.source,
+            swarm=DryRun(swarm) if self._dry_run else swarm,
+            clock=clock,
+            queries=QUERIES,
+            timing=TIMING,
+            record=self.records.append,
+        )
+
+    def _sample(self, metric: str, at: int) -> dict[str, tuple[float, int]]:
+        samples = {}
+        for document in self.engine.services():
+            name = document["Spec"]["Name"]
+            running = self.engine.running(name)
+            reporting = max(0, running - self.silent.get(name, 0))
+            if not reporting:
+                continue
+            percent = self.load.get((name, metric), 50.0)
+            if metric == "cpu" and name in self.total:
+                percent = self.total[name] / running
+            if isfinite(percent):
+                self.truth.setdefault((name, metric), {})[at] = (percent, reporting)
+            whole = 1.0 if metric == "cpu" else MEMORY_LIMIT
+            samples[name] = (percent / 100 * whole, reporting)
+        return samples
+
+
+def only(evaluation: Evaluation) -> Record:
+    """The evaluation's record, where there is just one."""
+    assert len(evaluation.records) == 1, evaluation
+    return evaluation.records[0]
+
+
+def said(record: Record) -> tuple[Outcome, Reason, int, int]:
+    """What became of a decision: outcome, primary reason, the count before and the count decided on."""
+    decision = record.decision
+    return record.outcome, decision.primary.reason, decision.requested, decision.desired
+
+
+def reasons(record: Record) -> list[Reason]:
+    """All reasons of a decision, in their order."""
+    return [why.reason for why in record.decision.reasons]
+
+
+def settled_world(*policies: Policy, replicas: int = 3, cpu: float = 50, **options: Any) -> World:
+    """A world whose policies' service `web` runs, is warm, and has complete windows."""
+    world = World(*policies, **options)
+    world.service(replicas=replicas, cpu=cpu)
+    world.settle()
+    return world
