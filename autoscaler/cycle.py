@@ -169,9 +169,7 @@ class Cycle:
         )
         return observation, bases
 
-    def _window(
-        self, held: tuple[list[float], list[int] | None], base: Base, newest: int, view: ServiceView
-    ) -> Window:
+    def _window(self, held: tuple[list[float], list[int] | None], base: Base, newest: int, view: ServiceView) -> Window:
         values, tasks = held
         factor = 100 / base.amount
         return Window(

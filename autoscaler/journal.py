@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from autoscaler.records import Evaluation, Problem, Record
 
 _KEPT = 20
+_OF_PROMETHEUS = frozenset({"query", "clock"})
+"""The kinds of problems that only an answer of Prometheus can show to be over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,14 @@ class Journal:
         with self._lock:
             before = {problem.key: problem for problem in self._problems}
             now = {problem.key: problem for problem in evaluation.problems}
+            # What was not looked at may still be as it was: without Swarm Prometheus is not asked, and without an
+            # answer of Prometheus its clock and the other queries are not known.
+            unknown = {"prometheus", *_OF_PROMETHEUS} if evaluation.met("swarm") else set()
+            unknown |= _OF_PROMETHEUS if evaluation.met("prometheus") else set()
+            now = {key: problem for key, problem in before.items() if problem.kind in unknown} | now
             if not evaluation.met("swarm"):
                 self._reached |= {"swarm"} if evaluation.met("prometheus") else {"swarm", "prometheus"}
                 self._forget_all_but({record.decision.service for record in evaluation.records})
-            else:
-                # Nothing was asked of Prometheus: what was wrong with it still may be.
-                now = {**before, **now}
             self._problems = tuple(now.values())
             self._last_evaluation = evaluation.at
         began = [problem for key, problem in now.items() if key not in before]

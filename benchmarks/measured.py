@@ -1,25 +1,29 @@
 """The process under measurement: the daemon's parts as `autoscaler run` puts them together, in dry-run.
 
-    python -m benchmarks.measured '{"docker_host": …, "prometheus_url": …, "policies": …, "first": …, "evaluations": …}'
+    python -m benchmarks.measured '{"docker_host": …, "prometheus_url": …, "policies": …, "first": …, "evaluations": …, "profile": …}'
 
-Only its clock is another one: the samples lie in the past, and each evaluation is due one window step after the one
-before, without a wait in between. Prints what each evaluation took, as JSON.
+Only its clock is another one, and its patience greater: the samples lie in the past, and each evaluation is due one
+window step after the one before, without a wait in between. Prints what each evaluation took, as JSON.
 """
 
 from __future__ import annotations
 
+import cProfile
 import json
+import os
+import pstats
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoscaler import wiring
 from autoscaler.daemon import Policies
+from autoscaler.deadline import Guard
 from autoscaler.logs import configure
 from autoscaler.settings import Settings
 
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from autoscaler.ports import MetricSource, Query, Series
     from autoscaler.records import Evaluation
 
+_PATIENCE = 120
+"""Seconds an answer, and an evaluation, may take here: so that what is too slow for the daemon is measured too."""
 _LISTS = ("services", "tasks", "nodes")
 
 
@@ -45,11 +51,13 @@ class Steps:
         return self.moment
 
 
-@dataclass(frozen=True, slots=True)
-class SameClock:
-    """A metric source whose clock never differs from ours: its Date is the real one, ours is in the past."""
+@dataclass(slots=True)
+class TimedSource:
+    """A metric source that is timed, and whose clock never differs from ours: its Date is real, ours is in the past."""
 
     source: MetricSource
+    slowest: float = 0.0
+    """The longest wait for an answer since this was last set to 0, in seconds."""
 
     def clock_offset(self, now: float, deadline: Deadline) -> float:  # noqa: ARG002 - the port's signature
         """None."""
@@ -57,7 +65,11 @@ class SameClock:
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> Mapping[str, Series]:
         """The source's own answer."""
-        return self.source.fetch(query, start, end, step, deadline)
+        began = time.perf_counter()
+        try:
+            return self.source.fetch(query, start, end, step, deadline)
+        finally:
+            self.slowest = max(self.slowest, time.perf_counter() - began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +79,8 @@ class Figures:
     cpu: float
     """Of all threads of this process."""
     wall: float
+    slowest_query: float
+    """How long the slower metric's answer took to come and be read."""
     prometheus_requests: int
     """HTTP requests to Prometheus, of whatever kind."""
     swarm_lists: int
@@ -111,8 +125,9 @@ def memory(which: str, pid: int | str = "self") -> int:
     raise ValueError(f"this system does not tell {which}")
 
 
-def _measure(daemon: Daemon, sent: Counter[str]) -> Figures:
+def _measure(daemon: Daemon, source: TimedSource, sent: Counter[str]) -> Figures:
     sent.clear()
+    source.slowest = 0.0
     wall, cpu = time.perf_counter(), time.process_time()
     evaluation = daemon.evaluate_once()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
@@ -120,6 +135,7 @@ def _measure(daemon: Daemon, sent: Counter[str]) -> Figures:
     return Figures(
         cpu=cpu,
         wall=wall,
+        slowest_query=source.slowest,
         prometheus_requests=sent["prometheus"],
         swarm_lists=sum(sent[kind] for kind in _LISTS),
         swarm_requests=sum(count for kind, count in sent.items() if kind not in {"prometheus", *_LISTS}),
@@ -149,29 +165,45 @@ def _lacking(evaluation: Evaluation) -> dict[str, int]:
     return dict(Counter(lacks))
 
 
-def _daemon(options: Mapping[str, Any], clock: Steps) -> Daemon:
+def _daemon(options: Mapping[str, Any], clock: Steps) -> tuple[Daemon, TimedSource]:
     names = ("docker_host", "prometheus_url", "policies")
-    settings = Settings.read({}, {name: options[name] for name in names} | {"dry_run": True})
+    given = {name: options[name] for name in names} | {"dry_run": True, "prometheus_timeout": f"{_PATIENCE}s"}
+    settings = Settings.read({}, given)
     policies = Policies([settings.policies])
     policies.load()
     daemon = wiring.daemon(settings, policies)
-    daemon.cycle.clock = clock
-    daemon.cycle.source = SameClock(daemon.cycle.source)
-    return daemon
+    cycle, source = daemon.cycle, TimedSource(daemon.cycle.source)
+    cycle.clock, cycle.source, cycle.timing = clock, source, replace(cycle.timing, deadline=_PATIENCE)
+    return daemon, source
+
+
+@contextmanager
+def _profiled() -> Iterator[None]:
+    """Prints to standard error where the CPU time goes, all calls made in one thread."""
+    original = Guard.call
+    Guard.call = lambda _guard, function, _seconds: function()  # type: ignore[method-assign]
+    profile = cProfile.Profile(time.process_time)
+    try:
+        with profile:
+            yield
+    finally:
+        Guard.call = original  # type: ignore[method-assign]
+    pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(25)
 
 
 def main(options: Mapping[str, Any]) -> None:
     """Evaluate as often as the *options* say, and print what it took."""
     clock = Steps(options["first"])
-    with Path("/dev/null").open("w") as nowhere, requests_counted() as sent:
+    evaluations = []
+    with Path(os.devnull).open("w") as nowhere, requests_counted() as sent:
         configure("json", "info", nowhere)
-        daemon = _daemon(options, clock)
-        before = memory("VmRSS")
-        evaluations = []
-        for _ in range(options["evaluations"]):
-            evaluations.append(asdict(_measure(daemon, sent)))
-            clock.moment += daemon.interval
-    print(json.dumps({"before": before, "peak": memory("VmHWM"), "evaluations": evaluations}))
+        daemon, source = _daemon(options, clock)
+        evaluations.append(asdict(_measure(daemon, source, sent)))
+        with _profiled() if options["profile"] else nullcontext():
+            for _ in range(options["evaluations"] - 1):
+                clock.moment += daemon.interval
+                evaluations.append(asdict(_measure(daemon, source, sent)))
+    print(json.dumps({"peak": memory("VmHWM"), "evaluations": evaluations}))
 
 
 if __name__ == "__main__":

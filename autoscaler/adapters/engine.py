@@ -7,6 +7,8 @@ machine's registry credentials (facts 1).
 from __future__ import annotations
 
 import json
+import socket
+import traceback
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -14,7 +16,7 @@ import docker
 from tenacity import Retrying, retry_if_exception_type, wait_exponential
 
 from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
-from autoscaler.adapters.engine_errors import TransientError, failure, not_docker, parse
+from autoscaler.adapters.engine_errors import TransientError, causes, failure, not_docker, parse
 from autoscaler.deadline import Guard
 from autoscaler.errors import BackendError
 
@@ -31,6 +33,8 @@ _ATTEMPTS = 3
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 1.0
 """Seconds between two attempts to read."""
+_KEPT_CONNECTIONS = 4
+"""The SDK keeps idle connections per URL; these are for the lists, and the one service being scaled."""
 
 
 class DockerEngine:
@@ -116,6 +120,7 @@ class DockerEngine:
             except Exception as error:
                 if own is not None:
                     own.close()
+                _close_sockets(error)
                 raise failure(self._where, error) from error
 
         used, response = self._guard.call(exchange, deadline.remaining())
@@ -132,5 +137,18 @@ class DockerEngine:
 
     def _connect(self, silence: float) -> docker.APIClient:
         """A client that speaks the engine's own API version: an older one strips fields from specs (facts 1)."""
-        # The stubs ask for whole seconds; sockets take fractions.
-        return docker.APIClient(self._base_url, version="auto", timeout=silence)  # type: ignore[arg-type]
+        return docker.APIClient(
+            self._base_url,
+            version="auto",
+            timeout=silence,  # type: ignore[arg-type] # the stubs ask for whole seconds; sockets take fractions
+            num_pools=_KEPT_CONNECTIONS,
+        )
+
+
+def _close_sockets(error: Exception) -> None:
+    """Close what the SDK leaves open: a unix socket that it cannot connect (docker/transport/unixconn.py)."""
+    for cause in causes(error):
+        for frame, _ in traceback.walk_tb(cause.__traceback__):
+            left = frame.f_locals.get("sock")
+            if isinstance(left, socket.socket):
+                left.close()

@@ -78,17 +78,17 @@ def failure(where: str, error: Exception) -> BackendError:
 
     They wrap each other, as causes and as arguments, up to four deep (facts 8).
     """
-    causes = list(_causes(error))
-    for cause in causes:
+    wrapped = list(causes(error))
+    for cause in wrapped:
         if isinstance(cause, requests.HTTPError) and cause.response is not None:  # while the version was negotiated
             return _of_answer(where, cause.response)
     for kind, meaning, sentence in _FAILURES:
-        if any(isinstance(cause, kind) for cause in causes):
+        if any(isinstance(cause, kind) for cause in wrapped):
             return meaning(f"{where}: {sentence}")
-    if any(isinstance(cause, json.JSONDecodeError) for cause in causes):
+    if any(isinstance(cause, json.JSONDecodeError) for cause in wrapped):
         return not_docker(where, "no JSON")
-    words = str(causes[-1])[:_LONGEST_QUOTE]
-    if any(isinstance(cause, OSError) for cause in causes):  # requests' exceptions are OSErrors too
+    words = str(wrapped[-1])[:_LONGEST_QUOTE]
+    if any(isinstance(cause, OSError) for cause in wrapped):  # requests' exceptions are OSErrors too
         return TransientError(f"{where}: the connection failed: {words}")
     return UnreachableError(f"{where}: no usable answer: {words}")
 
@@ -98,6 +98,20 @@ def not_docker(where: str, what: str) -> UnreachableError:
     return UnreachableError(
         f"{where}: the answer is not the Docker API's ({what}); does AUTOSCALER_DOCKER_HOST name the engine?"
     )
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """*error* and the exceptions it wraps, as its causes or among its arguments, outermost first."""
+    seen: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if any(current is known for known in seen):
+            continue
+        seen.append(current)
+        yield current
+        wrapped = [current.__cause__, current.__context__, *current.args]
+        waiting.extend(item for item in wrapped if isinstance(item, BaseException))
 
 
 def _refusal(where: str, status: int, message: str) -> BackendError:
@@ -121,17 +135,3 @@ def _of_answer(where: str, response: requests.Response) -> BackendError:
     except BackendError as error:
         return error
     return not_docker(where, f"status {response.status_code}")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """*error* and the exceptions it wraps, as its causes or among its arguments, outermost first."""
-    seen: list[BaseException] = []
-    waiting = [error]
-    while waiting:
-        current = waiting.pop(0)
-        if any(current is known for known in seen):
-            continue
-        seen.append(current)
-        yield current
-        wrapped = [current.__cause__, current.__context__, *current.args]
-        waiting.extend(item for item in wrapped if isinstance(item, BaseException))

@@ -30,9 +30,9 @@ services:
     volumes:
       - {{type: bind, source: {socket}, target: /var/run/docker.sock}}
   cadvisor:
-    command: [--docker_only=true, --housekeeping_interval=1s, --docker=unix:///run/engine.sock]
+    command: [--docker_only=true, --housekeeping_interval=1s, --docker=unix:///mnt/engine.sock]
     volumes:
-      - {{type: bind, source: {socket}, target: /run/engine.sock}}
+      - {{type: bind, source: {socket}, target: /mnt/engine.sock}}
       - {{type: bind, source: {data}, target: {data}, read_only: true}}
 configs:
   prometheus:

@@ -44,8 +44,6 @@ class Asked:
     query: dict[str, str]
     headers: dict[str, str]
     body: Document | None
-    connection: int
-    """The same number for requests on one connection."""
 
 
 @dataclass
@@ -76,7 +74,7 @@ class Exchange(BaseHTTPRequestHandler):
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         body = json.loads(content) if content else None
-        self.asked = Asked(self.command, version, path, query, dict(self.headers), body, id(self.connection))
+        self.asked = Asked(self.command, version, path, query, dict(self.headers), body)
         state = self.state
         state.asked.append(self.asked)
         if state.fault is not None and state.faults_left and f"{self.command} {path}".startswith(state.fault_on):

@@ -167,6 +167,12 @@ class WatchedSource:
     """The metric, the first and the last step of each query."""
     errors: dict[str, BackendError] = field(default_factory=dict)
     """What the query of a metric raises."""
+    _answers: float = float("inf")
+    """How many more queries are answered before one is lost."""
+
+    def lose_after(self, answers: int) -> None:
+        """Lose one query, after so many that are answered."""
+        self._answers = answers
 
     def clock_offset(self, now: float, deadline: Deadline) -> float:
         """The source's answer."""
@@ -177,6 +183,10 @@ class WatchedSource:
         self.asked.append((query.metric, start, end))
         if query.metric in self.errors:
             raise self.errors[query.metric]
+        self._answers -= 1
+        if self._answers < 0:
+            self._answers = float("inf")
+            raise LOST
         return self.source.fetch(query, start, end, step, deadline)
 
 

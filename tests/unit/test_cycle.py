@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import nan
 from typing import TYPE_CHECKING
 
@@ -454,6 +455,24 @@ def test_a_refused_query_concerns_its_metric_only() -> None:
     assert said(up) == (Outcome.APPLIED, Reason.ABOVE_THRESHOLD, 3, 4)
 
 
+def test_an_outage_does_not_end_the_problem_of_a_query() -> None:
+    """While Prometheus does not answer nothing is known of a query that it refused: that is not over."""
+    world = settled_world(policy_for("web", rules=(CPU_HIGH, MEMORY_HIGH)), offset=-40.0)
+    refused, lost = Problem("query", "bad_data", "memory"), Problem("prometheus", str(LOST))
+    skewed = Problem("clock", "Prometheus' clock is 40s behind ours (set both by NTP)")
+    world.source.errors["memory"] = RefusedError("bad_data")
+    journal = Journal()
+
+    changes = []
+    for error in (None, LOST, None):
+        world.prometheus.fail(error)
+        changes.append(journal.close(world.next()))
+    del world.source.errors["memory"]
+    changes.append(journal.close(world.next()))
+
+    assert changes == [([skewed, refused], []), ([lost], []), ([], [lost]), ([], [refused])]
+
+
 def test_a_silent_prometheus_is_not_asked_for_the_other_metrics() -> None:
     """After a query without an answer the others are not asked: each would wait as long again."""
     world = settled_world(policy_for("web", rules=(CPU_HIGH, MEMORY_HIGH)))
@@ -810,6 +829,36 @@ def test_after_the_first_fill_only_the_new_step_and_the_newest_two_are_asked_for
     # For 1m: both ends, and the step before that may stand for the oldest.
     assert (filled[2] - filled[1]) // STEP + 1 == 6
     assert again == ("cpu", int(world.clock.time) - 2 * STEP, int(world.clock.time))
+
+
+def test_a_long_window_is_filled_in_parts() -> None:
+    """A look-back of hours is asked for in parts of 60 steps, each step once, and judged when all are there."""
+    rule = threshold("slow", above=70, lasting="30m", add=1)
+    world = World(policy_for("web", rules=(rule,)))
+    world.service(cpu=85)
+    world.settle(3600)
+
+    record = only(world.next())
+
+    spans = [(first, last) for _, first, last in world.source.asked]
+    assert [(last - first) // STEP + 1 for first, last in spans] == [60, 60, 2]
+    assert [first - last for (_, last), (first, _) in pairwise(spans)] == [STEP, STEP]
+    assert said(record) == (Outcome.APPLIED, Reason.ABOVE_THRESHOLD, 3, 4)
+
+
+def test_a_fill_that_was_broken_off_goes_on_where_it_stopped() -> None:
+    """Where Prometheus goes away during a long fill, what came is kept, and the next evaluation asks for the rest."""
+    rule = threshold("slow", below=30, lasting="30m", remove=1)
+    world = World(policy_for("web", rules=(rule,)))
+    world.service(cpu=10)
+    world.settle(3600)
+    world.source.lose_after(1)
+
+    first, second = only(world.next()), only(world.next())
+
+    assert said(first)[:2] == (Outcome.HELD, Reason.STALE_DATA)
+    assert [(last - start) // STEP + 1 for _, start, last in world.source.asked[2:]] == [60, 5]
+    assert said(second) == (Outcome.APPLIED, Reason.BELOW_THRESHOLD, 3, 2)
 
 
 def test_no_query_is_asked_for_a_policy_without_services() -> None:
