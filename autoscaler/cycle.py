@@ -280,7 +280,7 @@ def assign(policies: PolicySet, cluster: Cluster, now: float) -> tuple[list[Assi
     """The policy of each service that one applies to; and records of what is named but cannot be decided on."""
     assigned: list[Assigned] = []
     untouched: list[Record] = []
-    named = policies.named()
+    named = policies.named
     for name, view in cluster.services.items():
         if view.labels.get(ENABLED_LABEL) == "false" or (name == cluster.own_service and name not in named):
             continue

@@ -95,7 +95,7 @@ async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int],
         telemetry=telemetry,
         speed=speed,
     )
-    maxima = {name: policy.replicas.max for name, policy in policies.current.named().items()}
+    maxima = {name: policy.replicas.max for name, policy in policies.current.named.items()}
     display = Display(daemon, maxima, Console(highlight=False))
     daemon.on_news = display.tell
     if lasting is not None:

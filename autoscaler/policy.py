@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import re
+from fnmatch import translate
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from autoscaler.durations import Duration
@@ -16,6 +18,7 @@ METRICS = ("cpu", "memory")
 """The built-in metrics."""
 
 _GLOB = frozenset("*?[")
+_MOST_NAMES = 20_000
 _COUNT = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 _PATTERN = Annotated[str, Field(strict=True, min_length=1, max_length=255)]
 
@@ -73,6 +76,8 @@ class ScaleDown(Frozen):
 class Policy(Frozen):
     """What applies to a set of services: bounds, rules, scale-up and scale-down behaviour."""
 
+    model_config = ConfigDict(defer_build=True)  # plugins may register strategies before the first validation
+
     name: str = Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$", max_length=63)
     """What logs, metrics and labels call the policy; unique among all policies."""
     services: tuple[_PATTERN, ...] = Field(min_length=1)
@@ -88,15 +93,21 @@ class Policy(Frozen):
     scale_down: ScaleDown = ScaleDown()
     """How replicas are removed."""
 
-    def match(self, service: str) -> Literal["name", "glob"] | None:
-        """How this policy matches the service's name: exactly, by a glob, or not at all."""
-        if service in self.services:
-            return "name"
-        if any(fnmatchcase(service, pattern) for pattern in self.exclude):
-            return None
-        if any(is_glob(pattern) and fnmatchcase(service, pattern) for pattern in self.services):
-            return "glob"
-        return None
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The services that the policy names exactly."""
+        return tuple(service for service in self.services if not is_glob(service))
+
+    @cached_property
+    def _globs(self) -> re.Pattern[str]:
+        """Matches the names that the globs mean and `exclude` does not."""
+        included = "|".join(translate(pattern) for pattern in self.services if is_glob(pattern)) or "(?!)"
+        excluded = "|".join(translate(pattern) for pattern in self.exclude) or "(?!)"
+        return re.compile(f"(?!{excluded})(?:{included})")
+
+    def matches_by_glob(self, service: str) -> bool:
+        """Whether a glob of the policy means *service*, and none of `exclude` does."""
+        return self._globs.match(service) is not None
 
 
 def _whole(version: object) -> object:
@@ -109,7 +120,7 @@ def _whole(version: object) -> object:
 class PolicyFile(Frozen):
     """One policy file."""
 
-    model_config = ConfigDict(defer_build=True)  # plugins may register strategies before the first validation
+    model_config = ConfigDict(defer_build=True)
 
     version: Annotated[Literal[1], BeforeValidator(_whole)]
     """The version of this format: 1."""
@@ -120,24 +131,31 @@ class PolicyFile(Frozen):
 class PolicySet(Frozen):
     """All policies in force, read as one set, and the revision that names their content."""
 
+    model_config = ConfigDict(defer_build=True)
+
     policies: tuple[Policy, ...] = ()
     revision: str = ""
+    _matching: dict[str, tuple[Policy, ...]] = PrivateAttr(default_factory=dict)
+    """What was found for a service's name before: there are as many as Swarm has services."""
 
+    @cached_property
     def named(self) -> dict[str, Policy]:
         """The policy of each service that one names exactly."""
-        return {service: policy for policy in self.policies for service in policy.services if not is_glob(service)}
+        return {service: policy for policy in self.policies for service in policy.named}
 
     def matching(self, service: str) -> tuple[Policy, ...]:
         """The policies of the best rank that match: none, the one that applies, or several in conflict.
 
         An exact name beats globs.
         """
-        ranks: dict[str, list[Policy]] = {}
-        for policy in self.policies:
-            rank = policy.match(service)
-            if rank is not None:
-                ranks.setdefault(rank, []).append(policy)
-        return tuple(ranks.get("name") or ranks.get("glob") or ())
+        if service in self.named:
+            return (self.named[service],)
+        if service not in self._matching:
+            if len(self._matching) >= _MOST_NAMES:
+                self._matching.clear()  # services come and go for months
+            found = tuple(policy for policy in self.policies if policy.matches_by_glob(service))
+            self._matching[service] = found
+        return self._matching[service]
 
 
 def is_glob(pattern: str) -> bool:

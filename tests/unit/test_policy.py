@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -29,23 +30,36 @@ def test_cooldowns_are_three_minutes_up_and_five_down_by_default() -> None:
     assert (policy("a", "b").scale_up.cooldown, policy("a", "b").scale_down.cooldown) == (180, 300)
 
 
+def found(service: str, *patterns: str, exclude: list[str] | None = None) -> bool:
+    """Whether a policy for *patterns* applies to *service*."""
+    return bool(PolicySet(policies=(policy("a", *patterns, exclude=exclude or []),)).matching(service))
+
+
 @pytest.mark.parametrize(
-    ("service", "rank"),
-    [("web", "name"), ("web_1", "glob"), ("web_db", None), ("api", None), ("webhook", None), ("", None)],
+    ("service", "applies"),
+    [("web", True), ("web_1", True), ("web_db", False), ("api", False), ("webhook", False), ("", False)],
 )
-def test_an_exact_name_matches_by_name_and_a_glob_by_glob(service: str, rank: str | None) -> None:
+def test_names_and_globs_match_but_what_is_excluded(service: str, *, applies: bool) -> None:
     """`exclude` takes a service out of the globs."""
-    assert rank == policy("a", "web", "web_*", exclude=["*_db"]).match(service)
+    assert found(service, "web", "web_*", exclude=["*_db"]) is applies
 
 
 def test_a_service_named_exactly_stays_whatever_is_excluded() -> None:
     """What a policy names is meant, be it matched by an exclusion for its globs."""
-    assert policy("a", "web_db", "web_*", exclude=["*_db"]).match("web_db") == "name"
+    assert found("web_db", "web_db", "web_*", exclude=["*_db"])
 
 
 def test_globs_tell_upper_from_lower_case() -> None:
     """Docker's service names do, too."""
-    assert policy("a", "Web_*").match("web_1") is None
+    assert not found("web_1", "Web_*")
+
+
+@pytest.mark.parametrize("pattern", ["*a*b*", "[ab]*", "[!x]?b", "*", "a?b", "[", "a[b"])
+def test_globs_mean_what_the_shell_means(pattern: str) -> None:
+    """Several stars, sets and unclosed brackets match as `fnmatch` says."""
+    for name in ("ab", "aab", "azb", "xab", "a", "", "[", "a[b", "zaxbz"):
+        expected = fnmatchcase(name, pattern) if is_glob(pattern) else name == pattern
+        assert found(name, pattern) is expected
 
 
 def test_an_exact_name_beats_globs() -> None:
@@ -55,7 +69,7 @@ def test_an_exact_name_beats_globs() -> None:
     assert (exact,) == policies.matching("web_1")
     assert (wide, wider) == policies.matching("web_2")
     assert (wider,) == policies.matching("db")
-    assert {"web_1": exact} == policies.named()
+    assert {"web_1": exact} == policies.named
 
 
 def test_no_policy_matches_a_service_nobody_means() -> None:
