@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,11 +17,11 @@ from autoscaler.daemon import Policies
 from autoscaler.demo import run_demo
 from autoscaler.documents import problem_document, record_document
 from autoscaler.durations import parse
-from autoscaler.errors import ConfigurationError
+from autoscaler.errors import ConfigurationError, SettingsError
 from autoscaler.journal import Journal
 from autoscaler.logs import configure
 from autoscaler.model import Outcome
-from autoscaler.settings import Settings
+from autoscaler.settings import Settings, split_address
 from autoscaler.web.metrics import Telemetry
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ def check(paths: Sequence[Path], output: str) -> None:
     settings = _read_settings({})
     sources = paths or [settings.policies]
     try:
-        policies = loader.load(sources)
+        loaded = loader.read_policies(sources)
     except ConfigurationError as error:
         problems = getattr(error, "problems", [str(error)])
         if output == "json":
@@ -145,7 +144,8 @@ def check(paths: Sequence[Path], output: str) -> None:
         else:
             click.echo("\n".join(problems), err=True)
         sys.exit(_ERROR)
-    warnings = [str(warning) for warning in loader.warnings(policies, settings.window_step)]
+    policies = loaded.policies
+    warnings = [str(warning) for warning in loaded.warnings(settings.window_step)]
     if output == "json":
         _print_json({"valid": True, "problems": [], "warnings": warnings, "revision": policies.revision})
         return
@@ -187,14 +187,16 @@ def test(files: Sequence[Path], output: str) -> None:
 )
 def demo(lasting: int | None, listen: str, speed: float) -> None:
     """See it work: the real daemon on a simulated Swarm and Prometheus, time sped up. Needs nothing else."""
-    settings = _read_settings({"listen": listen}, environ={})
-    asyncio.run(run_demo(lasting, settings.listen_address, speed))
-
-
-def _read_settings(options: dict[str, Any], environ: dict[str, str] | None = None) -> Settings:
-    given = {name: value for name, value in options.items() if value is not None}
     try:
-        return Settings.read(dict(os.environ) if environ is None else environ, given)
+        address = split_address(listen)
+    except ValueError as error:
+        _fail(SettingsError([f"--listen: {error}"]))
+    asyncio.run(run_demo(lasting, address, speed))
+
+
+def _read_settings(options: dict[str, Any]) -> Settings:
+    try:
+        return Settings.read(options)
     except ConfigurationError as error:
         _fail(error)
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.durations import words
-from autoscaler.model import Direction, History, ScaleEvent
+from autoscaler.model import Direction, History, Recommended, ScaleEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,10 @@ STATE_LABEL = "autoscaler.state"
 ENABLED_LABEL = "autoscaler.enabled"
 SETTLE_TIME = 10.0
 """Seconds after a new task template was written in which Swarm may not have begun its rollout yet (facts 2)."""
+
+STARTUP_GRACE = 120.0
+"""Seconds that a task may take to start before it counts as stuck."""
+_STUCK = frozenset({"pending", "failed", "rejected"})
 
 _BUSY = {
     "updating": "a rolling update is in progress",
@@ -118,6 +122,11 @@ class ServiceView:
             said = "its node is not ready"
         return f"{oldest.state} for {words(max(0.0, now - oldest.since))}: {said}"
 
+    def stuck(self, now: float) -> bool:
+        """Whether a task that does not run has no room, fails, or has been starting for longer than is usual."""
+        waiting = [task for task in self.tasks if not task.running]
+        return any(task.state in _STUCK or now - task.since > STARTUP_GRACE for task in waiting)
+
     @property
     def loses_rollback_point(self) -> bool:
         """Whether the next scale would make `docker service rollback` undo that scale instead of the last deploy."""
@@ -190,11 +199,18 @@ class Memory:
     """The autoscaler's label as it was last seen; what it tells is in `events`."""
     before: SpecBefore | None = None
     """The spec before the last update as it was last seen; what it tells is in `events`."""
+    recommended: tuple[Recommended, ...] = ()
+    """What the rules resolved to before, the requested count at the first look included."""
 
     @property
     def history(self) -> History:
-        """What counts for the cooldown: what happened, and what a dry-run would have done."""
-        return History(tuple(sorted({*self.events, *self.proposed})))
+        """What counts for stabilization and cooldown: what happened, and what a dry-run would have done."""
+        return History(tuple(sorted({*self.events, *self.proposed})), self.recommended)
+
+    def with_recommended(self, made: Recommended, longest: int) -> Memory:
+        """This memory and one more recommendation, without those older than *longest* seconds."""
+        kept = (each for each in self.recommended if made.at - each.at < longest)
+        return replace(self, recommended=(*kept, made) if longest else ())
 
 
 def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memory, str]:
@@ -204,7 +220,8 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
     nobody did. That change becomes an event of the history, at the service's last update (never after *now*), or at
     *now* where that is no later than what was known before. A second look at the same service finds nothing new.
     """
-    memory = memory or Memory()
+    # A first look remembers the count that it found: a restart does not end a stabilization window (as the HPA has it).
+    memory = memory or Memory(recommended=(Recommended(now, view.requested),))
     own, previous = _unread(view, memory)
     told = {event for state in (own, previous) if state for event in state.events} - set(memory.events)
     # A label's stamp in the future counts as now, once: the label is not read again, so that it cannot hold for ever.
@@ -220,7 +237,8 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
             events.add(ScaleEvent(round(at - ago / 1000, 3), older, newer))
         changed = f"{' → '.join(map(str, counts))} by somebody else, {words(now - at)} ago"
     kept = prune(tuple(events), now)
-    return Memory(view.requested, kept, memory.proposed, view.labels.get(STATE_LABEL, ""), view.before), changed
+    label = view.labels.get(STATE_LABEL, "")
+    return replace(memory, requested=view.requested, events=kept, label=label, before=view.before), changed
 
 
 def _unread(view: ServiceView, memory: Memory) -> tuple[ScaleState | None, ScaleState | None]:

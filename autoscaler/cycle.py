@@ -6,13 +6,13 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from autoscaler.bases import Base, base_of
+from autoscaler.bases import REDISTRIBUTES, Base, base_of
 from autoscaler.cluster import ENABLED_LABEL, Memory, ScaleState, prune, remember
 from autoscaler.deadline import Deadline
 from autoscaler.decide import decide
 from autoscaler.durations import words
 from autoscaler.errors import BackendError, UnreachableError
-from autoscaler.model import Decision, Direction, Observation, Outcome, Reason, ScaleEvent, Why
+from autoscaler.model import Decision, Direction, Observation, Outcome, Reason, Recommended, ScaleEvent, Why
 from autoscaler.ports import Order, Written
 from autoscaler.records import Evaluation, Problem, Record
 from autoscaler.window import Window
@@ -154,7 +154,8 @@ class Cycle:
             cache = self._caches.get(metric)
             held = cache.values(view.name, newest) if cache else None
             if held is not None:
-                windows[metric] = self._window(held, base, newest, view)
+                window = self._window(held, base, newest, view)
+                windows[metric] = replace(window, redistributes=metric in REDISTRIBUTES)
         observation = Observation(
             service=view.name,
             at=now,
@@ -165,6 +166,7 @@ class Cycle:
             mode=view.mode,
             rollout=view.rollout(now),
             pending=view.pending(now) if view.running < view.requested else "",
+            stuck=view.stuck(now),
             changed_externally=adopted[view.id],
         )
         return observation, bases
@@ -235,6 +237,8 @@ class Cycle:
             observation, bases = self._observe(item, newest, now, adopted)
             memory = self._memories[item.view.id]
             decision = decide(item.policy, observation, memory.history)
+            made = Recommended(now, decision.recommended)
+            self._memories[item.view.id] = memory.with_recommended(made, item.policy.longest_stabilization)
             outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
             record = Record(decision, outcome, bases={metric: base.words for metric, base in bases.items()})
             decided.append((item, record, self._order(item.view, decision, memory) if decision.changes else None))

@@ -1,34 +1,26 @@
 """The decision: a pure function of policy, observation and history, as a pipeline of named steps.
 
-    rules → resolve → cooldown → bounds → gates
+    rules → resolve → stabilization → limits → flap guard → cooldown → bounds → gates
 
-Each step takes a count and returns a count with the reason it changed or held it, if it did. Stabilization, limits and
-the flap guard have their place between resolve and cooldown.
+Each step takes a count and returns a count with the reason it changed or held it, if it did.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from autoscaler.behaviour import Step, cool_down, guard_against_flapping, limit, stabilize
 from autoscaler.durations import words
-from autoscaler.model import Decision, Direction, History, Observation, Reason, Recommendation, Why
+from autoscaler.model import Decision, Observation, Reason, Recommendation, Why
 from autoscaler.strategies import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from autoscaler.model import History
     from autoscaler.policy import Policy
     from autoscaler.strategies import Rule
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one step of the pipeline leaves: a count, why it is not the count it was given, and whether that holds."""
-
-    count: int
-    why: Why | None = None
-    held: bool = False
 
 
 def decide(policy: Policy, observation: Observation, history: History) -> Decision:
@@ -39,11 +31,14 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
     """
     recommendations = tuple(recommend(rule, observation) for rule in policy.rules)
     resolved, winner = resolve(recommendations, observation.requested)
-    cooled = cool_down(policy, observation, history, resolved.count)
+    stable = stabilize(policy, observation, history, resolved.count)
+    limited = limit(policy, observation, history, stable.count)
+    guarded = guard_against_flapping(policy, observation, limited.count)
+    cooled = cool_down(policy, observation, history, guarded.count)
     bounded = bound(policy, observation, cooled.count)
-    gated = gate(policy, observation, bounded.count)
+    gated = gate(policy, observation, winner, bounded.count)
 
-    steps = [resolved, cooled, bounded, gated]
+    steps = [resolved, stable, limited, guarded, cooled, bounded, gated]
     if gated.count not in (bounded.count, observation.requested):
         # The gate left only what the bounds ask for: they shaped the number too.
         steps.insert(-1, bound(policy, observation, observation.requested))
@@ -56,6 +51,7 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
         requested=observation.requested,
         running=observation.running,
         desired=gated.count,
+        recommended=resolved.count,
         primary=_primary(shaped, winner, recommendations),
         reasons=tuple(reasons),
         recommendations=recommendations,
@@ -68,25 +64,28 @@ def recommend(rule: Rule, observation: Observation) -> Recommendation:
     """What *rule* makes of its window, or that it lacks data, and why."""
     window = observation.windows.get(rule.metric)
     if window is None:
-        return Recommendation(rule.name, Reason.NO_DATA, detail=f"{rule.metric} has no samples")
+        return Recommendation(rule.name, Reason.NO_DATA, detail=f"{rule.metric} has no samples", group=rule.group)
     signal = Signal(window, observation.requested, observation.running)
     lacking = window.lacking(rule.look_back, observation.expected)
     if lacking is None:
-        return rule.recommend(signal)
+        return replace(rule.recommend(signal), relative=rule.relative, group=rule.group)
     if lacking is Reason.PARTIAL_DATA:
         certain = rule.recommend_on_partial(signal, observation.expected)
         if certain is not None and certain.replicas is not None and certain.replicas > observation.requested:
-            return certain
-    return Recommendation(rule.name, lacking, None, window.newest, _lack_in_words(rule, observation, lacking))
+            return replace(certain, relative=rule.relative, group=rule.group)
+    detail = _lack_in_words(rule, observation, lacking)
+    return Recommendation(rule.name, lacking, None, window.newest, detail, group=rule.group)
 
 
 def resolve(recommendations: tuple[Recommendation, ...], requested: int) -> tuple[Step, Recommendation | None]:
     """The largest count asked for, and the rule that asks for it.
 
     A reduction needs a rule that wants fewer, none that wants more, and no rule that lacks data: a rule that lacks data
-    holds it.
+    holds it. A rule with a group counts as wanting fewer only where all rules of the group do.
     """
-    asked = [item for item in recommendations if item.replicas is not None]
+    asked = [
+        item for item in recommendations if item.replicas is not None and _agreed(item, recommendations, requested)
+    ]
     if not asked:
         return Step(requested), None
     winner = max(asked, key=lambda item: item.replicas or 0)
@@ -98,28 +97,11 @@ def resolve(recommendations: tuple[Recommendation, ...], requested: int) -> tupl
     return Step(count), winner
 
 
-def cool_down(policy: Policy, observation: Observation, history: History, count: int) -> Step:
-    """Hold an increase soon after an increase, and a reduction soon after any change.
-
-    A change exactly as old as the cooldown is old enough; one stamped in the future counts as made now.
-    """
-    requested = observation.requested
-    if count == requested:
-        return Step(count)
-    direction = Direction.UP if count > requested else Direction.DOWN
-    up = direction is Direction.UP
-    cooldown = policy.scale_up.cooldown if up else policy.scale_down.cooldown
-    last = history.last(Direction.UP if up else None)
-    if last is None:
-        return Step(count)
-    age = observation.at - min(last.at, observation.at)
-    if age >= cooldown:
-        return Step(count)
-    detail = (
-        f"wants {count}; scale-{direction} cooldown {words(cooldown)}, {words(cooldown - age)} left "
-        f"since {last.before} → {last.after}"
-    )
-    return Step(requested, Why(Reason.COOLING_DOWN, detail), held=True)
+def _agreed(item: Recommendation, recommendations: tuple[Recommendation, ...], requested: int) -> bool:
+    if item.group is None or item.replicas is None or item.replicas >= requested:
+        return True
+    group = [other for other in recommendations if other.group == item.group and not other.lacks_data]
+    return all(other.replicas is not None and other.replicas < requested for other in group)
 
 
 def bound(policy: Policy, observation: Observation, count: int) -> Step:
@@ -134,14 +116,19 @@ def bound(policy: Policy, observation: Observation, count: int) -> Step:
     return Step(count)
 
 
-def gate(policy: Policy, observation: Observation, count: int) -> Step:
-    """Hold what must not happen now: everything at a closed gate, an increase beyond the bounds while tasks wait."""
+def gate(policy: Policy, observation: Observation, winner: Recommendation | None, count: int) -> Step:
+    """Hold what must not happen now: everything at a closed gate, an increase beyond the bounds while tasks wait.
+
+    A rule that asks for so many more waits for all replicas to run; one that asks for a count only while they are
+    stuck, for the count already takes the running ones into account.
+    """
     requested = observation.requested
-    for closed in _closed_gates(policy, observation):
-        if count != requested or closed.reason is not Reason.ROLLOUT_IN_PROGRESS:
+    for closed in _closed_gates(policy, observation, count):
+        if count != requested or closed.reason in _STANDING:
             return Step(requested, closed, held=True)
     within_bounds = policy.replicas.clamp(requested)
-    if count > within_bounds and observation.running < requested:
+    waits = observation.running < requested and (winner is None or winner.relative or observation.stuck)
+    if count > within_bounds and waits:
         detail = f"wants {count}; {observation.running} of {requested} replicas run"
         if observation.pending:
             detail += f": {observation.pending}"
@@ -149,13 +136,20 @@ def gate(policy: Policy, observation: Observation, count: int) -> Step:
     return Step(count)
 
 
-def _closed_gates(policy: Policy, observation: Observation) -> Iterator[Why]:
+_STANDING = frozenset({Reason.UNSUPPORTED_MODE, Reason.SCALED_TO_ZERO})
+"""Gates that are told of also while nothing would change: the policy does not do its work at all."""
+
+
+def _closed_gates(policy: Policy, observation: Observation, count: int) -> Iterator[Why]:
     if observation.mode != "replicated":
         yield Why(Reason.UNSUPPORTED_MODE, f"the service's mode is {observation.mode}; only replicated ones are scaled")
     if observation.requested == 0 and policy.replicas.min > 0:
         yield Why(Reason.SCALED_TO_ZERO, "somebody set the service to 0 replicas; scale it to 1 or more to resume")
     if observation.rollout:
         yield Why(Reason.ROLLOUT_IN_PROGRESS, observation.rollout)
+    direction = "up" if count > observation.requested else "down"
+    if policy.paused is True or policy.paused == direction:
+        yield Why(Reason.PAUSED, f"wants {count}; the policy says paused: {str(policy.paused).lower()}")
 
 
 def _number(count: int, observation: Observation) -> str:

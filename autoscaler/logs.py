@@ -22,8 +22,9 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.Except
 """Tracebacks as JSON, without local variables: a secret may be one."""
 
 
-def configure(log_format: Literal["auto", "console", "json"], level: str, stream: TextIO = sys.stderr) -> None:
-    """Send every log line, ours and the libraries', to *stream*."""
+def configure(log_format: Literal["auto", "console", "json"], level: str, stream: TextIO | None = None) -> None:
+    """Send every log line, ours and the libraries', to *stream*; without one, to what standard error is now."""
+    stream = stream or sys.stderr
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,

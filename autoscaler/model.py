@@ -20,14 +20,23 @@ class Reason(StrEnum):
 
     ABOVE_THRESHOLD = "above_threshold"
     BELOW_THRESHOLD = "below_threshold"
+    ABOVE_TARGET = "above_target"
+    BELOW_TARGET = "below_target"
+    WITHIN_TOLERANCE = "within_tolerance"
+    STEP_MATCHED = "step_matched"
+    TABLE_VALUE = "table_value"
     NO_BREACH = "no_breach"
     NO_DATA = "no_data"
     STALE_DATA = "stale_data"
     PARTIAL_DATA = "partial_data"
     WINDOW_INCOMPLETE = "window_incomplete"
+    STABILIZED = "stabilized"
+    STEP_LIMITED = "step_limited"
+    WOULD_FLAP = "would_flap"
     COOLING_DOWN = "cooling_down"
     TOO_FEW_REPLICAS = "too_few_replicas"
     TOO_MANY_REPLICAS = "too_many_replicas"
+    PAUSED = "paused"
     ROLLOUT_IN_PROGRESS = "rollout_in_progress"
     TASKS_PENDING = "tasks_pending"
     SCALED_TO_ZERO = "scaled_to_zero"
@@ -50,14 +59,23 @@ class Reason(StrEnum):
 _MEANINGS = {
     Reason.ABOVE_THRESHOLD: "every sample of the window was above the rule's bound",
     Reason.BELOW_THRESHOLD: "every sample of the window was below the rule's bound",
+    Reason.ABOVE_TARGET: "more replicas are needed to bring the metric down to its target",
+    Reason.BELOW_TARGET: "fewer replicas suffice to keep the metric at its target",
+    Reason.WITHIN_TOLERANCE: "the metric is near enough to its target",
+    Reason.STEP_MATCHED: "the metric is beyond the bound, in the interval of one of the rule's steps",
+    Reason.TABLE_VALUE: "the rule's table gives a count for the metric's value",
     Reason.NO_BREACH: "no rule asked for a change",
     Reason.NO_DATA: "the metric has no sample in the window",
     Reason.STALE_DATA: "the metric has samples in the window, but not the newest one",
     Reason.PARTIAL_DATA: "fewer tasks report than have run longer than the warm-up",
     Reason.WINDOW_INCOMPLETE: "the window does not reach back far enough, or has two neighbouring samples missing",
+    Reason.STABILIZED: "a lesser change was recommended within the direction's stabilization window",
+    Reason.STEP_LIMITED: "the policy's limits allow no larger change in their periods",
+    Reason.WOULD_FLAP: "fewer replicas would carry so much load each that a rule would add them again",
     Reason.COOLING_DOWN: "the last change is younger than the policy's cooldown in this direction",
     Reason.TOO_FEW_REPLICAS: "the policy's minimum asks for more replicas",
     Reason.TOO_MANY_REPLICAS: "the policy's maximum allows no more replicas",
+    Reason.PAUSED: "the policy is paused in this direction",
     Reason.ROLLOUT_IN_PROGRESS: "a rolling update or rollback runs, is paused, or has only just been deployed",
     Reason.TASKS_PENDING: "replicas that were asked for before do not run yet",
     Reason.SCALED_TO_ZERO: "somebody set the service to 0 replicas; it stays there until somebody raises it",
@@ -103,11 +121,20 @@ class ScaleEvent:
         return Direction.UP if self.after > self.before else Direction.DOWN
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Recommended:
+    """What the rules of a policy resolved to at an earlier evaluation, before stabilization."""
+
+    at: float
+    replicas: int
+
+
 @dataclass(frozen=True, slots=True)
 class History:
-    """What changed a service's replica count before now, oldest first."""
+    """What changed a service's replica count before now, and what was recommended, oldest first."""
 
     events: tuple[ScaleEvent, ...] = ()
+    recommended: tuple[Recommended, ...] = ()
 
     def last(self, direction: Direction | None = None) -> ScaleEvent | None:
         """The newest event, or the newest in *direction*; None where there is none."""
@@ -118,7 +145,7 @@ class History:
 
     def with_event(self, event: ScaleEvent) -> History:
         """This history and one more event, still in the order of time."""
-        return History(tuple(sorted({*self.events, event})))
+        return History(tuple(sorted({*self.events, event})), self.recommended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +165,8 @@ class Observation:
     """Why the service counts as rolling out, in words; empty where it does not."""
     pending: str = ""
     """What Swarm says of the replicas that do not run, with their age; empty where it says nothing."""
+    stuck: bool = False
+    """Whether replicas that do not run have no room, fail, or have been starting for longer than is usual."""
     changed_externally: str = ""
     """The outside change that this evaluation adopted, in words; empty where there was none."""
 
@@ -153,6 +182,10 @@ class Recommendation:
     value: float | None = None
     """The newest sample; None where it is missing."""
     detail: str = ""
+    relative: bool = False
+    """Whether the rule asks for so many replicas more or fewer, and not for a count of its own making."""
+    group: str | None = None
+    """The rules that must agree with this one to scale down."""
 
     @property
     def lacks_data(self) -> bool:
@@ -185,6 +218,8 @@ class Decision:
     recommendations: tuple[Recommendation, ...] = ()
     held: bool = False
     """Whether a change was wanted, or could not be judged, and the count stays as it is."""
+    recommended: int = 0
+    """What the rules resolved to, before the steps that followed."""
 
     @property
     def changes(self) -> bool:

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, P
 from pydantic_core import CoreSchema, core_schema
 
 from autoscaler.durations import Duration
+from autoscaler.model import Direction
 from autoscaler.strategies import Rule, registered
 from autoscaler.strategies.base import Frozen
 
@@ -18,6 +19,7 @@ METRICS = ("cpu", "memory")
 """The built-in metrics."""
 
 _GLOB = frozenset("*?[")
+_LONGEST_PERIOD = 30 * 60
 _MOST_NAMES = 20_000
 _COUNT = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 _PATTERN = Annotated[str, Field(strict=True, min_length=1, max_length=255)]
@@ -59,18 +61,55 @@ class Replicas(Frozen):
         return min(max(count, self.min), self.max)
 
 
-class ScaleUp(Frozen):
+class Limit(Frozen):
+    """How much may change within a period."""
+
+    replicas: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
+    """So many replicas."""
+    percent: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
+    """Or this percentage of the replicas at the beginning of the period."""
+    per: Duration
+    """The period: 30m at most."""
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> Self:
+        if (self.replicas is None) == (self.percent is None):
+            raise ValueError("a limit has one measure (give either replicas or percent)")
+        if not 1 <= self.per <= _LONGEST_PERIOD:
+            raise ValueError("a limit's period is too long or empty (give 1s to 30m)")
+        return self
+
+
+class Behaviour(Frozen):
+    """How the policy changes counts in one direction, as the Kubernetes HPA's `behavior` has it."""
+
+    cooldown: Duration
+    stabilization: Duration = 0
+    """Take the least change recommended within this time; without it, only the present recommendation counts."""
+    limits: Annotated[tuple[Limit, ...], Field(max_length=10)] = ()
+    """How much may change within periods of time; without limits, anything."""
+    select: Literal["max", "min", "disabled"] = "max"
+    """Which of several limits counts: the one that allows the most, or the least; or no change this way at all."""
+
+
+class ScaleUp(Behaviour):
     """How the policy adds replicas."""
 
     cooldown: Duration = 180
     """No rule adds replicas this soon after the last increase."""
 
 
-class ScaleDown(Frozen):
+class ScaleDown(Behaviour):
     """How the policy removes replicas."""
 
     cooldown: Duration = 300
     """No rule removes replicas this soon after the last change in either direction."""
+
+
+def _pause(value: object) -> object:
+    if isinstance(value, bool) or value in ("up", "down"):
+        return value
+    raise ValueError(f"{value!r:.40} is no way to pause (write true, false, up or down)")
 
 
 class Policy(Frozen):
@@ -92,6 +131,19 @@ class Policy(Frozen):
     """How replicas are added."""
     scale_down: ScaleDown = ScaleDown()
     """How replicas are removed."""
+    flap_guard: Annotated[bool, Field(strict=True)] = True
+    """Whether a removal is held that would bring the load of the remaining replicas above a bound that adds them."""
+    paused: Annotated[Literal["up", "down"] | bool, BeforeValidator(_pause)] = False
+    """Whether to leave the services as they are: altogether (`true`), or only not to add (`up`) or remove (`down`)."""
+
+    def behaviour(self, direction: Direction) -> Behaviour:
+        """How the policy changes counts in *direction*."""
+        return self.scale_up if direction is Direction.UP else self.scale_down
+
+    @property
+    def longest_stabilization(self) -> int:
+        """For how many seconds recommendations count."""
+        return max(self.scale_up.stabilization, self.scale_down.stabilization)
 
     @property
     def named(self) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from autoscaler.errors import PolicyError
 from autoscaler.model import Observation, Reason, ScaleEvent, Why
 from autoscaler.policy import METRICS
 from autoscaler.strategies.base import Frozen
+from autoscaler.validation import validate
 from autoscaler.window import MISSING, Window
 from autoscaler.yaml_document import MAX_BYTES, Document, Problem, about_file, described, read, shown
 
@@ -260,7 +261,7 @@ class TestResult:
 def run_file(path: Path) -> list[TestResult]:
     """The results of the tests in the file at *path*, in its order. Raises PolicyError where the file is wrong."""
     document = _read(path)
-    content, problems = loader.validate(document, CaseFile)
+    content, problems = validate(document, CaseFile)
     policies, found = _policies(document, path.parent)
     if content is not None:
         problems.extend(_problems(document, content, policies))

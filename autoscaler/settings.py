@@ -1,19 +1,31 @@
 """Settings: environment variables AUTOSCALER_…, files in /run/secrets, and command-line options, which win.
 
-An empty variable counts as not set. A misspelt name is an error, and so is everything else that is wrong: all at once,
-each with the name under which it was given.
+pydantic-settings reads them; an empty variable counts as not set. A misspelt name is an error, and so is everything
+else that is wrong: all at once, each with the name under which it was given.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SecretsSettingsSource, SettingsConfigDict
 
 from autoscaler.durations import Duration, words
 from autoscaler.errors import SettingsError
@@ -22,6 +34,7 @@ from autoscaler.queries import SERVICE_LABEL, TASK_LABEL, problems_of_label, pro
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
     from pydantic_settings import PydanticBaseSettingsSource
 
@@ -105,7 +118,7 @@ def split_address(value: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _readable(value: str) -> str:
+def _pem_file(value: str) -> str:
     try:
         Path(value).open("rb").close()
     except (OSError, ValueError) as error:
@@ -139,8 +152,11 @@ def _is_header_value(text: str) -> bool:
 
 
 def _token(value: SecretStr) -> SecretStr:
-    if not _is_header_value(value.get_secret_value()):
+    text = value.get_secret_value()
+    if not _is_header_value(text):
         raise ValueError("holds a character that no header may (use printable ASCII, without a line break)")
+    if text != text.strip():
+        raise ValueError("begins or ends with a blank (write the token alone)")
     return value
 
 
@@ -164,9 +180,47 @@ def _lower(value: object) -> object:
 
 _Truth = Annotated[bool, BeforeValidator(_truth)]
 _Time = Annotated[Duration, AfterValidator(_some_time)]
-_File = Annotated[str, AfterValidator(_readable)]
-_Headers = Annotated[dict[str, SecretStr], BeforeValidator(_headers)]
+_File = Annotated[str, AfterValidator(_pem_file)]
+_Headers = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_headers)]
 _LabelName = Annotated[str, AfterValidator(_label)]
+
+
+# Files of secrets
+
+
+class _Unreadable(NamedTuple):
+    """What is wrong with a file that is to hold a setting, in its value's place."""
+
+    problem: str
+
+
+class _SecretFiles(SecretsSettingsSource):
+    """The files of a folder that are named as settings are, each a short text without the blanks at its ends.
+
+    What cannot be read is an error; the library would warn and go on without it.
+    """
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """What the file of a setting holds; None where there is none."""
+        files = (
+            self.find_case_path(folder, PREFIX + field_name, case_sensitive=False) for folder in self.secrets_paths
+        )
+        file = next(filter(None, files), None)
+        return (None if file is None else _text(file)), field_name, False
+
+
+def _text(file: Path) -> str | _Unreadable | None:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_LARGEST_SECRET + 1)
+        text = content.decode()
+    except OSError as error:
+        return _Unreadable(f"cannot be read: {error.strerror} (let the autoscaler's user read it)")
+    except UnicodeDecodeError:
+        return _Unreadable("is no UTF-8 text (write it anew as text)")
+    if len(content) > _LARGEST_SECRET:
+        return _Unreadable(f"is larger than {_LARGEST_SECRET} bytes (a secret is a short text)")
+    return text.strip() or None
 
 
 # The settings
@@ -177,6 +231,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
+        env_ignore_empty=True,
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
@@ -202,7 +257,9 @@ class Settings(BaseSettings):
     """Headers to send along, as `Name=value;Name=value`, such as `X-Scope-OrgID=tenant`; their values are secrets."""
     prometheus_timeout: _Time = 10
     """How long Prometheus may take for one answer."""
-    docker_host: Annotated[str, AfterValidator(_docker_host)] = "unix:///var/run/docker.sock"
+    docker_host: Annotated[str, AfterValidator(_docker_host)] = Field(
+        default="unix:///var/run/docker.sock", validation_alias=AliasChoices("autoscaler_docker_host", "docker_host")
+    )
     """The engine of a Swarm manager; without this setting, `DOCKER_HOST` counts."""
     policies: Path = Path("policies/")
     """A policy file, or a directory of `*.yml` and `*.yaml` files."""
@@ -229,11 +286,6 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
     """The least severe log lines that are written."""
 
-    secret_fields: ClassVar = frozenset(
-        {"prometheus_url", "prometheus_password", "prometheus_bearer_token", "prometheus_headers"}
-    )
-    """Settings whose values no message may repeat."""
-
     @property
     def window_step(self) -> int:
         """The larger of the evaluation interval and the scrape interval, in seconds."""
@@ -247,168 +299,146 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `read` passes: nothing comes from this process's environment behind its back."""
-        return (init_settings,)
+        """Options, the environment and files of secrets, the first that gives a setting wins."""
+        folder = getattr(file_secret_settings, "secrets_dir", None)
+        return init_settings, env_settings, _SecretFiles(settings_cls, folder)
 
     @classmethod
-    def read(
-        cls, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None, secrets: Path = SECRETS
-    ) -> Self:
-        """The settings of *overrides* (by field, None means not given), else *environ*, else the files in *secrets*.
+    def read(cls, options: Mapping[str, Any] | None = None, secrets: Path = SECRETS) -> Self:
+        """The settings of *options* (by field, None means not given), else the environment, else the files in *secrets*.
 
         Raises SettingsError with all problems.
         """
-        given, problems = _given(environ, overrides or {}, secrets)
-        values = {name: item.value for name, item in given.items()}
+        given = {name: value for name, value in (options or {}).items() if value is not None}
+        files, problems = _files_in(secrets)
+        problems.extend(_misspelt(given, files))
+        try:
+            settings = cls(_secrets_dir=secrets if files else None, **given)
+        except ValidationError as error:
+            problems.extend(_in_words(details, given, files) for details in error.errors(include_url=False))
+        else:
+            if not problems:
+                return settings
+        raise SettingsError(sorted(set(problems)))
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _readable(cls, value: object) -> object:
+        if isinstance(value, _Unreadable):
+            raise ValueError(value.problem)
+        return value
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_at_once(cls, values: dict[str, Any], handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Look also at what goes together where single settings are wrong: an error then tells of all."""
+        found: list[InitErrorDetails] = []
         wrong: set[str] = set()
         try:
-            settings = cls(**values)
+            settings = handler(values)
         except ValidationError as error:
-            details = [item for item in error.errors(include_url=False) if item["type"] != "default_factory_not_called"]
-            wrong = {str(item["loc"][0]) for item in details}
-            problems.extend(_problem(item, given) for item in details)
-            settings = cls(**{name: value for name, value in values.items() if name not in wrong})
-        problems.extend(problem for fields, problem in settings._inconsistencies() if wrong.isdisjoint(fields))
-        if problems:
-            raise SettingsError(sorted(set(problems)))
+            for item in error.errors(include_url=False):
+                if item["type"] != "default_factory_not_called":  # it needs another setting, which is wrong
+                    found.append(_detail(item["type"], item["loc"], item["input"], item.get("ctx", {})))
+                    wrong.add(str(item["loc"][0]))
+            settings = handler({name: value for name, value in values.items() if name not in wrong})
+        for fields, problem in settings._inconsistencies():
+            if wrong.isdisjoint(fields):
+                found.append(_detail("value_error", fields[:1], None, {"error": ValueError(problem)}))
+        if found:
+            raise ValidationError.from_exception_data(cls.__name__, found)
         return settings
 
     def _inconsistencies(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Settings that are right by themselves and wrong together: their names, and the problem in words."""
+        """Settings that are right by themselves and wrong together: their names, that to be told of first; and why."""
         yield from self._odd_credentials()
-        prometheus = f"{PREFIX}PROMETHEUS"
         if self.prometheus_key_file and not self.prometheus_cert_file:
-            problem = f"{prometheus}_KEY_FILE: has no certificate to it (set {prometheus}_CERT_FILE)"
+            problem = f"has no certificate to it (set {PREFIX}PROMETHEUS_CERT_FILE)"
             yield ("prometheus_key_file", "prometheus_cert_file"), problem
         if self.rate_window < 2 * self.scrape_interval:
             problem = (
-                f"{PREFIX}RATE_WINDOW: {words(self.rate_window)} often holds less than the two samples that a rate "
-                f"takes (write {words(2 * self.scrape_interval)} or more, or correct {PREFIX}SCRAPE_INTERVAL)"
+                f"{words(self.rate_window)} often holds less than the two samples that a rate takes "
+                f"(write {words(2 * self.scrape_interval)} or more, or correct {PREFIX}SCRAPE_INTERVAL)"
             )
             yield ("rate_window", "scrape_interval"), problem
         if self.service_label == self.task_label:
-            problem = f"{PREFIX}TASK_LABEL: is the service's label too (name the label that carries the task)"
-            yield ("service_label", "task_label"), problem
+            yield ("task_label", "service_label"), "is the service's label too (name the label that carries the task)"
 
     def _odd_credentials(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        prometheus = f"{PREFIX}PROMETHEUS"
-        url, user, password, token = (f"prometheus_{name}" for name in ("url", "username", "password", "bearer_token"))
+        url, user, password = "prometheus_url", "prometheus_username", "prometheus_password"  # noqa: S105 - names
+        token, headers = "prometheus_bearer_token", "prometheus_headers"  # noqa: S105 - likewise
         in_url = urlsplit(self.prometheus_url).username
         signed_in = bool(in_url or self.prometheus_username)
         if in_url and self.prometheus_username:
-            yield (url, user), f"{prometheus}_USERNAME: the URL holds a user too (give one of the two)"
+            yield (user, url), "the URL holds a user too (give one of the two)"
         if self.prometheus_password is not None and not self.prometheus_username:
-            yield (user, password), f"{prometheus}_PASSWORD: has no user to it (set {prometheus}_USERNAME)"
+            yield (password, user), f"has no user to it (set {PREFIX}PROMETHEUS_USERNAME)"
         if self.prometheus_username and self.prometheus_password is None:
-            problem = f"{prometheus}_USERNAME: has no password to it (set {prometheus}_PASSWORD, best as a secret)"
-            yield (user, password), problem
+            yield (user, password), f"has no password to it (set {PREFIX}PROMETHEUS_PASSWORD, best as a secret)"
         if self.prometheus_bearer_token is not None and signed_in:
-            yield (url, user, token), f"{prometheus}_BEARER_TOKEN: is set beside a user (give the token or the user)"
+            yield (token, url, user), "is set beside a user (give the token or the user)"
         if "authorization" in map(str.lower, self.prometheus_headers) and (signed_in or self.prometheus_bearer_token):
-            problem = f"{prometheus}_HEADERS: holds Authorization beside a user or a token (give one of them)"
-            yield (url, user, token, "prometheus_headers"), problem
+            yield (headers, url, user, token), "holds Authorization beside a user or a token (give one of them)"
 
 
-# Where settings come from
-
-
-class _Given(NamedTuple):
-    """A setting's text, and the name under which it was given."""
-
-    value: Any
-    source: str
-
-
-def _given(
-    environ: Mapping[str, str], overrides: Mapping[str, Any], secrets: Path
-) -> tuple[dict[str, _Given], list[str]]:
-    """Each setting that is given, from the source that wins, and the problems of names and files."""
-    known = set(Settings.model_fields)
-    from_environ, problems = _from_environ(environ, known)
-    options = {
-        name: _Given(value, f"--{name.replace('_', '-')}") for name, value in overrides.items() if value is not None
-    }
-    chosen = {**from_environ, **options}
-    files = {str(item.value) for item in chosen.values()}
-    from_files, found = _from_files(secrets, known, files)
-    return {**from_files, **chosen}, [*problems, *found]
-
-
-def _from_environ(environ: Mapping[str, str], known: set[str]) -> tuple[dict[str, _Given], list[str]]:
-    given: dict[str, _Given] = {}
-    problems = []
-    if environ.get("DOCKER_HOST"):
-        given["docker_host"] = _Given(environ["DOCKER_HOST"], "DOCKER_HOST")
-    for variable, value in sorted(environ.items()):
-        if not variable.upper().startswith(PREFIX):
-            continue
-        name = variable.upper().removeprefix(PREFIX).lower()
-        if name not in known:
-            problems.append(f"{variable}: is no setting ({_nearest(name, known)})")
-        elif value:
-            given[name] = _Given(value, variable)
-    return given, problems
-
-
-def _nearest(name: str, known: set[str]) -> str:
-    near = get_close_matches(name[:60], sorted(known), n=1)
-    if near:
-        return f"did you mean {PREFIX}{near[0].upper()}?"
-    return f"remove it; the settings are {', '.join(PREFIX + field.upper() for field in Settings.model_fields)}"
-
-
-def _from_files(secrets: Path, known: set[str], used: set[str]) -> tuple[dict[str, _Given], list[str]]:
-    """The settings that files of *secrets* hold, and what cannot be read or is misspelt; *used* are named elsewhere."""
-    given: dict[str, _Given] = {}
-    problems = []
-    try:
-        files = sorted(secrets.iterdir()) if secrets.is_dir() else []
-    except OSError as error:
-        return {}, [f"{secrets}: cannot be read: {error.strerror} (let the autoscaler's user read it)"]
-    for file in files:
-        name = file.name.lower().removeprefix(PREFIX.lower())
-        if not file.name.lower().startswith(PREFIX.lower()):
-            continue
-        if name in known:
-            text, problem = _secret(file)
-            problems.extend([problem] if problem else [])
-            if text:
-                given[name] = _Given(text, str(file))
-        elif str(file) not in used and (near := get_close_matches(name, sorted(known), n=1, cutoff=_NEAR)):
-            problems.append(f"{file}: is no setting (did you mean {PREFIX.lower()}{near[0]}?)")
-    return given, problems
-
-
-def _secret(file: Path) -> tuple[str, str | None]:
-    """The file's text without blanks at its ends, and why it cannot be read."""
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(_LARGEST_SECRET + 1)
-        text = content.decode()
-    except OSError as error:
-        return "", f"{file}: cannot be read: {error.strerror} (let the autoscaler's user read it)"
-    except UnicodeDecodeError:
-        return "", f"{file}: is no UTF-8 text (write it anew as text)"
-    if len(content) > _LARGEST_SECRET:
-        return "", f"{file}: is larger than {_LARGEST_SECRET} bytes (a secret is a short text)"
-    return text.strip(), None
+def _detail(kind: str, loc: tuple[int | str, ...], value: object, facts: dict[str, Any]) -> InitErrorDetails:
+    return InitErrorDetails(type=kind, loc=loc, input=value, ctx=facts)
 
 
 # Problems in words
 
 
-def _problem(details: ErrorDetails, given: Mapping[str, _Given]) -> str:
+def _files_in(secrets: Path) -> tuple[dict[str, Path], list[str]]:
+    """The files in *secrets* by their names in lower case; none where there is no such folder."""
+    try:
+        files = sorted(secrets.iterdir()) if secrets.is_dir() else []
+    except OSError as error:
+        return {}, [f"{secrets}: cannot be read: {error.strerror} (let the autoscaler's user read it)"]
+    return {file.name.lower(): file for file in files}, []
+
+
+def _misspelt(options: Mapping[str, Any], files: Mapping[str, Path]) -> Iterator[str]:
+    """Variables that are named like settings, and files that are named nearly like them and that no setting names."""
+    known = sorted(Settings.model_fields)
+    for variable in sorted(os.environ):
+        if variable.upper().startswith(PREFIX) and (name := _setting(variable)) not in known:
+            near = get_close_matches(name[:60], known, n=1)
+            every = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
+            cure = f"did you mean {PREFIX}{near[0].upper()}?" if near else f"remove it; the settings are {every}"
+            yield f"{variable}: is no setting ({cure})"
+    used = {str(value) for value in (*os.environ.values(), *options.values())}
+    for file in files.values():
+        if file.name.upper().startswith(PREFIX) and (name := _setting(file.name)) not in known:
+            near = get_close_matches(name, known, n=1, cutoff=_NEAR)
+            if near and str(file) not in used:
+                yield f"{file}: is no setting (did you mean {PREFIX.lower()}{near[0]}?)"
+
+
+def _setting(name: str) -> str:
+    """The setting that a variable, a file or an alias is named after."""
+    return name.lower().removeprefix(PREFIX.lower())
+
+
+def _in_words(details: ErrorDetails, options: Mapping[str, Any], files: Mapping[str, Path]) -> str:
     """One of pydantic's errors as ``NAME: what is wrong (what would be right)``; no secret's value is in it."""
+    name = _setting(str(details["loc"][0]))
     said = str(details.get("ctx", {}).get("error", details["msg"]))
-    name = str(details["loc"][0])
-    source = given[name].source if name in given else f"{PREFIX}{name.upper()}"
-    if details["type"] == "value_error":
-        return f"{source}: {said}"
-    value = "the value" if name in Settings.secret_fields else repr(given[name].value) if name in given else "it"
-    return f"{source}: {value} is not right ({said.replace('Input should', 'it should')})"
+    if details["type"] != "value_error":
+        said = f"{details['input']!r} is not right ({said.replace('Input should', 'it should')})"
+    return f"{_source(name, options, files)}: {said}"
+
+
+def _source(name: str, options: Mapping[str, Any], files: Mapping[str, Path]) -> str:
+    """Where the setting was given; the variable that would give it where it was not."""
+    if name in options:
+        return f"--{name.replace('_', '-')}"
+    variables = {variable.lower(): variable for variable, value in os.environ.items() if value}
+    own = f"{PREFIX}{name}".lower()
+    other = variables.get(name) if name == "docker_host" else None
+    return variables.get(own) or other or str(files.get(own, own.upper()))

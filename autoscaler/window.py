@@ -33,6 +33,10 @@ class Window:
     """What 100 % is, in words ("the limit of 0.5 cores"); empty where the metric is no share of anything."""
     averaged: bool = True
     """Whether a sample is an average over the reporting tasks (and not their maximum or total)."""
+    redistributes: bool = False
+    """Whether the load moves to the remaining replicas when some are removed, as cpu does and memory hardly."""
+    total: bool = False
+    """Whether a sample is the total over the service, not a value per replica."""
 
     @property
     def newest(self) -> float | None:

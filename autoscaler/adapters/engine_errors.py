@@ -43,6 +43,10 @@ _NO_SWARM = (
     "this engine is in no Swarm, or its manager does not run; make it one with `docker swarm init`, "
     "or run the autoscaler on a manager"
 )
+_FORBIDDEN = (
+    "something before the engine forbids the request; a socket proxy must allow reading services, tasks and nodes, "
+    "and updating services (SERVICES, TASKS, NODES and POST)"
+)
 _FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
     (InvalidVersion, RefusedError, "the engine is too old; upgrade it"),
     (requests.Timeout, DeadlineError, _SILENCE),
@@ -69,6 +73,8 @@ def parse(where: str, status: int, content: bytes) -> Any:
         return answer
     message = answer.get("message") if isinstance(answer, dict) else None
     if not isinstance(message, str):
+        if status == HTTPStatus.FORBIDDEN:
+            raise RefusedError(f"{where}: {_FORBIDDEN}")
         raise not_docker(where, f"status {status} without Docker's message")
     raise _refusal(where, status, message.strip()[:_LONGEST_QUOTE])
 
@@ -117,7 +123,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 def _refusal(where: str, status: int, message: str) -> BackendError:
     """The error that the engine's words mean: they decide, for its status is often a mere 500 (facts 8)."""
     if status == HTTPStatus.NOT_FOUND:
-        return NotFoundError(message)
+        return NotFoundError(f"{where}: {message}")
     if "update out of sequence" in message:
         return VersionConflictError(message)
     if "not a swarm manager" in message:

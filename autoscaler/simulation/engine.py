@@ -1,8 +1,8 @@
 """A Docker Swarm in memory and in virtual time: an EngineApi with the real engine's semantics (facts 1 to 8).
 
 Nothing happens between two calls but what the clock brings: each call first lets the events that are due happen, in
-their order. Simplified: tasks of jobs run for ever; placement knows reservations, MaxReplicas and whether nodes are
-ready; only a changed task template replaces tasks, and the old one always stops first.
+their order. Simplified: tasks of jobs run for ever; a task that fails never runs before; placement knows reservations,
+MaxReplicas and whether nodes are ready; only a changed task template replaces tasks, the old one always stopping first.
 """
 
 from __future__ import annotations
@@ -292,8 +292,7 @@ class SimulatedEngine:
             self._next_batch(service, again)
         else:
             service.rollout = None
-            state, what = ("rollback_paused", "rollback") if rollout.back else ("paused", "update")
-            self._report(service, state, f"{what} paused {cause}")
+            self._report(service, "rollback_paused" if rollout.back else "paused", f"update paused {cause}")
 
     def _report(self, service: Service, state: str, message: str) -> None:
         service.report(self._now, state, message)

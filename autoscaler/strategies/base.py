@@ -39,16 +39,25 @@ class Rule(Frozen, ABC):
     """
 
     strategy_name: ClassVar[str]
+    relative: ClassVar[bool] = False
+    """Whether the rule asks for so many replicas more or fewer, and not for a count of its own making."""
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$", max_length=63)
     """What logs, metrics and tests call this rule; unique in its policy."""
     metric: str
     """The metric whose window the rule judges: `cpu` or `memory`."""
+    group: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$", max_length=63)
+    """Rules of one group must agree to scale down: one of them removes replicas only where all of them want fewer."""
 
     @property
     @abstractmethod
     def look_back(self) -> int:
         """How many seconds of samples the rule needs, back from the newest window step."""
+
+    @property
+    def adds_above(self) -> float | None:
+        """The value of the metric above which the rule adds replicas, where it has such a bound."""
+        return None
 
     @abstractmethod
     def recommend(self, signal: Signal) -> Recommendation:

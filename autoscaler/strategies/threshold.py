@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal, Self
+from math import ceil
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import Field, model_validator
 
 from autoscaler.durations import Duration, words
 from autoscaler.model import Reason, Recommendation
 from autoscaler.strategies.base import Rule, Signal, strategy
+from autoscaler.strategies.quantities import Number, Share, Step, size
 
-_MOST = 10_000
-
-
-def _step(value: object) -> int | str:
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST:
-        return value
-    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,3}%", value):
-        return value
-    raise ValueError(f'{value!r} is no step (write a count like 2, or a percentage like "50%")')
-
-
-Step = Annotated[
-    int | str,
-    PlainValidator(_step),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1, "maximum": _MOST},
-                {"type": "string", "pattern": "^[1-9][0-9]{0,3}%$"},
-            ]
-        }
-    ),
-]
-"""A number of replicas, or a percentage of the requested ones, rounded down, at least 1."""
-
-
-Number = Annotated[float, Field(strict=True)]
-
-
-def size(step: int | str, requested: int) -> int:
-    """How many replicas *step* means for a service with *requested* of them."""
-    if isinstance(step, int):
-        return step
-    return max(1, requested * int(step.removesuffix("%")) // 100)
+_ROUNDING = 1e-9
+"""What floating point may add to a whole number without making it the next one."""
 
 
 @strategy("threshold")
 class Threshold(Rule):
     """Fires when the metric has been strictly beyond a bound for some time, and adds or removes replicas then."""
+
+    relative: ClassVar[bool] = True
 
     strategy: Literal["threshold"] = "threshold"
     above: Number | None = None
@@ -58,6 +29,8 @@ class Threshold(Rule):
     """Fire while every sample is less than this; goes with `remove`."""
     for_: Duration = Field(default=0, alias="for")
     """How long the breach must have lasted; without it the newest sample decides."""
+    at_least: Share = 1.0
+    """Which part of the samples must be beyond the bound; all of them by default."""
     add: Step | None = None
     """How many replicas to add: a count, or a percentage of the requested replicas."""
     remove: Step | None = None
@@ -69,6 +42,8 @@ class Threshold(Rule):
             raise ValueError("a threshold has one bound (give either above or below)")
         if (self.add is None) == (self.remove is None):
             raise ValueError("a threshold takes one step (give either add or remove)")
+        if self.at_least == 0 or (self.at_least < 1 and not self.for_):
+            raise ValueError("at_least is a part of the samples of a window (give it with for, and above 0%)")
         return self
 
     @property
@@ -76,13 +51,19 @@ class Threshold(Rule):
         """The rule's `for`."""
         return self.for_
 
-    def recommend(self, signal: Signal) -> Recommendation:
-        """The step, when every sample of the window is strictly beyond the bound; otherwise no opinion.
+    @property
+    def adds_above(self) -> float | None:
+        """The bound, where passing it adds replicas."""
+        return self.above if self.add is not None else None
 
-        Source: Prometheus alerting rules, `for`.
+    def recommend(self, signal: Signal) -> Recommendation:
+        """The step, when every sample of the window, or `at_least` of them, is strictly beyond the bound.
+
+        No opinion otherwise.
+
+        Sources: Prometheus alerting rules, `for`; CloudWatch alarms, M out of N.
         """
-        samples = signal.window.span(self.for_)
-        if not self._beyond(samples):
+        if not self._fires(signal):
             return self.no_opinion(signal, self._describe(signal, "not "))
         if self.add is not None:
             replicas = signal.requested + size(self.add, signal.requested)
@@ -101,16 +82,27 @@ class Threshold(Rule):
         opinion = self.recommend(Signal(window, signal.requested, signal.running))
         return None if opinion.replicas is None else opinion
 
-    def _beyond(self, samples: tuple[float, ...]) -> bool:
+    def _fires(self, signal: Signal) -> bool:
+        samples = signal.window.span(self.for_)
+        if self.at_least == 1:
+            if self.above is not None:
+                return min(samples) > self.above
+            return self.below is not None and max(samples) < self.below
+        # A missing sample is none beyond the bound: of N window steps, M must be (as CloudWatch's M out of N).
+        needed = ceil(self.at_least * (-(-self.for_ // signal.window.step) + 1) - _ROUNDING)
+        return sum(map(self._beyond, samples)) >= needed
+
+    def _beyond(self, value: float) -> bool:
         if self.above is not None:
-            return min(samples) > self.above
-        return self.below is not None and max(samples) < self.below
+            return value > self.above
+        return self.below is not None and value < self.below
 
     def _describe(self, signal: Signal, negation: str = "") -> str:
         window = signal.window
         unit = f" {window.unit}" if window.unit else ""
         base = f" of {window.base}" if window.base else ""
         bound = f"above {self.above:g}" if self.above is not None else f"below {self.below:g}"
-        lasted = f" for {words(self.for_)}" if self.for_ else ""
+        share = f" in {self.at_least * 100:g} % of the samples" if self.at_least < 1 else ""
+        lasted = f"{share} for {words(self.for_)}" if self.for_ else ""
         newest = "missing" if window.newest is None else f"{window.newest:.4g}{unit}{base}"
         return f"{self.metric} {newest}, {negation}{bound}{unit}{lasted}"

@@ -216,6 +216,8 @@ class TestReads:
             (lambda exchange: exchange.send(200, [1, None]), "no JSON list of objects"),
             (lambda exchange: exchange.send(200, "null"), "the answer is not the Docker API's"),
             (lambda exchange: exchange.send(200, "[" * 100_000), "the answer is not the Docker API's"),
+            (lambda exchange: exchange.send(403, "<html>403 Forbidden</html>"), "a socket proxy must allow"),
+            (says(404, "page not found"), "Docker at unix://"),
             (says(403, "authorization denied by plugin"), "refused with status 403: authorization denied by plugin"),
             (says(400, "client version 1.99 is too new"), "refused with status 400: client version 1.99 is too new"),
         ],
@@ -378,6 +380,43 @@ class TestWrites:
         assert receipt.written is Written.CONFLICT
         assert "update out of sequence" in receipt.detail
         assert (bench.posts, bench.written) == (1, (7, ""))
+
+    def test_changed_before(self, bench: Bench) -> None:
+        """A service that has another version than the decision saw is not even tried, whatever changed in it."""
+        order = bench.order()
+        bench.engine.change_service("web", lambda spec: spec.update(Labels={"theirs": "1"}))
+
+        receipt = bench.scale(order)
+
+        assert receipt.written is Written.CONFLICT
+        assert receipt.detail.startswith("changed since it was read")
+        assert bench.posts == 0
+
+    @pytest.mark.parametrize("labels", [{}, {STATE_LABEL: "our label before"}])
+    def test_same_count_by_somebody_else(self, bench: Bench, labels: dict[str, str]) -> None:
+        """A count that somebody else set meanwhile is not taken for the write that has no answer."""
+
+        def somebody_first(exchange: Exchange) -> None:
+            bench.engine.change_service("web", lambda spec: spec.update(Labels=labels))
+            bench.engine.operator_scale("web", 3)
+            server_side.cut(exchange)
+
+        bench.server.misbehave(somebody_first, "POST")
+
+        assert bench.scale().written is Written.UNKNOWN
+
+    def test_overwritten_after_a_cut(self, bench: Bench) -> None:
+        """A write that was applied, and its count changed by hand at once, is not taken for the present state."""
+
+        def applied_and_overwritten(exchange: Exchange) -> None:
+            exchange.result()
+            bench.engine.operator_scale("web", 7)
+            server_side.cut(exchange)
+
+        bench.server.misbehave(applied_and_overwritten, "POST")
+
+        assert bench.scale().written is Written.UNKNOWN
+        assert bench.written == (7, "our label")
 
     def test_removed_meanwhile(self, bench: Bench) -> None:
         """A service that is removed between the inspection and the update is gone."""

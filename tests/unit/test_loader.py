@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autoscaler import loader
+from autoscaler import checks, loader
 from autoscaler.errors import PolicyError
 from autoscaler.strategies import Threshold
 from autoscaler.yaml_document import MAX_BYTES, read
@@ -209,7 +209,7 @@ def test_content_moved_from_one_file_to_the_next_is_another_state(tmp_path: Path
 
 # What pydantic finds, in our words
 
-KNOWN_RULE_KEYS = "known here: name, metric, strategy, above, below, for, add, remove"
+KNOWN_RULE_KEYS = "known here: name, metric, group, strategy, above, below, for, at_least, add, remove"
 
 
 @pytest.mark.parametrize(
@@ -621,7 +621,7 @@ def test_a_window_shorter_than_two_steps_is_told(tmp_path: Path) -> None:
 def test_warnings_without_the_files_name_policy_and_rule(tmp_path: Path) -> None:
     """A set whose files are not at hand is checked as well."""
     load(tmp_path, a=policies(f"name: a, services: [a], replicas: {{min: 1, max: 9}}, rules: [{LOW}, {HIGH}]"))
-    (found,) = loader.warnings(loader.load([tmp_path]), 15)
+    (found,) = checks.warnings(loader.load([tmp_path]), 15)
     assert str(found).startswith("policy a: rule low: below: must flap with high")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,22 @@ from autoscaler.settings import Settings, split_address
 NO_SECRETS = Path("/nonexistent/secrets")
 
 
-def settings(overrides: dict[str, Any] | None = None, secrets: Path = NO_SECRETS, **environ: str) -> Settings:
+def read_from(environ: dict[str, str], options: dict[str, Any] | None = None, secrets: Path = NO_SECRETS) -> Settings:
+    """The settings of a process with this environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", environ)
+        return Settings.read(options, secrets)
+
+
+def settings(options: dict[str, Any] | None = None, secrets: Path = NO_SECRETS, **environ: str) -> Settings:
     """The settings of an environment, its names without `AUTOSCALER_`."""
-    return Settings.read({f"AUTOSCALER_{name}": value for name, value in environ.items()}, overrides, secrets)
+    return read_from({f"AUTOSCALER_{name}": value for name, value in environ.items()}, options, secrets)
 
 
-def problems(overrides: dict[str, Any] | None = None, secrets: Path = NO_SECRETS, **environ: str) -> list[str]:
+def problems(options: dict[str, Any] | None = None, secrets: Path = NO_SECRETS, **environ: str) -> list[str]:
     """What is wrong with an environment, its names without `AUTOSCALER_`."""
     with pytest.raises(SettingsError) as caught:
-        settings(overrides, secrets, **environ)
+        settings(options, secrets, **environ)
     return [problem.removeprefix("AUTOSCALER_") for problem in caught.value.problems]
 
 
@@ -32,7 +40,7 @@ def problems(overrides: dict[str, Any] | None = None, secrets: Path = NO_SECRETS
 
 def test_without_any_setting_the_defaults_of_the_specification_hold() -> None:
     """SPEC 6's defaults, with the Prometheus and the socket that a stack has."""
-    read = Settings.read({}, secrets=NO_SECRETS)
+    read = read_from({})
     assert read.prometheus_url == "http://prometheus:9090"
     assert read.docker_host == "unix:///var/run/docker.sock"
     assert read.policies == Path("policies/")
@@ -123,27 +131,27 @@ def test_an_empty_variable_counts_as_not_set() -> None:
 
 def test_docker_host_counts_where_ours_is_not_set() -> None:
     """AUTOSCALER_DOCKER_HOST, else DOCKER_HOST, else the socket."""
-    assert Settings.read({"DOCKER_HOST": "tcp://a:2375"}, secrets=NO_SECRETS).docker_host == "tcp://a:2375"
+    assert read_from({"DOCKER_HOST": "tcp://a:2375"}).docker_host == "tcp://a:2375"
     both = {"DOCKER_HOST": "tcp://a:2375", "AUTOSCALER_DOCKER_HOST": "tcp://b:2375"}
-    assert Settings.read(both, secrets=NO_SECRETS).docker_host == "tcp://b:2375"
-    assert Settings.read({"DOCKER_HOST": ""}, secrets=NO_SECRETS).docker_host == "unix:///var/run/docker.sock"
+    assert read_from(both).docker_host == "tcp://b:2375"
+    assert read_from({"DOCKER_HOST": ""}).docker_host == "unix:///var/run/docker.sock"
 
 
 def test_a_wrong_docker_host_is_told_under_its_name() -> None:
     """The name under which the value was given."""
     with pytest.raises(SettingsError, match=r"^DOCKER_HOST: 'ssh://a' is no address of a Docker engine"):
-        Settings.read({"DOCKER_HOST": "ssh://a"}, secrets=NO_SECRETS)
+        read_from({"DOCKER_HOST": "ssh://a"})
 
 
-def test_the_process_s_own_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What counts is passed in."""
+def test_the_environment_is_the_process_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is to be passed in but the options."""
     monkeypatch.setenv("AUTOSCALER_INTERVAL", "99s")
-    assert settings().interval == 15
+    assert Settings.read(secrets=NO_SECRETS).interval == 99
 
 
 def test_names_may_be_lower_case() -> None:
     """As pydantic-settings has it."""
-    assert Settings.read({"autoscaler_interval": "1m"}, secrets=NO_SECRETS).interval == 60
+    assert read_from({"autoscaler_interval": "1m"}).interval == 60
 
 
 # Values

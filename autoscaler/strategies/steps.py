@@ -1,0 +1,136 @@
+"""The `steps` strategy: the further beyond a bound, the larger the step, as AWS step scaling has it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from autoscaler.durations import Duration, words
+from autoscaler.model import Reason, Recommendation
+from autoscaler.strategies.base import Frozen, Rule, Signal, strategy
+from autoscaler.strategies.quantities import Number, Step, size
+
+
+class StepAdjustment(Frozen):
+    """What to do while the metric is this far beyond the bound."""
+
+    lower: Number | None = None
+    """Where the interval begins, as a distance from the bound; without it, at minus infinity."""
+    upper: Number | None = None
+    """Where the interval ends, as a distance from the bound; without it, at infinity."""
+    add: Step | None = None
+    """How many replicas to add: a count, or a percentage of the requested ones."""
+    remove: Step | None = None
+    """How many replicas to remove: a count, or a percentage of the requested ones."""
+    exactly: Annotated[int, Field(strict=True, ge=0, le=10_000)] | None = None
+    """The count to have."""
+    minimum: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
+    """The fewest replicas that a percentage adds or removes."""
+
+    @model_validator(mode="after")
+    def _one_change(self) -> Self:
+        if [self.add, self.remove, self.exactly].count(None) != 2:  # noqa: PLR2004 - one of the three is given
+            raise ValueError("a step makes one change (give one of add, remove and exactly)")
+        if self.lower is not None and self.upper is not None and self.lower >= self.upper:
+            raise ValueError(
+                f"the interval from {self.lower:g} to {self.upper:g} is empty (lower must be less than upper)"
+            )
+        return self
+
+    def replicas(self, requested: int) -> int:
+        """The count that the step leads to from *requested*."""
+        if self.exactly is not None:
+            return self.exactly
+        step = self.add if self.add is not None else self.remove or 1
+        count = size(step, requested)
+        if isinstance(step, str):
+            count = max(count, self.minimum)
+        return requested + count if self.add is not None else max(0, requested - count)
+
+
+@strategy("steps")
+class Steps(Rule):
+    """While the metric is beyond a bound, takes the step of the interval that its distance from the bound lies in."""
+
+    relative: ClassVar[bool] = True
+
+    strategy: Literal["steps"]
+    above: Number | None = None
+    """The bound that the metric exceeds."""
+    below: Number | None = None
+    """The bound that the metric falls short of."""
+    for_: Duration = Field(default=0, alias="for")
+    """How long the metric must have been beyond the bound; without it the newest sample decides."""
+    steps: Annotated[tuple[StepAdjustment, ...], Field(min_length=1, max_length=20)]
+    """The intervals and their steps, in order, without gaps or overlaps, 20 at most."""
+
+    @model_validator(mode="after")
+    def _covering(self) -> Self:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("steps have one bound (give either above or below)")
+        for earlier, later in pairwise(self.steps):
+            if earlier.upper is None or later.lower is None or earlier.upper != later.lower:
+                ends = "nowhere" if earlier.upper is None else f"{earlier.upper:g}"
+                begins = "nowhere" if later.lower is None else f"{later.lower:g}"
+                raise ValueError(
+                    f"one step ends at {ends} and the next begins at {begins} "
+                    "(give steps in rising order, each beginning where the one before ends)"
+                )
+        nearest, farthest = (self.steps[0].lower, self.steps[-1].upper)
+        if self.below is not None:
+            nearest, farthest = self.steps[-1].upper, self.steps[0].lower
+        if nearest not in {0, None} or farthest is not None:
+            raise ValueError(
+                "the steps leave a gap (the one next to the bound begins at 0, the one farthest from it has no end)"
+            )
+        return self
+
+    @property
+    def look_back(self) -> int:
+        """The rule's `for`."""
+        return self.for_
+
+    @property
+    def adds_above(self) -> float | None:
+        """The bound, where passing it adds replicas."""
+        return self.above if any(step.add is not None for step in self.steps) else None
+
+    def recommend(self, signal: Signal) -> Recommendation:
+        """The step for the newest sample's distance from the bound, when every sample of the window is beyond it.
+
+        An interval above the bound includes its lower end, one below the bound its upper end. Source: AWS, step scaling
+        policies.
+        """
+        window = signal.window
+        value = window.newest or 0.0
+        samples = window.span(self.for_)
+        bound = self.above if self.above is not None else self.below or 0.0
+        beyond = min(samples) > bound if self.above is not None else max(samples) < bound
+        unit = f" {window.unit}" if window.unit else ""
+        side = "above" if self.above is not None else "below"
+        lasted = f" for {words(self.for_)}" if self.for_ else ""
+        seen = f"{self.metric} {value:.4g}{unit}, "
+        if not beyond:
+            return self.no_opinion(signal, f"{seen}not {side} {bound:g}{unit}{lasted}")
+        replicas = self._step_at(value - bound).replicas(signal.requested)
+        detail = f"{seen}{abs(value - bound):.4g} {side} {bound:g}{unit}{lasted}"
+        return Recommendation(self.name, Reason.STEP_MATCHED, replicas, value, detail)
+
+    def recommend_on_partial(self, signal: Signal, expected: int) -> Recommendation | None:
+        """An increase that fires even with the missing tasks counted as 0."""
+        window = signal.window.with_absent_as_zero(expected)
+        if self.above is None or window.lacking(self.for_, 0) is not None:
+            return None
+        opinion = self.recommend(Signal(window, signal.requested, signal.running))
+        return None if opinion.replicas is None else opinion
+
+    def _step_at(self, distance: float) -> StepAdjustment:
+        upward = self.above is not None
+        for step in self.steps:
+            above_lower = step.lower is None or (distance >= step.lower if upward else distance > step.lower)
+            below_upper = step.upper is None or (distance < step.upper if upward else distance <= step.upper)
+            if above_lower and below_upper:
+                return step
+        return self.steps[-1]

@@ -1,0 +1,46 @@
+"""The `table` strategy: from each value on, so many replicas."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from autoscaler.model import Reason, Recommendation
+from autoscaler.strategies.base import Rule, Signal, strategy
+
+
+def _in_order(table: dict[float, int]) -> dict[float, int]:
+    return dict(sorted(table.items()))
+
+
+@strategy("table")
+class Table(Rule):
+    """Asks for the count of the table's last row that the metric has reached."""
+
+    strategy: Literal["table"]
+    table: Annotated[
+        dict[Annotated[float, Field(allow_inf_nan=False)], Annotated[int, Field(strict=True, ge=0, le=10_000)]],
+        Field(min_length=1),
+        AfterValidator(_in_order),
+    ]
+    """Values and counts: from that value on, that many replicas. Below the first value the rule has no opinion."""
+
+    @property
+    def look_back(self) -> int:
+        """Only the newest sample counts."""
+        return 0
+
+    def recommend(self, signal: Signal) -> Recommendation:
+        """The count of the last row whose value is at most the newest sample; no opinion below the first."""
+        value = signal.window.newest or 0.0
+        values = list(self.table)
+        row = bisect_right(values, value) - 1
+        unit = f" {signal.window.unit}" if signal.window.unit else ""
+        if row < 0:
+            return self.no_opinion(signal, f"{self.metric} {value:.4g}{unit}, below the table's first row")
+        reached = values[row]
+        count = self.table[reached]
+        detail = f"{self.metric} {value:.4g}{unit}, from {reached:g} on {count}"
+        return Recommendation(self.name, Reason.TABLE_VALUE, count, value, detail)

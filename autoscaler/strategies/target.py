@@ -1,0 +1,69 @@
+"""The `target` strategy: as many replicas as bring the metric to a value, as the Kubernetes HPA computes it."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from autoscaler.model import Reason, Recommendation
+from autoscaler.strategies.base import Rule, Signal, strategy
+from autoscaler.strategies.quantities import Number, Share
+
+if TYPE_CHECKING:
+    from autoscaler.window import Window
+
+_ROUNDING = 1e-9
+"""What floating point may add to a whole number without making it the next one."""
+
+
+@strategy("target")
+class Target(Rule):
+    """Asks for the count that brings the metric to its target: running * value / target, rounded up."""
+
+    strategy: Literal["target"]
+    target: Annotated[Number, Field(gt=0)]
+    """The value that each replica should have."""
+    tolerance: Share = 0.1
+    """How far from the target the value may be without a change."""
+
+    @property
+    def look_back(self) -> int:
+        """Only the newest sample counts."""
+        return 0
+
+    def recommend(self, signal: Signal) -> Recommendation:
+        """``ceil(running * value / target)`` of an average, ``ceil(total / target)`` of a total.
+
+        Within the tolerance the requested count. Source: Kubernetes, horizontal pod autoscaling, algorithm details.
+        """
+        value = signal.window.newest or 0.0
+        needed = self._needed(value, signal)
+        have = signal.running
+        if (have and abs(needed / have - 1) <= self.tolerance + _ROUNDING) or needed == have == 0:
+            detail = self._describe(signal.window, value, f"within {self.tolerance * 100:g} %")
+            return Recommendation(self.name, Reason.WITHIN_TOLERANCE, signal.requested, value, detail)
+        replicas = ceil(needed - _ROUNDING)
+        reason = Reason.ABOVE_TARGET if needed > have else Reason.BELOW_TARGET
+        detail = self._describe(signal.window, value, f"{needed:.4g} of {have} running replicas needed")
+        return Recommendation(self.name, reason, replicas, value, detail)
+
+    def recommend_on_partial(self, signal: Signal, expected: int) -> Recommendation | None:
+        """An increase that is needed even with the missing tasks counted as 0."""
+        window = signal.window.with_absent_as_zero(expected)
+        if window.newest is None:
+            return None
+        opinion = self.recommend(Signal(window, signal.requested, signal.running))
+        return opinion if opinion.reason is Reason.ABOVE_TARGET else None
+
+    def _needed(self, value: float, signal: Signal) -> float:
+        """How many replicas the load takes, before rounding up."""
+        if signal.window.total:
+            return value / self.target
+        return signal.running * value / self.target
+
+    def _describe(self, window: Window, value: float, outcome: str) -> str:
+        unit = f" {window.unit}" if window.unit else ""
+        base = f" of {window.base}" if window.base else ""
+        return f"{self.metric} {value:.4g}{unit}{base}, target {self.target:g}{unit}: {outcome}"

@@ -1,0 +1,455 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from autoscaler.cycle import Timing
+from autoscaler.daemon import Daemon, Policies
+from autoscaler.errors import PolicyError, SettingsError
+from autoscaler.journal import Journal
+from autoscaler.model import Outcome
+from autoscaler.web.metrics import Telemetry
+from tests.support.builders import STEP
+from tests.support.world import LOST, World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+    from pathlib import Path
+
+PATIENCE = 10.0
+"""Real seconds to wait for what must come; nothing takes as long unless it is broken."""
+FAST = 500.0
+"""Seconds of virtual time in a real one: an evaluation every 30 ms."""
+POLICIES = """
+version: 1
+policies:
+  - name: web
+    services: ["*"]
+    replicas: {min: 1, max: MAX}
+    rules:
+      - {name: cpu-high, metric: cpu, above: 70, for: 1m, add: 1}
+      - {name: cpu-low, metric: cpu, below: 30, for: 1m, remove: 1}
+"""
+
+
+def content(most: int = 10) -> str:
+    """A policy file with this maximum."""
+    return POLICIES.replace("MAX", str(most))
+
+
+class Gate:
+    """An action that waits until it is let through."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self._open = threading.Event()
+
+    def __call__(self) -> None:
+        """Wait."""
+        self.reached.set()
+        assert self._open.wait(PATIENCE)
+
+    def open(self) -> None:
+        """Let through whoever waits, and whoever comes."""
+        self._open.set()
+
+
+@dataclass
+class Running:
+    """A daemon on a world in which a window step passes with every evaluation."""
+
+    world: World
+    daemon: Daemon
+    file: Path
+    logs: list[MutableMapping[str, Any]]
+
+    @property
+    def evaluations(self) -> int:
+        """How many were begun."""
+        return self.world.api.calls["services"]
+
+    def events(self, name: str) -> list[MutableMapping[str, Any]]:
+        """The log's events of this name."""
+        return [line for line in self.logs if line["event"] == name]
+
+    async def next_evaluations(self, count: int = 2) -> None:
+        """Wait until as many more evaluations have begun: the second one after now saw all there was now."""
+        already = self.evaluations
+        await until(lambda: self.evaluations >= already + count)
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """The answer of its HTTP server: status and body."""
+        assert self.daemon.address is not None
+        host, port = self.daemon.address
+        async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}{path}") as response:
+            return response.status, await response.text()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+def make(tmp_path: Path, *, listen: tuple[str, int] | None = ("127.0.0.1", 0), services: int = 1) -> Running:
+    """A daemon that does not run yet."""
+    world = World()
+    for number in range(services):
+        world.service(f"web{number}")
+    world.settle()
+    world.api.before("services", *[world.pass_step] * 10_000)
+    file = tmp_path / "policies.yml"
+    file.write_text(content())
+    policies = Policies([file])
+    policies.load()
+    journal = Journal()
+    telemetry = Telemetry(journal, lambda: policies.error is None)
+    daemon = Daemon(
+        cycle=world.cycle,
+        policies=policies,
+        journal=journal,
+        clock=world.clock,
+        interval=STEP,
+        listen=listen,
+        telemetry=telemetry,
+        speed=FAST,
+    )
+    return Running(world, daemon, file, [])
+
+
+@asynccontextmanager
+async def running(made: Running) -> AsyncIterator[asyncio.Task[None]]:
+    """Run the daemon; it is stopped at the end, and must end well."""
+    with capture_logs() as logs:
+        made.logs = logs
+        task = asyncio.create_task(made.daemon.run())
+        try:
+            await until(lambda: bool(made.events("daemon_started")) or task.done())
+            yield task
+        finally:
+            made.daemon.stop()
+            async with asyncio.timeout(PATIENCE):
+                await task
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A gate that is open at the end, whatever happens."""
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+# schedule
+
+
+async def test_it_evaluates_again_and_again(tmp_path: Path) -> None:
+    """The first evaluation is at once, and one follows at every interval until the daemon is stopped."""
+    made = make(tmp_path)
+    async with running(made):
+        await made.next_evaluations(3)
+    seen = made.evaluations
+
+    await asyncio.sleep(3 * STEP / FAST)
+
+    assert made.evaluations == seen
+    assert [line["event"] for line in made.logs][0] == "daemon_started"
+    assert [line["event"] for line in made.logs][-1] == "daemon_stopped"
+    assert not made.events("evaluation_missed")
+
+
+async def test_evaluations_never_overlap_and_missed_ones_are_counted(tmp_path: Path, gate: Gate) -> None:
+    """While an evaluation takes longer than the interval no other one begins: those are missed, counted and told."""
+    made = make(tmp_path)
+    made.world.api.before("nodes", gate)
+    async with running(made):
+        await until(lambda: made.daemon.journal.snapshot().missed >= 3)
+        assert made.evaluations == 1
+        gate.open()
+        await made.next_evaluations()
+
+    missed = made.daemon.journal.snapshot().missed
+    assert len(made.events("evaluation_missed")) == missed
+
+
+async def test_a_defect_costs_one_evaluation(tmp_path: Path) -> None:
+    """What an evaluation raises by a defect of ours is logged whole, and the loop goes on."""
+
+    def defect() -> None:
+        raise ZeroDivisionError
+
+    made = make(tmp_path)
+    made.world.api.before("tasks", defect)
+    async with running(made):
+        await until(lambda: made.daemon.journal.snapshot().last_evaluation is not None)
+
+    assert [line["exc_info"] for line in made.events("evaluation_failed")] == [True]
+
+
+# the end
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_and_lets_a_write_finish(tmp_path: Path, gate: Gate, number: signal.Signals) -> None:
+    """A write on its way when the signal comes is finished and recorded; no other one begins, and the daemon ends."""
+    made = make(tmp_path, services=2)
+    for name in ("web0", "web1"):
+        made.world.load[name, "cpu"] = 85
+    made.world.settle(120)
+    made.world.api.before("update", gate)
+    async with running(made) as task:
+        await until(gate.reached.is_set)
+
+        os.kill(os.getpid(), number)
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        gate.open()
+        async with asyncio.timeout(PATIENCE):
+            await task
+
+    assert [name for name, _, _ in made.world.api.updates] == ["web0"]
+    outcomes = [record.outcome for record in made.daemon.journal.notable("web0")]
+    assert outcomes == [Outcome.APPLIED]
+    assert made.events("daemon_stopped")
+
+
+async def test_stop_before_the_first_evaluation(tmp_path: Path) -> None:
+    """A daemon that is told to stop before it began evaluates nothing and ends."""
+    made = make(tmp_path)
+    made.daemon.stop()
+
+    async with running(made):
+        pass
+
+    assert made.evaluations == 0
+
+
+async def test_signals_are_given_back(tmp_path: Path) -> None:
+    """After the end signals mean again what they meant before."""
+    before = signal.getsignal(signal.SIGTERM)
+    async with running(make(tmp_path)):
+        assert signal.getsignal(signal.SIGTERM) is not before
+
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+# policies
+
+
+async def test_changed_policies_are_reloaded(tmp_path: Path) -> None:
+    """Policy files that say something else are in force at the next evaluation, and the log names the revision."""
+    made = make(tmp_path)
+    async with running(made):
+        made.file.write_text(content(most=2))
+        await until(lambda: made.world.replicas("web0") == 2)
+
+    (line,) = made.events("policies_reloaded")
+    assert line["revision"] == made.daemon.policies.current.revision
+
+
+async def test_touched_but_equal_policies_are_not_reloaded(tmp_path: Path) -> None:
+    """It is the content that counts, not the time stamp."""
+    made = make(tmp_path)
+    before = made.daemon.policies.current
+    async with running(made):
+        made.file.write_text(content())
+        os.utime(made.file, (0, 0))
+        await made.next_evaluations()
+
+    assert made.daemon.policies.current is before
+    assert not made.events("policies_reloaded")
+
+
+async def test_sighup_reloads_whatever_changed(tmp_path: Path) -> None:
+    """SIGHUP reads the files anew, once, even where nothing changed; windows and memories are kept."""
+    made = make(tmp_path)
+    async with running(made):
+        await made.next_evaluations()
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: bool(made.events("policies_reloaded")))
+        await made.next_evaluations()
+
+    assert len(made.events("policies_reloaded")) == 1
+    steps = [(last - first) // STEP + 1 for _, first, last in made.world.source.asked]
+    assert set(steps[1:]) == {3}
+
+
+async def test_a_broken_edit_keeps_the_last_good_set(tmp_path: Path) -> None:
+    """A broken file changes nothing but says so, once: in the log, in the API and as a metric; repaired, it applies."""
+    made = make(tmp_path)
+    revision = made.daemon.policies.current.revision
+    made.world.load["web0", "cpu"] = 85
+    async with running(made):
+        made.file.write_text(content().replace("replicas:", "replica:"))
+        await until(lambda: bool(made.events("policies_refused")))
+        await made.next_evaluations()
+        _, metrics = await made.get("/metrics")
+        document = made.daemon.policies.document()
+        await until(lambda: made.world.replicas("web0") == 4)
+        made.file.write_text(content(most=9))
+        await until(lambda: bool(made.events("policies_reloaded")))
+        _, repaired = await made.get("/metrics")
+
+    (line,) = made.events("policies_refused")
+    assert line["problems"][0].startswith(f"{made.file}:")
+    assert revision in line["consequence"]
+    assert document == {"revision": revision, "problems": line["problems"]}
+    assert "autoscaler_policies_last_reload_successful 0.0" in metrics
+    assert "autoscaler_policies_last_reload_successful 1.0" in repaired
+    assert made.daemon.policies.document()["problems"] == []
+
+
+async def test_files_that_vanish_keep_the_last_good_set(tmp_path: Path) -> None:
+    """A removed policy file is a broken edit like another."""
+    made = make(tmp_path)
+    async with running(made):
+        made.file.unlink()
+        await until(lambda: bool(made.events("policies_refused")))
+        await made.next_evaluations()
+
+    assert len(made.events("policies_refused")) == 1
+    assert len(made.daemon.policies.current.policies) == 1
+
+
+def test_the_edit_back_to_the_set_in_force_ends_the_error(tmp_path: Path) -> None:
+    """Where a broken file becomes again what is in force, there is no error any more."""
+    file = tmp_path / "p.yml"
+    file.write_text(content())
+    policies = Policies([file])
+    policies.load()
+    revision = policies.current.revision
+
+    file.write_text("version: 2")
+    assert policies.reload()
+    assert policies.error is not None
+    assert not policies.reload()
+    file.write_text(content())
+    assert policies.reload()
+
+    assert policies.error is None
+    assert policies.current.revision == revision
+
+
+def test_a_broken_file_at_the_start_is_an_error(tmp_path: Path) -> None:
+    """There is no last good set at the start: a broken file is raised."""
+    file = tmp_path / "p.yml"
+    file.write_text("version: 2")
+
+    with pytest.raises(PolicyError, match=r"p\.yml:1"):
+        Policies([file]).load()
+
+
+# health
+
+
+async def test_ready_when_policies_are_loaded_and_both_backends_answered_once(tmp_path: Path) -> None:
+    """Not ready before both backends answered, and ready for good then: an outage later is no reason to be replaced."""
+    made = make(tmp_path)
+    made.world.prometheus.fail(LOST)
+    async with running(made):
+        await made.next_evaluations()
+        before = await made.get("/-/ready")
+        made.world.prometheus.fail(None)
+        await until(lambda: made.daemon.ready().good)
+        after = await made.get("/-/ready")
+        made.world.prometheus.fail(LOST)
+        made.world.lose_swarm(times=10)
+        await made.next_evaluations()
+        later = await made.get("/-/ready")
+
+    assert before == (503, "not reached yet: prometheus\n")
+    assert after == later == (200, "ready\n")
+
+
+async def test_healthy_while_both_backends_are_away(tmp_path: Path) -> None:
+    """Health is the loop's heartbeat and nothing else."""
+    made = make(tmp_path)
+    made.world.prometheus.fail(LOST)
+    made.world.api._before.clear()
+    made.world.lose_swarm(times=10_000)
+    async with running(made):
+        await made.next_evaluations()
+
+        assert await made.get("/-/healthy") == (200, "healthy\n")
+
+
+async def test_unhealthy_when_no_evaluation_ends(tmp_path: Path, gate: Gate) -> None:
+    """A loop that ends no evaluation for three intervals, or three times its deadline, is dead; it may come back."""
+    made = make(tmp_path)
+    made.daemon.cycle.timing = Timing(STEP, 30, deadline=0.01)
+    made.world.api.before("nodes", gate)
+    async with running(made):
+        await until(lambda: not made.daemon.healthy().good)
+        status, body = await made.get("/-/healthy")
+        gate.open()
+        await until(lambda: made.daemon.healthy().good)
+
+    assert status == 503
+    assert "no evaluation has ended for" in body
+
+
+async def test_a_hung_backend_keeps_no_http_request_waiting(tmp_path: Path, gate: Gate) -> None:
+    """While a call to a backend hangs, every page answers: none of them asks a backend."""
+    made = make(tmp_path)
+    made.world.api.before("services", *[lambda: None] * 0)
+    made.world.api.before("nodes", gate)
+    async with running(made):
+        await until(gate.reached.is_set)
+
+        for path in ("/metrics", "/-/healthy", "/api/v1/services"):
+            assert (await made.get(path))[0] == 200
+        assert (await made.get("/-/ready"))[0] == 503
+
+
+async def test_a_taken_port_is_told_before_anything_is_evaluated(tmp_path: Path) -> None:
+    """Where another process listens already, the error names the setting, the address and the cure."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        made = make(tmp_path, listen=other.getsockname())
+
+        with pytest.raises(SettingsError, match=r"AUTOSCALER_LISTEN: cannot listen on 127\.0\.0\.1:.*another port"):
+            await made.daemon.run()
+
+    assert made.evaluations == 0
+
+
+async def test_without_an_address_it_does_not_listen(tmp_path: Path) -> None:
+    """A daemon without an address evaluates all the same."""
+    made = make(tmp_path, listen=None)
+    async with running(made):
+        await made.next_evaluations()
+
+    assert made.daemon.address is None
+
+
+def test_an_evaluation_is_logged_and_timed(tmp_path: Path) -> None:
+    """An evaluation's problems are logged, its news told, and its duration observed."""
+    made = make(tmp_path)
+    told = []
+    made.daemon.on_news = told.append
+    made.world.load["web0", "cpu"] = 85
+    made.world.settle(120)
+    made.world.source.errors = {}
+    with capture_logs() as logs:
+        made.daemon.evaluate_once()
+        made.world.prometheus.fail(LOST)
+        made.daemon.evaluate_once()
+
+    assert [line["event"] for line in logs] == ["service_evaluated", "service_evaluated", "prometheus_lost"]
+    assert [record.outcome for record in told] == [Outcome.APPLIED, Outcome.HELD]
+    samples = {
+        sample.name: sample.value for metric in made.daemon.telemetry.duration.collect() for sample in metric.samples
+    }
+    assert samples["autoscaler_evaluation_duration_seconds_count"] == 2

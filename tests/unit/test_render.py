@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from autoscaler import render
+from autoscaler.model import Decision, Outcome, Reason, Why
+from autoscaler.records import Problem, Record
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+HIGH = Why(Reason.ABOVE_THRESHOLD, "cpu 85 %, above 70 %", "cpu-high")
+CALM = Why(Reason.NO_BREACH, "cpu 50 %")
+ROLLING = Why(Reason.ROLLOUT_IN_PROGRESS, "a rolling update is in progress")
+
+
+def record(why: Why, outcome: Outcome, desired: int = 3, service: str = "web", **more: Any) -> Record:
+    """A decision on a service of 3 replicas."""
+    held = outcome is Outcome.HELD
+    return Record(Decision(service, "shop", 0.0, 3, 3, desired, why, (why,), held=held), outcome, **more)
+
+
+UP = record(HIGH, Outcome.DRY_RUN, 4)
+UNCHANGED = record(CALM, Outcome.UNCHANGED, service="api")
+HELD = record(ROLLING, Outcome.HELD, service="search")
+
+
+def printed(what: RenderableType, width: int = 120) -> list[str]:
+    """The lines that a console of this width shows."""
+    stream = StringIO()
+    Console(file=stream, width=width, highlight=False).print(what)
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def test_a_row_has_every_fact_of_a_decision() -> None:
+    """A row of the table says service, replicas and where they go, running ones, reason, rule and the facts."""
+    heading, row = printed(render.table([UP]))
+
+    assert heading.split() == ["SERVICE", "REPLICAS", "RUNNING", "REASON", "RULE", "WHY"]
+    assert row.split(maxsplit=7) == ["web", "3", "→", "4", "3", "above_threshold", "cpu-high", HIGH.detail]
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_a_narrow_console_cuts_no_reason_and_no_count(width: int) -> None:
+    """On a narrow console sentences are folded; reasons and counts are whole."""
+    name = "a_stack_with_a_long_name_and_its_service"
+    text = "\n".join(printed(render.table([replace(UP, decision=replace(UP.decision, service=name))]), width))
+
+    assert "above_threshold" in text
+    assert "3 → 4" in text
+
+
+def test_names_and_words_are_not_markup() -> None:
+    """What others wrote is shown as it is: brackets are no markup."""
+    why = Why(Reason.TASKS_PENDING, "starting: [bold]no suitable node[/] [red", "r[1]")
+
+    assert "starting: [bold]no suitable node[/] [red" in printed(render.table([record(why, Outcome.HELD)]))[1]
+
+
+def test_a_plan_begins_with_what_changes() -> None:
+    """In a plan the services that would change come first, and the others by name."""
+    rows = printed(render.plan([HELD, UNCHANGED, UP], []))
+
+    assert [line.split()[0] for line in rows[1:4]] == ["web", "api", "search"]
+    assert rows[-1] == "3 services: 1 to change, 1 held. Nothing was changed by this plan."
+
+
+def test_a_plan_names_problems_and_warnings() -> None:
+    """A plan says what it met, and which service would lose its rollback point."""
+    warned = replace(UP, rollback_warning="it undoes the scale")
+    rows = printed(render.plan([warned], [Problem("query", "bad_data", "memory"), Problem("clock", "40s behind")]))
+
+    assert "problem: the query of memory: bad_data" in rows
+    assert "problem: clock: 40s behind" in rows
+    assert "warning: web: it undoes the scale" in rows
+    assert rows[-1] == "1 service: 1 to change, 0 held. Nothing was changed by this plan."
+
+
+def test_a_plan_without_services_says_why() -> None:
+    """Nothing to show has two causes, and a plan says which."""
+    assert printed(render.plan([], [])) == ["No policy matches any service."]
+    lost = printed(render.plan([], [Problem("swarm", "no quorum")]))
+    assert lost == ["problem: swarm: no quorum", "Nothing can be said: Swarm gave no answer."]
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        (UP, "web  3 → 4  dry_run  above_threshold [cpu-high]  cpu 85 %, above 70 %"),
+        (HELD, "search  3  held  rollout_in_progress  a rolling update is in progress"),
+        (
+            replace(UP, outcome=Outcome.UNKNOWN, detail="no answer to the write"),
+            "web  3 → 4  unknown  above_threshold [cpu-high]  cpu 85 %, above 70 %; no answer to the write",
+        ),
+        (
+            replace(record(Why(Reason.NO_BREACH), Outcome.FAILED), detail="refused"),
+            "web  3  failed  no_breach  refused",
+        ),
+    ],
+)
+def test_a_record_on_one_line(item: Record, text: str) -> None:
+    """A record on one line says count, outcome, reason and rule, the facts and what went wrong."""
+    assert render.line(item) == text
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_has_a_style(outcome: Outcome) -> None:
+    """Each outcome has a colour of its own kind."""
+    assert render.style(record(CALM, outcome))
