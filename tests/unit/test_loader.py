@@ -320,7 +320,7 @@ KNOWN_RULE_KEYS = "known here: name, metric, group, strategy, above, below, for,
         (
             "above: 70",
             "strategy: ",
-            "7:49: policies[0].rules[0].strategy: is nothing, no strategy (known strategies: thre",
+            "7:49: policies[0].rules[0].strategy: is nothing, no strategy (known strategies: step",
         ),
         (
             "above: 70",
