@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from autoscaler.records import Evaluation
 
+_NOT_DONE = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT})
 _CHANGES = 2
 _ERROR = 1
 
@@ -96,7 +97,7 @@ def run(*, once: bool, **options: Any) -> None:
     daemon = wiring.daemon(settings, policies)
     if once:
         evaluation = daemon.evaluate_once()
-        failed = any(record.outcome is Outcome.FAILED for record in evaluation.records)
+        failed = any(record.outcome in _NOT_DONE for record in evaluation.records)
         sys.exit(_ERROR if evaluation.problems or failed else 0)
     try:
         asyncio.run(daemon.run())
@@ -169,7 +170,7 @@ def test(files: Sequence[Path], output: str) -> None:
     else:
         console = Console(highlight=False)
         for result in results:
-            console.print(result.render())
+            console.print(result.render(), soft_wrap=True)  # a line is an event, and a path is whole
         failed = sum(not result.passed for result in results)
         console.print(f"{len(results) - failed} passed, {failed} failed")
     sys.exit(_ERROR if any(not result.passed for result in results) else 0)
@@ -191,7 +192,10 @@ def demo(lasting: int | None, listen: str, speed: float) -> None:
         address = split_address(listen)
     except ValueError as error:
         _fail(SettingsError([f"--listen: {error}"]))
-    asyncio.run(run_demo(lasting, address, speed))
+    try:
+        asyncio.run(run_demo(lasting, address, speed))
+    except ConfigurationError as error:
+        _fail(error)
 
 
 def _read_settings(options: dict[str, Any]) -> Settings:

@@ -75,8 +75,9 @@ class ServiceView:
     name: str
     version: int
     mode: str
-    """`replicated`, `global`, `replicated-job` or `global-job`."""
+    """`replicated`, `global`, `replicated-job`, `global-job`, or `replicated without a count`."""
     requested: int
+    """The count in the spec; 0 in every mode but `replicated`, which alone has one."""
     created_at: float
     updated_at: float
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -84,14 +85,14 @@ class ServiceView:
     update_state: str = ""
     update_message: str = ""
     template_changed: bool = False
-    """Whether the last update changed the task template, so that a rollout follows and can be rolled back."""
+    """Whether the last write (the creation too) changed what tasks are made from, so that a rollout follows it."""
     before: SpecBefore | None = None
     cpu_limit: float | None = None
     """Cores per task; None without a limit."""
     memory_limit: float | None = None
     """Bytes per task; None without a limit."""
     node_memory: float | None = None
-    """Bytes of memory of the smallest node that runs a task; None where none does."""
+    """Bytes of memory of the smallest node that runs a task, or else of the smallest ready one; None without any."""
 
     @property
     def running(self) -> int:

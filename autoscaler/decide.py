@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from autoscaler.model import History
-    from autoscaler.policy import Policy
+    from autoscaler.policy import Bounds, Policy
     from autoscaler.strategies import Rule
 
 
@@ -29,19 +29,20 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
     Deterministic. The count differs from the requested one only as the rules, the bounds and the gates of SPEC 4 allow:
     it is lowered only where no rule lacks data or the maximum demands it.
     """
+    bounds = policy.bounds(observation.at)
     recommendations = tuple(recommend(rule, observation) for rule in policy.rules)
     resolved, winner = resolve(recommendations, observation.requested)
     stable = stabilize(policy, observation, history, resolved.count)
     limited = limit(policy, observation, history, stable.count)
     guarded = guard_against_flapping(policy, observation, limited.count)
     cooled = cool_down(policy, observation, history, guarded.count)
-    bounded = bound(policy, observation, cooled.count)
-    gated = gate(policy, observation, winner, bounded.count)
+    bounded = bound(bounds, observation, cooled.count)
+    gated = gate(policy, bounds, observation, winner, bounded.count)
 
     steps = [resolved, stable, limited, guarded, cooled, bounded, gated]
     if gated.count not in (bounded.count, observation.requested):
         # The gate left only what the bounds ask for: they shaped the number too.
-        steps.insert(-1, bound(policy, observation, observation.requested))
+        steps.insert(-1, bound(bounds, observation, observation.requested))
     shaped = [step for step in steps if step.why is not None]
     reasons = list(_reasons(observation, recommendations, winner, shaped))
     return Decision(
@@ -104,29 +105,37 @@ def _agreed(item: Recommendation, recommendations: tuple[Recommendation, ...], r
     return all(other.replicas is not None and other.replicas < requested for other in group)
 
 
-def bound(policy: Policy, observation: Observation, count: int) -> Step:
-    """Correct *count* into the policy's bounds."""
-    bounds = policy.replicas
+def bound(bounds: Bounds, observation: Observation, count: int) -> Step:
+    """Correct *count* into the bounds in force."""
+    wanted = f"wants {count}, " if count != observation.requested else f"{count} is "
     if count < bounds.min:
-        detail = f"{_number(count, observation)} is below min {bounds.min}"
-        return Step(bounds.min, Why(Reason.TOO_FEW_REPLICAS, detail), held=observation.requested == bounds.min)
+        return _at_bound(
+            bounds.min, Reason.TOO_FEW_REPLICAS, f"{wanted}below min {bounds.min}", bounds.min_by, observation
+        )
     if count > bounds.max:
-        detail = f"{_number(count, observation)} is above max {bounds.max}"
-        return Step(bounds.max, Why(Reason.TOO_MANY_REPLICAS, detail), held=observation.requested == bounds.max)
+        return _at_bound(
+            bounds.max, Reason.TOO_MANY_REPLICAS, f"{wanted}above max {bounds.max}", bounds.max_by, observation
+        )
     return Step(count)
 
 
-def gate(policy: Policy, observation: Observation, winner: Recommendation | None, count: int) -> Step:
+def _at_bound(count: int, reason: Reason, detail: str, schedule: str, observation: Observation) -> Step:
+    if schedule:
+        reason, detail = Reason.SCHEDULE_BOUNDS, f"{detail} of the schedule {schedule}"
+    return Step(count, Why(reason, detail), held=observation.requested == count)
+
+
+def gate(policy: Policy, bounds: Bounds, observation: Observation, winner: Recommendation | None, count: int) -> Step:
     """Hold what must not happen now: everything at a closed gate, an increase beyond the bounds while tasks wait.
 
     A rule that asks for so many more waits for all replicas to run; one that asks for a count only while they are
     stuck, for the count already takes the running ones into account.
     """
     requested = observation.requested
-    for closed in _closed_gates(policy, observation, count):
+    for closed in _closed_gates(policy, bounds, observation, count):
         if count != requested or closed.reason in _STANDING:
             return Step(requested, closed, held=True)
-    within_bounds = policy.replicas.clamp(requested)
+    within_bounds = bounds.clamp(requested)
     waits = observation.running < requested and (winner is None or winner.relative or observation.stuck)
     if count > within_bounds and waits:
         detail = f"wants {count}; {observation.running} of {requested} replicas run"
@@ -140,20 +149,16 @@ _STANDING = frozenset({Reason.UNSUPPORTED_MODE, Reason.SCALED_TO_ZERO})
 """Gates that are told of also while nothing would change: the policy does not do its work at all."""
 
 
-def _closed_gates(policy: Policy, observation: Observation, count: int) -> Iterator[Why]:
+def _closed_gates(policy: Policy, bounds: Bounds, observation: Observation, count: int) -> Iterator[Why]:
     if observation.mode != "replicated":
         yield Why(Reason.UNSUPPORTED_MODE, f"the service's mode is {observation.mode}; only replicated ones are scaled")
-    if observation.requested == 0 and policy.replicas.min > 0:
+    if observation.requested == 0 and bounds.min > 0:
         yield Why(Reason.SCALED_TO_ZERO, "somebody set the service to 0 replicas; scale it to 1 or more to resume")
     if observation.rollout:
         yield Why(Reason.ROLLOUT_IN_PROGRESS, observation.rollout)
     direction = "up" if count > observation.requested else "down"
     if policy.paused is True or policy.paused == direction:
         yield Why(Reason.PAUSED, f"wants {count}; the policy says paused: {str(policy.paused).lower()}")
-
-
-def _number(count: int, observation: Observation) -> str:
-    return f"wanted {count}" if count != observation.requested else str(count)
 
 
 def _lack_in_words(rule: Rule, observation: Observation, lacking: Reason) -> str:

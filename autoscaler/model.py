@@ -36,6 +36,7 @@ class Reason(StrEnum):
     COOLING_DOWN = "cooling_down"
     TOO_FEW_REPLICAS = "too_few_replicas"
     TOO_MANY_REPLICAS = "too_many_replicas"
+    SCHEDULE_BOUNDS = "schedule_bounds"
     PAUSED = "paused"
     ROLLOUT_IN_PROGRESS = "rollout_in_progress"
     TASKS_PENDING = "tasks_pending"
@@ -75,6 +76,7 @@ _MEANINGS = {
     Reason.COOLING_DOWN: "the last change is younger than the policy's cooldown in this direction",
     Reason.TOO_FEW_REPLICAS: "the policy's minimum asks for more replicas",
     Reason.TOO_MANY_REPLICAS: "the policy's maximum allows no more replicas",
+    Reason.SCHEDULE_BOUNDS: "a schedule's minimum or maximum is in force and decides",
     Reason.PAUSED: "the policy is paused in this direction",
     Reason.ROLLOUT_IN_PROGRESS: "a rolling update or rollback runs, is paused, or has only just been deployed",
     Reason.TASKS_PENDING: "replicas that were asked for before do not run yet",

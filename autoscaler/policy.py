@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -12,6 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from autoscaler.durations import Duration
 from autoscaler.model import Direction
+from autoscaler.schedules import Schedule
 from autoscaler.strategies import Rule, registered
 from autoscaler.strategies.base import Frozen
 
@@ -55,6 +57,16 @@ class Replicas(Frozen):
         if self.max == 0:
             raise ValueError("max 0 would stop the service for good (give a max of 1 or more)")
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The bounds in force at one moment, both included, and the schedules that set them, if any did."""
+
+    min: int
+    max: int
+    min_by: str = ""
+    max_by: str = ""
 
     def clamp(self, count: int) -> int:
         """The count nearest to *count* that lies within the bounds."""
@@ -131,10 +143,26 @@ class Policy(Frozen):
     """How replicas are added."""
     scale_down: ScaleDown = ScaleDown()
     """How replicas are removed."""
+    schedules: tuple[Schedule, ...] = ()
+    """Times at which the bounds are others."""
     flap_guard: Annotated[bool, Field(strict=True)] = True
     """Whether a removal is held that would bring the load of the remaining replicas above a bound that adds them."""
     paused: Annotated[Literal["up", "down"] | bool, BeforeValidator(_pause)] = False
     """Whether to leave the services as they are: altogether (`true`), or only not to add (`up`) or remove (`down`)."""
+
+    def bounds(self, at: float) -> Bounds:
+        """The bounds in force at *at*, in Unix seconds.
+
+        Of the active schedules the largest min and the smallest max that is not below it; where none gives one, the
+        policy's own, its max raised to a schedule's min if need be.
+        """
+        active = [schedule for schedule in self.schedules if schedule.active(at)]
+        lowest, lowest_by = max(
+            ((each.min, each.name) for each in active if each.min is not None), default=(self.replicas.min, "")
+        )
+        above = [(each.max, each.name) for each in active if each.max is not None and each.max >= lowest]
+        highest, highest_by = min(above, default=(max(self.replicas.max, lowest), ""))
+        return Bounds(lowest, highest, lowest_by, highest_by)
 
     def behaviour(self, direction: Direction) -> Behaviour:
         """How the policy changes counts in *direction*."""

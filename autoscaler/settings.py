@@ -10,7 +10,7 @@ import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -21,22 +21,16 @@ from pydantic import (
     ModelWrapValidatorHandler,
     SecretStr,
     ValidationError,
-    field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SecretsSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from autoscaler.durations import Duration, words
 from autoscaler.errors import SettingsError
 from autoscaler.queries import SERVICE_LABEL, TASK_LABEL, problems_of_label, problems_of_selector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from pydantic.fields import FieldInfo
-    from pydantic_core import ErrorDetails
-    from pydantic_settings import PydanticBaseSettingsSource
+    from collections.abc import Callable, Iterator, Mapping
 
 PREFIX = "AUTOSCALER_"
 SECRETS = Path("/run/secrets")
@@ -118,7 +112,7 @@ def split_address(value: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _pem_file(value: str) -> str:
+def _readable(value: str) -> str:
     try:
         Path(value).open("rb").close()
     except (OSError, ValueError) as error:
@@ -160,18 +154,15 @@ def _token(value: SecretStr) -> SecretStr:
     return value
 
 
-def _selector(value: str) -> str:
-    problem = problems_of_selector(value)
-    if problem is not None:
-        raise ValueError(problem)
-    return value
+def _without(problem_of: Callable[[str], str | None]) -> AfterValidator:
+    """Refuses a text of which *problem_of* says that something is wrong."""
 
+    def checked(value: str) -> str:
+        if (problem := problem_of(value)) is not None:
+            raise ValueError(problem)
+        return value
 
-def _label(value: str) -> str:
-    problem = problems_of_label(value)
-    if problem is not None:
-        raise ValueError(problem)
-    return value
+    return AfterValidator(checked)
 
 
 def _lower(value: object) -> object:
@@ -180,47 +171,9 @@ def _lower(value: object) -> object:
 
 _Truth = Annotated[bool, BeforeValidator(_truth)]
 _Time = Annotated[Duration, AfterValidator(_some_time)]
-_File = Annotated[str, AfterValidator(_pem_file)]
+_File = Annotated[str, AfterValidator(_readable)]
 _Headers = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_headers)]
-_LabelName = Annotated[str, AfterValidator(_label)]
-
-
-# Files of secrets
-
-
-class _Unreadable(NamedTuple):
-    """What is wrong with a file that is to hold a setting, in its value's place."""
-
-    problem: str
-
-
-class _SecretFiles(SecretsSettingsSource):
-    """The files of a folder that are named as settings are, each a short text without the blanks at its ends.
-
-    What cannot be read is an error; the library would warn and go on without it.
-    """
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """What the file of a setting holds; None where there is none."""
-        files = (
-            self.find_case_path(folder, PREFIX + field_name, case_sensitive=False) for folder in self.secrets_paths
-        )
-        file = next(filter(None, files), None)
-        return (None if file is None else _text(file)), field_name, False
-
-
-def _text(file: Path) -> str | _Unreadable | None:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(_LARGEST_SECRET + 1)
-        text = content.decode()
-    except OSError as error:
-        return _Unreadable(f"cannot be read: {error.strerror} (let the autoscaler's user read it)")
-    except UnicodeDecodeError:
-        return _Unreadable("is no UTF-8 text (write it anew as text)")
-    if len(content) > _LARGEST_SECRET:
-        return _Unreadable(f"is larger than {_LARGEST_SECRET} bytes (a secret is a short text)")
-    return text.strip() or None
+_LabelName = Annotated[str, _without(problems_of_label)]
 
 
 # The settings
@@ -271,7 +224,7 @@ class Settings(BaseSettings):
     """Over how long the built-in `cpu` measures its rate; by default four scrape intervals, two at least."""
     warmup: Duration = Field(default_factory=lambda data: 3 * data.get("scrape_interval", 15) + 15)
     """How long a task runs before its samples count; by default three scrape intervals and 15 seconds."""
-    metric_selector: Annotated[str, AfterValidator(_selector)] = ""
+    metric_selector: Annotated[str, _without(problems_of_selector)] = ""
     """Label matchers for the built-in queries, such as `job="cadvisor",cluster="prod"`."""
     service_label: _LabelName = SERVICE_LABEL
     """The label of cAdvisor's series that carries the name of the Swarm service."""
@@ -297,148 +250,153 @@ class Settings(BaseSettings):
         return split_address(self.listen)
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Options, the environment and files of secrets, the first that gives a setting wins."""
-        folder = getattr(file_secret_settings, "secrets_dir", None)
-        return init_settings, env_settings, _SecretFiles(settings_cls, folder)
-
-    @classmethod
     def read(cls, options: Mapping[str, Any] | None = None, secrets: Path = SECRETS) -> Self:
-        """The settings of *options* (by field, None means not given), else the environment, else the files in *secrets*.
+        """The settings of *options* (by field, None means not given), the environment and the files in *secrets*.
 
-        Raises SettingsError with all problems.
+        The first of them that gives a setting wins. Raises SettingsError with all problems; files that cannot be read
+        come first, for without them what else is missing cannot be told.
         """
         given = {name: value for name, value in (options or {}).items() if value is not None}
-        files, problems = _files_in(secrets)
-        problems.extend(_misspelt(given, files))
-        try:
-            settings = cls(_secrets_dir=secrets if files else None, **given)
-        except ValidationError as error:
-            problems.extend(_in_words(details, given, files) for details in error.errors(include_url=False))
-        else:
-            if not problems:
-                return settings
-        raise SettingsError(sorted(set(problems)))
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _readable(cls, value: object) -> object:
-        if isinstance(value, _Unreadable):
-            raise ValueError(value.problem)
-        return value
+        files, unreadable = _files(secrets)
+        problems = [*unreadable, *_misspelt(given, files)]
+        if not unreadable:
+            try:
+                settings = cls(_secrets_dir=secrets if files else None, **given)
+            except ValidationError as error:
+                problems.extend(_in_words(error, _origins(given, files)))
+        if problems:
+            raise SettingsError(sorted(set(problems)))
+        return settings
 
     @model_validator(mode="wrap")
     @classmethod
     def _all_at_once(cls, values: dict[str, Any], handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Look also at what goes together where single settings are wrong: an error then tells of all."""
-        found: list[InitErrorDetails] = []
-        wrong: set[str] = set()
+        """Look at what does not go together even where single settings are wrong, so that an error tells of all."""
+        found: list[Any] = []
+        wrong: set[int | str] = set()
         try:
             settings = handler(values)
         except ValidationError as error:
-            for item in error.errors(include_url=False):
-                if item["type"] != "default_factory_not_called":  # it needs another setting, which is wrong
-                    found.append(_detail(item["type"], item["loc"], item["input"], item.get("ctx", {})))
-                    wrong.add(str(item["loc"][0]))
+            found = error.errors(include_url=False)
+            wrong = {item["loc"][0] for item in found}
             settings = handler({name: value for name, value in values.items() if name not in wrong})
-        for fields, problem in settings._inconsistencies():
-            if wrong.isdisjoint(fields):
-                found.append(_detail("value_error", fields[:1], None, {"error": ValueError(problem)}))
+        for names, problem in _inconsistencies(settings):
+            if wrong.isdisjoint(names):
+                found.append({"type": "value_error", "loc": names[:1], "ctx": {"error": ValueError(problem)}})
         if found:
             raise ValidationError.from_exception_data(cls.__name__, found)
         return settings
 
-    def _inconsistencies(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Settings that are right by themselves and wrong together: their names, that to be told of first; and why."""
-        yield from self._odd_credentials()
-        if self.prometheus_key_file and not self.prometheus_cert_file:
-            problem = f"has no certificate to it (set {PREFIX}PROMETHEUS_CERT_FILE)"
-            yield ("prometheus_key_file", "prometheus_cert_file"), problem
-        if self.rate_window < 2 * self.scrape_interval:
-            problem = (
-                f"{words(self.rate_window)} often holds less than the two samples that a rate takes "
-                f"(write {words(2 * self.scrape_interval)} or more, or correct {PREFIX}SCRAPE_INTERVAL)"
-            )
-            yield ("rate_window", "scrape_interval"), problem
-        if self.service_label == self.task_label:
-            yield ("task_label", "service_label"), "is the service's label too (name the label that carries the task)"
 
-    def _odd_credentials(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        url, user, password = "prometheus_url", "prometheus_username", "prometheus_password"  # noqa: S105 - names
-        token, headers = "prometheus_bearer_token", "prometheus_headers"  # noqa: S105 - likewise
-        in_url = urlsplit(self.prometheus_url).username
-        signed_in = bool(in_url or self.prometheus_username)
-        if in_url and self.prometheus_username:
-            yield (user, url), "the URL holds a user too (give one of the two)"
-        if self.prometheus_password is not None and not self.prometheus_username:
-            yield (password, user), f"has no user to it (set {PREFIX}PROMETHEUS_USERNAME)"
-        if self.prometheus_username and self.prometheus_password is None:
-            yield (user, password), f"has no password to it (set {PREFIX}PROMETHEUS_PASSWORD, best as a secret)"
-        if self.prometheus_bearer_token is not None and signed_in:
-            yield (token, url, user), "is set beside a user (give the token or the user)"
-        if "authorization" in map(str.lower, self.prometheus_headers) and (signed_in or self.prometheus_bearer_token):
-            yield (headers, url, user, token), "holds Authorization beside a user or a token (give one of them)"
+def _inconsistencies(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Settings that are right by themselves and wrong together: their names, that to be told of first; and why."""
+    yield from _odd_credentials(settings)
+    if settings.prometheus_key_file and not settings.prometheus_cert_file:
+        problem = f"has no certificate to it (set {PREFIX}PROMETHEUS_CERT_FILE)"
+        yield ("prometheus_key_file", "prometheus_cert_file"), problem
+    if settings.rate_window < 2 * settings.scrape_interval:
+        problem = (
+            f"{words(settings.rate_window)} often holds less than the two samples that a rate takes "
+            f"(write {words(2 * settings.scrape_interval)} or more, or correct {PREFIX}SCRAPE_INTERVAL)"
+        )
+        yield ("rate_window", "scrape_interval"), problem
+    if settings.service_label == settings.task_label:
+        yield ("task_label", "service_label"), "is the service's label too (name the label that carries the task)"
 
 
-def _detail(kind: str, loc: tuple[int | str, ...], value: object, facts: dict[str, Any]) -> InitErrorDetails:
-    return InitErrorDetails(type=kind, loc=loc, input=value, ctx=facts)
+def _odd_credentials(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    url, user, password = "prometheus_url", "prometheus_username", "prometheus_password"
+    token, headers = "prometheus_bearer_token", "prometheus_headers"
+    in_url = urlsplit(settings.prometheus_url).username
+    signed_in = bool(in_url or settings.prometheus_username)
+    if in_url and settings.prometheus_username:
+        yield (user, url), "the URL holds a user too (give one of the two)"
+    if settings.prometheus_password is not None and not settings.prometheus_username:
+        yield (password, user), f"has no user to it (set {PREFIX}PROMETHEUS_USERNAME)"
+    if settings.prometheus_username and settings.prometheus_password is None:
+        yield (user, password), f"has no password to it (set {PREFIX}PROMETHEUS_PASSWORD, best as a secret)"
+    if settings.prometheus_bearer_token is not None and signed_in:
+        yield (token, url, user), "is set beside a user (give the token or the user)"
+    beside = signed_in or settings.prometheus_bearer_token is not None
+    if beside and "authorization" in map(str.lower, settings.prometheus_headers):
+        yield (headers, url, user, token), "holds Authorization beside a user or a token (give one of them)"
+
+
+# Names and files
+
+_NAMES = {"docker_host": "docker_host"} | {f"{PREFIX}{name}".lower(): name for name in Settings.model_fields}
+"""The settings by what variables and files that give them are called, in lower case; the later name wins."""
+
+
+def _files(secrets: Path) -> tuple[list[Path], list[str]]:
+    """The files in *secrets*, none where there is no such folder, and what keeps those of settings from being read."""
+    try:
+        files = sorted(secrets.iterdir()) if secrets.is_dir() else []
+    except OSError as error:
+        return [], [f"{secrets}: cannot be read: {error.strerror} (let the autoscaler's user read it)"]
+    wrong = ((file, _wrong_with(file)) for file in files if file.name.lower() in _NAMES)
+    return files, [f"{file}: {problem}" for file, problem in wrong if problem]
+
+
+def _wrong_with(file: Path) -> str:
+    """Why pydantic-settings could not read the *file*, or would leave it out with a mere warning."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_LARGEST_SECRET + 1)
+        text = content.decode()
+    except OSError as error:
+        return f"cannot be read: {error.strerror} (let the autoscaler's user read it)"
+    except UnicodeDecodeError:
+        return "is no UTF-8 text (write it anew as text)"
+    if len(content) > _LARGEST_SECRET:
+        return f"is larger than {_LARGEST_SECRET} bytes (a secret is a short text)"
+    if not text.strip():
+        return "is empty (write the secret into it, or leave it out)"
+    if file.parent.resolve() not in file.resolve().parents:
+        return "is a link to another folder (put the file itself there)"
+    return ""
+
+
+def _misspelt(options: Mapping[str, Any], files: list[Path]) -> Iterator[str]:
+    """Variables that are named like settings, and files that are named nearly like them and that no setting names."""
+    for variable in os.environ:
+        name = variable.lower().removeprefix(PREFIX.lower())
+        if variable.upper().startswith(PREFIX) and name not in Settings.model_fields:
+            near = get_close_matches(name[:60], Settings.model_fields, n=1)
+            every = ", ".join(PREFIX + known.upper() for known in Settings.model_fields)
+            cure = f"did you mean {PREFIX}{near[0].upper()}?" if near else f"remove it; the settings are {every}"
+            yield f"{variable}: is no setting ({cure})"
+    used = {str(value) for value in (*os.environ.values(), *options.values())}
+    for file in files:
+        name = file.name.lower().removeprefix(PREFIX.lower())
+        if file.name.upper().startswith(PREFIX) and name not in Settings.model_fields and str(file) not in used:
+            for near_name in get_close_matches(name, Settings.model_fields, n=1, cutoff=_NEAR):
+                yield f"{file}: is no setting (did you mean {PREFIX.lower()}{near_name}?)"
 
 
 # Problems in words
 
 
-def _files_in(secrets: Path) -> tuple[dict[str, Path], list[str]]:
-    """The files in *secrets* by their names in lower case; none where there is no such folder."""
-    try:
-        files = sorted(secrets.iterdir()) if secrets.is_dir() else []
-    except OSError as error:
-        return {}, [f"{secrets}: cannot be read: {error.strerror} (let the autoscaler's user read it)"]
-    return {file.name.lower(): file for file in files}, []
-
-
-def _misspelt(options: Mapping[str, Any], files: Mapping[str, Path]) -> Iterator[str]:
-    """Variables that are named like settings, and files that are named nearly like them and that no setting names."""
-    known = sorted(Settings.model_fields)
-    for variable in sorted(os.environ):
-        if variable.upper().startswith(PREFIX) and (name := _setting(variable)) not in known:
-            near = get_close_matches(name[:60], known, n=1)
-            every = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
-            cure = f"did you mean {PREFIX}{near[0].upper()}?" if near else f"remove it; the settings are {every}"
-            yield f"{variable}: is no setting ({cure})"
-    used = {str(value) for value in (*os.environ.values(), *options.values())}
-    for file in files.values():
-        if file.name.upper().startswith(PREFIX) and (name := _setting(file.name)) not in known:
-            near = get_close_matches(name, known, n=1, cutoff=_NEAR)
-            if near and str(file) not in used:
-                yield f"{file}: is no setting (did you mean {PREFIX.lower()}{near[0]}?)"
-
-
-def _setting(name: str) -> str:
-    """The setting that a variable, a file or an alias is named after."""
-    return name.lower().removeprefix(PREFIX.lower())
-
-
-def _in_words(details: ErrorDetails, options: Mapping[str, Any], files: Mapping[str, Path]) -> str:
-    """One of pydantic's errors as ``NAME: what is wrong (what would be right)``; no secret's value is in it."""
-    name = _setting(str(details["loc"][0]))
-    said = str(details.get("ctx", {}).get("error", details["msg"]))
-    if details["type"] != "value_error":
-        said = f"{details['input']!r} is not right ({said.replace('Input should', 'it should')})"
-    return f"{_source(name, options, files)}: {said}"
-
-
-def _source(name: str, options: Mapping[str, Any], files: Mapping[str, Path]) -> str:
-    """Where the setting was given; the variable that would give it where it was not."""
-    if name in options:
-        return f"--{name.replace('_', '-')}"
+def _origins(options: Mapping[str, Any], files: list[Path]) -> dict[str, str]:
+    """Where each setting is given, or the variable that would give it."""
     variables = {variable.lower(): variable for variable, value in os.environ.items() if value}
-    own = f"{PREFIX}{name}".lower()
-    other = variables.get(name) if name == "docker_host" else None
-    return variables.get(own) or other or str(files.get(own, own.upper()))
+    paths = {file.name.lower(): str(file) for file in files}
+    return (
+        {name: f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+        | {name: paths[called] for called, name in _NAMES.items() if called in paths}
+        | {name: variables[called] for called, name in _NAMES.items() if called in variables}
+        | {name: f"--{name.replace('_', '-')}" for name in options}
+    )
+
+
+def _in_words(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str]:
+    """Pydantic's errors as ``NAME: what is wrong (what would be right)``; no secret's value is in them."""
+    for item in error.errors(include_url=False):
+        name = str(item["loc"][0])
+        said = str(item.get("ctx", {}).get("error", item["msg"]))
+        if item["type"] == "default_factory_not_called":
+            continue  # it needs another setting, which is wrong
+        if item["type"] != "value_error":
+            value = repr(item["input"]) if item["type"] == "literal_error" else "it"
+            said = f"{value} is not right ({said.replace('Input should', 'it should')})"
+        yield f"{origins[_NAMES.get(name, name)]}: {said}"

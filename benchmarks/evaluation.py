@@ -42,7 +42,7 @@ IDLE_SERVICES = 50
 _BLOCK = 7200
 _START = 1_700_000_000 // _BLOCK * _BLOCK
 """When the samples begin: all of them within one block of Prometheus, as a running one would have them."""
-_MIB = 2**20
+_MB = 1e6
 _STARTUP = 90.0
 _CPU_BUDGETS = {1_000: 0.5, 5_000: 2.5}
 _MEMORY_BUDGETS = {1_000: 120, 5_000: 250}
@@ -125,7 +125,7 @@ def evaluate(services: int, runs: int, *, profile: bool = False) -> list[Figure]
         }
         command = [sys.executable, "-m", "benchmarks.measured", json.dumps(options)]
         for _ in range(runs):
-            done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - our own
+            done = subprocess.run(command, env=_environment(), stdout=subprocess.PIPE, check=True)  # noqa: S603 - our own
             reports.append(json.loads(done.stdout))
     for report in reports:
         _verify(world, report["evaluations"])
@@ -133,8 +133,11 @@ def evaluate(services: int, runs: int, *, profile: bool = False) -> list[Figure]
 
 
 def _verify(world: World, evaluations: Sequence[dict[str, Any]]) -> None:
-    """Every window was complete, the known share of services fired, and the first evaluation acted on all of those."""
-    firing = world.rising + world.falling
+    """Every window was complete, the rules of the known share of services fired, and the first evaluation acted.
+
+    What a dry-run proposes starts a cooldown, which holds the services from then on; a reduction may be held from the
+    beginning.
+    """
     for number, evaluation in enumerate(evaluations):
         expected = {
             "problems": [],
@@ -142,11 +145,12 @@ def _verify(world: World, evaluations: Sequence[dict[str, Any]]) -> None:
             "decided": world.services,
             "rising": world.rising,
             "falling": world.falling,
-            # What a dry-run proposed starts a cooldown, which holds the services from then on.
-            "outcomes": {"held" if number else "dry_run": firing, "unchanged": world.services - firing},
         }
         found = {name: evaluation[name] for name in expected}
-        if found != expected:
+        outcomes = evaluation["outcomes"]
+        acted = outcomes.get("dry_run", 0) >= world.rising if number == 0 else not outcomes.get("dry_run")
+        if found != expected or not acted or outcomes["unchanged"] != world.services - world.rising - world.falling:
+            found["outcomes"] = outcomes
             raise WrongDecisionsError(f"evaluation {number} of {world.services} services: {found}, not {expected}")
 
 
@@ -155,7 +159,7 @@ def _figures(services: int, reports: Sequence[dict[str, Any]]) -> list[Figure]:
     following = [evaluation for report in reports for evaluation in report["evaluations"][1:]]
 
     def of(evaluations: Sequence[dict[str, Any]], name: str) -> float:
-        return median(evaluation[name] for evaluation in evaluations)
+        return median(float(evaluation[name]) for evaluation in evaluations)
 
     cpu, size = _CPU_BUDGETS.get(services), _MEMORY_BUDGETS.get(services)
     return [
@@ -168,8 +172,8 @@ def _figures(services: int, reports: Sequence[dict[str, Any]]) -> list[Figure]:
         Figure(services, "first evaluation: wall", of(firsts, "wall"), "s", _WALL_BUDGET),
         Figure(services, "first evaluation: slowest query", of(firsts, "slowest_query"), "s", _QUERY_BUDGET),
         Figure(services, "first evaluation: queries to Prometheus", of(firsts, "prometheus_requests"), "", 4),
-        Figure(services, "memory: resident between evaluations", of(following, "resident") / _MIB, "MB", size),
-        Figure(services, "memory: peak", median(report["peak"] for report in reports) / _MIB, "MB", size),
+        Figure(services, "memory: resident between evaluations", of(following, "resident") / _MB, "MB", size),
+        Figure(services, "memory: peak", median(float(report["peak"]) for report in reports) / _MB, "MB", size),
     ]
 
 
@@ -181,7 +185,7 @@ def idle(seconds: int) -> list[Figure]:
     scrapes = HISTORY + (int(_STARTUP) + seconds + 4 * SCRAPE) // SCRAPE
     with running(world, scrapes) as there, tempfile.TemporaryFile() as log:
         listen = f"127.0.0.1:{free_port()}"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AUTOSCALER_")} | {
+        environment = _environment() | {
             "AUTOSCALER_DOCKER_HOST": there.docker_host,
             "AUTOSCALER_PROMETHEUS_URL": there.prometheus_url,
             "AUTOSCALER_POLICIES": there.policies,
@@ -203,10 +207,15 @@ def idle(seconds: int) -> list[Figure]:
             finally:
                 process.terminate()
     return [
-        Figure(IDLE_SERVICES, "idle daemon: resident", resident / _MIB, "MB", 80),
-        Figure(IDLE_SERVICES, "idle daemon: peak", peak / _MIB, "MB"),
+        Figure(IDLE_SERVICES, "idle daemon: resident", resident / _MB, "MB", 80),
+        Figure(IDLE_SERVICES, "idle daemon: peak", peak / _MB, "MB"),
         Figure(IDLE_SERVICES, f"idle daemon: of a core, over {lasted:.0f} s", 100 * cpu / lasted, "%", 1),
     ]
+
+
+def _environment() -> dict[str, str]:
+    """This process' environment without the settings of an autoscaler."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("AUTOSCALER_", "DOCKER_"))}
 
 
 def _ready(listen: str) -> bool:

@@ -1,6 +1,6 @@
 """The process under measurement: the daemon's parts as `autoscaler run` puts them together, in dry-run.
 
-    python -m benchmarks.measured '{"docker_host": …, "prometheus_url": …, "policies": …, "first": …, "evaluations": …, "profile": …}'
+    python -m benchmarks.measured '{"docker_host": …, "prometheus_url": …, "policies": …, "first": …, …}'
 
 Only its clock is another one, and its patience greater: the samples lie in the past, and each evaluation is due one
 window step after the one before, without a wait in between. Prints what each evaluation took, as JSON.
@@ -19,7 +19,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from autoscaler import wiring
 from autoscaler.daemon import Policies
@@ -28,12 +28,14 @@ from autoscaler.logs import configure
 from autoscaler.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from autoscaler.daemon import Daemon
     from autoscaler.deadline import Deadline
     from autoscaler.ports import MetricSource, Query, Series
     from autoscaler.records import Evaluation
+
+T = TypeVar("T")
 
 _PATIENCE = 120
 """Seconds an answer, and an evaluation, may take here: so that what is too slow for the daemon is measured too."""
@@ -167,8 +169,8 @@ def _lacking(evaluation: Evaluation) -> dict[str, int]:
 
 def _daemon(options: Mapping[str, Any], clock: Steps) -> tuple[Daemon, TimedSource]:
     names = ("docker_host", "prometheus_url", "policies")
-    given = {name: options[name] for name in names} | {"dry_run": True, "prometheus_timeout": f"{_PATIENCE}s"}
-    settings = Settings.read({}, given)
+    given = {name: options[name] for name in names} | {"prometheus_timeout": f"{_PATIENCE}s", "dry_run": True}
+    settings = Settings.read(given)
     policies = Policies([settings.policies])
     policies.load()
     daemon = wiring.daemon(settings, policies)
@@ -180,8 +182,12 @@ def _daemon(options: Mapping[str, Any], clock: Steps) -> tuple[Daemon, TimedSour
 @contextmanager
 def _profiled() -> Iterator[None]:
     """Prints to standard error where the CPU time goes, all calls made in one thread."""
+
+    def at_once(self: Guard, function: Callable[[], T], seconds: float) -> T:  # noqa: ARG001 - the guard's signature
+        return function()
+
     original = Guard.call
-    Guard.call = lambda _guard, function, _seconds: function()  # type: ignore[method-assign]
+    Guard.call = at_once  # type: ignore[method-assign]
     profile = cProfile.Profile(time.process_time)
     try:
         with profile:

@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from autoscaler.documents import problem_document, record_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from prometheus_client import CollectorRegistry
 
@@ -42,7 +42,7 @@ class Views:
 
 def application(views: Views) -> web.Application:
     """The application: `/metrics`, `/-/healthy`, `/-/ready`, `/api/v1/services`."""
-    app = web.Application(client_max_size=_LARGEST_REQUEST)
+    app = web.Application(middlewares=[_refuse_oversized])
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(views.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -70,6 +70,16 @@ def application(views: Views) -> web.Application:
     app.router.add_get("/api/v1/services", services)
     app.on_response_prepare.append(_harden)
     return app
+
+
+@web.middleware
+async def _refuse_oversized(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    # aiohttp's own limit counts only where a handler reads the body, and none here does.
+    if (request.content_length or 0) > _LARGEST_REQUEST:
+        raise web.HTTPRequestEntityTooLarge(_LARGEST_REQUEST, request.content_length or 0)
+    return await handler(request)
 
 
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import autoscaler
+from autoscaler.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from autoscaler.journal import Journal, Snapshot
 
+disable_created_metrics()  # type: ignore[no-untyped-call] # the library's own gauges beside each counter, which nobody asked for
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 
 
@@ -107,6 +109,8 @@ def _replicas(snapshot: Snapshot) -> Iterator[Metric]:
     for which, text in helps.items():
         gauge = GaugeMetricFamily(f"autoscaler_{which}_replicas", text, labels=["service"])
         for service, record in snapshot.latest.items():
+            if record.decision.primary.reason is Reason.SERVICE_NOT_FOUND:
+                continue  # none is not 0
             gauge.add_metric([service], getattr(record.decision, which))
         yield gauge
 

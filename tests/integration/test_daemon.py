@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
     from pathlib import Path
 
+    from autoscaler.records import Record
+
 PATIENCE = 10.0
 """Real seconds to wait for what must come; nothing takes as long unless it is broken."""
 FAST = 500.0
@@ -98,7 +100,7 @@ class Running:
 async def until(holds: Callable[[], bool]) -> None:
     """Wait until it holds."""
     async with asyncio.timeout(PATIENCE):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - it holds by what another thread does
             await asyncio.sleep(0.005)
 
 
@@ -164,9 +166,7 @@ async def test_it_evaluates_again_and_again(tmp_path: Path) -> None:
     await asyncio.sleep(3 * STEP / FAST)
 
     assert made.evaluations == seen
-    assert [line["event"] for line in made.logs][0] == "daemon_started"
-    assert [line["event"] for line in made.logs][-1] == "daemon_stopped"
-    assert not made.events("evaluation_missed")
+    assert (made.logs[0]["event"], made.logs[-1]["event"]) == ("daemon_started", "daemon_stopped")
 
 
 async def test_evaluations_never_overlap_and_missed_ones_are_counted(tmp_path: Path, gate: Gate) -> None:
@@ -402,7 +402,6 @@ async def test_unhealthy_when_no_evaluation_ends(tmp_path: Path, gate: Gate) -> 
 async def test_a_hung_backend_keeps_no_http_request_waiting(tmp_path: Path, gate: Gate) -> None:
     """While a call to a backend hangs, every page answers: none of them asks a backend."""
     made = make(tmp_path)
-    made.world.api.before("services", *[lambda: None] * 0)
     made.world.api.before("nodes", gate)
     async with running(made):
         await until(gate.reached.is_set)
@@ -410,6 +409,7 @@ async def test_a_hung_backend_keeps_no_http_request_waiting(tmp_path: Path, gate
         for path in ("/metrics", "/-/healthy", "/api/v1/services"):
             assert (await made.get(path))[0] == 200
         assert (await made.get("/-/ready"))[0] == 503
+        gate.open()
 
 
 async def test_a_taken_port_is_told_before_anything_is_evaluated(tmp_path: Path) -> None:
@@ -437,11 +437,10 @@ async def test_without_an_address_it_does_not_listen(tmp_path: Path) -> None:
 def test_an_evaluation_is_logged_and_timed(tmp_path: Path) -> None:
     """An evaluation's problems are logged, its news told, and its duration observed."""
     made = make(tmp_path)
-    told = []
+    told: list[Record] = []
     made.daemon.on_news = told.append
     made.world.load["web0", "cpu"] = 85
     made.world.settle(120)
-    made.world.source.errors = {}
     with capture_logs() as logs:
         made.daemon.evaluate_once()
         made.world.prometheus.fail(LOST)
@@ -449,7 +448,5 @@ def test_an_evaluation_is_logged_and_timed(tmp_path: Path) -> None:
 
     assert [line["event"] for line in logs] == ["service_evaluated", "service_evaluated", "prometheus_lost"]
     assert [record.outcome for record in told] == [Outcome.APPLIED, Outcome.HELD]
-    samples = {
-        sample.name: sample.value for metric in made.daemon.telemetry.duration.collect() for sample in metric.samples
-    }
-    assert samples["autoscaler_evaluation_duration_seconds_count"] == 2
+    observed = made.daemon.telemetry.registry.get_sample_value("autoscaler_evaluation_duration_seconds_count")
+    assert observed == 2

@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 from tenacity import wait_none
 
-from autoscaler.adapters import prometheus
+from autoscaler.adapters import prometheus, prometheus_wire
 from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
 from autoscaler.deadline import Deadline
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, SettingsError, UnreachableError
@@ -287,7 +287,7 @@ class TestAnswers:
 
     def test_an_answer_beyond_all_measure(self, server: PrometheusServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """An answer larger than the bound is refused as soon as the bound is passed."""
-        monkeypatch.setattr(prometheus, "_LARGEST_ANSWER", 2**20)
+        monkeypatch.setattr(prometheus_wire, "_LARGEST_ANSWER", 2**20)
         server.fail(server_side.huge_body(2**24))
         with pytest.raises(RefusedError, match="more than 1 MiB"):
             fetch(source(server.url))
@@ -430,43 +430,6 @@ class TestCredentials:
             assert all(secret not in str(raised.value) for secret in connection.secrets)
 
 
-class TestSettings:
-    @pytest.mark.parametrize(
-        ("wrong", "said"),
-        [
-            ({"url": "prometheus:9090"}, "URL: is no URL of a server (give http://HOST:PORT"),
-            ({"url": "http://"}, "URL: is no URL of a server"),
-            ({"url": "http://[::1"}, "URL: is no URL"),
-            ({"url": "http://h:port"}, "URL: is no URL"),
-            ({"url": "http://h/?token=x"}, "URL: takes no ? or #"),
-            ({"url": "http://bob:x@h", "username": "eve"}, "URL: holds a user, and so does AUTOSCALER_PROMETHEUS_USER"),
-            ({"password": SecretStr("x")}, "PASSWORD: has no user to it"),
-            ({"username": "bob", "bearer_token": SecretStr("x")}, "BEARER_TOKEN: is set beside a user"),
-            ({"bearer_token": SecretStr("a\nb")}, "BEARER_TOKEN: is empty, or holds"),
-            ({"bearer_token": SecretStr("")}, "BEARER_TOKEN: is empty, or holds"),
-            ({"headers": {"a b": "c"}}, "HEADERS: 'a b' is no name of a header"),
-            ({"headers": {"X-Key": "c\r\nX-Other: d"}}, "HEADERS: X-Key is empty, or holds"),
-            ({"headers": {"Authorization": "x"}, "username": "bob"}, "HEADERS: holds Authorization beside a user"),
-            ({"key_file": "/dev/null"}, "KEY_FILE: has no certificate"),
-            ({"ca_file": "/nowhere/ca.pem"}, "CA_FILE: cannot read /nowhere/ca.pem: No such file"),
-            ({"timeout": 0}, "TIMEOUT: 0 s is no time"),
-        ],
-    )
-    def test_wrong_settings(self, wrong: dict[str, object], said: str) -> None:
-        """Settings that cannot work are found before anything is asked, each with its cure, and without the secret."""
-        connection = replace(ConnectionSettings("http://prometheus:9090"), **wrong)  # type: ignore[arg-type]
-        problems = connection.problems()
-        assert len(problems) == 1
-        assert problems[0].startswith(f"AUTOSCALER_PROMETHEUS_{said}")
-        with pytest.raises(SettingsError):
-            source(connection)
-
-    def test_right_settings(self) -> None:
-        """What can work is no problem."""
-        assert ConnectionSettings("https://bob:x@h:9090/prometheus/").problems() == []
-        assert ConnectionSettings("http://[::1]:9090", bearer_token=SecretStr("x")).problems() == []
-
-
 _SELF_SIGNED = (
     *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
     *("-subj", "/CN=prometheus", "-addext", "subjectAltName=IP:127.0.0.1"),
@@ -520,9 +483,34 @@ class TestTls:
         with pytest.raises(UnreachableError, match="the right one of http and https"):
             fetch(source(server.url.replace("http:", "https:")))
 
-    def test_a_file_that_is_no_authority(self, secure: PrometheusServer, tmp_path: Path) -> None:
-        """A CA file without a certificate in it is an error like any other."""
-        wrong = tmp_path / "ca.pem"
-        wrong.write_text("not a certificate")
-        with pytest.raises(UnreachableError):
-            fetch(source(ConnectionSettings(secure.url, ca_file=f"{wrong}")))
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("ca_file", r"CA_FILE: cannot be used: .+ \(name a PEM file with the authority's certificate\)"),
+            ("cert_file", r"CERT_FILE: cannot be used: .+ \(name a PEM file with certificate and key, or give the key"),
+        ],
+    )
+    @pytest.mark.parametrize("content", [None, "not a certificate"])
+    def test_a_file_that_is_no_certificate(self, tmp_path: Path, name: str, said: str, content: str | None) -> None:
+        """A file that is not there, or without a certificate in it, is told before anything is asked."""
+        file = tmp_path / "wrong.pem"
+        if content is not None:
+            file.write_text(content)
+        connection = replace(ConnectionSettings("https://prometheus:9090"), **{name: f"{file}"})  # type: ignore[arg-type]
+        with pytest.raises(SettingsError, match=f"^AUTOSCALER_PROMETHEUS_{said}"):
+            source(connection)
+
+    def test_a_certificate_without_its_key(self, certified: Certified) -> None:
+        """A client certificate goes with its key, in its own file or in another."""
+        files = {"cert_file": f"{certified.certificate}", "key_file": f"{certified.key}"}
+        assert source(ConnectionSettings("https://prometheus:9090", **files))  # type: ignore[arg-type]
+        with pytest.raises(SettingsError, match="CERT_FILE: cannot be used"):
+            source(ConnectionSettings("https://prometheus:9090", cert_file=f"{certified.certificate}"))
+
+    def test_an_encrypted_key(self, certified: Certified, tmp_path: Path) -> None:
+        """A key that only a passphrase opens is told as well; a daemon has nobody to ask for one."""
+        key = tmp_path / "key.pem"
+        command = ("openssl", "rsa", "-aes256", "-passout", "pass:secret", "-in", certified.key, "-out", key)
+        subprocess.run(command, check=True, capture_output=True)
+        with pytest.raises(SettingsError, match="CERT_FILE: cannot be used"):
+            source(ConnectionSettings("https://h", cert_file=f"{certified.certificate}", key_file=f"{key}"))

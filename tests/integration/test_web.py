@@ -9,10 +9,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import autoscaler
 from autoscaler.journal import Journal
-from autoscaler.model import Decision, Outcome, Reason, Recommendation, Why
+from autoscaler.model import Outcome, Reason, Recommendation, Why
 from autoscaler.records import Evaluation, Problem, Record
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.metrics import Telemetry
+from tests.support.world import decided
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,7 +46,8 @@ def record(service: str = "web", outcome: Outcome = Outcome.APPLIED, why: Why = 
         Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 4, 85.5, "cpu 85.5 %"),
         Recommendation("memory-high", Reason.NO_DATA, detail="memory has no samples"),
     )
-    return Record(Decision(service, "shop", 0.0, 3, 2, 4, why, (why,), told), outcome, **more)
+    decision = decided(why, service=service, running=2, desired=4, recommendations=told)
+    return Record(decision, outcome, **more)
 
 
 class Site:
@@ -174,7 +176,7 @@ async def test_a_service_that_swarm_does_not_have_has_no_replicas(
 ) -> None:
     """A service that a policy names and Swarm lacks is held, and not shown as one with 0 replicas."""
     why = Why(Reason.SERVICE_NOT_FOUND, "Swarm has no service of this name")
-    lacking = Record(Decision("wbe", "shop", 0.0, 0, 0, 0, why, (why,), held=True), Outcome.HELD)
+    lacking = Record(decided(why, service="wbe", requested=0, held=True), Outcome.HELD)
     site.evaluated(record("web"), lacking)
 
     found = await samples(await client.get("/metrics"))

@@ -203,7 +203,7 @@ def test_held(rules: Policy, seen: Observation, history: History) -> None:
     decision = decide(rules, seen, history)
 
     judged = {said.replicas for said in decision.recommendations}
-    in_bounds = rules.replicas.clamp(seen.requested) == seen.requested
+    in_bounds = rules.bounds(seen.at).clamp(seen.requested) == seen.requested
     calm = judged <= {None, seen.requested} and not any(said.lacks_data for said in decision.recommendations)
     content = calm and in_bounds and seen.mode == "replicated" and (seen.requested > 0 or rules.replicas.min == 0)
     assert decision.held == (not decision.changes and not content)

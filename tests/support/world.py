@@ -12,6 +12,7 @@ from autoscaler.adapters.swarm import DockerSwarm, DryRun
 from autoscaler.cluster import STATE_LABEL, ScaleState
 from autoscaler.cycle import Cycle, Timing
 from autoscaler.errors import BackendError, UnreachableError
+from autoscaler.model import Decision
 from autoscaler.policy import Policy, PolicySet, Replicas, ScaleDown, ScaleUp
 from autoscaler.ports import Query
 from autoscaler.simulation.engine import SimulatedEngine
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from autoscaler.adapters.engine_api import Document, EngineApi
     from autoscaler.deadline import Deadline
-    from autoscaler.model import Outcome, Reason
+    from autoscaler.model import Outcome, Reason, Recommendation, Why
     from autoscaler.ports import Clock, MetricSource, Orchestrator, Series
     from autoscaler.records import Evaluation, Record
     from autoscaler.simulation.parts import Node
@@ -305,6 +306,33 @@ class World:
             whole = 1.0 if metric == "cpu" else MEMORY_LIMIT
             samples[name] = (percent / 100 * whole, reporting)
         return samples
+
+
+def decided(  # noqa: PLR0913 - a decision has that many facts
+    why: Why,
+    *others: Why,
+    service: str = "web",
+    requested: int = 3,
+    running: int | None = None,
+    desired: int | None = None,
+    at: float = 0.0,
+    held: bool = False,
+    recommendations: Sequence[Recommendation] = (),
+) -> Decision:
+    """A decision of the policy `shop`, *why* its primary reason and the last one; it changes nothing unless told."""
+    return Decision(
+        service=service,
+        policy="shop",
+        at=at,
+        requested=requested,
+        running=requested if running is None else running,
+        desired=requested if desired is None else desired,
+        recommended=requested if desired is None else desired,
+        primary=why,
+        reasons=(*others, why),
+        recommendations=tuple(recommendations),
+        held=held,
+    )
 
 
 def only(evaluation: Evaluation) -> Record:

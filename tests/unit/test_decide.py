@@ -335,7 +335,7 @@ def test_at_the_maximum() -> None:
 
     assert summed(decision) == (6, Reason.TOO_MANY_REPLICAS, "cpu-high", True)
     assert told(decision) == [(Reason.ABOVE_THRESHOLD, "cpu-high"), (Reason.TOO_MANY_REPLICAS, None)]
-    assert decision.primary.detail == "wanted 7 is above max 6"
+    assert decision.primary.detail == "wants 7, above max 6"
 
 
 def test_at_the_minimum() -> None:

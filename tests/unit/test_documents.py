@@ -3,21 +3,18 @@ from __future__ import annotations
 import json
 
 from autoscaler.documents import problem_document, record_document
-from autoscaler.model import Decision, Outcome, Reason, Recommendation, Why
+from autoscaler.model import Outcome, Reason, Recommendation, Why
 from autoscaler.records import Problem, Record
+from tests.support.world import decided
 
 HIGH = Why(Reason.ABOVE_THRESHOLD, "cpu 85 %, above 70 % for 1m", "cpu-high")
 PENDING = Why(Reason.TASKS_PENDING, "2 of 3 run")
 RECORD = Record(
-    Decision(
-        service="web",
-        policy="shop",
+    decided(
+        PENDING,
+        HIGH,
         at=1_800_000_000.125,
-        requested=3,
         running=2,
-        desired=3,
-        primary=PENDING,
-        reasons=(HIGH, PENDING),
         recommendations=(
             Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 4, 85.5, HIGH.detail),
             Recommendation("memory-high", Reason.NO_DATA, None, None, "memory has no samples"),

@@ -10,8 +10,9 @@ import pytest
 import structlog
 
 from autoscaler.logs import configure, log_problems, log_record
-from autoscaler.model import Decision, Outcome, Reason, Recommendation, Why
+from autoscaler.model import Outcome, Reason, Recommendation, Why
 from autoscaler.records import Problem, Record
+from tests.support.world import decided
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def record(outcome: Outcome = Outcome.APPLIED, **more: Any) -> Record:
     """A decision of a rule to go from 3 replicas to 4."""
     why = Why(Reason.ABOVE_THRESHOLD, "cpu 85 %, above 70 %", "cpu-high")
     told = (Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 4, 85.0), Recommendation("cpu-low", Reason.NO_DATA))
-    return Record(Decision("web", "shop", 0.0, 3, 2, 4, why, (why,), told), outcome, **more)
+    return Record(decided(why, running=2, desired=4, recommendations=told), outcome, **more)
 
 
 def lines(stream: StringIO) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from autoscaler.policy import Policy, PolicyFile, PolicySet, Replicas, is_glob
+from autoscaler.policy import Bounds, Policy, PolicyFile, PolicySet, is_glob
 from autoscaler.strategies import Rule, Threshold, strategy
 
 RULE: dict[str, Any] = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "5m", "add": 1}
@@ -86,7 +86,7 @@ def test_a_glob_has_a_star_a_question_mark_or_a_bracket(pattern: str, *, expecte
 @pytest.mark.parametrize(("count", "clamped"), [(0, 2), (2, 2), (3, 3), (4, 4), (9, 4)])
 def test_bounds_are_both_included(count: int, clamped: int) -> None:
     """The count nearest to the wanted one that lies within the bounds."""
-    assert clamped == Replicas(min=2, max=4).clamp(count)
+    assert clamped == Bounds(2, 4).clamp(count)
 
 
 @pytest.mark.parametrize(

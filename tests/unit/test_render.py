@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from autoscaler import render
-from autoscaler.model import Decision, Outcome, Reason, Why
+from autoscaler.model import Outcome, Reason, Why
 from autoscaler.records import Problem, Record
+from tests.support.world import decided
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,8 +22,8 @@ ROLLING = Why(Reason.ROLLOUT_IN_PROGRESS, "a rolling update is in progress")
 
 def record(why: Why, outcome: Outcome, desired: int = 3, service: str = "web", **more: Any) -> Record:
     """A decision on a service of 3 replicas."""
-    held = outcome is Outcome.HELD
-    return Record(Decision(service, "shop", 0.0, 3, 3, desired, why, (why,), held=held), outcome, **more)
+    decision = decided(why, service=service, desired=desired, held=outcome is Outcome.HELD)
+    return Record(decision, outcome, **more)
 
 
 UP = record(HIGH, Outcome.DRY_RUN, 4)

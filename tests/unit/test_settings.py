@@ -114,6 +114,26 @@ def test_an_unreadable_secret_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_a_secret_without_a_text_and_a_link_elsewhere_are_told(tmp_path: Path) -> None:
+    """pydantic-settings would take the one for a value, and leave out the other with a warning."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "text").write_text("x")
+    (tmp_path / "secrets" / "autoscaler_prometheus_password").write_text(" \n")
+    (tmp_path / "secrets" / "autoscaler_prometheus_username").symlink_to(tmp_path / "text")
+    assert [problem.replace(f"{tmp_path}/secrets/", "") for problem in problems(secrets=tmp_path / "secrets")] == [
+        "autoscaler_prometheus_password: is empty (write the secret into it, or leave it out)",
+        "autoscaler_prometheus_username: is a link to another folder (put the file itself there)",
+    ]
+
+
+def test_what_does_not_go_together_is_told_where_it_was_given(tmp_path: Path) -> None:
+    """A password that came as a file is looked for there."""
+    (tmp_path / "autoscaler_prometheus_password").write_text("x")
+    assert problems(secrets=tmp_path) == [
+        f"{tmp_path}/autoscaler_prometheus_password: has no user to it (set AUTOSCALER_PROMETHEUS_USERNAME)"
+    ]
+
+
 def test_a_misspelt_secret_is_told_and_one_for_another_use_is_not(tmp_path: Path) -> None:
     """A certificate among the secrets is named by a setting; a password that nothing reads is a slip."""
     (tmp_path / "autoscaler_prometheus_ca").write_text("PEM")
@@ -255,6 +275,7 @@ def test_a_log_level_is_a_word_in_any_case(level: str) -> None:
             "PROMETHEUS_URL: is no URL of a server (write http://HOST:PORT or https://HOST)",
         ),
         ("PROMETHEUS_URL", "http://[", "PROMETHEUS_URL: is no URL of a server"),
+        ("PROMETHEUS_URL", "http://", "PROMETHEUS_URL: is no URL of a server"),
         ("PROMETHEUS_URL", "http://a/?b=c", "PROMETHEUS_URL: holds a ? or # (write only http://HOST:PORT/PATH)"),
         (
             "PROMETHEUS_CA_FILE",
@@ -283,6 +304,11 @@ def test_a_log_level_is_a_word_in_any_case(level: str) -> None:
             "PROMETHEUS_BEARER_TOKEN",
             "a\nb",
             "PROMETHEUS_BEARER_TOKEN: holds a character that no header may (use printable",
+        ),
+        (
+            "PROMETHEUS_BEARER_TOKEN",
+            "a ",
+            "PROMETHEUS_BEARER_TOKEN: begins or ends with a blank (write the token alone)",
         ),
         ("PROMETHEUS_PASSWORD", "x", "PROMETHEUS_PASSWORD: has no user to it (set AUTOSCALER_PROMETHEUS_USERNAME)"),
         (

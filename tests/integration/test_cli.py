@@ -1,0 +1,571 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+import structlog
+from click.testing import CliRunner
+
+import autoscaler
+from autoscaler.cli import main
+from autoscaler.daemon import SystemClock
+from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
+from autoscaler.simulation.engine import SimulatedEngine
+from tests.support.builders import STEP
+from tests.support.engine_server import EngineServer, Fault, applied_then_cut, cut
+from tests.support.prometheus_server import PrometheusServer, Served
+from tests.support.world import FaultyEngine, count_in, service_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from click.testing import Result
+
+AUTOSCALER = Path(sys.executable).with_name("autoscaler")
+PATIENCE = 20.0
+SECRET = "hunter2"  # noqa: S105 - nobody's password
+POLICIES = """
+version: 1
+policies:
+  - name: shop
+    services: [web]
+    replicas: {min: 2, max: 6}
+    rules:
+      - {name: cpu-high, metric: cpu, above: 70, for: 1m, add: 1}
+      - {name: cpu-low, metric: cpu, below: 30, for: 1m, remove: 1}
+"""
+TESTS = """
+policies: policies.yml
+interval: 15s
+tests:
+  - name: a minute above 70 adds one
+    service: web
+    replicas: 3
+    series: {cpu: "80x40"}
+    expect:
+      - {at: 1m, replicas: EXPECTED, reason: above_threshold, rule: cpu-high}
+"""
+
+
+@dataclass
+class LateClock:
+    """The machine's clock, some time ago."""
+
+    behind: float = 0.0
+
+    def now(self) -> float:
+        """The time."""
+        return SystemClock().now() - self.behind
+
+
+@dataclass
+class Backends:
+    """A Swarm and a Prometheus behind real sockets, and the policies in a directory."""
+
+    engine: SimulatedEngine
+    faulty: FaultyEngine
+    swarm: EngineServer
+    prometheus: PrometheusServer
+    directory: Path
+
+    def load(self, percent: float) -> None:
+        """All tasks of the service have used so much of a core for long, and will for a while."""
+        newest = int(SystemClock().now() // STEP * STEP)
+        steps = range(newest - 40 * STEP, newest + 40 * STEP, STEP)
+        self.prometheus.serve(
+            [
+                Served({SERVICE_LABEL: "web", STAT_LABEL: VALUE}, dict.fromkeys(steps, percent / 100)),
+                Served({SERVICE_LABEL: "web", STAT_LABEL: TASKS}, dict.fromkeys(steps, 3.0)),
+            ]
+        )
+
+    @property
+    def replicas(self) -> int:
+        """The count that the service asks for."""
+        return count_in(self.engine.service("web"))
+
+    @property
+    def writes(self) -> int:
+        """How many updates came."""
+        return self.faulty.calls["update"]
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No settings of the machine's, and logging as it was before."""
+    for name in os.environ:
+        if name.startswith("AUTOSCALER_") or name in {"DOCKER_HOST", "FORCE_COLOR"}:
+            monkeypatch.delenv(name)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backends]:
+    """Three replicas of `web` at 50 %, running for an hour, and settings that lead there."""
+    clock = LateClock(behind=3600)
+    engine = SimulatedEngine(clock)
+    engine.create_service(service_spec("web", 3))
+    clock.behind = 0
+    faulty = FaultyEngine(engine)
+    (tmp_path / "policies.yml").write_text(POLICIES)
+    with EngineServer(faulty, tmp_path / "docker.sock") as swarm, PrometheusServer() as prometheus:
+        monkeypatch.setenv("AUTOSCALER_DOCKER_HOST", swarm.url)
+        monkeypatch.setenv("AUTOSCALER_PROMETHEUS_URL", prometheus.url)
+        monkeypatch.setenv("AUTOSCALER_POLICIES", str(tmp_path / "policies.yml"))
+        monkeypatch.setenv("AUTOSCALER_LOG_FORMAT", "json")
+        made = Backends(engine, faulty, swarm, prometheus, tmp_path)
+        made.load(50)
+        yield made
+
+
+def invoke(*arguments: str) -> Result:
+    """What `autoscaler ARGUMENTS` prints, and its exit code; a traceback is none of its answers."""
+    result = CliRunner().invoke(main, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """The log lines in *text*."""
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+# help
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_explains_itself(command: str) -> None:
+    """Each command has help, for itself and in the list of all of them."""
+    result = invoke(command, "--help")
+
+    assert result.exit_code == 0
+    assert f"Usage: main {command}" in result.output
+    assert command in invoke("-h").output
+
+
+def test_the_version() -> None:
+    """`--version` names the program and its version."""
+    assert invoke("--version").output == f"autoscaler, version {autoscaler.__version__}\n"
+
+
+def test_an_unknown_option_is_a_usage_error() -> None:
+    """What click refuses is told in its words, with its exit code."""
+    result = invoke("plan", "--nonsense")
+
+    assert result.exit_code == 2
+    assert "No such option" in result.stderr
+
+
+# run --once
+
+
+def test_run_once_evaluates_and_acts(backends: Backends) -> None:
+    """`run --once` carries out one evaluation and exits with 0."""
+    backends.load(85)
+
+    result = invoke("run", "--once")
+
+    assert (result.exit_code, backends.replicas) == (0, 4)
+    (line,) = [event for event in events(result.stderr) if event["event"] == "service_evaluated"]
+    assert (line["outcome"], line["reason"], line["desired"]) == ("applied", "above_threshold", 4)
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("by", ["option", "setting"])
+def test_run_once_dry(backends: Backends, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """With `--dry-run`, or AUTOSCALER_DRY_RUN, the same is decided and nothing is written."""
+    backends.load(85)
+    if by == "setting":
+        monkeypatch.setenv("AUTOSCALER_DRY_RUN", "true")
+
+    result = invoke("run", "--once", *(["--dry-run"] if by == "option" else []))
+
+    assert (result.exit_code, backends.replicas, backends.writes) == (0, 3, 0)
+    assert [event["outcome"] for event in events(result.stderr)] == ["dry_run"]
+
+
+@pytest.mark.parametrize("lost", ["swarm", "prometheus"])
+def test_run_once_fails_where_a_backend_is_away(backends: Backends, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+    """An evaluation that could not do all of its work exits with 1, and the log says what is missing."""
+    unreachable = {
+        "swarm": ("AUTOSCALER_DOCKER_HOST", f"unix://{backends.directory}/nothing.sock"),
+        "prometheus": ("AUTOSCALER_PROMETHEUS_URL", "http://127.0.0.1:1"),
+    }
+    monkeypatch.setenv(*unreachable[lost])
+
+    result = invoke("run", "--once")
+
+    assert result.exit_code == 1
+    assert f"{lost}_lost" in [event["event"] for event in events(result.stderr)]
+
+
+def test_run_once_fails_where_a_write_is_refused(backends: Backends) -> None:
+    """A step that Swarm refused is a failure of the command."""
+    backends.load(85)
+    backends.engine.change_service("web", lambda spec: spec["Labels"].update(a="b"))
+    backends.swarm.misbehave(lambda exchange: exchange.send(400, {"message": "no"}), on="POST /services")
+
+    result = invoke("run", "--once")
+
+    assert result.exit_code == 1
+    assert [event["outcome"] for event in events(result.stderr)] == ["failed"]
+
+
+@pytest.mark.parametrize(("fault", "code"), [(cut, 1), (applied_then_cut, 0)])
+def test_run_once_fails_where_a_write_is_not_known_to_be_made(backends: Backends, fault: Fault, code: int) -> None:
+    """A write without an answer is a failure of the command, unless it is read back as applied."""
+    backends.load(85)
+    backends.swarm.misbehave(fault, on="POST /services")
+
+    result = invoke("run", "--once")
+
+    assert result.exit_code == code
+    outcome = "unknown" if code else "applied"
+    assert [event["outcome"] for event in events(result.stderr)] == [outcome]
+
+
+# plan
+
+
+@pytest.mark.parametrize(
+    ("percent", "code", "words"),
+    [
+        (50, 0, ["web", "3", "3", "no_breach"]),
+        (85, 2, ["web", "3", "→", "4", "3", "above_threshold", "cpu-high"]),
+        (10, 2, ["web", "3", "→", "2", "3", "below_threshold", "cpu-low"]),
+    ],
+)
+def test_plan_prints_what_would_change(backends: Backends, percent: int, code: int, words: list[str]) -> None:
+    """`plan` prints each service with its counts, reason and values, and exits with 0 or 2; it writes nothing."""
+    backends.load(percent)
+
+    result = invoke("plan")
+
+    assert result.exit_code == code
+    assert result.stdout.splitlines()[1].split()[: len(words)] == words
+    assert f"{percent} %" in result.stdout
+    assert (backends.writes, "\x1b" in result.output) == (0, False)
+
+
+def test_plan_as_json_holds_the_same_facts(backends: Backends) -> None:
+    """`plan --output json` parses, and says what the table says, with every reason and the base of percent."""
+    backends.load(85)
+
+    result = invoke("plan", "--output", "json")
+    document = json.loads(result.stdout)
+
+    (service,) = document["services"]
+    assert result.exit_code == 2
+    assert document["problems"] == []
+    assert [service[key] for key in ("service", "requested", "desired", "running", "outcome")] == [
+        *("web", 3, 4, 3),
+        "dry_run",
+    ]
+    assert service["primary"]["reason"] == "above_threshold"
+    assert service["bases"] == {"cpu": "1 core (no limit)"}
+    assert service["rules"][0]["value"] == 85.0
+
+
+def test_plan_without_an_answer_is_an_error(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot be told what would change, `plan` says why and exits with 1."""
+    monkeypatch.setenv("AUTOSCALER_DOCKER_HOST", f"unix://{backends.directory}/nothing.sock")
+
+    result = invoke("plan")
+
+    assert result.exit_code == 1
+    assert "Nothing can be said: Swarm gave no answer." in result.stdout
+
+
+def test_options_win_over_the_environment(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command line says counts, whatever the environment says."""
+    monkeypatch.setenv("AUTOSCALER_DOCKER_HOST", "unix:///nothing.sock")
+    monkeypatch.setenv("AUTOSCALER_POLICIES", "/nothing")
+
+    result = invoke(
+        "plan", "--docker-host", backends.swarm.url, "--policies", str(backends.directory / "policies.yml")
+    )
+
+    assert result.exit_code == 0
+
+
+# policies
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("run", "--once"), ("plan",)])
+def test_invalid_policies_end_a_command_before_anything_is_asked(backends: Backends, arguments: tuple[str]) -> None:
+    """With invalid policies a command prints every problem with its place, exits with 1, and asks Swarm nothing."""
+    file = backends.directory / "policies.yml"
+    file.write_text(POLICIES.replace("min: 2", "min: 9").replace("above: 70", "abvoe: 70"))
+
+    result = invoke(*arguments)
+
+    assert result.exit_code == 1
+    assert f"{file}:6:" in result.stderr
+    assert f"{file}:8:" in result.stderr
+    assert (backends.swarm.asked, backends.prometheus.asked) == ([], [])
+
+
+def test_check_accepts_valid_policies(tmp_path: Path) -> None:
+    """`check` of valid policies says how many there are and exits with 0."""
+    file = tmp_path / "p.yml"
+    file.write_text(POLICIES)
+
+    text, document = invoke("check", str(file)), invoke("check", str(file), "--output", "json")
+
+    assert (text.exit_code, document.exit_code) == (0, 0)
+    told = json.loads(document.stdout)
+    assert (told["valid"], told["problems"], told["warnings"]) == (True, [], [])
+    assert text.stdout == f"1 policies with 2 rules are valid (revision {told['revision']}).\n"
+
+
+def test_check_tells_all_problems_of_all_files_at_once(tmp_path: Path) -> None:
+    """`check` prints every problem as file:line:column with its cure, and exits with 1; as JSON it says the same."""
+    (tmp_path / "a.yml").write_text(POLICIES.replace("max: 6", "max: 1"))
+    (tmp_path / "b.yml").write_text(POLICIES.replace("remove: 1", "remove: zero").replace("services:", "service:"))
+
+    text, document = invoke("check", str(tmp_path)), invoke("check", str(tmp_path), "--output", "json")
+
+    assert (text.exit_code, document.exit_code) == (1, 1)
+    problems = text.stderr.splitlines()
+    assert {line.split(":")[0] for line in problems} == {f"{tmp_path}/a.yml", f"{tmp_path}/b.yml"}
+    assert len(problems) >= 3
+    assert json.loads(document.stdout)["problems"] == problems
+    assert text.stdout == ""
+
+
+def test_check_warns_of_what_is_valid_and_unwise(tmp_path: Path) -> None:
+    """A pair of rules that must flap is a warning: it is printed, and the policies are valid."""
+    file = tmp_path / "p.yml"
+    file.write_text(POLICIES.replace("below: 30", "below: 60"))
+
+    text, document = invoke("check", str(file)), invoke("check", str(file), "--output", "json")
+
+    assert (text.exit_code, document.exit_code) == (0, 0)
+    assert text.stderr.startswith("warning: ")
+    assert json.loads(document.stdout)["warnings"]
+
+
+def test_check_of_what_is_not_there(tmp_path: Path) -> None:
+    """A path without a policy file is an error that says so."""
+    result = invoke("check", str(tmp_path / "none.yml"))
+
+    assert result.exit_code == 1
+    assert "none.yml: does not exist" in result.stderr
+
+
+def test_the_settings_name_what_check_looks_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a path `check` validates the policies that the daemon would read."""
+    (tmp_path / "p.yml").write_text(POLICIES)
+    monkeypatch.setenv("AUTOSCALER_POLICIES", str(tmp_path))
+
+    assert invoke("check").exit_code == 0
+
+
+# test
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    """A test that passes and one that fails, with a path too long for a line."""
+    folder = tmp_path / ("a-long-folder-name-" * 4)
+    folder.mkdir()
+    (folder / "policies.yml").write_text(POLICIES)
+    file = folder / "tests.yml"
+    passing = TESTS.replace("EXPECTED", "4")
+    failing = TESTS.replace("EXPECTED", "5").split("tests:\n")[1].replace("adds one", "adds two")
+    file.write_text(passing + failing)
+    return file
+
+
+def test_test_prints_passes_and_failures(cases: Path) -> None:
+    """Each test is a line with PASS or FAIL; a failure says where and what was got instead, on one line."""
+    result = invoke("test", str(cases))
+
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 1
+    assert lines[0] == f"PASS a minute above 70 adds one  {cases}:5"
+    assert lines[1] == f"FAIL a minute above 70 adds two  {cases}:11"
+    assert lines[2].startswith(f"     {cases}:16: at 1m: expected 5 replicas, got 4 replicas (above_threshold: cpu 80")
+    assert lines[-1] == "1 passed, 1 failed"
+
+
+def test_test_as_json_holds_the_same_facts(cases: Path) -> None:
+    """`test --output json` parses and tells the same; its exit code too."""
+    result = invoke("test", str(cases), "--output", "json")
+
+    passed, failed = json.loads(result.stdout)["tests"]
+    assert result.exit_code == 1
+    assert (passed["passed"], passed["line"], passed["failures"]) == (True, 5, [])
+    assert (failed["passed"], failed["failures"][0]["expected"]) == (
+        False,
+        "5 replicas, above_threshold by cpu-high",
+    )
+
+
+def test_tests_that_pass(cases: Path) -> None:
+    """Where all tests pass the exit code is 0."""
+    cases.write_text(TESTS.replace("EXPECTED", "4"))
+
+    result = invoke("test", str(cases))
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "1 passed, 0 failed"
+
+
+def test_a_broken_test_file(cases: Path) -> None:
+    """A file of tests with an error is refused with its place, exit code 1."""
+    cases.write_text(TESTS.replace("series:", "serious:"))
+
+    result = invoke("test", str(cases))
+
+    assert result.exit_code == 1
+    assert f"{cases}:8:5" in result.stderr
+
+
+# settings
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "check"])
+def test_a_misspelt_variable_is_an_error(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """A variable that begins with AUTOSCALER_ and is no setting ends the command, by name and with the right one."""
+    monkeypatch.setenv("AUTOSCALER_INTERVALL", "30s")
+
+    result = invoke(command)
+
+    assert result.exit_code == 1
+    assert "AUTOSCALER_INTERVALL" in result.stderr
+    assert "AUTOSCALER_INTERVAL?" in result.stderr
+
+
+def test_all_problems_of_the_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that is wrong with the settings is told, each with its name."""
+    monkeypatch.setenv("AUTOSCALER_INTERVAL", "soon")
+    monkeypatch.setenv("AUTOSCALER_LISTEN", "9595")
+
+    result = invoke("run", "--log-level", "loud")
+
+    assert result.exit_code == 1
+    for told in ("AUTOSCALER_INTERVAL", "AUTOSCALER_LISTEN", "'loud'"):
+        assert told in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"PROMETHEUS_USERNAME": "me", "PROMETHEUS_PASSWORD": SECRET},
+        {"PROMETHEUS_BEARER_TOKEN": SECRET},
+        {"PROMETHEUS_HEADERS": f"X-Key={SECRET}"},
+        {"PROMETHEUS_HEADERS": f"X Key={SECRET}"},
+        {"PROMETHEUS_URL": f"http://me:{SECRET}@127.0.0.1:1"},
+        {"PROMETHEUS_URL": f"ftp://me:{SECRET}@127.0.0.1:1"},
+        {"PROMETHEUS_BEARER_TOKEN": f"{SECRET}\n{SECRET}"},
+    ],
+)
+@pytest.mark.parametrize("arguments", [("run", "--once", "--log-level", "debug"), ("plan", "--output", "json")])
+def test_no_secret_is_ever_printed(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], arguments: tuple[str, ...]
+) -> None:
+    """Whether the settings are right or wrong and whatever Prometheus says, no secret is in what is printed."""
+    backends.prometheus.require("Bearer something else")
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AUTOSCALER_{name}", value)
+
+    result = invoke(*arguments)
+
+    assert result.exit_code == 1
+    assert result.output
+    assert SECRET not in result.output
+
+
+# the daemon
+
+
+@dataclass
+class Process:
+    """`autoscaler run` as a process, with its log."""
+
+    popen: subprocess.Popen[str]
+    log: Path
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log's events of this name."""
+        return [event for event in events(self.log.read_text()) if event["event"] == name]
+
+    def wait(self, name: str) -> dict[str, Any]:
+        """The first event of this name, waited for."""
+        ends = time.monotonic() + PATIENCE
+        while not (found := self.events(name)):
+            assert time.monotonic() < ends, self.log.read_text()
+            assert self.popen.poll() is None, self.log.read_text()
+            time.sleep(0.01)
+        return found[0]
+
+
+@pytest.fixture
+def process(backends: Backends) -> Iterator[Process]:
+    """The daemon as a process on the backends, with their environment."""
+    log = backends.directory / "log"
+    with log.open("w") as stream:
+        popen = subprocess.Popen(  # noqa: S603 - our own command line
+            [AUTOSCALER, "run", "--listen", "127.0.0.1:0", "--interval", "1s"],
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            text=True,
+        )
+    yield Process(popen, log)
+    popen.kill()
+    popen.communicate()
+
+
+def test_the_daemon_runs_reloads_and_ends(backends: Backends, process: Process) -> None:
+    """`run` evaluates, answers HTTP, reads its policies anew on SIGHUP, and ends with 0 on SIGTERM."""
+    host, port = process.wait("daemon_started")["listen"]
+    url = f"http://{host}:{port}"
+    ends = time.monotonic() + PATIENCE
+    while requests.get(f"{url}/-/ready", timeout=5).status_code != 200:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    services = requests.get(f"{url}/api/v1/services", timeout=5).json()["services"]
+
+    (backends.directory / "policies.yml").write_text(POLICIES.replace("max: 6", "max: 2"))
+    process.popen.send_signal(signal.SIGHUP)
+    process.wait("policies_reloaded")
+    process.popen.send_signal(signal.SIGTERM)
+
+    assert process.popen.wait(PATIENCE) == 0
+    assert [service["service"] for service in services] == ["web"]
+    assert process.events("daemon_stopped")
+    assert process.popen.stdout is not None
+    assert process.popen.stdout.read() == ""
+
+
+def test_a_taken_port_is_a_clear_error(backends: Backends) -> None:
+    """Where the port is taken `run` says so with a cure, exits with 1 and asks nobody anything."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        result = invoke("run", "--listen", f"127.0.0.1:{port}")
+
+    assert result.exit_code == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in result.stderr
+    assert "choose another port" in result.stderr
+    assert backends.swarm.asked == []
