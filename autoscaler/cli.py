@@ -21,6 +21,7 @@ from autoscaler.errors import ConfigurationError, SettingsError
 from autoscaler.journal import Journal
 from autoscaler.logs import configure
 from autoscaler.model import Outcome
+from autoscaler.policy import policy_schema
 from autoscaler.settings import Settings, split_address
 from autoscaler.web.metrics import Telemetry
 
@@ -174,6 +175,12 @@ def test(files: Sequence[Path], output: str) -> None:
         failed = sum(not result.passed for result in results)
         console.print(f"{len(results) - failed} passed, {failed} failed")
     sys.exit(_ERROR if any(not result.passed for result in results) else 0)
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of policy files, by which editors complete, explain and check them."""
+    _print_json(policy_schema())
 
 
 @main.command()

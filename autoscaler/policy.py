@@ -238,6 +238,11 @@ class PolicySet(Frozen):
         return self._matching[service]
 
 
+def policy_schema() -> dict[str, Any]:
+    """The JSON Schema of policy files, its descriptions being these models' docstrings."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PolicyFile.model_json_schema()}
+
+
 def is_glob(pattern: str) -> bool:
     """Whether *pattern* is a glob, not a plain service name."""
     return not _GLOB.isdisjoint(pattern)

@@ -47,7 +47,7 @@ _SHORTEST_SECRET = 4
 
 @dataclass(frozen=True)
 class ConnectionSettings:
-    """Where Prometheus is and how to be let in, as `Settings` has found it valid. Its representation holds no secret."""
+    """Where Prometheus is and how to be let in, as `Settings` found it valid. Its representation holds no secret."""
 
     url: str = field(repr=False)
     """With user and password in it, if need be."""

@@ -1,18 +1,27 @@
-"""Writes docs/reference.md from the code's own docstrings: `python -m tests.docs.reference`; a test keeps it in step."""
+"""Writes docs/reference.md and docs/policy-reference.md from the code's own docstrings.
+
+`python -m tests.docs.reference`; a test keeps them in step.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
+from autoscaler import durations
 from autoscaler.cli import main
 from autoscaler.journal import Journal
 from autoscaler.model import Reason
+from autoscaler.policy import policy_schema
 from autoscaler.settings import Settings
 from autoscaler.web.metrics import Telemetry
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference.md"
+DOCS = Path(__file__).parents[2] / "docs"
+REFERENCE = DOCS / "reference.md"
+POLICY_REFERENCE = DOCS / "policy-reference.md"
 
 
 def reference() -> str:
@@ -42,7 +51,7 @@ def _settings() -> list[str]:
     return [
         "## Settings",
         "",
-        "Environment variables, or files of the same name in small letters in `/run/secrets`. Command-line options win.",
+        "Environment variables, or files of the same name in small letters in `/run/secrets`. Options win.",
         "",
         "| name | default | meaning |",
         "| --- | --- | --- |",
@@ -88,9 +97,73 @@ def _metrics() -> list[str]:
     ]
 
 
+def policy_reference() -> str:
+    """The page about policy files: every key of every part, from the models' docstrings."""
+    schema = policy_schema()
+    parts = {"A policy file": schema} | schema["$defs"]
+    order = ["A policy file", "Policy", "Replicas", "Threshold", "Target", "Steps", "StepAdjustment", "Table"]
+    names = order + [name for name in parts if name not in order]
+    lines = [
+        "# Policy reference",
+        "",
+        "Every key of a policy file. Made from the code by `python -m tests.docs.reference`.",
+        "`autoscaler schema` prints the same as a JSON Schema, for editors.",
+        "",
+    ]
+    for name in names:
+        part = parts[name]
+        lines += [f"## {name}", "", _one_line(part.get("description", "")), ""]
+        lines += ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+        lines += [_row(key, value, key in part.get("required", ())) for key, value in part["properties"].items()]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def _row(key: str, value: dict[str, Any], required: bool) -> str:  # noqa: FBT001 - one call, above
+    kind = _kind(value)
+    default = "required" if required else _default(value.get("default"), kind)
+    return f"| `{key}` | {kind} | {default} | {_one_line(value.get('description', ''))} |"
+
+
+def _default(value: Any, kind: str) -> str:
+    if value in (None, [], ()) or isinstance(value, dict):
+        return ""
+    if kind == "duration" and isinstance(value, int):
+        return f"`{durations.words(value)}`"
+    if kind == "percentage" and isinstance(value, float):
+        return f"`{value:.0%}`"
+    return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value)}`"
+
+
+def _kind(value: dict[str, Any]) -> str:
+    """The kind of value in words."""
+    match value:
+        case {"$ref": reference}:
+            name = str(reference).rpartition("/")[2]
+            return f"[{name}](#{name.lower()})"
+        case {"anyOf": kinds} | {"oneOf": kinds}:
+            return " or ".join(kind for kind in dict.fromkeys(map(_kind, kinds)) if kind != "null")
+        case {"enum": values}:
+            return ", ".join(f"`{each}`" for each in values)
+        case {"const": only}:
+            return f"`{only}`"
+        case {"type": "array", "items": items}:
+            return f"list of {_kind(items)}"
+        case {"pattern": durations.PATTERN}:
+            return "duration"
+        case {"type": "string", "pattern": pattern} if "%" in pattern:
+            return "percentage"
+        case _:
+            return _KINDS.get(value.get("type", ""), value.get("type", ""))
+
+
+_KINDS = {"integer": "whole number", "string": "text", "boolean": "`true`, `false`", "object": "mapping"}
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
 if __name__ == "__main__":
     REFERENCE.write_text(reference())
+    POLICY_REFERENCE.write_text(policy_reference())

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from autoscaler import loader
 from autoscaler.model import Reason
-from tests.docs.reference import REFERENCE, reference
+from autoscaler.policy import policy_schema
+from tests.docs.reference import POLICY_REFERENCE, REFERENCE, policy_reference, reference
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -20,6 +23,38 @@ def test_the_reference_is_what_the_code_says() -> None:
     assert REFERENCE.read_text() == reference(), "run: python -m tests.docs.reference"
 
 
+def test_the_policy_reference_is_what_the_code_says() -> None:
+    """docs/policy-reference.md holds every key of a policy file, as the models' docstrings have it."""
+    assert POLICY_REFERENCE.read_text() == policy_reference(), "run: python -m tests.docs.reference"
+
+
+def test_every_key_of_a_policy_file_is_explained() -> None:
+    """An editor explains every key: none is without a description."""
+    schema = policy_schema()
+    parts = {"file": schema} | schema["$defs"]
+    unexplained = {
+        f"{name}.{key}"
+        for name, part in parts.items()
+        for key, value in part["properties"].items()
+        if key != "strategy" and not value.get("description")
+    }
+    assert unexplained == set()
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "policies").glob("*.yml")), ids=lambda file: file.name)
+def test_the_policies_here_fit_the_schema(file: Path) -> None:
+    """What `autoscaler check` accepts here, an editor with the schema accepts too."""
+    jsonschema.validate(yaml.safe_load(file.read_text()), policy_schema())
+
+
+def test_the_schema_refuses_a_misspelt_key() -> None:
+    """An editor with the schema marks a misspelt key."""
+    document = yaml.safe_load((ROOT / "policies" / "advwell.yml").read_text())
+    document["policies"][0]["replicsa"] = {"min": 1}
+    with pytest.raises(jsonschema.ValidationError, match="replicsa"):
+        jsonschema.validate(document, policy_schema())
+
+
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_meaning(reason: Reason) -> None:
     """Each reason of the closed set has one meaning, and no two have the same."""
@@ -28,7 +63,7 @@ def test_every_reason_has_a_meaning(reason: Reason) -> None:
 
 def test_the_policies_that_the_readme_shows_are_valid(tmp_path: Path) -> None:
     """A policy copied from README.md passes `autoscaler check`."""
-    shown = [block for block in re.findall(r"^ *```yaml\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL)]
+    shown = re.findall(r"^ *```yaml\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL)
     policies = [block for block in shown if "version: 1" in block]
     assert policies
     for number, block in enumerate(policies):

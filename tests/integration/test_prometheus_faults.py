@@ -511,6 +511,6 @@ class TestTls:
         """A key that only a passphrase opens is told as well; a daemon has nobody to ask for one."""
         key = tmp_path / "key.pem"
         command = ("openssl", "rsa", "-aes256", "-passout", "pass:secret", "-in", certified.key, "-out", key)
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - likewise
         with pytest.raises(SettingsError, match="CERT_FILE: cannot be used"):
             source(ConnectionSettings("https://h", cert_file=f"{certified.certificate}", key_file=f"{key}"))
