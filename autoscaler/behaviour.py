@@ -7,7 +7,7 @@ into an increase or the other way round.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, floor
+from math import ceil, floor, isclose
 from typing import TYPE_CHECKING
 
 from autoscaler.durations import words
@@ -56,7 +56,7 @@ def limit(policy: Policy, observation: Observation, history: History, count: int
     """Allow no more change than the direction's limits leave, after the changes that their periods hold already.
 
     Each limit counts from the replicas at the beginning of its period: so many replicas, or that percentage of them
-    (rounded to the larger change). `select` takes the limit that allows the most (`max`) or the
+    (rounded to the larger change, and of none one). `select` takes the limit that allows the most (`max`) or the
     least (`min`), or forbids the direction (`disabled`). Source: Kubernetes HPA, scaling policies.
     """
     requested = observation.requested
@@ -132,7 +132,7 @@ def _allowed(limit: Limit, observation: Observation, history: History, *, up: bo
         return began + limit.replicas if up else began - limit.replicas
     share = (limit.percent or 0) / 100
     if up:
-        return ceil(began * (1 + share) - _ROUNDING)
+        return max(began + 1, ceil(began * (1 + share) - _ROUNDING))  # a percentage of none would be none for ever
     return floor(began * (1 - share) + _ROUNDING)
 
 
@@ -158,7 +158,8 @@ class _UpperBound:
 
     def passed(self, observation: Observation, count: int) -> bool:
         """Whether *count* replicas would carry more than the bound each."""
-        return self.projected(observation, count) > self.above
+        projected = self.projected(observation, count)
+        return projected > self.above and not isclose(projected, self.above)
 
     def in_words(self, observation: Observation, count: int) -> str:
         """What *count* replicas would bring."""

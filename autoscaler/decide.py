@@ -37,7 +37,7 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
     guarded = guard_against_flapping(policy, observation, limited.count)
     cooled = cool_down(policy, observation, history, guarded.count)
     bounded = bound(bounds, observation, cooled.count)
-    gated = gate(policy, bounds, observation, winner, bounded.count)
+    gated = gate(policy, bounds, observation, recommendations, bounded.count)
 
     steps = [resolved, stable, limited, guarded, cooled, bounded, gated]
     if gated.count not in (bounded.count, observation.requested):
@@ -125,7 +125,9 @@ def _at_bound(count: int, reason: Reason, detail: str, schedule: str, observatio
     return Step(count, Why(reason, detail), held=observation.requested == count)
 
 
-def gate(policy: Policy, bounds: Bounds, observation: Observation, winner: Recommendation | None, count: int) -> Step:
+def gate(
+    policy: Policy, bounds: Bounds, observation: Observation, recommendations: tuple[Recommendation, ...], count: int
+) -> Step:
     """Hold what must not happen now: everything at a closed gate, an increase beyond the bounds while tasks wait.
 
     A rule that asks for so many more waits for all replicas to run; one that asks for a count only while they are
@@ -135,13 +137,13 @@ def gate(policy: Policy, bounds: Bounds, observation: Observation, winner: Recom
     for closed in _closed_gates(policy, bounds, observation, count):
         if count != requested or closed.reason in _STANDING:
             return Step(requested, closed, held=True)
-    within_bounds = bounds.clamp(requested)
-    waits = observation.running < requested and (winner is None or winner.relative or observation.stuck)
-    if count > within_bounds and waits:
+    counted = max((item.replicas or 0 for item in recommendations if not item.relative), default=0)
+    passes = max(bounds.clamp(requested), bounds.clamp(0 if observation.stuck else counted))
+    if count > passes and observation.running < requested:
         detail = f"wants {count}; {observation.running} of {requested} replicas run"
         if observation.pending:
             detail += f": {observation.pending}"
-        return Step(within_bounds, Why(Reason.TASKS_PENDING, detail), held=True)
+        return Step(passes, Why(Reason.TASKS_PENDING, detail), held=True)
     return Step(count)
 
 

@@ -12,6 +12,9 @@ from autoscaler.model import Reason, Recommendation
 from autoscaler.strategies.base import Frozen, Rule, Signal, strategy
 from autoscaler.strategies.quantities import Number, Step, size
 
+_DIGITS = 9
+"""The decimal places of a distance from the bound that count; what follows them is floating point's."""
+
 
 class StepAdjustment(Frozen):
     """What to do while the metric is this far beyond the bound."""
@@ -33,6 +36,8 @@ class StepAdjustment(Frozen):
     def _one_change(self) -> Self:
         if [self.add, self.remove, self.exactly].count(None) != 2:  # noqa: PLR2004 - one of the three is given
             raise ValueError("a step makes one change (give one of add, remove and exactly)")
+        if "minimum" in self.model_fields_set and not isinstance(self.add or self.remove, str):
+            raise ValueError("only a percentage has a minimum (remove minimum, or add or remove a percentage)")
         if self.lower is not None and self.upper is not None and self.lower >= self.upper:
             raise ValueError(
                 f"the interval from {self.lower:g} to {self.upper:g} is empty (lower must be less than upper)"
@@ -78,13 +83,16 @@ class Steps(Rule):
                     f"one step ends at {ends} and the next begins at {begins} "
                     "(give steps in rising order, each beginning where the one before ends)"
                 )
-        nearest, farthest = (self.steps[0].lower, self.steps[-1].upper)
-        if self.below is not None:
-            nearest, farthest = self.steps[-1].upper, self.steps[0].lower
+        first, last = self.steps[0], self.steps[-1]
+        nearest, farthest = (first.lower, last.upper) if self.below is None else (last.upper, first.lower)
         if nearest not in {0, None} or farthest is not None:
             raise ValueError(
                 "the steps leave a gap (the one next to the bound begins at 0, the one farthest from it has no end)"
             )
+        if self.below is None and first.upper is not None and first.upper <= 0:
+            raise ValueError(f"no value above the bound lies in the step up to {first.upper:g} (remove that step)")
+        if self.below is not None and last.lower is not None and last.lower >= 0:
+            raise ValueError(f"no value below the bound lies in the step from {last.lower:g} on (remove that step)")
         return self
 
     @property
@@ -94,8 +102,8 @@ class Steps(Rule):
 
     @property
     def adds_above(self) -> float | None:
-        """The bound, where passing it adds replicas."""
-        return self.above if any(step.add is not None for step in self.steps) else None
+        """The bound, where passing it adds replicas; an exact count may."""
+        return self.above if any(step.remove is None for step in self.steps) else None
 
     def recommend(self, signal: Signal) -> Recommendation:
         """The step for the newest sample's distance from the bound, when every sample of the window is beyond it.
@@ -114,7 +122,7 @@ class Steps(Rule):
         seen = f"{self.metric} {value:.4g}{unit}, "
         if not beyond:
             return self.no_opinion(signal, f"{seen}not {side} {bound:g}{unit}{lasted}")
-        replicas = self._step_at(value - bound).replicas(signal.requested)
+        replicas = self._step_at(round(value - bound, _DIGITS)).replicas(signal.requested)
         detail = f"{seen}{abs(value - bound):.4g} {side} {bound:g}{unit}{lasted}"
         return Recommendation(self.name, Reason.STEP_MATCHED, replicas, value, detail)
 

@@ -5,10 +5,24 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from autoscaler.model import Reason, Recommendation
 from autoscaler.strategies.base import Rule, Signal, strategy
+
+
+def _rows_once(table: object) -> object:
+    """*table*, whose keys may be texts of numbers, as a YAML document has them."""
+    begun: set[float] = set()
+    for key in table if isinstance(table, dict) else ():
+        try:
+            value = float(key)
+        except (TypeError, ValueError):
+            continue  # not a number: pydantic says so, at its place
+        if value in begun:
+            raise ValueError(f"two rows of the table begin at {value:g} (keep one of the two)")
+        begun.add(value)
+    return table
 
 
 def _in_order(table: dict[float, int]) -> dict[float, int]:
@@ -23,6 +37,7 @@ class Table(Rule):
     table: Annotated[
         dict[Annotated[float, Field(allow_inf_nan=False)], Annotated[int, Field(strict=True, ge=0, le=10_000)]],
         Field(min_length=1),
+        BeforeValidator(_rows_once),
         AfterValidator(_in_order),
     ]
     """Values and counts: from that value on, that many replicas. Below the first value the rule has no opinion."""

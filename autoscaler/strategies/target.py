@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""
 
+_MOST = 1_000_000
+"""More replicas than any policy allows, whatever the metric says."""
+
 
 @strategy("target")
 class Target(Rule):
@@ -36,7 +39,9 @@ class Target(Rule):
     def recommend(self, signal: Signal) -> Recommendation:
         """``ceil(running * value / target)`` of an average, ``ceil(total / target)`` of a total.
 
-        Within the tolerance the requested count. Source: Kubernetes, horizontal pod autoscaling, algorithm details.
+        Within the tolerance the requested count; never fewer than that above the target, and never more below it: what
+        was asked for may not run yet, and what runs may be leaving. Source: Kubernetes, horizontal pod autoscaling,
+        algorithm details.
         """
         value = signal.window.newest or 0.0
         needed = self._needed(value, signal)
@@ -44,10 +49,11 @@ class Target(Rule):
         if (have and abs(needed / have - 1) <= self.tolerance + _ROUNDING) or needed == have == 0:
             detail = self._describe(signal.window, value, f"within {self.tolerance * 100:g} %")
             return Recommendation(self.name, Reason.WITHIN_TOLERANCE, signal.requested, value, detail)
-        replicas = ceil(needed - _ROUNDING)
-        reason = Reason.ABOVE_TARGET if needed > have else Reason.BELOW_TARGET
+        count = ceil(min(max(needed, 0.0), _MOST) - _ROUNDING)
         detail = self._describe(signal.window, value, f"{needed:.4g} of {have} running replicas needed")
-        return Recommendation(self.name, reason, replicas, value, detail)
+        if needed > have:
+            return Recommendation(self.name, Reason.ABOVE_TARGET, max(count, signal.requested), value, detail)
+        return Recommendation(self.name, Reason.BELOW_TARGET, min(count, signal.requested), value, detail)
 
     def recommend_on_partial(self, signal: Signal, expected: int) -> Recommendation | None:
         """An increase that is needed even with the missing tasks counted as 0."""

@@ -137,24 +137,27 @@ def _default(value: Any, kind: str) -> str:
 
 def _kind(value: dict[str, Any]) -> str:
     """The kind of value in words."""
-    match value:
-        case {"$ref": reference}:
-            name = str(reference).rpartition("/")[2]
-            return f"[{name}](#{name.lower()})"
-        case {"anyOf": kinds} | {"oneOf": kinds}:
-            return " or ".join(kind for kind in dict.fromkeys(map(_kind, kinds)) if kind != "null")
-        case {"enum": values}:
-            return ", ".join(f"`{each}`" for each in values)
-        case {"const": only}:
-            return f"`{only}`"
-        case {"type": "array", "items": items}:
-            return f"list of {_kind(items)}"
-        case {"pattern": durations.PATTERN}:
-            return "duration"
-        case {"type": "string", "pattern": pattern} if "%" in pattern:
-            return "percentage"
-        case _:
-            return _KINDS.get(value.get("type", ""), value.get("type", ""))
+    if "$ref" in value:
+        name = str(value["$ref"]).rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    alternatives = value.get("anyOf") or value.get("oneOf")
+    if alternatives:
+        return " or ".join(kind for kind in dict.fromkeys(map(_kind, alternatives)) if kind != "null")
+    given = value.get("enum") or ([value["const"]] if "const" in value else [])
+    if given:
+        return ", ".join(f"`{each}`" for each in given)
+    if value.get("type") == "array":
+        return f"list of {_kind(value['items'])}"
+    return _simple_kind(value)
+
+
+def _simple_kind(value: dict[str, Any]) -> str:
+    if value.get("pattern") == durations.PATTERN:
+        return "duration"
+    if value.get("type") == "string" and "%" in value.get("pattern", ""):
+        return "percentage"
+    kind = str(value.get("type", ""))
+    return _KINDS.get(kind, kind)
 
 
 _KINDS = {"integer": "whole number", "string": "text", "boolean": "`true`, `false`", "object": "mapping"}

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from autoscaler.model import Reason, Recommendation
 from autoscaler.strategies import Signal, Threshold, registered
-from autoscaler.strategies.threshold import size
+from autoscaler.strategies.quantities import size
 from autoscaler.window import Window
 from tests.support.builders import MISSING, steady, threshold, window
 
