@@ -35,6 +35,9 @@ unit: $(VENV)/.installed ## The tests that need no Docker and no Prometheus.
 e2e: $(VENV)/.installed ## The tests on a real dockerd, cAdvisor and Prometheus; skipped with a reason where there are none.
 	$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
 
+bench: $(VENV)/.installed ## What evaluations and an idle daemon cost, beside their budgets; needs Prometheus and ten minutes.
+	$(BIN)/python benchmarks/evaluation.py $(BENCH_ARGS)
+
 format: $(VENV)/.installed ## Put the code into the project's style.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from itertools import islice
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import yaml
@@ -174,7 +175,7 @@ class Document:
     base: Path = ()
     """The way to this part from the root of the whole text."""
     data: Any = field(init=False, repr=False)
-    """Plain dicts with text keys, lists, texts, numbers, truth values and None."""
+    """Plain dicts with text keys (a number's is its text), lists, texts, numbers, truth values and None."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", None if self.root is None else self.root.data())
@@ -269,7 +270,7 @@ class _Open:
     items: list[Node] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
     keys: dict[str, Place] = field(default_factory=dict)
-    """Where each key was given first."""
+    """Where each key was given first; numbers by their value, for 1 and 1.0 are one."""
     merging: bool = False
     """Whether the key whose value comes next is a merge key."""
     merged: list[Mapping] = field(default_factory=list)
@@ -392,7 +393,7 @@ class _Builder:
             self._add(node)
         elif isinstance(node, Scalar) and isinstance(node.value, str):
             self._stack[-1].key = (node.value, place)
-            self._refuse_second(self._stack[-1], node.value, place)
+            self._refuse_second(self._stack[-1], node.value, place, node.value)
         else:
             self._key_of_parts(place)
 
@@ -425,22 +426,22 @@ class _Builder:
         part = self._stack[-1]
         part.key = (event.value, place)
         value = self._value(event, place, is_key=True)
-        if not isinstance(value, str):
+        if value is None or isinstance(value, bool) or (isinstance(value, float) and not isfinite(value)):
             cure = f"write {shown(event.value)}, in quotes" if event.value else "give it a name"
             self._note(place, f"the key is {described(value)}, not text", cure)
             part.key = (None, place)
             return
         self._anchor(event.anchor, Scalar(place, value))
         part.merging = event.implicit[0] and value == "<<"
-        self._refuse_second(part, value, place)
+        self._refuse_second(part, event.value, place, _meaning(value))
 
     def _key_of_parts(self, place: Place) -> None:
         self._stack[-1].key = (None, place)
         self._note(place, "the key is no text", "give it a name in plain text; text with { or [ goes into quotes")
 
-    def _refuse_second(self, part: _Open, key: str, place: Place) -> None:
-        """Note it where the mapping has *key* already, and drop the value that comes."""
-        first = part.keys.setdefault(key, place)
+    def _refuse_second(self, part: _Open, key: str, place: Place, meaning: str) -> None:
+        """Note it where the mapping has a key of this *meaning* already, and drop the value that comes."""
+        first = part.keys.setdefault(meaning, place)
         if first is not place:
             what = f"the key {shown(key)} is given twice, first in line {first.line}, column {first.column}"
             self._note(place, what, "keep one of the two")
@@ -506,6 +507,11 @@ class _Builder:
 def _listing(part: _Open) -> Listing:
     size = 1 + sum(node.size for node in part.items)
     return Listing(part.place, part.items, size, 1 + max((node.height for node in part.items), default=0))
+
+
+def _meaning(key: str | float) -> str:
+    """What tells *key* from others: 1, 1.0 and "1" are the same key."""
+    return str(int(key)) if isinstance(key, int | float) and key == int(key) else str(key)
 
 
 # Plain scalars

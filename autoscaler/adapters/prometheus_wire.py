@@ -24,7 +24,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from autoscaler.errors import RefusedError, SettingsError, UnreachableError
+from autoscaler.errors import DeadlineError, RefusedError, SettingsError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -245,8 +245,10 @@ class Wire:
             )
             return UnreachableError(f"{self._where}: TLS failed: {cause} ({cure})")
         if isinstance(error, requests.Timeout) or "timed out" in cause:
-            limit = f" ({_PREFIX}TIMEOUT)" if timeout == self._timeout else ", the rest of this evaluation's time"
-            return PassingError(f"{self._where} gave no answer within {timeout:.3g} s{limit}")
+            said = f"{self._where} gave no answer within {timeout:.3g} s"
+            if timeout < self._timeout:  # so it was the rest of the deadline
+                return DeadlineError(f"{said}, the rest of this evaluation's time")
+            return PassingError(f"{said} ({_PREFIX}TIMEOUT)")
         if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
             return PassingError(f"{self._where} broke off in the middle of an answer: {cause}")
         if isinstance(error, requests.ConnectionError):

@@ -89,9 +89,9 @@ def test_on_a_terminal_it_shows_a_live_table() -> None:
 
 def test_ctrl_c_ends_it_well() -> None:
     """Interrupted, the demo ends with its summary and 0."""
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603 - our own command line
         [AUTOSCALER, "demo", "--speed", "300"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )  # noqa: S603
+    )
     assert process.stdout is not None
     first = [process.stdout.readline() for _ in range(2)]
     process.send_signal(signal.SIGINT)

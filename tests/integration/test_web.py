@@ -125,7 +125,8 @@ async def test_the_metrics_have_the_values_of_the_journal(
     site: Site, client: TestClient[web.Request, web.Application]
 ) -> None:
     """Counts, outcomes, holds and values are those of the decisions; what has no value has no series."""
-    held = record(outcome=Outcome.HELD, why=ROLLING)
+    told = (Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 6, 91.5),)
+    held = Record(decided(ROLLING, requested=4, running=3, desired=4, recommendations=told), Outcome.HELD)
     site.evaluated(record())
     site.evaluated(held)
     site.evaluated(held, at=1_800_000_030.5)
@@ -139,13 +140,13 @@ async def test_the_metrics_have_the_values_of_the_journal(
     found = await samples(await client.get("/metrics"))
 
     expected = {
-        ("autoscaler_requested_replicas", (("service", "web"),)): 3,
-        ("autoscaler_running_replicas", (("service", "web"),)): 2,
+        ("autoscaler_requested_replicas", (("service", "web"),)): 4,
+        ("autoscaler_running_replicas", (("service", "web"),)): 3,
         ("autoscaler_desired_replicas", (("service", "web"),)): 4,
         ("autoscaler_decisions_total", (("outcome", "applied"), ("service", "web"))): 1,
         ("autoscaler_decisions_total", (("outcome", "held"), ("service", "web"))): 2,
         ("autoscaler_held_total", (("reason", "rollout_in_progress"), ("service", "web"))): 2,
-        ("autoscaler_rule_value", (("rule", "cpu-high"), ("service", "web"))): 85.5,
+        ("autoscaler_rule_value", (("rule", "cpu-high"), ("service", "web"))): 91.5,
         ("autoscaler_last_evaluation_timestamp_seconds", ()): 1_800_000_030.5,
         ("autoscaler_evaluations_missed_total", ()): 1,
         ("autoscaler_prometheus_queries_total", (("result", "success"),)): 1,

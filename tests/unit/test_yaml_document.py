@@ -78,10 +78,14 @@ def test_a_problem_of_a_whole_file_has_no_line() -> None:
             {"a": [{"b": 1}, {"b": 2, "c": 3}], "d": {"b": 1, "c": 3}},
         ),
         ("'<<': {a: 1}", {"<<": {"a": 1}}),
+        ("{1: a, 1.50: b, -2: c, 1e3: d}", {"1": "a", "1.50": "b", "-2": "c", "1e3": "d"}),
+        ("{!!int '5': a, !!str 010: b}", {"5": "a", "010": "b"}),
+        ("{&x 5: a, b: *x}", {"5": "a", "b": 5}),
+        ("{999999999999999998: a, 999999999999999999: b}", {"999999999999999998": "a", "999999999999999999": "b"}),
     ],
 )
 def test_plain_yaml_is_plain_data(text: str, value: object) -> None:
-    """What YAML 1.1 and 1.2 read alike is data; a number in 1.2's core schema is a number."""
+    """What YAML 1.1 and 1.2 read alike is data; a number in 1.2's core schema is a number, and as a key its text."""
     document = read(text, "f")
     assert document.problems == ()
     assert value == document.data
@@ -168,6 +172,11 @@ def test_an_odd_key_is_quoted_in_a_path() -> None:
         ("a: 1\nb: 2\na: 3", '3:1: a: the key "a" is given twice, first in line 1, column 1 (keep one of the two)'),
         ("{a: {b: 1, b: 2}}", '1:12: a.b: the key "b" is given twice, first in line 1, column 6 (keep one of the two)'),
         ("a: &x b\nc: {b: 1, *x : 2}", '2:11: c.b: the key "b" is given twice, first in line 2, column 5 (keep one of'),
+        ("{1: a, 1.0: b}", '1:8: ["1.0"]: the key "1.0" is given twice, first in line 1, column 2 (keep one of the two)'),
+        ("{1.50: a, 1.5: b}", '1:11: ["1.5"]: the key "1.5" is given twice, first in line 1, column 2'),
+        ("{1: a, '1': b}", '1:8: 1: the key "1" is given twice, first in line 1, column 2'),
+        ("{0: a, -0.0: b}", '1:8: ["-0.0"]: the key "-0.0" is given twice, first in line 1, column 2'),
+        ("{010: a}", '1:2: 010: "010" is octal in YAML 1.1 and decimal in YAML 1.2 (write "010" in quotes for the text)'),
         ("<<: {a: 1}\n<<: {b: 1}", '2:1: ["<<"]: the key "<<" is given twice, first in line 1, column 1 (keep one'),
         (
             "a: on",
@@ -203,7 +212,7 @@ def test_an_odd_key_is_quoted_in_a_path() -> None:
             "a: 12345678901234567890",
             '1:4: a: "12345678901234567890" is too long a number (write "12345678901234567890"',
         ),
-        ("1: a", '1:1: 1: the key is the number 1, not text (write "1", in quotes)'),
+        (".inf: a", '1:1: [".inf"]: the key is the number inf, not text (write ".inf", in quotes)'),
         ("true: a", '1:1: true: the key is the truth value true, not text (write "true", in quotes)'),
         ("~: a", '1:1: ["~"]: the key is nothing, not text (write "~", in quotes)'),
         ("?\n: a", '1:2: ["?"]: the key is nothing, not text (give it a name)'),
