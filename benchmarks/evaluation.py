@@ -46,9 +46,9 @@ _MB = 1e6
 _STARTUP = 90.0
 _CPU_BUDGETS = {1_000: 0.5, 5_000: 2.5}
 _MEMORY_BUDGETS = {1_000: 120, 5_000: 250}
-_QUERY_BUDGET = 10
+_QUERY_LIMIT = 10
 """AUTOSCALER_PROMETHEUS_TIMEOUT: a slower answer is none."""
-_WALL_BUDGET = 15
+_WALL_LIMIT = 15
 """The deadline of an evaluation at an interval of 15 s."""
 
 
@@ -165,13 +165,13 @@ def _figures(services: int, reports: Sequence[dict[str, Any]]) -> list[Figure]:
     cpu, size = _CPU_BUDGETS.get(services), _MEMORY_BUDGETS.get(services)
     return [
         Figure(services, "following evaluations: CPU", of(following, "cpu"), "s", cpu),
-        Figure(services, "following evaluations: wall", of(following, "wall"), "s", _WALL_BUDGET),
-        Figure(services, "following evaluations: slowest query", of(following, "slowest_query"), "s", _QUERY_BUDGET),
+        Figure(services, "following evaluations: wall", of(following, "wall"), "s", _WALL_LIMIT),
+        Figure(services, "following evaluations: slowest query", of(following, "slowest_query"), "s", _QUERY_LIMIT),
         Figure(services, "following evaluations: queries to Prometheus", of(following, "prometheus_requests"), "", 4),
         Figure(services, "following evaluations: lists from Swarm", of(following, "swarm_lists"), "", 3),
         Figure(services, "first evaluation: CPU", of(firsts, "cpu"), "s", cpu),
-        Figure(services, "first evaluation: wall", of(firsts, "wall"), "s", _WALL_BUDGET),
-        Figure(services, "first evaluation: slowest query", of(firsts, "slowest_query"), "s", _QUERY_BUDGET),
+        Figure(services, "first evaluation: wall", of(firsts, "wall"), "s", _WALL_LIMIT),
+        Figure(services, "first evaluation: slowest query", of(firsts, "slowest_query"), "s", _QUERY_LIMIT),
         Figure(services, "first evaluation: queries to Prometheus", of(firsts, "prometheus_requests"), "", 4),
         Figure(services, "memory: resident between evaluations", of(following, "resident") / _MB, "MB", size),
         Figure(services, "memory: peak", median(float(report["peak"]) for report in reports) / _MB, "MB", size),

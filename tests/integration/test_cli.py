@@ -113,6 +113,8 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+    for command in main.commands.values():
+        command._help_option = None  # click keeps the first one asked for, and other tests ask in other words
 
 
 @pytest.fixture

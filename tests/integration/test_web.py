@@ -125,7 +125,10 @@ async def test_the_metrics_have_the_values_of_the_journal(
     site: Site, client: TestClient[web.Request, web.Application]
 ) -> None:
     """Counts, outcomes, holds and values are those of the decisions; what has no value has no series."""
-    told = (Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 6, 91.5),)
+    told = (
+        Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 6, 91.5),
+        Recommendation("memory-high", Reason.NO_DATA),
+    )
     held = Record(decided(ROLLING, requested=4, running=3, desired=4, recommendations=told), Outcome.HELD)
     site.evaluated(record())
     site.evaluated(held)

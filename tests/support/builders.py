@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from autoscaler import loader
 from autoscaler.cluster import STATE_LABEL, Memory, ScaleState, ServiceView, SpecBefore, prune
+from autoscaler.errors import PolicyError
 from autoscaler.model import Decision, Observation, Reason, ScaleEvent
 from autoscaler.policy import Policy, Replicas, ScaleDown, ScaleUp
 from autoscaler.strategies import Threshold
@@ -14,6 +16,7 @@ from autoscaler.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 STEP = 15
 NOW = 1_800_000_000
@@ -57,6 +60,31 @@ def policy(
     )
 
 
+def written(*rules: Mapping[str, Any], least: int = 1, most: int = 100, **keys: Any) -> Policy:
+    """A policy for the service `web` as a policy file writes it, checked; without cooldowns unless *keys* say so."""
+    behaviour = {way: {"cooldown": "0s", **keys.pop(way, {})} for way in ("scale_up", "scale_down")}
+    replicas = {"min": least, "max": most}
+    content = {"name": "web", "services": ["web"], "replicas": replicas, "rules": list(rules), **behaviour, **keys}
+    return Policy.model_validate(content, by_alias=True, by_name=False)
+
+
+def policy_file(folder: Path, *rules: str, more: str = "") -> Path:
+    """A policy file with *rules*, each a flow mapping on a line of its own from line 6 on, and *more* keys after."""
+    file = folder / "web.yml"
+    lines = ["version: 1", "policies:", "- name: web", "  services: [web]", "  rules:", *(f"  - {rule}" for rule in rules)]
+    file.write_text("\n".join([*lines, "  replicas: {min: 1, max: 10}", *([f"  {more}"] if more else [])]))
+    return file
+
+
+def refused(folder: Path, *rules: str, more: str = "") -> list[str]:
+    """What is wrong with the policy file of *rules* and *more*, without the file's name."""
+    try:
+        loader.load([policy_file(folder, *rules, more=more)])
+    except PolicyError as error:
+        return [problem.removeprefix(f"{folder}/web.yml:") for problem in error.problems]
+    return []
+
+
 def window(values: Sequence[float], *, step: int = STEP, reporting: Sequence[int] | None = None) -> Window:
     """The window of *values* that ends at `NOW`."""
     counts = None if reporting is None else tuple(reporting)
@@ -78,6 +106,7 @@ def observation(  # noqa: PLR0913 - an observation has that many facts
     mode: str = "replicated",
     rollout: str = "",
     pending: str = "",
+    stuck: bool = False,
     changed_externally: str = "",
 ) -> Observation:
     """What is seen of the service `web`: all its replicas run, unless *running* says otherwise."""
@@ -91,6 +120,7 @@ def observation(  # noqa: PLR0913 - an observation has that many facts
         mode=mode,
         rollout=rollout,
         pending=pending,
+        stuck=stuck,
         changed_externally=changed_externally,
     )
 
