@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _NOT_DONE = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT})
 _CHANGES = 2
 _ERROR = 1
+_WIDE = 200
 
 
 class _DurationParameter(click.ParamType[int]):
@@ -74,7 +76,18 @@ _output_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Commands(click.Group):
+    """Commands whose wrong input is told in words, with exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as error:
+            click.echo(str(error), err=True)
+            sys.exit(_ERROR)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(autoscaler.__version__, prog_name="autoscaler")
 def main() -> None:
     """Scale Docker Swarm services from Prometheus metrics, by policy, safely.
@@ -92,7 +105,7 @@ def main() -> None:
 @_settings_options
 def run(*, once: bool, **options: Any) -> None:
     """Run the daemon: evaluate the policies at every interval until SIGTERM."""
-    settings = _read_settings(options)
+    settings = Settings.read(options)
     configure(settings.log_format, settings.log_level)
     policies = _load_policies(settings)
     daemon = wiring.daemon(settings, policies)
@@ -100,10 +113,7 @@ def run(*, once: bool, **options: Any) -> None:
         evaluation = daemon.evaluate_once()
         failed = any(record.outcome in _NOT_DONE for record in evaluation.records)
         sys.exit(_ERROR if evaluation.problems or failed else 0)
-    try:
-        asyncio.run(daemon.run())
-    except ConfigurationError as error:
-        _fail(error)
+    asyncio.run(daemon.run())
 
 
 @main.command()
@@ -114,7 +124,7 @@ def plan(output: str, **options: Any) -> None:
 
     Exits with 0 where nothing is to do, 2 where something would change, 1 where it could not be told.
     """
-    settings = _read_settings(options)
+    settings = Settings.read(options)
     configure(settings.log_format, "error")
     policies = _load_policies(settings)
     evaluation = wiring.cycle(settings, Telemetry(Journal(), lambda: True), dry_run=True).evaluate(policies.current)
@@ -126,7 +136,7 @@ def plan(output: str, **options: Any) -> None:
             }
         )
     else:
-        Console(highlight=False).print(render.plan(evaluation.records, evaluation.problems))
+        _console().print(render.plan(evaluation.records, evaluation.problems))
     sys.exit(_plan_exit(evaluation))
 
 
@@ -135,7 +145,7 @@ def plan(output: str, **options: Any) -> None:
 @_output_option
 def check(paths: Sequence[Path], output: str) -> None:
     """Validate policy files: the PATHs, or those that the settings name. Exits with 1 where they are invalid."""
-    settings = _read_settings({})
+    settings = Settings.read({})
     sources = paths or [settings.policies]
     try:
         loaded = loader.read_policies(sources)
@@ -162,10 +172,7 @@ def check(paths: Sequence[Path], output: str) -> None:
 @_output_option
 def test(files: Sequence[Path], output: str) -> None:
     """Run policy unit tests: the decisions that policies make on given series. Exits with 1 where one fails."""
-    try:
-        results = [result for file in files for result in policy_tests.run_file(file)]
-    except ConfigurationError as error:
-        _fail(error)
+    results = [result for file in files for result in policy_tests.run_file(file)]
     if output == "json":
         _print_json({"tests": [result.document() for result in results]})
     else:
@@ -198,39 +205,29 @@ def demo(lasting: int | None, listen: str, speed: float) -> None:
     try:
         address = split_address(listen)
     except ValueError as error:
-        _fail(SettingsError([f"--listen: {error}"]))
-    try:
-        asyncio.run(run_demo(lasting, address, speed))
-    except ConfigurationError as error:
-        _fail(error)
+        raise SettingsError([f"--listen: {error}"]) from error
+    asyncio.run(run_demo(lasting, address, speed))
 
 
-def _read_settings(options: dict[str, Any]) -> Settings:
-    try:
-        return Settings.read(options)
-    except ConfigurationError as error:
-        _fail(error)
+def _console() -> Console:
+    """Where text goes: as wide as the terminal, and wide where there is none."""
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDE
+    return console
 
 
 def _load_policies(settings: Settings) -> Policies:
     policies = Policies([settings.policies])
-    try:
-        policies.load()
-    except ConfigurationError as error:
-        _fail(error)
+    policies.load()
     return policies
 
 
 def _plan_exit(evaluation: Evaluation) -> int:
-    if evaluation.problems:
+    if any(problem.kind != "clock" for problem in evaluation.problems):
         return _ERROR
     return _CHANGES if any(record.decision.changes for record in evaluation.records) else 0
 
 
 def _print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, sort_keys=True))
-
-
-def _fail(error: ConfigurationError) -> NoReturn:
-    click.echo(str(error), err=True)
-    sys.exit(_ERROR)

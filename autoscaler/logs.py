@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from autoscaler.model import Outcome
+from autoscaler.model import Outcome, Reason
 
 if TYPE_CHECKING:
     from typing import Literal, TextIO
@@ -58,7 +58,10 @@ def configure(log_format: Literal["auto", "console", "json"], level: str, stream
 
 
 def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None:
-    """One line for a decision: at info where it is news and not `unchanged`, else at debug; a failure is a warning."""
+    """One line for a decision: at info where it is news and not `unchanged`, or adopts an outside change.
+
+    Everything else is at debug, and a failure is a warning.
+    """
     decision = record.decision
     facts = {
         "service": decision.service,
@@ -75,7 +78,8 @@ def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None
     }
     if record.detail:
         facts["detail"] = record.detail
-    if not news or record.outcome is Outcome.UNCHANGED:
+    adopted = any(why.reason is Reason.CHANGED_EXTERNALLY for why in decision.reasons)
+    if not adopted and (not news or record.outcome is Outcome.UNCHANGED):
         log.debug("service_evaluated", **facts)
     elif record.outcome in {Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT}:
         log.warning("service_evaluated", **facts)

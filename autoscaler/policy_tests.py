@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, mod
 from rich.text import Text
 
 from autoscaler import loader
+from autoscaler.bases import REDISTRIBUTES
 from autoscaler.cluster import (
     ENABLED_LABEL,
     STATE_LABEL,
@@ -31,7 +32,7 @@ from autoscaler.cluster import (
 from autoscaler.decide import decide
 from autoscaler.durations import Duration, words
 from autoscaler.errors import PolicyError
-from autoscaler.model import Observation, Reason, ScaleEvent, Why
+from autoscaler.model import Observation, Reason, Recommended, ScaleEvent, Why
 from autoscaler.policy import METRICS
 from autoscaler.strategies.base import Frozen
 from autoscaler.validation import validate
@@ -466,7 +467,7 @@ class _Run:
         if case.last_change is not None:
             before = case.replicas + (-1 if case.last_change.direction == "up" else 1)
             events = (ScaleEvent(case.start - case.last_change.ago, before, case.replicas),)
-        self._memory = Memory(case.replicas, events)
+        self._memory = Memory(case.replicas, events, recommended=(Recommended(case.start, case.replicas),))
         return _World(case.replicas, tasks, long_ago)
 
     def _happens(self, event: Event, world: _World) -> None:
@@ -499,9 +500,12 @@ class _Run:
             mode=view.mode,
             rollout=view.rollout(now),
             pending=view.pending(now) if view.running < view.requested else "",
+            stuck=view.stuck(now),
             changed_externally=changed,
         )
         decision = decide(policy, observation, self._memory.history)
+        made = Recommended(now, decision.recommended)
+        self._memory = self._memory.with_recommended(made, policy.longest_stabilization)
         if decision.changes:
             event = ScaleEvent(now, decision.requested, decision.desired)
             kept = prune((*self._memory.events, event), now)
@@ -526,7 +530,8 @@ class _Run:
             values = samples[max(0, oldest) : newest + 1]
             values = (MISSING,) * max(0, -oldest) + values
             values += (MISSING,) * (length - len(values))
-            windows[metric] = Window(self.interval, end, values, unit=_UNITS.get(metric, ""))
+            unit = _UNITS.get(metric, "")
+            windows[metric] = Window(self.interval, end, values, unit=unit, redistributes=metric in REDISTRIBUTES)
         return windows
 
 
@@ -541,7 +546,7 @@ def _failure(expected: Expectation, verdict: _Verdict, line: int) -> Iterator[Fa
         expected.at,
         line,
         _in_words(expected.replicas, expected.reason, expected.rule),
-        _in_words(verdict.replicas, reason if expected.reason else None, rule if expected.rule else None),
+        _in_words(verdict.replicas, None, None),
         f"{_in_words(None, reason, rule)}: {detail}" if detail else _in_words(None, reason, rule),
     )
 

@@ -85,6 +85,7 @@ async def _refuse_oversized(
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-store"
+    response.headers["Server"] = "swarm-autoscaler"  # instead of the versions of what it is made of
 
 
 def _health(health: Health) -> web.Response:

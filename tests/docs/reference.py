@@ -62,8 +62,9 @@ def _settings() -> list[str]:
 
 def _commands() -> list[str]:
     lines = ["## Commands", ""]
+    parent = click.Context(main, info_name="autoscaler", **main.context_settings)
     for name, command in sorted(main.commands.items()):
-        help_text = command.get_help(click.Context(command, info_name=f"autoscaler {name}", max_content_width=110))
+        help_text = command.get_help(click.Context(command, parent=parent, info_name=name, terminal_width=110))
         lines += [f"### {name}", "", "```", help_text, "```", ""]
     return lines
 

@@ -246,13 +246,13 @@ def test_what_a_removal_must_not_pass(rule: Steps, bound: float | None) -> None:
 @pytest.mark.parametrize(
     ("keys", "told_of"),
     [
-        ("above: 50, steps: []", ["6:67: policies[0].rules[0].steps: is an empty list", "at least 1"]),
+        ("above: 50, steps: []", ["6:71: policies[0].rules[0].steps: is an empty list", "at least 1"]),
         ("above: 50", ["6:5: policies[0].rules[0]: ", 'the key "steps" is missing']),
         ("steps: [{add: 1}]", ["6:5: policies[0].rules[0]: ", "one bound", "either above or below"]),
         ("above: 50, below: 20, steps: [{add: 1}]", ["6:5: policies[0].rules[0]: ", "one bound"]),
         (
             "above: 50, steps: [{lower: 10, upper: 10, add: 1}]",
-            ["6:68: policies[0].rules[0].steps[0]: ", "the interval from 10 to 10 is empty"],
+            ["6:72: policies[0].rules[0].steps[0]: ", "the interval from 10 to 10 is empty"],
         ),
         (
             "above: 50, steps: [{upper: 10, add: 1}, {lower: 5, add: 2}]",
@@ -282,23 +282,23 @@ def test_what_a_removal_must_not_pass(rule: Steps, bound: float | None) -> None:
         ),
         (
             "above: 50, steps: [{add: 1, remove: 1}]",
-            ["6:68: policies[0].rules[0].steps[0]: ", "one of add, remove and exactly"],
+            ["6:72: policies[0].rules[0].steps[0]: ", "one of add, remove and exactly"],
         ),
-        ("above: 50, steps: [{lower: 0}]", ["6:68: policies[0].rules[0].steps[0]: ", "one of add, remove and exactly"]),
+        ("above: 50, steps: [{lower: 0}]", ["6:72: policies[0].rules[0].steps[0]: ", "one of add, remove and exactly"]),
         (
             "above: 50, steps: [{add: 2, minimum: 3}]",
-            ["6:68: policies[0].rules[0].steps[0]: ", "only a percentage has a minimum"],
+            ["6:72: policies[0].rules[0].steps[0]: ", "only a percentage has a minimum"],
         ),
         ("above: 50, steps: [{exactly: 2, minimum: 3}]", ["only a percentage has a minimum"]),
-        ("above: 50, steps: [{add: 0}]", ["6:74: policies[0].rules[0].steps[0].add: 0 is no step"]),
-        ("above: 50, steps: [{exactly: -1}]", ["6:78: policies[0].rules[0].steps[0].exactly: ", "at least 0"]),
-        ("above: 50, steps: [{uper: 5, add: 1}]", ["6:69: policies[0].rules[0].steps[0].uper: unknown key"]),
-        ("above: 50, steps: [5]", ["6:68: policies[0].rules[0].steps[0]: ", "not a mapping"]),
+        ("above: 50, steps: [{add: 0}]", ["6:78: policies[0].rules[0].steps[0].add: 0 is no step"]),
+        ("above: 50, steps: [{exactly: -1}]", ["6:82: policies[0].rules[0].steps[0].exactly: ", "at least 0"]),
+        ("above: 50, steps: [{uper: 5, add: 1}]", ["6:73: policies[0].rules[0].steps[0].uper: unknown key"]),
+        ("above: 50, steps: [5]", ["6:72: policies[0].rules[0].steps[0]: ", "not a mapping"]),
     ],
 )
 def test_steps_that_are_none(tmp_path: Path, keys: str, told_of: list[str]) -> None:
     """Non-overlapping, no gaps, change or exact count: all else is an error that says what would be right."""
-    [problem] = refused(tmp_path, f"{{name: cpu-steps, metric: cpu, strategy: steps,   {keys}}}"[0:])
+    [problem] = refused(tmp_path, f"{{name: cpu-steps, metric: cpu, strategy: steps, {keys}}}")
 
     assert all(part in problem for part in told_of), problem
 
@@ -316,6 +316,7 @@ def test_more_than_twenty_steps_are_too_many(tmp_path: Path) -> None:
 
 def test_steps_in_a_file(tmp_path: Path) -> None:
     """Steps of a policy file are read as they are written."""
-    rule = "{name: cpu-steps, metric: cpu, strategy: steps, above: 50, steps: [{upper: 10, add: 1}, {lower: 10, upper: 20, add: 2}, {lower: 20, add: 3}]}"
+    adjustments = "{upper: 10, add: 1}, {lower: 10, upper: 20, add: 2}, {lower: 20, add: 3}"
+    rule = f"{{name: cpu-steps, metric: cpu, strategy: steps, above: 50, steps: [{adjustments}]}}"
 
     assert loader.load([policy_file(tmp_path, rule)]).policies[0].rules == (OUT,)

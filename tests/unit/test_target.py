@@ -225,14 +225,14 @@ def test_is_registered() -> None:
 @pytest.mark.parametrize(
     ("keys", "told_of"),
     [
-        ("target: 0", ["6:57: policies[0].rules[0].target: is the number 0 (write a number greater than 0"]),
-        ("target: -60", ["6:57: policies[0].rules[0].target: is the number -60"]),
-        ('target: "60"', ["6:57: policies[0].rules[0].target: "]),
+        ("target: 0", ["6:56: policies[0].rules[0].target: is the number 0 (write a number greater than 0"]),
+        ("target: -60", ["6:56: policies[0].rules[0].target: is the number -60"]),
+        ('target: "60"', ["6:56: policies[0].rules[0].target: "]),
         ("tolerance: 10%", ["6:5: policies[0].rules[0]", 'the key "target" is missing']),
-        ("target: 60, tolerance: 0.1", ["6:72: policies[0].rules[0].tolerance: 0.1 is no percentage", "10%"]),
+        ("target: 60, tolerance: 0.1", ["6:71: policies[0].rules[0].tolerance: 0.1 is no percentage", "10%"]),
         ("target: 60, tolerance: 101%", ["rules[0].tolerance: '101%' is no percentage"]),
-        ("target: 60, for: 5m", ["6:61: policies[0].rules[0].for: unknown key"]),
-        ("target: 60, above: 70", ["6:61: policies[0].rules[0].above: unknown key"]),
+        ("target: 60, for: 5m", ["6:60: policies[0].rules[0].for: unknown key"]),
+        ("target: 60, above: 70", ["6:60: policies[0].rules[0].above: unknown key"]),
     ],
 )
 def test_a_target_that_is_none(tmp_path: Path, keys: str, told_of: list[str]) -> None:
