@@ -84,14 +84,15 @@ def guard_against_flapping(policy: Policy, observation: Observation, count: int)
     Only for metrics whose load moves to the remaining replicas; the newest value grows by running / remaining.
     """
     requested = observation.requested
-    if count >= requested or not policy.flap_guard:
+    left = max(count, policy.bounds(observation.at).min)  # the bounds will leave no fewer
+    if left >= requested or not policy.flap_guard:
         return Step(count)
     bounds = list(_upper_bounds(policy, observation))
-    passed = next((each for each in bounds if each.passed(observation, count)), None)
+    passed = next((each for each in bounds if each.passed(observation, left)), None)
     if passed is None:
         return Step(count)
-    why = Why(Reason.WOULD_FLAP, f"wants {count}; {passed.in_words(observation, count)}")
-    for safe in range(count + 1, requested):
+    why = Why(Reason.WOULD_FLAP, f"wants {count}; {passed.in_words(observation, left)}")
+    for safe in range(left + 1, requested):
         if not any(each.passed(observation, safe) for each in bounds):
             return Step(safe, why)
     return Step(requested, why, held=True)

@@ -546,7 +546,7 @@ def _failure(expected: Expectation, verdict: _Verdict, line: int) -> Iterator[Fa
         expected.at,
         line,
         _in_words(expected.replicas, expected.reason, expected.rule),
-        _in_words(verdict.replicas, None, None),
+        _in_words(verdict.replicas, reason if expected.reason else None, rule if expected.rule else None),
         f"{_in_words(None, reason, rule)}: {detail}" if detail else _in_words(None, reason, rule),
     )
 
