@@ -109,6 +109,7 @@ def run(*, once: bool, **options: Any) -> None:
     configure(settings.log_format, settings.log_level)
     policies = _load_policies(settings)
     daemon = wiring.daemon(settings, policies)
+    wiring.collect_garbage_rarely()
     if once:
         evaluation = daemon.evaluate_once()
         failed = any(record.outcome in _NOT_DONE for record in evaluation.records)

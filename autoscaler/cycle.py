@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 _ROUNDS = 3
 """How often a service is read and decided anew within one evaluation, where others write to it at the same time."""
-_PART = 60
-"""How many window steps one query asks for at most: a long window of many services is filled in parts, and goes on
-being filled at the next evaluation should the time run out."""
+_PART = 22
+"""How many window steps one query asks for at most, so that Prometheus answers for 5,000 services within its time-out
+(docs/performance.md): a long window is filled in parts, and goes on being filled at the next evaluation should the time
+run out."""
 _OUTCOMES = {
     Written.APPLIED: Outcome.APPLIED,
     Written.DRY_RUN: Outcome.DRY_RUN,

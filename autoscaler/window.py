@@ -51,7 +51,10 @@ class Window:
         The oldest is the one that stands for ``end - look_back``: the sample at that time, or else the one at most one
         step before it, for a breach that began after it has not lasted *look_back* seconds.
         """
-        return tuple(value for value in self._covering(look_back, self._whole()) if isfinite(value))
+        covering = self._covering(look_back, self._whole())
+        if isfinite(sum(covering)):
+            return covering
+        return tuple(value for value in covering if isfinite(value))
 
     def lacking(self, look_back: int, expected: int) -> Reason | None:
         """Why the samples do not suffice to judge ``[end - look_back, end]``, or None where they do.
@@ -60,10 +63,9 @@ class Window:
         are not; a missing newest sample never is (SPEC 3, "complete"; SPEC 4, "lacking data"). An older sample that
         lacks tasks counts as a missing one: what was not seen in full proves no calm.
         """
-        if not any(isfinite(value) for value in self.values[-(look_back // self.step + 1) :]):
-            return Reason.NO_DATA
-        if not isfinite(self.values[-1]):
-            return Reason.STALE_DATA
+        if self.newest is None:
+            looked_at = self.values[-(look_back // self.step + 1) :]
+            return Reason.STALE_DATA if any(map(isfinite, looked_at)) else Reason.NO_DATA
         if self.reporting is not None and self.reporting[-1] < expected:
             return Reason.PARTIAL_DATA
         if self._complete(self._covering(look_back, self._whole()), look_back):
@@ -105,6 +107,8 @@ class Window:
     def _complete(self, covering: Sequence[float], look_back: int) -> bool:
         if len(covering) < -(-look_back // self.step) + 1 or not isfinite(covering[0]):
             return False
+        if isfinite(sum(covering)):
+            return True
         previous_missing = False
         for value in covering:
             missing = not isfinite(value)

@@ -174,6 +174,7 @@ def _daemon(options: Mapping[str, Any], clock: Steps) -> tuple[Daemon, TimedSour
     policies = Policies([settings.policies])
     policies.load()
     daemon = wiring.daemon(settings, policies)
+    wiring.collect_garbage_rarely()  # as `autoscaler run` does
     cycle, source = daemon.cycle, TimedSource(daemon.cycle.source)
     cycle.clock, cycle.source, cycle.timing = clock, source, replace(cycle.timing, deadline=_PATIENCE)
     return daemon, source

@@ -17,6 +17,7 @@ from tenacity import Retrying, retry_if_exception_type, wait_exponential
 
 from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
 from autoscaler.adapters.engine_errors import TransientError, causes, failure, not_docker, parse
+from autoscaler.adapters.swarm_documents import lean
 from autoscaler.deadline import Guard
 from autoscaler.errors import BackendError
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from autoscaler.adapters.engine_api import Document
     from autoscaler.deadline import Deadline
 
+_LISTS = ("/services", "/tasks", "/nodes")
 _ATTEMPTS = 3
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 1.0
@@ -125,7 +127,7 @@ class DockerEngine:
 
         used, response = self._guard.call(exchange, deadline.remaining())
         try:
-            answer = parse(self._where, response.status_code, response.content)
+            answer = parse(self._where, response.status_code, response.content, lean if path in _LISTS else None)
         except (NotFoundError, VersionConflictError):
             self._client = used
             raise

@@ -13,7 +13,7 @@ from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _LONGEST_QUOTE = 300
 
@@ -58,13 +58,15 @@ _FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
 """What an exception among the causes means, the first that is found."""
 
 
-def parse(where: str, status: int, content: bytes) -> Any:
+def parse(
+    where: str, status: int, content: bytes, hook: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+) -> Any:
     """The JSON of the engine's answer; raises the error that its status and words mean.
 
-    *where* names the engine and begins every message.
+    *where* names the engine and begins every message; *hook* is given each object as it is parsed, and replaces it.
     """
     try:
-        answer = json.loads(content)
+        answer = json.loads(content, object_hook=hook)
     except (ValueError, RecursionError):
         answer = None
     if status in (HTTPStatus.OK, HTTPStatus.CREATED):

@@ -62,6 +62,21 @@ def cluster(
     return Cluster(views, own_service)
 
 
+def lean(document: Document) -> Document:
+    """An object of a list as it is parsed, without what nobody reads of tasks, which is most of a long answer.
+
+    What the update before left as it was is kept once. For lists only: a spec that is written back must be whole.
+    """
+    if "ServiceID" in document and "DesiredState" in document:
+        document.pop("Spec", None)
+        document.pop("NetworksAttachments", None)
+    spec, previous = document.get("Spec"), document.get("PreviousSpec")
+    if isinstance(spec, dict) and isinstance(previous, dict):
+        same = {part: spec[part] for part in _TEMPLATE if part in spec and spec[part] == previous.get(part)}
+        previous.update(same)
+    return document
+
+
 def service_view(document: Document, tasks: tuple[TaskView, ...] = (), node_memory: float | None = None) -> ServiceView:
     """The service as it is listed or inspected; *node_memory* is in bytes."""
     spec = document["Spec"]

@@ -261,7 +261,10 @@ def truncated_chunk(exchange: Exchange) -> None:
 
 def broken_gzip(exchange: Exchange) -> None:
     """A body that is not what its header says."""
-    exchange.raw(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\nnot gzip!")
+    # Closed, so that the next try does not meet a connection that is just being closed, and is seen.
+    exchange.raw(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\nContent-Length: 9\r\n\r\nnot gzip!"
+    )
 
 
 def no_http(exchange: Exchange) -> None:

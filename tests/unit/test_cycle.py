@@ -832,7 +832,7 @@ def test_after_the_first_fill_only_the_new_step_and_the_newest_two_are_asked_for
 
 
 def test_a_long_window_is_filled_in_parts() -> None:
-    """A look-back of hours is asked for in parts of 60 steps, each step once, and judged when all are there."""
+    """A look-back of hours is asked for in parts of 22 steps, each step once, and judged when all are there."""
     rule = threshold("slow", above=70, lasting="30m", add=1)
     world = World(policy_for("web", rules=(rule,)))
     world.service(cpu=85)
@@ -841,8 +841,8 @@ def test_a_long_window_is_filled_in_parts() -> None:
     record = only(world.next())
 
     spans = [(first, last) for _, first, last in world.source.asked]
-    assert [(last - first) // STEP + 1 for first, last in spans] == [60, 60, 2]
-    assert [first - last for (_, last), (first, _) in pairwise(spans)] == [STEP, STEP]
+    assert [(last - first) // STEP + 1 for first, last in spans] == [22, 22, 22, 22, 22, 12]
+    assert {first - last for (_, last), (first, _) in pairwise(spans)} == {STEP}
     assert said(record) == (Outcome.APPLIED, Reason.ABOVE_THRESHOLD, 3, 4)
 
 
@@ -857,7 +857,7 @@ def test_a_fill_that_was_broken_off_goes_on_where_it_stopped() -> None:
     first, second = only(world.next()), only(world.next())
 
     assert said(first)[:2] == (Outcome.HELD, Reason.STALE_DATA)
-    assert [(last - start) // STEP + 1 for _, start, last in world.source.asked[2:]] == [60, 5]
+    assert [(last - start) // STEP + 1 for _, start, last in world.source.asked[2:]] == [22, 22, 22, 22, 15]
     assert said(second) == (Outcome.APPLIED, Reason.BELOW_THRESHOLD, 3, 2)
 
 
