@@ -60,7 +60,9 @@ def settings(engine: Engine, image: str, tmp_path: Path) -> dict[str, str]:  # n
     proxy = ROOT / "tests" / "e2e" / "standins" / "socket_proxy.py"
     return {
         "AUTOSCALER_IMAGE": image,
-        "SOCKET_PROXY_IMAGE": stand_in(engine, tmp_path, "proxy", proxy, '["python3", "/usr/local/bin/socket_proxy.py"]'),
+        "SOCKET_PROXY_IMAGE": stand_in(
+            engine, tmp_path, "proxy", proxy, '["python3", "/usr/local/bin/socket_proxy.py"]'
+        ),
         "CADVISOR_IMAGE": stand_in(engine, tmp_path, "cadvisor", cadvisor, '["cadvisor"]'),
         "PROMETHEUS_IMAGE": stand_in(engine, tmp_path, "prometheus", Path(tool("prometheus")), '["prometheus"]'),
         "AUTOSCALER_INTERVAL": "1s",

@@ -71,7 +71,14 @@ def written(*rules: Mapping[str, Any], least: int = 1, most: int = 100, **keys: 
 def policy_file(folder: Path, *rules: str, more: str = "") -> Path:
     """A policy file with *rules*, each a flow mapping on a line of its own from line 6 on, and *more* keys after."""
     file = folder / "web.yml"
-    lines = ["version: 1", "policies:", "- name: web", "  services: [web]", "  rules:", *(f"  - {rule}" for rule in rules)]
+    lines = [
+        "version: 1",
+        "policies:",
+        "- name: web",
+        "  services: [web]",
+        "  rules:",
+        *(f"  - {rule}" for rule in rules),
+    ]
     file.write_text("\n".join([*lines, "  replicas: {min: 1, max: 10}", *([f"  {more}"] if more else [])]))
     return file
 

@@ -40,7 +40,7 @@ def fires(held: Threshold, values: Sequence[float]) -> bool:
         pytest.param("60%", [X, O, X, O, X], True, id="3 of 5, not in a row"),
         pytest.param("60%", [O, O, X, X, O], False, id="2 of 5 are too few for 3"),
         pytest.param("60%", [X, X, X, X, X], True, id="5 of 5 are more than 3"),
-        pytest.param("60%", [X, X, X, O, O, O, X, X], True, id="only the last N count, and fire"),
+        pytest.param("60%", [O, O, O, X, X, O, X, O], True, id="only the last N count, and fire"),
         pytest.param("60%", [X, X, X, X, O, O, O, X], False, id="only the last N count, and do not"),
         pytest.param("80%", [X, X, X, X, O], True, id="4 of 5, the newest calm"),
         pytest.param("80%", [O, X, X, X, X], True, id="4 of 5, the oldest calm"),
@@ -66,7 +66,9 @@ def test_m_of_n(at_least: str, values: Sequence[float], *, alarm: bool) -> None:
         pytest.param("60%", [X, _, X, O, O], False, id="2 breaching, and 2 of the 4 present are no 3"),
         pytest.param("80%", [X, _, X, X, X], True, id="4 of 5 although one is missing"),
         pytest.param("80%", [X, _, X, _, X], False, id="3 of 3 present are 3 of 5"),
-        pytest.param("60%", [X, _, X, X, O, O], True, id="the sample a step before stands for the oldest, and breaches"),
+        pytest.param(
+            "60%", [X, _, X, X, O, O], True, id="the sample a step before stands for the oldest, and breaches"
+        ),
         pytest.param("60%", [O, _, X, X, O, X], True, id="the sample a step before is calm"),
         pytest.param("80%", [O, _, X, X, O, X], False, id="the sample a step before is calm: 3 of 5"),
         pytest.param("80%", [X, _, X, X, O, X], True, id="the sample a step before breaches: 4 of 5"),

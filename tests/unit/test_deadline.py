@@ -10,6 +10,7 @@ from autoscaler.errors import DeadlineError
 
 @pytest.fixture
 def release() -> threading.Event:
+    """What lets a hung call end."""
     return threading.Event()
 
 

@@ -12,6 +12,7 @@ LOST = Problem("prometheus", "connection refused")
 
 
 def record(outcome: Outcome, reason: Reason = Reason.NO_BREACH, service: str = "web", requested: int = 3) -> Record:
+    """A record of *service* for a reason."""
     why = Why(reason)
     return Record(Decision(service, "web", 0.0, requested, requested, requested, why, (why,)), outcome)
 

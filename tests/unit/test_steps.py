@@ -133,9 +133,7 @@ def test_adjustments(adjustment: dict[str, Any], requested: int, replicas: int) 
     ("bound", "lower", "value", "replicas"),
     [(60, 10.3, 70.3, 12), (0.1, 0.2, 0.3, 12), (0.1, 0.2, 0.2999, 11)],
 )
-def test_the_end_of_an_interval_is_where_it_is_written(
-    bound: float, lower: float, value: float, replicas: int
-) -> None:
+def test_the_end_of_an_interval_is_where_it_is_written(bound: float, lower: float, value: float, replicas: int) -> None:
     """Other than a plain difference: what floating point takes from the distance moves no end."""
     assert asked(steps({"upper": lower, "add": 1}, {"lower": lower, "add": 2}, above=bound), value) == replicas
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -95,7 +96,7 @@ def test_tolerance(tolerance: str, value: float, replicas: int) -> None:
         pytest.param(66, 60, 10, 10, id="66 / 60 - 1 is 0.1 and a bit"),
         pytest.param(0.3, 0.1, 1, 3, id="0.3 / 0.1 is less than 3"),
         pytest.param(0.7, 0.1, 3, 21, id="3 * 0.7 / 0.1 is 21 less a bit"),
-        pytest.param(1.1, 0.1, 10, 110, id="10 * 1.1 / 0.1 is 110 and a bit"),
+        pytest.param(2.1, 0.3, 1, 7, id="2.1 / 0.3 is 7 and a bit"),
     ],
 )
 def test_what_floating_point_adds_is_no_replica(value: float, wanted: float, requested: int, replicas: int) -> None:
@@ -168,6 +169,15 @@ def test_partial_data(value: float, desired: int, reason: Reason) -> None:
     decision = decide(written(RULE), seen, History())
 
     assert (decision.desired, told(decision)) == (desired, [(reason, "cpu")])
+
+
+def test_partial_data_prove_no_reduction() -> None:
+    """What is certain of partial data is an increase, and nothing else."""
+    held = window([10] * 8, reporting=[4] * 8)
+
+    assert target(60).recommend_on_partial(Signal(held, 5, 5), 5) is None
+    assert target(60).recommend_on_partial(Signal(replace(held, values=(60,) * 8), 5, 4), 5) is None
+    assert target(60).recommend_on_partial(Signal(replace(held, values=(nan,) * 8), 5, 4), 5) is None
 
 
 def test_partial_data_of_a_total() -> None:

@@ -145,6 +145,7 @@ def test_absent_tasks_change_no_maximum() -> None:
 
 
 def partly(values: tuple[float, ...], reporting: tuple[int, ...], owed: tuple[int, ...]) -> Window:
+    """A window behind whose samples so many tasks stand, and so many should."""
     return Window(15, 150, values, reporting, owed)
 
 

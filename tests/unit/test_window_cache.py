@@ -12,6 +12,7 @@ STEP = 15
 
 
 def times(start: int, end: int) -> range:
+    """The steps from *start* to *end*, both included."""
     return range(start, end + STEP, STEP)
 
 
@@ -22,6 +23,7 @@ def truth(start: int, end: int) -> dict[str, Series]:
 
 
 def shown(values: list[float]) -> list[float | None]:
+    """*values* with None for what is missing, which can be compared."""
     return [None if isnan(value) else value for value in values]
 
 

@@ -172,11 +172,17 @@ def test_an_odd_key_is_quoted_in_a_path() -> None:
         ("a: 1\nb: 2\na: 3", '3:1: a: the key "a" is given twice, first in line 1, column 1 (keep one of the two)'),
         ("{a: {b: 1, b: 2}}", '1:12: a.b: the key "b" is given twice, first in line 1, column 6 (keep one of the two)'),
         ("a: &x b\nc: {b: 1, *x : 2}", '2:11: c.b: the key "b" is given twice, first in line 2, column 5 (keep one of'),
-        ("{1: a, 1.0: b}", '1:8: ["1.0"]: the key "1.0" is given twice, first in line 1, column 2 (keep one of the two)'),
+        (
+            "{1: a, 1.0: b}",
+            '1:8: ["1.0"]: the key "1.0" is given twice, first in line 1, column 2 (keep one of the two)',
+        ),
         ("{1.50: a, 1.5: b}", '1:11: ["1.5"]: the key "1.5" is given twice, first in line 1, column 2'),
         ("{1: a, '1': b}", '1:8: 1: the key "1" is given twice, first in line 1, column 2'),
         ("{0: a, -0.0: b}", '1:8: ["-0.0"]: the key "-0.0" is given twice, first in line 1, column 2'),
-        ("{010: a}", '1:2: 010: "010" is octal in YAML 1.1 and decimal in YAML 1.2 (write "010" in quotes for the text)'),
+        (
+            "{010: a}",
+            '1:2: 010: "010" is octal in YAML 1.1 and decimal in YAML 1.2 (write "010" in quotes for the text)',
+        ),
         ("<<: {a: 1}\n<<: {b: 1}", '2:1: ["<<"]: the key "<<" is given twice, first in line 1, column 1 (keep one'),
         (
             "a: on",

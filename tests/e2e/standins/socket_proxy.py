@@ -22,6 +22,7 @@ class Engine(HTTPConnection):
     """A connection to the engine's socket."""
 
     def connect(self) -> None:
+        """Connect to the socket instead of a host."""
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(30)
         self.sock.connect(SOCKET)

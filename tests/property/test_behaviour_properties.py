@@ -1,0 +1,440 @@
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from math import ceil, floor, inf, nan
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoscaler.behaviour import cool_down, guard_against_flapping, limit, stabilize
+from autoscaler.cluster import Memory, remember
+from autoscaler.decide import decide
+from autoscaler.model import Direction, History, Observation, Reason, Recommended, ScaleEvent
+from tests.support.builders import NOW, STEP, FakeService, observation, window, written
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autoscaler.policy import Policy
+    from autoscaler.window import Window
+
+settings.register_profile("shared-cores", deadline=None)
+settings.load_profile("shared-cores")
+
+MOST = 12
+METRICS = ("cpu", "memory", "queue")
+SHAPING = {Reason.STABILIZED, Reason.STEP_LIMITED, Reason.WOULD_FLAP, Reason.COOLING_DOWN, Reason.PAUSED}
+
+metrics = st.sampled_from(METRICS)
+look_backs = st.sampled_from(["0s", "15s", "30s", "50s"])
+changes: st.SearchStrategy[int | str] = st.sampled_from([1, 2, 5, "20%", "50%", "100%"])
+samples = st.sampled_from([0.0, 10, 29, 31, 50, 59, 61, 69, 71, 95, 120, nan, inf])
+
+
+# Policies that mix all strategies and behaviours
+
+
+def windowed(draw: st.DrawFn) -> dict[str, Any]:
+    """What a rule that looks back is written with."""
+    lasting = draw(look_backs)
+    return {"metric": draw(metrics), "for": lasting}
+
+
+@st.composite
+def adding(draw: st.DrawFn) -> dict[str, Any]:
+    """A threshold or steps that add replicas above a bound, the more the further."""
+    rule = windowed(draw) | {"above": draw(st.sampled_from([30, 60, 70, 90]))}
+    if draw(st.booleans()):
+        at_least = {"at_least": draw(st.sampled_from(["50%", "80%", "100%"]))} if rule["for"] != "0s" else {}
+        return rule | at_least | {"add": draw(changes)}
+    first, second, third = sorted(draw(st.lists(st.integers(1, 6), min_size=3, max_size=3)))
+    steps = [{"upper": 5, "add": first}, {"lower": 5, "upper": 25, "add": second}, {"lower": 25, "add": third}]
+    return rule | {"strategy": "steps", "steps": steps}
+
+
+@st.composite
+def removing(draw: st.DrawFn) -> dict[str, Any]:
+    """A threshold or steps that remove replicas below a bound, the more the further."""
+    rule = windowed(draw) | {"below": draw(st.sampled_from([20, 30, 50, 70]))}
+    if draw(st.booleans()):
+        return rule | {"remove": draw(changes)}
+    far, near = sorted(draw(st.lists(st.integers(1, 6), min_size=2, max_size=2)), reverse=True)
+    return rule | {"strategy": "steps", "steps": [{"upper": -15, "remove": far}, {"lower": -15, "remove": near}]}
+
+
+@st.composite
+def counting(draw: st.DrawFn) -> dict[str, Any]:
+    """A target, or a table whose counts rise and that says something of every value from 0 on."""
+    if draw(st.booleans()):
+        tolerance = draw(st.sampled_from(["0%", "10%", "50%"]))
+        return {
+            "metric": draw(metrics),
+            "strategy": "target",
+            "target": draw(st.sampled_from([0.1, 30, 60])),
+            "tolerance": tolerance,
+        }
+    values = sorted(draw(st.sets(st.integers(1, 130), max_size=4)))
+    counts = sorted(draw(st.lists(st.integers(0, MOST + 3), min_size=len(values) + 1, max_size=len(values) + 1)))
+    return {"metric": draw(metrics), "strategy": "table", "table": dict(zip([0, *values], counts, strict=True))}
+
+
+@st.composite
+def exact(draw: st.DrawFn) -> dict[str, Any]:
+    """Steps to an exact count."""
+    rule = windowed(draw) | {"strategy": "steps", "steps": [{"exactly": draw(st.integers(0, MOST))}]}
+    return rule | ({"above": 60} if draw(st.booleans()) else {"below": 40})
+
+
+@st.composite
+def behaviours(draw: st.DrawFn) -> dict[str, Any]:
+    """Cooldown, stabilization, limits and their selection in one direction."""
+    one = st.one_of(
+        st.fixed_dictionaries({"replicas": st.integers(1, 5), "per": st.sampled_from(["15s", "1m", "2m"])}),
+        st.fixed_dictionaries(
+            {"percent": st.sampled_from([10, 50, 100, 200]), "per": st.sampled_from(["15s", "1m", "2m"])}
+        ),
+    )
+    return {
+        "cooldown": draw(st.sampled_from(["0s", "0s", "1m", "3m"])),
+        "stabilization": draw(st.sampled_from(["0s", "0s", "30s", "2m"])),
+        "limits": draw(st.lists(one, max_size=3)),
+        "select": draw(st.sampled_from(["max", "max", "min", "disabled"])),
+    }
+
+
+@st.composite
+def mixed(draw: st.DrawFn, /, rules: st.SearchStrategy[list[dict[str, Any]]], **keys: Any) -> Policy:
+    """A policy of these *rules* under any behaviour."""
+    named = [{"name": f"r{index}", **rule} for index, rule in enumerate(draw(rules))]
+    least = keys.pop("least", None)
+    least = draw(st.integers(0, 4)) if least is None else least
+    most = keys.pop("most", None) or draw(st.integers(max(1, least), MOST))
+    return written(
+        *named,
+        least=least,
+        most=most,
+        scale_up=draw(behaviours()),
+        scale_down=draw(behaviours()),
+        flap_guard=draw(st.booleans()),
+        paused=draw(st.sampled_from([False, False, False, True, "up", "down"])),
+        **keys,
+    )
+
+
+def grouped(rule: dict[str, Any], group: str | None) -> dict[str, Any]:
+    """*rule* in a group, where one is given."""
+    return rule | ({"group": group} if group else {})
+
+
+any_rule = st.builds(grouped, adding() | removing() | counting() | exact(), st.sampled_from([None, None, "a", "b"]))
+policies = mixed(st.lists(any_rule, min_size=1, max_size=4))
+one_removes = st.tuples(st.lists(adding(), max_size=2), removing()).map(lambda both: [*both[0], both[1]])
+some_count = st.tuples(st.lists(adding(), max_size=2), st.lists(counting(), min_size=1, max_size=3)).map(
+    lambda both: [*both[0], *both[1]]
+)
+monotone_policies = mixed(one_removes | some_count)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Window:
+    """A window of any length, with holes, of an average or a total, that may count its tasks."""
+    values = draw(
+        st.lists(samples, max_size=6)
+        | st.lists(st.sampled_from([95.0, 120]), min_size=5, max_size=6)
+        | st.lists(st.sampled_from([0.0, 10, 15]), min_size=5, max_size=6)
+    )
+    tasks = draw(st.none() | st.lists(st.integers(3, 5), min_size=len(values), max_size=len(values)))
+    total = draw(st.booleans())
+    held = window(values, reporting=tasks)
+    return replace(held, redistributes=draw(st.booleans()), total=total, averaged=not total)
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> Observation:
+    """Anything that may be seen of a service."""
+    return observation(
+        draw(st.integers(0, MOST + 4)),
+        windows=draw(st.fixed_dictionaries({}, optional={metric: windows() for metric in METRICS})),
+        running=draw(st.integers(0, MOST + 4)),
+        expected=draw(st.sampled_from([0, 0, 5])),
+        mode=draw(st.sampled_from(["replicated"] * 9 + ["global"])),
+        rollout=draw(st.sampled_from([""] * 5 + ["a rolling update is in progress"])),
+        stuck=draw(st.booleans()),
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    """Changes and recommendations around `NOW`."""
+    ages = st.sampled_from([-30, 0, 14, 15, 59, 60, 100, 119, 120, 400])
+    made = draw(st.lists(st.tuples(ages, st.integers(0, MOST)), max_size=5))
+    changed = draw(st.lists(st.tuples(ages, st.integers(0, 6), st.integers(0, 6)), max_size=4))
+    events = {ScaleEvent(NOW - ago, before, after) for ago, before, after in changed if before != after}
+    return History(tuple(sorted(events)), tuple(sorted(Recommended(NOW - ago, count) for ago, count in made)))
+
+
+# Decisions
+
+
+@given(policies, observations(), histories())
+def test_in_bounds(rules: Policy, seen: Observation, history: History) -> None:
+    """In bounds where no gate holds, whatever rules and behaviour say, missing data included."""
+    rules = rules.model_copy(update={"paused": False})
+    seen = replace(seen, mode="replicated", rollout="", requested=max(seen.requested, min(1, rules.replicas.min)))
+
+    assert rules.replicas.min <= decide(rules, seen, history).desired <= rules.replicas.max
+
+
+@given(policies, observations(), histories())
+def test_missing_data_never_shrinks(rules: Policy, seen: Observation, history: History) -> None:
+    """Where any rule lacks data, nothing is lowered but to the maximum."""
+    decision = decide(rules, seen, history)
+
+    if any(said.lacks_data for said in decision.recommendations):
+        assert decision.desired >= min(seen.requested, rules.replicas.max)
+
+
+@given(policies, observations(), histories(), st.data())
+def test_losing_a_metric_never_shrinks(rules: Policy, seen: Observation, history: History, data: st.DataObject) -> None:
+    """Whatever samples a metric had: without its newest one nothing is lowered but to the maximum."""
+    lost = data.draw(st.sampled_from(sorted({rule.metric for rule in rules.rules})))
+    held = seen.windows.get(lost, window([]))
+    without = replace(held, values=(*held.values[:-1], nan) if held.values else ())
+
+    decision = decide(rules, replace(seen, windows={**seen.windows, lost: without}), history)
+
+    assert decision.desired >= min(seen.requested, rules.replicas.max)
+
+
+@settings(max_examples=300)
+@given(
+    monotone_policies,
+    observations(),
+    histories(),
+    st.lists(st.sampled_from([0.0, 1, 5, 40, 100]), min_size=18, max_size=18),
+)
+def test_more_load_never_means_fewer_replicas(
+    rules: Policy, seen: Observation, history: History, more: list[float]
+) -> None:
+    """More load never means fewer replicas, whatever behaviour, guard and gates do.
+
+    For policies whose rules have an opinion of every load: that add above bounds, with one that removes below a bound,
+    or with targets and rising tables. Where two rules remove, one that asks for the smaller removal falls silent with
+    more load, and the larger removal of the other remains: desired is the largest count that is asked for.
+    """
+    raised = {
+        metric: replace(held, values=tuple(value + add for value, add in zip(held.values, more[offset:], strict=False)))
+        for offset, (metric, held) in zip((0, 6, 12), seen.windows.items(), strict=False)
+    }
+
+    calmer, busier = decide(rules, seen, history), decide(rules, replace(seen, windows=raised), history)
+
+    assert busier.desired >= calmer.desired
+
+
+@given(policies, observations(), histories())
+def test_deterministic(rules: Policy, seen: Observation, history: History) -> None:
+    """The same inputs give the same decision."""
+    assert decide(rules, seen, history) == decide(*deepcopy((rules, seen, history)))
+
+
+@given(policies, observations(), histories())
+def test_gates(rules: Policy, seen: Observation, history: History) -> None:
+    """Nothing passes a gate that it must not pass."""
+    decision = decide(rules, seen, history)
+
+    if seen.mode != "replicated" or seen.rollout or (seen.requested == 0 and rules.replicas.min > 0):
+        assert not decision.changes
+    if rules.paused in (True, "up"):
+        assert decision.desired <= seen.requested
+    if rules.paused in (True, "down"):
+        assert decision.desired >= seen.requested
+    if seen.running < seen.requested and seen.stuck:
+        assert decision.desired <= max(seen.requested, rules.replicas.min)
+
+
+@given(policies, observations(), histories(), st.integers(0, MOST + 4))
+def test_no_step_turns_the_direction(rules: Policy, seen: Observation, history: History, count: int) -> None:
+    """No step turns a reduction into an increase, or makes more of a change; what changes the count says why."""
+    lowest, highest = sorted((count, seen.requested))
+
+    for step in (
+        stabilize(rules, seen, history, count),
+        limit(rules, seen, history, count),
+        guard_against_flapping(rules, seen, count),
+        cool_down(rules, seen, history, count),
+    ):
+        assert lowest <= step.count <= highest
+        assert (step.why is None) == (step.count == count)
+        assert step.held == (step.why is not None and step.count == seen.requested)
+
+
+@given(policies, observations(), histories())
+def test_rules_reduce_only_what_they_want_to(rules: Policy, seen: Observation, history: History) -> None:
+    """Without bounds and gates the count lies between the requested one and what the rules resolved to."""
+    unbounded = rules.model_copy(update={"replicas": rules.replicas.model_copy(update={"min": 0, "max": 10**9})})
+
+    decision = decide(unbounded, seen, history)
+
+    lowest, highest = sorted((decision.recommended, seen.requested))
+    assert lowest <= decision.desired <= highest
+
+
+@given(policies, observations(), histories())
+def test_reasons(rules: Policy, seen: Observation, history: History) -> None:
+    """The primary reason is among those told; held is a count that stays although something else was wanted."""
+    decision = decide(rules, seen, history)
+
+    reasons = [why.reason for why in decision.reasons]
+    assert decision.primary.reason in reasons
+    assert not (decision.held and decision.changes)
+    if not decision.changes and rules.replicas.min <= seen.requested <= rules.replicas.max:
+        wanted = decision.recommended != seen.requested
+        lacking = any(said.lacks_data for said in decision.recommendations)
+        closed = bool({Reason.UNSUPPORTED_MODE, Reason.SCALED_TO_ZERO} & set(reasons))
+        assert decision.held == (wanted or lacking or closed)
+    if decision.primary.reason in SHAPING:
+        assert decision.recommended != seen.requested or not rules.replicas.min <= seen.requested <= rules.replicas.max
+    else:
+        assert decision.desired in {seen.requested, decision.recommended, rules.replicas.min, rules.replicas.max} or (
+            decision.primary.reason is Reason.TASKS_PENDING
+        )
+
+
+# Runs
+
+TICKS = 40
+WANTED = {"metric": "queue", "strategy": "table", "table": {n: n for n in range(61)}}
+RELATIVE = {"metric": "cpu", "below": 30, "remove": 3}
+
+
+@dataclass(slots=True)
+class Run:
+    """A service under a policy on virtual time, with every change that really happened."""
+
+    rules: Policy
+    service: FakeService = field(default_factory=lambda: FakeService(8, NOW - 86_400))
+    memory: Memory | None = None
+    changes: list[tuple[ScaleEvent, bool]] = field(default_factory=list)
+    """Each change, and whether a rule made it."""
+    foreign: int = 0
+    """Changes by others since the label was written: after more than one a restart finds not all of them."""
+
+    def operator(self, at: float, count: int) -> None:
+        """`docker service scale`."""
+        if count != self.service.requested:
+            self.changes.append((ScaleEvent(at, self.service.requested, count), False))
+            self.foreign += 1
+        self.service.scaled_by_operator(at, count)
+
+    def evaluate(self, at: float, queue: float, cpu: float) -> None:
+        """One evaluation: look, decide, act, remember."""
+        self.memory, _ = remember(self.service.view(), self.memory, at)
+        held = {"queue": window([queue]), "cpu": replace(window([cpu]), redistributes=True)}
+        decision = decide(self.rules, observation(self.service.requested, windows=held, at=at), self.memory.history)
+        made = Recommended(at, decision.recommended)
+        self.memory = self.memory.with_recommended(made, self.rules.longest_stabilization)
+        if decision.changes:
+            self.changes.append((ScaleEvent(at, decision.requested, decision.desired), True))
+            self.memory = self.service.scaled_by_us(at, decision.desired, self.memory)
+            self.foreign = 0
+
+    def through(self, wanted: Sequence[tuple[int, float]], outside: Sequence[tuple[int, int | None]]) -> None:
+        """All ticks, with what happens outside before some: a count that somebody sets, or None for a restart."""
+        happens = dict(outside)
+        for tick, (queue, cpu) in enumerate(wanted):
+            at = float(NOW + tick * STEP)
+            if tick in happens:
+                count = happens[tick]
+                if count is not None:
+                    self.operator(at - 5, count)
+                elif self.foreign <= 1:
+                    self.memory = None
+            self.evaluate(at, queue, cpu)
+
+    def count_at(self, moment: float) -> int:
+        """The true count at *moment*, what happened then included."""
+        known = [event.after for event, _ in self.changes if event.at <= moment]
+        return known[-1] if known else 8
+
+
+# The bounds stay out of the way: the policy's rules ask for 0 to 60.
+free = mixed(
+    st.sampled_from([[WANTED], [WANTED, RELATIVE], [RELATIVE, {**WANTED, "table": {0: 1, 20: 9, 40: 60}}]]),
+    least=0,
+    most=1000,
+)
+wishes = st.lists(st.tuples(st.integers(1, 60), st.sampled_from([10.0, 50])), min_size=TICKS, max_size=TICKS)
+calms = st.lists(
+    st.tuples(st.sampled_from([1, 1, 1, 60, 60, 60, 30]), st.sampled_from([10.0, 50])), min_size=TICKS, max_size=TICKS
+)
+outsides = st.lists(
+    st.tuples(st.integers(1, TICKS - 1), st.none() | st.integers(1, 60)), max_size=5, unique_by=lambda one: one[0]
+)
+
+
+@settings(max_examples=120)
+@given(free, wishes | calms, outsides)
+def test_limits_are_never_exceeded(
+    rules: Policy, wanted: list[tuple[int, float]], outside: list[tuple[int, int | None]]
+) -> None:
+    """No rule leads further than its limits allow from the true count at the beginning of their periods.
+
+    Operators' changes and restarts included; equal to the period is over.
+    """
+    run = Run(rules)
+    run.through(wanted, outside)
+
+    for change, by_rule in run.changes:
+        behaviour = rules.behaviour(change.direction)
+        if not by_rule or not (behaviour.limits or behaviour.select == "disabled"):
+            continue
+        assert behaviour.select != "disabled"
+        up = change.direction is Direction.UP
+        sizes = []
+        for each in behaviour.limits:
+            began = run.count_at(change.at - each.per)
+            if up:
+                farthest = began + (each.replicas or max(1, ceil(began * (each.percent or 0) / 100)))
+            else:
+                farthest = began - each.replicas if each.replicas else floor(began * (100 - (each.percent or 0)) / 100)
+            sizes.append((farthest - change.before) * (1 if up else -1))
+        size = max(sizes) if behaviour.select == "max" else min(sizes)
+        assert abs(change.after - change.before) <= size
+
+
+@settings(max_examples=120)
+@given(free, wishes | calms, outsides)
+def test_one_change_per_direction_and_cooldown(
+    rules: Policy, wanted: list[tuple[int, float]], outside: list[tuple[int, int | None]]
+) -> None:
+    """At most one rule-driven change per direction per cooldown, and no reduction that soon after any change."""
+    run = Run(rules)
+    run.through(wanted, outside)
+
+    for index, (change, by_rule) in enumerate(run.changes):
+        earlier = [event for event, _ in run.changes[:index]]
+        if by_rule and change.direction is Direction.UP:
+            risen = [event for event in earlier if event.direction is Direction.UP]
+            assert all(change.at - event.at >= rules.scale_up.cooldown for event in risen)
+        elif by_rule:
+            assert all(change.at - event.at >= rules.scale_down.cooldown for event in earlier)
+
+
+@settings(max_examples=60)
+@given(mixed(st.just([WANTED]), least=0, most=1000), wishes | calms)
+def test_stabilization_over_a_run(rules: Policy, wanted: list[tuple[int, float]]) -> None:
+    """No change goes beyond what was wanted at any evaluation of its direction's window."""
+    run = Run(rules)
+    run.through(wanted, [])
+
+    for change, _ in run.changes:
+        stabilization = rules.behaviour(change.direction).stabilization
+        ages = [(change.at - (NOW + tick * STEP), queue) for tick, (queue, _) in enumerate(wanted)]
+        recent = [queue for age, queue in ages if age == 0 or 0 < age < stabilization]
+        if change.direction is Direction.UP:
+            assert change.after <= min(recent)
+        else:
+            assert change.after >= max(recent)
