@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, nan
 from typing import TYPE_CHECKING
 
@@ -83,7 +83,7 @@ class Window:
             value * min(1.0, count / due) if due else value
             for value, count, due in zip(self.values, self.reporting, owed, strict=True)
         )
-        return Window(self.step, self.end, values, unit=self.unit, base=self.base)
+        return replace(self, values=values, reporting=None, owed=None)
 
     def _whole(self) -> tuple[float, ...]:
         """The samples that all tasks stand behind which should; the others as missing."""
