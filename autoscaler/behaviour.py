@@ -11,7 +11,8 @@ from math import ceil, floor, isclose
 from typing import TYPE_CHECKING
 
 from autoscaler.durations import words
-from autoscaler.model import Direction, Reason, Why
+from autoscaler.model import Direction, Why
+from autoscaler.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

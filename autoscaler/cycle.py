@@ -12,8 +12,9 @@ from autoscaler.deadline import Deadline
 from autoscaler.decide import decide
 from autoscaler.durations import words
 from autoscaler.errors import BackendError, UnreachableError
-from autoscaler.model import Decision, Direction, Observation, Outcome, Reason, Recommended, ScaleEvent, Why
+from autoscaler.model import Decision, Direction, Observation, Outcome, Recommended, ScaleEvent, Why
 from autoscaler.ports import Order, Written
+from autoscaler.reasons import Reason
 from autoscaler.records import Evaluation, Problem, Record
 from autoscaler.window import Window
 from autoscaler.window_cache import WindowCache

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from autoscaler.behaviour import Step, cool_down, guard_against_flapping, limit, stabilize
 from autoscaler.durations import words
-from autoscaler.model import Decision, Observation, Reason, Recommendation, Why
+from autoscaler.model import Decision, Observation, Recommendation, Why
+from autoscaler.reasons import Reason
 from autoscaler.strategies import Signal
 
 if TYPE_CHECKING:

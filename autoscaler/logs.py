@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from autoscaler.model import Outcome, Reason
+from autoscaler.model import Outcome
+from autoscaler.reasons import Reason
 
 if TYPE_CHECKING:
     from typing import Literal, TextIO

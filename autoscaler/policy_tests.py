@@ -32,8 +32,9 @@ from autoscaler.cluster import (
 from autoscaler.decide import decide
 from autoscaler.durations import Duration, words
 from autoscaler.errors import PolicyError
-from autoscaler.model import Observation, Reason, Recommended, ScaleEvent, Why
+from autoscaler.model import Observation, Recommended, ScaleEvent, Why
 from autoscaler.policy import METRICS
+from autoscaler.reasons import Reason
 from autoscaler.strategies.base import Frozen
 from autoscaler.validation import validate
 from autoscaler.window import MISSING, Window

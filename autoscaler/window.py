@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import isfinite, nan
 from typing import TYPE_CHECKING
 
-from autoscaler.model import Reason
+from autoscaler.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

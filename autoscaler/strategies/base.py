@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autoscaler.model import Reason, Recommendation
+from autoscaler.model import Recommendation
+from autoscaler.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

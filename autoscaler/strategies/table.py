@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from autoscaler.model import Reason, Recommendation
+from autoscaler.model import Recommendation
+from autoscaler.reasons import Reason
 from autoscaler.strategies.base import Rule, Signal, strategy
 
 

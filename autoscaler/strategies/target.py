@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from autoscaler.model import Reason, Recommendation
+from autoscaler.model import Recommendation
+from autoscaler.reasons import Reason
 from autoscaler.strategies.base import Rule, Signal, strategy
 from autoscaler.strategies.quantities import Number, Share
 

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from autoscaler.durations import Duration, words
-from autoscaler.model import Reason, Recommendation
+from autoscaler.model import Recommendation
+from autoscaler.reasons import Reason
 from autoscaler.strategies.base import Rule, Signal, strategy
 from autoscaler.strategies.quantities import Number, Share, Step, size
 

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import autoscaler
-from autoscaler.model import Reason
+from autoscaler.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

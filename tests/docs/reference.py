@@ -14,8 +14,8 @@ import click
 from autoscaler import durations
 from autoscaler.cli import main
 from autoscaler.journal import Journal
-from autoscaler.model import Reason
 from autoscaler.policy import policy_schema
+from autoscaler.reasons import Reason
 from autoscaler.settings import Settings
 from autoscaler.web.metrics import Telemetry
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from autoscaler import loader
-from autoscaler.model import Reason
 from autoscaler.policy import policy_schema
+from autoscaler.reasons import Reason
 from tests.docs.reference import POLICY_REFERENCE, REFERENCE, policy_reference, reference
 
 ROOT = Path(__file__).parents[2]

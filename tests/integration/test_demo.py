@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from autoscaler.cli import main
 from autoscaler.demo import VirtualClock
-from autoscaler.model import Outcome, Reason
+from autoscaler.model import Outcome
+from autoscaler.reasons import Reason
 
 AUTOSCALER = Path(sys.executable).with_name("autoscaler")
 PATIENCE = 30.0

@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import autoscaler
 from autoscaler.journal import Journal
-from autoscaler.model import Outcome, Reason, Recommendation, Why
+from autoscaler.model import Outcome, Recommendation, Why
+from autoscaler.reasons import Reason
 from autoscaler.records import Evaluation, Problem, Record
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.metrics import Telemetry

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from autoscaler.cluster import STATE_LABEL
 from autoscaler.errors import RefusedError
-from autoscaler.model import Outcome, Reason
+from autoscaler.model import Outcome
+from autoscaler.reasons import Reason
 from autoscaler.simulation.parts import Node
 from tests.support.builders import STEP, threshold
 from tests.support.world import LOST, FaultyEngine, World, count_in, label_in, policy_for, raising

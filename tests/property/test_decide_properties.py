@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from autoscaler.cluster import Memory, remember
 from autoscaler.decide import decide
-from autoscaler.model import Direction, History, Observation, Reason, ScaleEvent
+from autoscaler.model import Direction, History, Observation, ScaleEvent
+from autoscaler.reasons import Reason
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP, FakeService, observation, policy, threshold, window
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autoscaler import loader
 from autoscaler.cluster import STATE_LABEL, Memory, ScaleState, ServiceView, SpecBefore, prune
 from autoscaler.errors import PolicyError
-from autoscaler.model import Decision, Observation, Reason, ScaleEvent
+from autoscaler.model import Decision, Observation, ScaleEvent
 from autoscaler.policy import Policy, Replicas, ScaleDown, ScaleUp
 from autoscaler.strategies import Threshold
 from autoscaler.window import Window
@@ -17,6 +17,8 @@ from autoscaler.window import Window
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from autoscaler.reasons import Reason
 
 STEP = 15
 NOW = 1_800_000_000

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from autoscaler.adapters.engine_api import Document, EngineApi
     from autoscaler.deadline import Deadline
-    from autoscaler.model import Outcome, Reason, Recommendation, Why
+    from autoscaler.model import Outcome, Recommendation, Why
     from autoscaler.ports import Clock, MetricSource, Orchestrator, Series
+    from autoscaler.reasons import Reason
     from autoscaler.records import Evaluation, Record
     from autoscaler.simulation.parts import Node
     from autoscaler.strategies import Threshold

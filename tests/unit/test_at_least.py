@@ -6,7 +6,8 @@ import pytest
 
 from autoscaler import loader
 from autoscaler.decide import decide
-from autoscaler.model import History, Reason
+from autoscaler.model import History
+from autoscaler.reasons import Reason
 from autoscaler.strategies import Signal, Threshold
 from tests.support.builders import MISSING, observation, policy_file, refused, told, window, written
 

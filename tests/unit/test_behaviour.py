@@ -8,7 +8,8 @@ import pytest
 from autoscaler import loader
 from autoscaler.cluster import Memory, remember
 from autoscaler.decide import decide
-from autoscaler.model import Decision, History, Observation, Reason, Recommended, ScaleEvent
+from autoscaler.model import Decision, History, Observation, Recommended, ScaleEvent
+from autoscaler.reasons import Reason
 from tests.support.builders import (
     MISSING,
     NOW,

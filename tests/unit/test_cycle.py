@@ -12,8 +12,9 @@ from autoscaler.cycle import assign
 from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError, UnreachableError
 from autoscaler.journal import Journal
-from autoscaler.model import Outcome, Reason
+from autoscaler.model import Outcome
 from autoscaler.policy import PolicySet
+from autoscaler.reasons import Reason
 from autoscaler.records import Problem
 from autoscaler.simulation.parts import Node
 from tests.support.builders import CPU_HIGH, CPU_LOW, MEMORY_HIGH, STEP, threshold

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autoscaler.decide import decide
-from autoscaler.model import Decision, Direction, History, Observation, Reason, ScaleEvent
+from autoscaler.model import Decision, Direction, History, Observation, ScaleEvent
+from autoscaler.reasons import Reason
 from autoscaler.window import Window
 from tests.support.builders import (
     CPU_HIGH,

@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 
 from autoscaler.documents import problem_document, record_document
-from autoscaler.model import Outcome, Reason, Recommendation, Why
+from autoscaler.model import Outcome, Recommendation, Why
+from autoscaler.reasons import Reason
 from autoscaler.records import Problem, Record
 from tests.support.world import decided
 

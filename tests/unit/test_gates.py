@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from autoscaler.decide import decide
-from autoscaler.model import Decision, History, Reason, ScaleEvent
+from autoscaler.model import Decision, History, ScaleEvent
+from autoscaler.reasons import Reason
 from tests.support.builders import NOW, observation, steady, told, window, written
 
 HIGH = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}

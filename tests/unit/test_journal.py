@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from autoscaler.journal import Journal
-from autoscaler.model import Decision, Outcome, Reason, Why
+from autoscaler.model import Decision, Outcome, Why
+from autoscaler.reasons import Reason
 from autoscaler.records import Evaluation, Problem, Record
 
 LOST = Problem("prometheus", "connection refused")

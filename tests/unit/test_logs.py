@@ -10,7 +10,8 @@ import pytest
 import structlog
 
 from autoscaler.logs import configure, log_problems, log_record
-from autoscaler.model import Outcome, Reason, Recommendation, Why
+from autoscaler.model import Outcome, Recommendation, Why
+from autoscaler.reasons import Reason
 from autoscaler.records import Problem, Record
 from tests.support.world import decided
 

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from autoscaler import render
-from autoscaler.model import Outcome, Reason, Why
+from autoscaler.model import Outcome, Why
+from autoscaler.reasons import Reason
 from autoscaler.records import Problem, Record
 from tests.support.world import decided
 

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from autoscaler import loader
 from autoscaler.decide import decide
 from autoscaler.errors import PolicyError
-from autoscaler.model import History, Observation, Reason
+from autoscaler.model import History, Observation
 from autoscaler.policy import Bounds, Policy
+from autoscaler.reasons import Reason
 from autoscaler.schedules import Schedule
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import pytest
 
 from autoscaler import loader
 from autoscaler.decide import decide
-from autoscaler.model import History, Reason, Recommendation
+from autoscaler.model import History, Recommendation
+from autoscaler.reasons import Reason
 from autoscaler.strategies import Signal, Steps, registered
 from tests.support.builders import (
     MISSING,

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from autoscaler import loader
 from autoscaler.decide import decide
-from autoscaler.model import History, Reason
+from autoscaler.model import History
+from autoscaler.reasons import Reason
 from autoscaler.strategies import Signal, Table, registered
 from autoscaler.window import Window
 from tests.support.builders import MISSING, NOW, observation, policy_file, refused, steady, told, window, written

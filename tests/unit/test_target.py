@@ -8,7 +8,8 @@ import pytest
 
 from autoscaler import loader
 from autoscaler.decide import decide
-from autoscaler.model import History, Reason, Recommendation
+from autoscaler.model import History, Recommendation
+from autoscaler.reasons import Reason
 from autoscaler.strategies import Signal, Target, registered
 from tests.support.builders import MISSING, observation, policy_file, refused, steady, told, window, written
 

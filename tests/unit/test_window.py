@@ -4,7 +4,7 @@ from math import inf, nan
 
 import pytest
 
-from autoscaler.model import Reason
+from autoscaler.reasons import Reason
 from autoscaler.window import Window
 from tests.support.builders import MISSING, NOW, STEP, window
 
