@@ -164,13 +164,12 @@ class _Finding:
         data = self._document.data
         for step in path:
             data = data[step]
-            if isinstance(step, int):
-                continue  # an item's model was found at its list
-            fields = _keys(model) if model else {}
-            model = _model_in(fields[step].annotation) if step in fields else None
-        if model is Rule:
-            named = data.get("strategy", "threshold") if isinstance(data, dict) else None
-            return registered().get(named) if isinstance(named, str) else None
+            if isinstance(step, str):  # an item's model was found at its list
+                fields = _keys(model)
+                model = _model_in(fields[step].annotation) if step in fields else None
+            elif model is Rule:
+                named = data.get("strategy", "threshold") if isinstance(data, dict) else None
+                model = registered().get(named) if isinstance(named, str) else None
         return model
 
 

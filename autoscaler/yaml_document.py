@@ -88,7 +88,7 @@ def described(value: object) -> str:
         case list() | tuple():
             return "a list" if value else "an empty list"
         case _:
-            return "a mapping"
+            return "a mapping" if value else "an empty mapping"
 
 
 def path_in_words(path: Path) -> str:
