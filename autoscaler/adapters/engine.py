@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from autoscaler.deadline import Deadline
 
 _LISTS = ("/services", "/tasks", "/nodes")
+_PIECE = 2**20
 _ATTEMPTS = 3
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 1.0
@@ -113,21 +114,22 @@ class DockerEngine:
         client, self._client = self._client, None
         silence = deadline.remaining(at_most=self._timeout)
 
-        def exchange() -> tuple[docker.APIClient, requests.Response]:
+        def exchange() -> tuple[docker.APIClient, int, str]:
             own = client
             try:
                 own = own or self._connect(silence)
                 url = f"{own.base_url}/v{own.api_version}{path}"
-                return own, own.request(method, url, params=params, json=body, timeout=silence)
+                response = own.request(method, url, params=params, json=body, timeout=silence, stream=True)
+                return own, response.status_code, _text(response)
             except Exception as error:
                 if own is not None:
                     own.close()
                 _close_sockets(error)
                 raise failure(self._where, error) from error
 
-        used, response = self._guard.call(exchange, deadline.remaining())
+        used, status, text = self._guard.call(exchange, deadline.remaining())
         try:
-            answer = parse(self._where, response.status_code, response.content, lean if path in _LISTS else None)
+            answer = parse(self._where, status, text, lean if path in _LISTS else None)
         except (NotFoundError, VersionConflictError):
             self._client = used
             raise
@@ -145,6 +147,14 @@ class DockerEngine:
             timeout=silence,  # type: ignore[arg-type] # the stubs ask for whole seconds; sockets take fractions
             num_pools=_KEPT_CONNECTIONS,
         )
+
+
+def _text(response: requests.Response) -> str:
+    """The body, of which no second copy is kept: the lists of a large Swarm are tens of megabytes."""
+    body = bytearray()
+    for piece in response.iter_content(_PIECE):
+        body += piece
+    return body.decode(errors="replace")
 
 
 def _close_sockets(error: Exception) -> None:

@@ -59,7 +59,7 @@ _FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
 
 
 def parse(
-    where: str, status: int, content: bytes, hook: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    where: str, status: int, content: str | bytes, hook: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 ) -> Any:
     """The JSON of the engine's answer; raises the error that its status and words mean.
 
