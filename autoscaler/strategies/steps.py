@@ -127,14 +127,6 @@ class Steps(Rule):
         detail = f"{seen}{abs(value - bound):.4g} {side} {bound:g}{unit}{lasted}"
         return Recommendation(self.name, Reason.STEP_MATCHED, replicas, value, detail)
 
-    def recommend_on_partial(self, signal: Signal, expected: int) -> Recommendation | None:
-        """An increase that fires even with the missing tasks counted as 0."""
-        window = signal.window.with_absent_as_zero(expected)
-        if self.above is None or window.lacking(self.for_, 0) is not None:
-            return None
-        opinion = self.recommend(Signal(window, signal.requested, signal.running))
-        return None if opinion.replicas is None else opinion
-
     def _step_at(self, distance: float) -> StepAdjustment:
         upward = self.above is not None
         for step in self.steps:

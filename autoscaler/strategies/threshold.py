@@ -73,16 +73,6 @@ class Threshold(Rule):
         reason = Reason.ABOVE_THRESHOLD if self.above is not None else Reason.BELOW_THRESHOLD
         return Recommendation(self.name, reason, replicas, signal.window.newest, self._describe(signal))
 
-    def recommend_on_partial(self, signal: Signal, expected: int) -> Recommendation | None:
-        """An increase for `above`, where it fires even with the missing tasks counted as 0; None otherwise."""
-        if self.above is None or self.add is None:
-            return None
-        window = signal.window.with_absent_as_zero(expected)
-        if window.lacking(self.for_, 0) is not None:
-            return None
-        opinion = self.recommend(Signal(window, signal.requested, signal.running))
-        return None if opinion.replicas is None else opinion
-
     def _fires(self, signal: Signal) -> bool:
         samples = signal.window.span(self.for_)
         if self.at_least == 1:
