@@ -164,7 +164,6 @@ class Cycle:
             requested=view.requested,
             running=view.running,
             windows=windows,
-            expected=view.running_since(newest - self.timing.warmup),
             mode=view.mode,
             rollout=view.rollout(now),
             pending=view.pending(now) if view.running < view.requested else "",

@@ -68,11 +68,11 @@ def recommend(rule: Rule, observation: Observation) -> Recommendation:
     if window is None:
         return Recommendation(rule.name, Reason.NO_DATA, detail=f"{rule.metric} has no samples", group=rule.group)
     signal = Signal(window, observation.requested, observation.running)
-    lacking = window.lacking(rule.look_back, observation.expected)
+    lacking = window.lacking(rule.look_back)
     if lacking is None:
         return replace(rule.recommend(signal), relative=rule.relative, group=rule.group)
     if lacking is Reason.PARTIAL_DATA:
-        certain = rule.recommend_on_partial(signal, observation.expected)
+        certain = rule.recommend_on_partial(signal)
         if certain is not None and certain.replicas is not None and certain.replicas > observation.requested:
             return replace(certain, relative=rule.relative, group=rule.group)
     detail = _lack_in_words(rule, observation, lacking)
@@ -169,8 +169,8 @@ def _lack_in_words(rule: Rule, observation: Observation, lacking: Reason) -> str
     needed = f" of the last {words(rule.look_back)}" if rule.look_back else ""
     match lacking:
         case Reason.PARTIAL_DATA:
-            reporting = window.reporting[-1] if window.reporting else 0
-            return f"{rule.metric} of {reporting} of {observation.expected} tasks only"
+            reporting, owed = (counts[-1] if counts else 0 for counts in (window.reporting, window.owed))
+            return f"{rule.metric} of {reporting} of {owed} tasks only"
         case Reason.STALE_DATA:
             return f"{rule.metric} has no sample for the newest window step"
         case Reason.WINDOW_INCOMPLETE:

@@ -86,8 +86,6 @@ class Observation:
     running: int
     windows: Mapping[str, Window] = field(default_factory=dict)
     """The window of each metric that a rule names; a metric that is absent has no data."""
-    expected: int = 0
-    """How many tasks have run longer than WARMUP at the windows' end, and so must be reporting."""
     mode: str = "replicated"
     rollout: str = ""
     """Why the service counts as rolling out, in words; empty where it does not."""

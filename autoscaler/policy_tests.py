@@ -497,7 +497,6 @@ class _Run:
             requested=view.requested,
             running=view.running,
             windows=self._windows(policy, at),
-            expected=view.running,
             mode=view.mode,
             rollout=view.rollout(now),
             pending=view.pending(now) if view.running < view.requested else "",

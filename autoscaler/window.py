@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import isfinite, nan
+from math import ceil, isfinite, nan
 from typing import TYPE_CHECKING
 
 from autoscaler.reasons import Reason
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MISSING = nan
+_ROUNDING = 1e-9
+"""What floating point may add to a whole number without making it the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Window:
     reporting: tuple[int, ...] | None = None
     owed: tuple[int, ...] | None = None
     """How many tasks should stand behind each sample, as far as it is known; None where no sample lacks any."""
+    share: float = 1.0
+    """Which part of the owed tasks must report for a sample to be a full one, from 0 to 1."""
     unit: str = ""
     base: str = ""
     """What 100 % is, in words ("the limit of 0.5 cores"); empty where the metric is no share of anything."""
@@ -56,33 +60,33 @@ class Window:
             return covering
         return tuple(value for value in covering if isfinite(value))
 
-    def lacking(self, look_back: int, expected: int) -> Reason | None:
+    def lacking(self, look_back: int) -> Reason | None:
         """Why the samples do not suffice to judge ``[end - look_back, end]``, or None where they do.
 
-        *expected* is how many tasks must stand behind the newest sample. One missing sample is forgiven, two in a row
-        are not; a missing newest sample never is (SPEC 3, "complete"; SPEC 4, "lacking data"). An older sample that
-        lacks tasks counts as a missing one: what was not seen in full proves no calm.
+        One missing sample is forgiven, two in a row are not; a missing newest sample never is, nor one that lacks
+        tasks (SPEC 3, "complete"; SPEC 4, "lacking data"). An older sample that lacks tasks counts as a missing one:
+        what was not seen in full proves no calm.
         """
         if self.newest is None:
             looked_at = self.values[-(look_back // self.step + 1) :]
             return Reason.STALE_DATA if any(map(isfinite, looked_at)) else Reason.NO_DATA
-        if self.reporting is not None and self.reporting[-1] < expected:
+        whole = self._whole()
+        if not isfinite(whole[-1]):
             return Reason.PARTIAL_DATA
-        if self._complete(self._covering(look_back, self._whole()), look_back):
+        if self._complete(self._covering(look_back, whole), look_back):
             return None
         if self._complete(self._covering(look_back, self.values), look_back):
             return Reason.PARTIAL_DATA
         return Reason.WINDOW_INCOMPLETE
 
-    def with_absent_as_zero(self, expected: int) -> Window:
-        """The window as it would be had the tasks that do not report been at 0: a lower bound of the true average."""
-        if self.reporting is None or not self.averaged:
-            return self
-        owed = self.owed or (expected,) * len(self.values)
-        values = tuple(
-            value * min(1.0, count / due) if due else value
-            for value, count, due in zip(self.values, self.reporting, owed, strict=True)
-        )
+    def with_absent_as_zero(self) -> Window:
+        """The window as it would be had the tasks that do not report been at 0: a lower bound of the true values."""
+        values = self.values
+        if self.averaged and self.reporting is not None and self.owed is not None:
+            values = tuple(
+                value * min(1.0, count / due) if due else value
+                for value, count, due in zip(values, self.reporting, self.owed, strict=True)
+            )
         return replace(self, values=values, reporting=None, owed=None)
 
     def _whole(self) -> tuple[float, ...]:
@@ -90,7 +94,7 @@ class Window:
         if self.owed is None or self.reporting is None:
             return self.values
         return tuple(
-            value if count >= due else MISSING
+            value if count >= ceil(due * self.share - _ROUNDING) else MISSING
             for value, count, due in zip(self.values, self.reporting, self.owed, strict=True)
         )
 

@@ -66,14 +66,14 @@ class Rule(Frozen, ABC):
     def recommend(self, signal: Signal) -> Recommendation:
         """The rule's opinion on a window that suffices to judge by (complete over `look_back`, all tasks reporting)."""
 
-    def recommend_on_partial(self, signal: Signal, expected: int) -> Recommendation | None:
-        """What is certain although only some of the *expected* tasks report; None where nothing is.
+    def recommend_on_partial(self, signal: Signal) -> Recommendation | None:
+        """What is certain although only some of the tasks report; None where nothing is.
 
         A rule that adds replicas above a bound does so also where the missing tasks, counted as 0, leave it passed.
         Only an increase may come of it: data that are missing never lower a count.
         """
-        window = signal.window.with_absent_as_zero(expected)
-        if self.adds_above is None or window.lacking(self.look_back, 0) is not None:
+        window = signal.window.with_absent_as_zero()
+        if self.adds_above is None or window.lacking(self.look_back) is not None:
             return None
         opinion = self.recommend(Signal(window, signal.requested, signal.running))
         return None if opinion.replicas is None else opinion

@@ -56,9 +56,9 @@ class Target(Rule):
             return Recommendation(self.name, Reason.ABOVE_TARGET, max(count, signal.requested), value, detail)
         return Recommendation(self.name, Reason.BELOW_TARGET, min(count, signal.requested), value, detail)
 
-    def recommend_on_partial(self, signal: Signal, expected: int) -> Recommendation | None:
+    def recommend_on_partial(self, signal: Signal) -> Recommendation | None:
         """An increase that is needed even with the missing tasks counted as 0."""
-        window = signal.window.with_absent_as_zero(expected)
+        window = signal.window.with_absent_as_zero()
         if window.newest is None:
             return None
         opinion = self.recommend(Signal(window, signal.requested, signal.running))

@@ -148,7 +148,7 @@ def windows(draw: st.DrawFn) -> Window:
     )
     tasks = draw(st.none() | st.lists(st.integers(3, 5), min_size=len(values), max_size=len(values)))
     total = draw(st.booleans())
-    held = window(values, reporting=tasks)
+    held = window(values, reporting=tasks, owed=draw(st.sampled_from([None, None, 5])))
     return replace(held, redistributes=draw(st.booleans()), total=total, averaged=not total)
 
 
@@ -159,7 +159,6 @@ def observations(draw: st.DrawFn) -> Observation:
         draw(st.integers(0, MOST + 4)),
         windows=draw(st.fixed_dictionaries({}, optional={metric: windows() for metric in METRICS})),
         running=draw(st.integers(0, MOST + 4)),
-        expected=draw(st.sampled_from([0, 0, 5])),
         mode=draw(st.sampled_from(["replicated"] * 9 + ["global"])),
         rollout=draw(st.sampled_from([""] * 5 + ["a rolling update is in progress"])),
         stuck=draw(st.booleans()),

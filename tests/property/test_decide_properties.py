@@ -73,7 +73,7 @@ def windows(draw: st.DrawFn) -> Window:
     )
     counted = draw(st.booleans())
     tasks = st.lists(st.integers(3, 5), min_size=len(values), max_size=len(values))
-    return window(values, reporting=draw(tasks) if counted else None)
+    return window(values, reporting=draw(tasks) if counted else None, owed=draw(st.integers(0, 5)))
 
 
 @st.composite
@@ -83,7 +83,6 @@ def observations(draw: st.DrawFn) -> Observation:
         draw(st.integers(0, MOST + 4)),
         windows=draw(st.dictionaries(metrics, windows())),
         running=draw(st.integers(0, MOST + 4)),
-        expected=draw(st.integers(0, 5)),
         mode=draw(st.sampled_from(["replicated"] * 9 + ["global"])),
         rollout=draw(st.sampled_from([""] * 5 + ["a rolling update is in progress"])),
         changed_externally=draw(st.sampled_from(["", "3 → 5 by somebody else, 5s ago"])),
@@ -206,7 +205,7 @@ def test_complete(values: list[float], look_back: int) -> None:
 
     held = window(values)
 
-    assert (held.lacking(look_back, 0) is None) == complete
+    assert (held.lacking(look_back) is None) == complete
     if complete:
         assert held.span(look_back) == tuple(values[-1 - -time // STEP] for time in grid)
 

@@ -94,10 +94,13 @@ def refused(folder: Path, *rules: str, more: str = "") -> list[str]:
     return []
 
 
-def window(values: Sequence[float], *, step: int = STEP, reporting: Sequence[int] | None = None) -> Window:
-    """The window of *values* that ends at `NOW`."""
+def window(
+    values: Sequence[float], *, step: int = STEP, reporting: Sequence[int] | None = None, owed: int | None = None
+) -> Window:
+    """The window of *values* that ends at `NOW`; *owed* tasks should stand behind each sample."""
     counts = None if reporting is None else tuple(reporting)
-    return Window(step, NOW // step * step, tuple(values), counts, unit="%")
+    due = None if owed is None else (owed,) * len(values)
+    return Window(step, NOW // step * step, tuple(values), counts, due, unit="%")
 
 
 def steady(value: float, samples: int = 8) -> Window:
@@ -111,7 +114,6 @@ def observation(  # noqa: PLR0913 - an observation has that many facts
     windows: Mapping[str, Window] | None = None,
     running: int | None = None,
     at: float = NOW,
-    expected: int = 0,
     mode: str = "replicated",
     rollout: str = "",
     pending: str = "",
@@ -125,7 +127,6 @@ def observation(  # noqa: PLR0913 - an observation has that many facts
         requested=requested,
         running=requested if running is None else running,
         windows=windows or {},
-        expected=expected,
         mode=mode,
         rollout=rollout,
         pending=pending,

@@ -27,7 +27,7 @@ def rule(at_least: str, *, lasting: str = "1m") -> Threshold:
 def fires(held: Threshold, values: Sequence[float]) -> bool:
     """Whether *held* fires on *values*, which suffice to judge by."""
     seen = window(values)
-    assert seen.lacking(held.look_back, 0) is None
+    assert seen.lacking(held.look_back) is None
     return held.recommend(Signal(seen, 3, 3)).replicas is not None
 
 
@@ -86,7 +86,7 @@ def test_a_missing_sample_is_not_beyond(at_least: str, values: Sequence[float], 
 @pytest.mark.parametrize("values", [[X, _, _, X, X], [X, X, X, X, _], [X, X, X, X], [_, _, X, X, X, X]])
 def test_what_is_complete_stays(values: Sequence[float]) -> None:
     """`at_least` forgives calm samples, and not missing ones: two in a row, or the newest, lack data as ever."""
-    assert window(values).lacking(60, 0) is not None
+    assert window(values).lacking(60) is not None
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_below() -> None:
 def test_partial_data(values: Sequence[float], desired: int) -> None:
     """With the missing tasks at 0, 4 of 5 tasks at 95 are at least 76: M of N such samples fire."""
     keys = {"name": "cpu-high", "metric": "cpu", "above": 70, "add": 1, "for": "1m", "at_least": "80%"}
-    seen = observation(5, windows={"cpu": window(values, reporting=[4] * 5)}, expected=5)
+    seen = observation(5, windows={"cpu": window(values, reporting=[4] * 5, owed=5)})
 
     decision = decide(written(keys), seen, History())
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 HIGH, CALM, LOW = steady(90), steady(50), steady(10)
 HOLE = window([10, 10, 10, 10, MISSING, MISSING, 10, 10])
 STALE = window([10] * 7 + [MISSING])
-PARTIAL = window([10] * 8, reporting=[5] * 7 + [4])
+PARTIAL = window([10] * 8, reporting=[5] * 7 + [4], owed=5)
 GUIDE = policy(CPU_HIGH, CPU_LOW, MEMORY_HIGH)
 
 
@@ -118,35 +118,35 @@ def test_one_rule_wants_more_and_one_fewer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("memory", "expected", "reason"),
+    ("memory", "reason"),
     [
-        pytest.param(None, 0, Reason.NO_DATA, id="the metric is absent"),
-        pytest.param(window([MISSING] * 8), 0, Reason.NO_DATA, id="no sample"),
-        pytest.param(PARTIAL, 5, Reason.PARTIAL_DATA, id="a task missing"),
+        pytest.param(None, Reason.NO_DATA, id="the metric is absent"),
+        pytest.param(window([MISSING] * 8), Reason.NO_DATA, id="no sample"),
+        pytest.param(PARTIAL, Reason.PARTIAL_DATA, id="a task missing"),
     ],
 )
-def test_lacking_data_block_a_reduction(memory: Window | None, expected: int, reason: Reason) -> None:
+def test_lacking_data_block_a_reduction(memory: Window | None, reason: Reason) -> None:
     """Missing, stale, partial data may block a scale-down, never cause one."""
-    decision = judged(GUIDE, seen(LOW, memory, expected=expected))
+    decision = judged(GUIDE, seen(LOW, memory))
 
     assert summed(decision) == (3, reason, "memory-high", True)
     assert told(decision) == [(Reason.BELOW_THRESHOLD, "cpu-low"), (reason, "memory-high")]
 
 
 @pytest.mark.parametrize(
-    ("held", "expected", "reason"),
+    ("held", "reason"),
     [
-        (HOLE, 0, Reason.WINDOW_INCOMPLETE),
-        (STALE, 0, Reason.STALE_DATA),
-        (PARTIAL, 5, Reason.PARTIAL_DATA),
-        (window([10] * 4), 0, Reason.WINDOW_INCOMPLETE),
-        (window([]), 0, Reason.NO_DATA),
-        (window([inf] * 8), 0, Reason.NO_DATA),
+        (HOLE, Reason.WINDOW_INCOMPLETE),
+        (STALE, Reason.STALE_DATA),
+        (PARTIAL, Reason.PARTIAL_DATA),
+        (window([10] * 4), Reason.WINDOW_INCOMPLETE),
+        (window([]), Reason.NO_DATA),
+        (window([inf] * 8), Reason.NO_DATA),
     ],
 )
-def test_lacking_data_cause_no_reduction(held: Window, expected: int, reason: Reason) -> None:
+def test_lacking_data_cause_no_reduction(held: Window, reason: Reason) -> None:
     """Lacking data, whatever the samples that are there say, is no opinion; a data reason is then the primary one."""
-    decision = judged(policy(CPU_LOW), seen(held, expected=expected))
+    decision = judged(policy(CPU_LOW), seen(held))
 
     assert summed(decision) == (3, reason, "cpu-low", True)
     assert told(decision) == [(reason, "cpu-low")]
@@ -182,9 +182,9 @@ def test_no_data_at_all() -> None:
 
 def test_4_of_5_tasks() -> None:
     """Partial data still let an `above` on an average fire: 4 of 5 tasks at 95 % are at least 76 %."""
-    hot = window([95] * 8, reporting=[4] * 8)
+    hot = window([95] * 8, reporting=[4] * 8, owed=5)
 
-    decision = judged(policy(CPU_HIGH, CPU_LOW), seen(hot, requested=5, expected=5))
+    decision = judged(policy(CPU_HIGH, CPU_LOW), seen(hot, requested=5))
 
     assert summed(decision) == (6, Reason.ABOVE_THRESHOLD, "cpu-high", False)
     assert told(decision) == [(Reason.ABOVE_THRESHOLD, "cpu-high"), (Reason.PARTIAL_DATA, "cpu-low")]
@@ -193,9 +193,9 @@ def test_4_of_5_tasks() -> None:
 
 def test_4_of_5_tasks_that_are_not_enough() -> None:
     """With the missing tasks counted as 0, 4 of 5 tasks at 85 % are at least 68 %, which says nothing above 70 %."""
-    warm = window([85] * 8, reporting=[4] * 8)
+    warm = window([85] * 8, reporting=[4] * 8, owed=5)
 
-    decision = judged(policy(CPU_HIGH), seen(warm, requested=5, expected=5))
+    decision = judged(policy(CPU_HIGH), seen(warm, requested=5))
 
     assert summed(decision) == (5, Reason.PARTIAL_DATA, "cpu-high", True)
     assert decision.primary.detail == "cpu of 4 of 5 tasks only"

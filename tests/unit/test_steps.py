@@ -164,7 +164,7 @@ def test_for_and_the_newest_sample() -> None:
 def test_partial_data(value: float, desired: int, reason: Reason) -> None:
     """Of partial data the step that fires even with the missing tasks counted as 0."""
     rule = {**RULE, "above": 50, "for": "1m", "steps": [NEAR, MIDDLE, FAR]}
-    seen = observation(5, windows={"cpu": window([value] * 8, reporting=[4] * 8)}, expected=5)
+    seen = observation(5, windows={"cpu": window([value] * 8, reporting=[4] * 8, owed=5)})
 
     decision = decide(written(rule), seen, History())
 
@@ -183,7 +183,7 @@ def test_partial_data(value: float, desired: int, reason: Reason) -> None:
 )
 def test_nothing_else_on_partial_data(keys: dict[str, Any], value: float) -> None:
     """Only an increase above a bound may come of partial data."""
-    seen = observation(5, windows={"cpu": window([value] * 8, reporting=[4] * 8)}, expected=5)
+    seen = observation(5, windows={"cpu": window([value] * 8, reporting=[4] * 8, owed=5)})
 
     decision = decide(written({**RULE, **keys}), seen, History())
 
@@ -192,7 +192,7 @@ def test_nothing_else_on_partial_data(keys: dict[str, Any], value: float) -> Non
 
 def test_exactly_on_partial_data() -> None:
     """An exact count that is more than there are is an increase."""
-    seen = observation(5, windows={"cpu": window([99] * 8, reporting=[4] * 8)}, expected=5)
+    seen = observation(5, windows={"cpu": window([99] * 8, reporting=[4] * 8, owed=5)})
     rule = {**RULE, "above": 50, "steps": [{"exactly": 9}]}
 
     assert decide(written(rule), seen, History()).desired == 9

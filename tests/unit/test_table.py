@@ -102,12 +102,12 @@ def test_the_newest_sample_decides() -> None:
     assert GUIDE.recommend(Signal(window([500, MISSING, 21]), 4, 4)).replicas == 3
 
 
-@pytest.mark.parametrize("held", [None, window([60, MISSING]), window([60], reporting=[3])])
+@pytest.mark.parametrize("held", [None, window([60, MISSING]), window([60], reporting=[3], owed=4)])
 def test_lacking_data(held: Window | None) -> None:
     """A table that lacks data asks for nothing: partial data prove no value."""
     windows = {} if held is None else {"companies": held}
 
-    decision = decide(written(RULE), observation(4, windows=windows, expected=4), History())
+    decision = decide(written(RULE), observation(4, windows=windows), History())
 
     assert (decision.desired, decision.held) == (4, True)
     assert decision.primary.reason.lacks_data

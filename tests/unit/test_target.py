@@ -164,8 +164,8 @@ def test_a_total_and_running_replicas(total: float, requested: int, running: int
 )
 def test_partial_data(value: float, desired: int, reason: Reason) -> None:
     """Only an increase that is needed even with the missing tasks at 0; the HPA assumes the same for a scale up."""
-    held = window([value] * 8, reporting=[4] * 8)
-    seen = observation(5, windows={"cpu": held}, expected=5)
+    held = window([value] * 8, reporting=[4] * 8, owed=5)
+    seen = observation(5, windows={"cpu": held})
 
     decision = decide(written(RULE), seen, History())
 
@@ -174,17 +174,17 @@ def test_partial_data(value: float, desired: int, reason: Reason) -> None:
 
 def test_partial_data_prove_no_reduction() -> None:
     """What is certain of partial data is an increase, and nothing else."""
-    held = window([10] * 8, reporting=[4] * 8)
+    held = window([10] * 8, reporting=[4] * 8, owed=5)
 
-    assert target(60).recommend_on_partial(Signal(held, 5, 5), 5) is None
-    assert target(60).recommend_on_partial(Signal(replace(held, values=(60,) * 8), 5, 4), 5) is None
-    assert target(60).recommend_on_partial(Signal(replace(held, values=(nan,) * 8), 5, 4), 5) is None
+    assert target(60).recommend_on_partial(Signal(held, 5, 5)) is None
+    assert target(60).recommend_on_partial(Signal(replace(held, values=(60,) * 8), 5, 4)) is None
+    assert target(60).recommend_on_partial(Signal(replace(held, values=(nan,) * 8), 5, 4)) is None
 
 
 def test_partial_data_of_a_total() -> None:
     """The tasks that report carry at least that much: a total needs no scaling."""
-    held = replace(window([400] * 8, reporting=[4] * 8), total=True, averaged=False)
-    seen = observation(5, windows={"cpu": held}, expected=5)
+    held = replace(window([400] * 8, reporting=[4] * 8, owed=5), total=True, averaged=False)
+    seen = observation(5, windows={"cpu": held})
 
     assert decide(written(RULE), seen, History()).desired == 7
 

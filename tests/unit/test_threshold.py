@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def opinion(rule: Threshold, held: Window, requested: int = 3) -> Recommendation:
     """What *rule* says of a window that suffices to judge by."""
-    assert held.lacking(rule.look_back, 0) is None
+    assert held.lacking(rule.look_back) is None
     return rule.recommend(Signal(held, requested, requested))
 
 
@@ -157,9 +157,9 @@ PARTIAL = [4, 4, 4, 4, 4]
 )
 def test_above_on_partial(values: list[float], reporting: list[int], replicas: int | None) -> None:
     """Partial data still let an `above` on an average fire with the missing tasks counted as 0."""
-    held = window(values, reporting=reporting)
+    held = window(values, reporting=reporting, owed=5)
 
-    said = ABOVE.recommend_on_partial(Signal(held, 5, 5), expected=5)
+    said = ABOVE.recommend_on_partial(Signal(held, 5, 5))
 
     assert (said.replicas if said else None) == replicas
 
@@ -170,9 +170,9 @@ def test_above_on_partial(values: list[float], reporting: list[int], replicas: i
 )
 def test_nothing_else_on_partial(rule: Threshold) -> None:
     """Partial data let only an `above` fire, and only for an increase."""
-    held = window([99 if rule.above is not None else 1] * 5, reporting=PARTIAL)
+    held = window([99 if rule.above is not None else 1] * 5, reporting=PARTIAL, owed=5)
 
-    assert rule.recommend_on_partial(Signal(held, 5, 5), expected=5) is None
+    assert rule.recommend_on_partial(Signal(held, 5, 5)) is None
 
 
 def test_says_what_it_saw() -> None:

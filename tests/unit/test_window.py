@@ -56,7 +56,7 @@ def drawn(picture: str) -> Window:
 )
 def test_complete(look_back: int, picture: str, lacking: Reason | None) -> None:
     """Complete: a sample at t, one at t - for or at most one step before it, no neighbours over two steps apart."""
-    assert drawn(picture).lacking(look_back, expected=0) == lacking
+    assert drawn(picture).lacking(look_back) == lacking
 
 
 @pytest.mark.parametrize("odd", [nan, inf, -inf])
@@ -64,11 +64,11 @@ def test_odd_samples_are_missing(odd: float) -> None:
     """NaN and infinite samples are missing."""
     held = window([5, 5, odd, 5, 5])
 
-    assert held.lacking(60, 0) is None
+    assert held.lacking(60) is None
     assert held.span(60) == (5, 5, 5, 5)
-    assert window([5, 5, odd, odd, 5]).lacking(60, 0) == Reason.WINDOW_INCOMPLETE
-    assert window([5, 5, 5, 5, odd]).lacking(60, 0) == Reason.STALE_DATA
-    assert window([odd] * 5).lacking(60, 0) == Reason.NO_DATA
+    assert window([5, 5, odd, odd, 5]).lacking(60) == Reason.WINDOW_INCOMPLETE
+    assert window([5, 5, 5, 5, odd]).lacking(60) == Reason.STALE_DATA
+    assert window([odd] * 5).lacking(60) == Reason.NO_DATA
     assert window([5, odd]).newest is None
 
 
@@ -89,7 +89,7 @@ def test_newest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reporting", "expected", "lacking"),
+    ("reporting", "owed", "lacking"),
     [
         ([5, 5, 5, 5, 4], 5, Reason.PARTIAL_DATA),
         ([5, 5, 5, 5, 5], 5, None),
@@ -97,9 +97,9 @@ def test_newest() -> None:
         (None, 5, None),
     ],
 )
-def test_partial(reporting: list[int] | None, expected: int, lacking: Reason | None) -> None:
+def test_partial(reporting: list[int] | None, owed: int, lacking: Reason | None) -> None:
     """Lacking data: fewer tasks reporting than have run longer than WARMUP is `partial_data`."""
-    assert window([1] * 5, reporting=reporting).lacking(60, expected) == lacking
+    assert window([1] * 5, reporting=reporting, owed=owed).lacking(60) == lacking
 
 
 @pytest.mark.parametrize(
@@ -114,16 +114,16 @@ def test_partial(reporting: list[int] | None, expected: int, lacking: Reason | N
 def test_order_of_what_is_lacking(picture: str, lacking: Reason) -> None:
     """None in the window `no_data`; none at t `stale_data`; fewer tasks `partial_data`; incomplete otherwise."""
     held = drawn(picture)
-    few = Window(STEP, NOW, held.values, (1,) * len(held.values))
+    few = Window(STEP, NOW, held.values, (1,) * len(held.values), (2,) * len(held.values))
 
-    assert few.lacking(60, expected=2) == lacking
+    assert few.lacking(60) == lacking
 
 
 def test_absent_tasks_count_as_zero() -> None:
     """4 of 5 tasks at 95 % are at least 76 %."""
-    held = window([95, 50, MISSING], reporting=[4, 5, 4])
+    held = window([95, 50, MISSING], reporting=[4, 5, 4], owed=5)
 
-    certain = held.with_absent_as_zero(5)
+    certain = held.with_absent_as_zero()
 
     assert certain.values[:2] == (76, 50)
     assert certain.newest is None
@@ -133,15 +133,15 @@ def test_absent_tasks_count_as_zero() -> None:
 
 def test_more_reporting_than_expected_do_not_raise_an_average() -> None:
     """The missing tasks are counted as 0, and young ones that report already never as more than they are."""
-    assert window([60, 60], reporting=[6, 5]).with_absent_as_zero(5).values == (60, 60)
-    assert window([60, 60], reporting=[1, 0]).with_absent_as_zero(0).values == (60, 60)
+    assert window([60, 60], reporting=[6, 5], owed=5).with_absent_as_zero().values == (60, 60)
+    assert window([60, 60], reporting=[1, 0], owed=0).with_absent_as_zero().values == (60, 60)
 
 
 def test_absent_tasks_change_no_maximum() -> None:
     """Partial data let an `above` on an average fire with missing tasks as 0; a maximum has nothing to share out."""
-    busiest = Window(STEP, NOW, (95.0,), (4,), averaged=False)
+    busiest = Window(STEP, NOW, (95.0,), (4,), (5,), averaged=False)
 
-    assert busiest.with_absent_as_zero(5) == busiest
+    assert busiest.with_absent_as_zero() == Window(STEP, NOW, (95.0,), averaged=False)
 
 
 def partly(values: tuple[float, ...], reporting: tuple[int, ...], owed: tuple[int, ...]) -> Window:
@@ -152,29 +152,29 @@ def partly(values: tuple[float, ...], reporting: tuple[int, ...], owed: tuple[in
 def test_one_older_sample_that_lacks_tasks_is_forgiven() -> None:
     """A sample behind which tasks are missing counts as a missing one: one is forgiven, and not judged by."""
     window = partly((20.0, 5.0, 20.0, 20.0), (5, 3, 5, 5), (5, 5, 5, 5))
-    assert window.lacking(45, 5) is None
+    assert window.lacking(45) is None
     assert window.span(45) == (20.0, 20.0, 20.0)
 
 
 def test_older_samples_that_lack_tasks_in_a_row_are_partial_data() -> None:
     """A calm that not all tasks were seen in is none: two such samples in a row make the data partial."""
     window = partly((20.0, 5.0, 5.0, 20.0), (5, 3, 3, 5), (5, 5, 5, 5))
-    assert window.lacking(45, 5) is Reason.PARTIAL_DATA
+    assert window.lacking(45) is Reason.PARTIAL_DATA
 
 
 def test_a_task_is_not_owed_before_it_was_warm() -> None:
     """Fewer tasks in older samples lack nothing where fewer tasks were due then."""
     window = partly((20.0, 20.0, 20.0, 20.0), (3, 3, 4, 5), (3, 3, 4, 5))
-    assert window.lacking(45, 5) is None
+    assert window.lacking(45) is None
 
 
 def test_holes_and_partial_samples_together_are_incomplete_where_the_holes_alone_are() -> None:
     """Two missing samples in a row are an incomplete window, whatever the others lack."""
     window = partly((20.0, nan, nan, 20.0), (3, 0, 0, 5), (5, 5, 5, 5))
-    assert window.lacking(45, 5) is Reason.WINDOW_INCOMPLETE
+    assert window.lacking(45) is Reason.WINDOW_INCOMPLETE
 
 
 def test_tasks_missing_in_older_samples_count_as_0_for_a_breach() -> None:
     """Each sample is lowered by the tasks missing behind it, and by no others."""
     window = partly((95.0, 95.0, 95.0), (4, 5, 4), (5, 5, 5))
-    assert window.with_absent_as_zero(5).values == (76.0, 95.0, 76.0)
+    assert window.with_absent_as_zero().values == (76.0, 95.0, 76.0)
