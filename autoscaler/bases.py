@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from autoscaler.cluster import ServiceView
 
-REDISTRIBUTES = frozenset({"cpu"})
-"""The built-in metrics whose load moves to the remaining replicas; memory mostly stays where it is."""
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 

@@ -13,7 +13,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from autoscaler.durations import words
-from autoscaler.policy import METRICS, is_glob
+from autoscaler.metrics import BUILT_IN
+from autoscaler.policy import is_glob
 from autoscaler.strategies import Threshold
 from autoscaler.strategies.quantities import size
 from autoscaler.validation import did_you_mean
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from autoscaler.policy import Policy, PolicySet
     from autoscaler.strategies import Rule
     from autoscaler.yaml_document import Path
-
-_NO_DATA_AT_ZERO = frozenset({"cpu", "memory"})
-"""Metrics that have no samples while a service has no replicas, and so cannot wake it."""
-_REDISTRIBUTES = frozenset({"cpu"})
-"""Metrics whose load moves to the replicas that remain (SPEC 3); memory mostly stays where it is."""
 
 
 class Origin(NamedTuple):
@@ -44,9 +40,17 @@ class Origin(NamedTuple):
 
 def problems(documents: Iterable[Document]) -> Iterator[Problem]:
     """What is wrong between the policies of all *documents*, or between the rules of one."""
+    documents = list(documents)
     drafts = [draft for document in documents for draft in _drafts(document)]
     for check in _CHECKS:
         yield from check(drafts)
+    metrics = _defined(documents)
+    yield from _metric_problems(documents)
+    yield from _unknown_metrics(drafts, metrics)
+    yield from _sleepers(drafts, metrics)
+    yield from _several_defaults(documents)
+    if documents and not drafts and not any(document.problems for document in documents):
+        yield from _nothing_to_do(documents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class _Draft:
     exclude: tuple[str, ...]
     minimum: object
     rules: tuple[tuple[int, dict[str, Any]], ...]
+    guards: tuple[tuple[int, dict[str, Any]], ...]
+    schedules: tuple[tuple[int, dict[str, Any]], ...]
 
     @property
     def label(self) -> str:
@@ -93,7 +99,7 @@ def _draft(document: Document, path: Path, policy: dict[str, Any]) -> _Draft:
         tuple(_items(policy.get("services"), str)),
         tuple(pattern for _, pattern in _items(policy.get("exclude"), str)),
         replicas.get("min") if isinstance(replicas, dict) else None,
-        tuple(_items(policy.get("rules"), dict)),
+        *(tuple(_items(policy.get(key), dict)) for key in ("rules", "guards", "schedules")),
     )
 
 
@@ -118,38 +124,97 @@ def _names(drafts: list[_Draft]) -> Iterator[Problem]:
             yield draft.problem(("name",), f"a second policy named {other.label}", "give each policy a name of its own")
 
 
-def _rule_names(drafts: list[_Draft]) -> Iterator[Problem]:
-    """Rule names are unique within their policy."""
+def _part_names(drafts: list[_Draft]) -> Iterator[Problem]:
+    """The names of rules are unique within their policy; so are those of guards, and of schedules."""
     for draft in drafts:
-        first: dict[str, int] = {}
-        for index, rule in draft.rules:
-            name = rule.get("name")
-            if isinstance(name, str) and first.setdefault(name, index) != index:
-                line = draft.document.place((*draft.path, "rules", first[name])).line
-                what = f"a second rule named {shown(name)}, after the one in line {line}"
-                yield draft.problem(("rules", index, "name"), what, "give each rule a name of its own")
+        for key, word in (("rules", "rule"), ("guards", "guard"), ("schedules", "schedule")):
+            first: dict[str, int] = {}
+            for index, part in getattr(draft, key):
+                name = part.get("name")
+                if isinstance(name, str) and first.setdefault(name, index) != index:
+                    line = draft.document.place((*draft.path, key, first[name])).line
+                    what = f"a second {word} named {shown(name)}, after the one in line {line}"
+                    yield draft.problem((key, index, "name"), what, f"give each {word} a name of its own")
 
 
-def _metrics(drafts: list[_Draft]) -> Iterator[Problem]:
-    """Rules name metrics that there are."""
+def _unknown_metrics(drafts: list[_Draft], metrics: Mapping[str, dict[str, Any]]) -> Iterator[Problem]:
+    """Rules and guards name metrics that there are."""
     for draft in drafts:
-        for index, rule in draft.rules:
-            metric = rule.get("metric")
-            if isinstance(metric, str) and metric not in METRICS:
-                cure = did_you_mean(metric, list(METRICS), "known metrics")
-                yield draft.problem(("rules", index, "metric"), f"unknown metric {shown(metric)}", cure)
+        for key in ("rules", "guards"):
+            for index, part in getattr(draft, key):
+                metric = part.get("metric")
+                if isinstance(metric, str) and metric not in metrics:
+                    cure = did_you_mean(metric, list(metrics), "known metrics")
+                    yield draft.problem((key, index, "metric"), f"unknown metric {shown(metric)}", cure)
 
 
-def _sleepers(drafts: list[_Draft]) -> Iterator[Problem]:
+def _defined(documents: Iterable[Document]) -> dict[str, dict[str, Any]]:
+    """All metrics by name, as the documents write them; the built-in ones, where they do not, as empty."""
+    written = {
+        name: metric
+        for document in documents
+        for name, metric in _metrics_in(document).items()
+        if isinstance(metric, dict)
+    }
+    return {**{name: {} for name in BUILT_IN}, **written}
+
+
+def _metrics_in(document: Document) -> dict[str, Any]:
+    metrics = document.data.get("metrics") if isinstance(document.data, dict) else None
+    return metrics if isinstance(metrics, dict) else {}
+
+
+def _metric_problems(documents: Iterable[Document]) -> Iterator[Problem]:
+    """Each metric is defined once, and has a query unless it is built in."""
+    first: dict[str, Document] = {}
+    for document in documents:
+        for name, metric in _metrics_in(document).items():
+            other = first.setdefault(name, document)
+            if other is not document:
+                where = f"{other.file}:{other.place(('metrics', name)).line}"
+                what = f"the metric {shown(name)} is also defined in {where}"
+                yield document.problem(("metrics", name), what, "define it in one of the two", of_key=True)
+            if isinstance(metric, dict) and name not in BUILT_IN and "query" not in metric:
+                cure = "add query: the PromQL expression that gives it"
+                yield document.problem(("metrics", name), f"the metric {shown(name)} has no query", cure, of_key=True)
+
+
+def _several_defaults(documents: Iterable[Document]) -> Iterator[Problem]:
+    """All files are one set, so that it has one set of defaults."""
+    having = [document for document in documents if isinstance(document.data, dict) and "defaults" in document.data]
+    for document in having[1:]:
+        first = f"{having[0].file}:{having[0].place(('defaults',)).line}"
+        what = f"there are defaults in {first} already, which count for every policy of all files"
+        yield document.problem(("defaults",), what, "keep them in one file", of_key=True)
+
+
+def _nothing_to_do(documents: list[Document]) -> Iterator[Problem]:
+    if any(isinstance(document.data, dict) and "policies" not in document.data for document in documents):
+        yield documents[0].problem((), "there is no policy", "add policies: [{name: …, services: […], rules: […]}]")
+
+
+def _sleepers(drafts: list[_Draft], metrics: Mapping[str, dict[str, Any]]) -> Iterator[Problem]:
     """A service that may go to 0 replicas has a rule that can wake it."""
     for draft in drafts:
-        if draft.minimum == 0 and type(draft.minimum) is int and not any(_wakes(rule) for _, rule in draft.rules):
-            what = "min 0, and no rule could wake the service: cpu and memory have no data at 0 replicas"
-            yield draft.problem(("replicas", "min"), what, "write min: 1")
+        asleep = draft.minimum == 0 and type(draft.minimum) is int
+        if asleep and not any(_wakes(rule, metrics) for _, rule in draft.rules):
+            what = "min 0, and no rule could wake the service: at 0 replicas there are no tasks that could have data"
+            cure = "write min: 1, or add a rule that adds replicas for a metric which is there without tasks"
+            yield draft.problem(("replicas", "min"), what, cure)
 
 
-def _wakes(rule: dict[str, Any]) -> bool:
-    return rule.get("metric") in METRICS and rule.get("metric") not in _NO_DATA_AT_ZERO
+def _wakes(rule: dict[str, Any], metrics: Mapping[str, dict[str, Any]]) -> bool:
+    """Whether *rule* may ask for more than the none there are; a plugin's strategy might always."""
+    metric = metrics.get(str(rule.get("metric")), {})
+    if "query" not in metric or "task" in metric:
+        return False
+    match rule.get("strategy", "threshold"):
+        case "threshold":
+            return "add" in rule
+        case "target":
+            return metric.get("kind") == "total"
+        case _:
+            return True
 
 
 def _exclusions(drafts: list[_Draft]) -> Iterator[Problem]:
@@ -278,9 +343,7 @@ def _matches(pattern: str, name: str) -> bool:
 
 _CHECKS: tuple[Callable[[list[_Draft]], Iterator[Problem]], ...] = (
     _names,
-    _rule_names,
-    _metrics,
-    _sleepers,
+    _part_names,
     _exclusions,
     _named_twice,
     _overlaps,
@@ -299,7 +362,9 @@ def warnings(policies: PolicySet, step: int, origins: Mapping[str, Origin] | Non
     for policy in policies.policies:
         origin = (origins or {}).get(policy.name)
         for index, rule in enumerate(policy.rules):
-            for key, what, cure in (*_short_window(rule, step), *_flaps(policy, rule)):
+            window_step = policies.metrics[rule.metric].step or step
+            flaps = _flaps(policy, rule) if policies.metrics[rule.metric].redistributes else ()
+            for key, what, cure in (*_short_window(rule, window_step), *flaps):
                 found.append(_warning(origin, policy, (index, rule, key), what, cure))
     return found
 
@@ -323,7 +388,7 @@ def _short_window(rule: Rule, step: int) -> Iterator[_Warned]:
 
 def _flaps(policy: Policy, low: Rule) -> Iterator[_Warned]:
     """The rules that would add at once what *low* removed, because the load moves to the replicas that remain."""
-    if not isinstance(low, Threshold) or low.below is None or low.remove is None or low.metric not in _REDISTRIBUTES:
+    if not isinstance(low, Threshold) or low.below is None or low.remove is None:
         return
     before, after = _steepest(policy, low.remove)
     if after == before or low.below <= 0:

@@ -18,8 +18,9 @@ from autoscaler.model import Direction, History, Recommended, ScaleEvent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from autoscaler.model import Decision
+
 STATE_LABEL = "autoscaler.state"
-ENABLED_LABEL = "autoscaler.enabled"
 SETTLE_TIME = 10.0
 """Seconds after a new task template was written in which Swarm may not have begun its rollout yet (facts 2)."""
 
@@ -202,16 +203,20 @@ class Memory:
     """The spec before the last update as it was last seen; what it tells is in `events`."""
     recommended: tuple[Recommended, ...] = ()
     """What the rules resolved to before, the requested count at the first look included."""
+    judged_at: float | None = None
+    """When a rule could last judge by its data; the first look, as long as none could."""
 
     @property
     def history(self) -> History:
         """What counts for stabilization and cooldown: what happened, and what a dry-run would have done."""
-        return History(tuple(sorted({*self.events, *self.proposed})), self.recommended)
+        return History(tuple(sorted({*self.events, *self.proposed})), self.recommended, self.judged_at)
 
-    def with_recommended(self, made: Recommended, longest: int) -> Memory:
-        """This memory and one more recommendation, without those older than *longest* seconds."""
-        kept = (each for each in self.recommended if made.at - each.at < longest)
-        return replace(self, recommended=(*kept, made) if longest else ())
+    def with_decision(self, decision: Decision, longest: int) -> Memory:
+        """This memory and what *decision* tells of the rules, without recommendations older than *longest* seconds."""
+        at = decision.at
+        kept = (each for each in self.recommended if at - each.at < longest)
+        recommended = (*kept, Recommended(at, decision.recommended)) if longest else ()
+        return replace(self, recommended=recommended, judged_at=at if decision.judged else self.judged_at)
 
 
 def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memory, str]:
@@ -222,7 +227,7 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
     *now* where that is no later than what was known before. A second look at the same service finds nothing new.
     """
     # A first look remembers the count that it found: a restart does not end a stabilization window (as the HPA has it).
-    memory = memory or Memory(recommended=(Recommended(now, view.requested),))
+    memory = memory or Memory(recommended=(Recommended(now, view.requested),), judged_at=now)
     own, previous = _unread(view, memory)
     told = {event for state in (own, previous) if state for event in state.events} - set(memory.events)
     # A label's stamp in the future counts as now, once: the label is not read again, so that it cannot hold for ever.

@@ -148,7 +148,7 @@ class Daemon:
     def healthy(self) -> Health:
         """Whether the loop goes on, whatever it meets outside."""
         silent = time.monotonic() - self._last_end
-        bound = _HEARTBEATS * max(self.interval / self.speed, self.cycle.timing.deadline)
+        bound = _HEARTBEATS * max(self.interval / self.speed, self.cycle.deadline)
         if silent > bound:
             return Health(good=False, detail=f"no evaluation has ended for {silent:.0f} s")
         return Health(good=True, detail="healthy")

@@ -1,6 +1,6 @@
 """The decision: a pure function of policy, observation and history, as a pipeline of named steps.
 
-    rules → resolve → stabilization → limits → flap guard → cooldown → bounds → gates
+    rules → resolve → stabilization → limits → flap guard → cooldown → fallback → bounds → gates
 
 Each step takes a count and returns a count with the reason it changed or held it, if it did.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from autoscaler.behaviour import Step, cool_down, guard_against_flapping, limit, stabilize
 from autoscaler.durations import words
-from autoscaler.model import Decision, Observation, Recommendation, Why
+from autoscaler.model import Decision, Direction, Observation, Recommendation, Why
 from autoscaler.reasons import Reason
 from autoscaler.strategies import Signal
 
@@ -37,13 +37,16 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
     limited = limit(policy, observation, history, stable.count)
     guarded = guard_against_flapping(policy, observation, limited.count)
     cooled = cool_down(policy, observation, history, guarded.count)
-    bounded = bound(bounds, observation, cooled.count)
-    gated = gate(policy, bounds, observation, recommendations, bounded.count)
+    safe = fall_back(policy, observation, history, recommendations, cooled.count)
+    bounded = bound(bounds, observation, safe.count)
+    # What the bounds and the fallback ask for whatever the rules say: gates that hold rules let it pass.
+    due = fall_back(policy, observation, history, recommendations, observation.requested)
+    due = bound(bounds, observation, due.count)
+    gated = gate(policy, observation, recommendations, bounded.count, due.count)
 
-    steps = [resolved, stable, limited, guarded, cooled, bounded, gated]
+    steps = [resolved, stable, limited, guarded, cooled, safe, bounded, gated]
     if gated.count not in (bounded.count, observation.requested):
-        # The gate left only what the bounds ask for: they shaped the number too.
-        steps.insert(-1, bound(bounds, observation, observation.requested))
+        steps.insert(-1, due)  # the gate left only what is due: it shaped the number too
     shaped = [step for step in steps if step.why is not None]
     reasons = list(_reasons(observation, recommendations, winner, shaped))
     return Decision(
@@ -106,6 +109,24 @@ def _agreed(item: Recommendation, recommendations: tuple[Recommendation, ...], r
     return all(other.replicas is not None and other.replicas < requested for other in group)
 
 
+def fall_back(
+    policy: Policy,
+    observation: Observation,
+    history: History,
+    recommendations: tuple[Recommendation, ...],
+    count: int,
+) -> Step:
+    """Raise *count* to the policy's fallback where every rule has lacked data for its time; never lower it."""
+    fallback, since = policy.fallback, history.judged_at
+    if fallback is None or since is None or not all(item.lacks_data for item in recommendations):
+        return Step(count)
+    blind = observation.at - since
+    if blind < fallback.after or fallback.replicas <= count:
+        return Step(count)
+    detail = f"no rule has had data for {words(blind)}; falls back to {fallback.replicas} replicas"
+    return Step(fallback.replicas, Why(Reason.FALLBACK, detail))
+
+
 def bound(bounds: Bounds, observation: Observation, count: int) -> Step:
     """Correct *count* into the bounds in force."""
     wanted = f"wants {count}, " if count != observation.requested else f"{count} is "
@@ -127,19 +148,26 @@ def _at_bound(count: int, reason: Reason, detail: str, schedule: str, observatio
 
 
 def gate(
-    policy: Policy, bounds: Bounds, observation: Observation, recommendations: tuple[Recommendation, ...], count: int
+    policy: Policy, observation: Observation, recommendations: tuple[Recommendation, ...], count: int, due: int
 ) -> Step:
-    """Hold what must not happen now: everything at a closed gate, an increase beyond the bounds while tasks wait.
+    """Hold what must not happen now: everything at a closed gate, and of what rules want beyond what is *due*, more.
 
-    A rule that asks for so many more waits for all replicas to run; one that asks for a count only while they are
-    stuck, for the count already takes the running ones into account.
+    A guard forbids changes its way, and tasks that do not run yet forbid an increase. A rule that asks for so many more
+    waits for all replicas to run; one that asks for a count only while they are stuck, for the count already takes the
+    running ones into account.
     """
+    bounds = policy.bounds(observation.at)
     requested = observation.requested
     for closed in _closed_gates(policy, bounds, observation, count):
         if count != requested or closed.reason in _STANDING:
             return Step(requested, closed, held=True)
+    if count != due:
+        direction = Direction.UP if count > due else Direction.DOWN
+        for guard in policy.guards:
+            if said := guard.blocks(direction, observation.windows.get(guard.metric)):
+                return Step(due, Why(Reason.GUARD, f"wants {count}; {said}"), held=due == requested)
     counted = max((item.replicas or 0 for item in recommendations if not item.relative), default=0)
-    passes = max(bounds.clamp(requested), bounds.clamp(0 if observation.stuck else counted))
+    passes = max(due, bounds.clamp(0 if observation.stuck else counted))
     if count > passes and observation.running < requested:
         detail = f"wants {count}; {observation.running} of {requested} replicas run"
         if observation.pending:

@@ -19,15 +19,17 @@ from rich.text import Text
 from autoscaler import queries, render
 from autoscaler.adapters.counted import CountedSource, CountedSwarm
 from autoscaler.adapters.swarm import DockerSwarm
-from autoscaler.cycle import Cycle, Timing
+from autoscaler.cycle import Cycle
 from autoscaler.daemon import Daemon, Policies
 from autoscaler.durations import words
 from autoscaler.journal import Journal
 from autoscaler.logs import configure
+from autoscaler.metrics import PROMETHEUS
 from autoscaler.model import Outcome
 from autoscaler.simulation.metrics import SimulatedPrometheus
 from autoscaler.simulation.shop import Shop
 from autoscaler.web.metrics import Telemetry
+from autoscaler.windows import Windows
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 _OPENING = datetime(2026, 1, 5, 8, 0, tzinfo=UTC).timestamp()
 _INTERVAL = 15
 _STEPS_BEFORE = 80
-_TIMING = Timing(step=_INTERVAL, warmup=30, deadline=10.0)
+_DEADLINE = 10.0
 _SETTINGS = queries.MetricSettings(scrape_interval=15, rate_window=60, warmup=30)
 _SHOWN_EVENTS = 8
 _REFRESHED = 4
@@ -81,11 +83,10 @@ async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int],
         source.record()
     daemon = Daemon(
         cycle=Cycle(
-            source=CountedSource(source, telemetry.count_query),
+            windows=Windows({PROMETHEUS: CountedSource(source, telemetry.count_query)}, _SETTINGS, _INTERVAL),
             swarm=CountedSwarm(DockerSwarm(shop.engine, clock), telemetry.count_request),
             clock=clock,
-            queries=queries.builtin(_SETTINGS),
-            timing=_TIMING,
+            deadline=_DEADLINE,
         ),
         policies=policies,
         journal=journal,

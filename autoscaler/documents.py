@@ -31,7 +31,7 @@ def record_document(record: Record) -> dict[str, Any]:
 
 def problem_document(problem: Problem) -> dict[str, Any]:
     """*problem* as a JSON object."""
-    return {"kind": problem.kind, "metric": problem.metric or None, "detail": problem.detail}
+    return {"kind": problem.kind, "subject": problem.subject or None, "detail": problem.detail}
 
 
 def _why(why: Why) -> dict[str, Any]:

@@ -8,20 +8,21 @@ from __future__ import annotations
 import hashlib
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoscaler import checks
 from autoscaler.errors import PolicyError
-from autoscaler.policy import PolicyFile, PolicySet
+from autoscaler.metrics import Metric, with_built_in
+from autoscaler.policy import OWN_KEYS, Defaults, PolicyFile, PolicySet
 from autoscaler.validation import validate
-from autoscaler.yaml_document import MAX_BYTES, about_file, read
+from autoscaler.yaml_document import MAX_BYTES, Document, about_file, read
 
 if TYPE_CHECKING:
     import pathlib
     from collections.abc import Iterable, Mapping, Sequence
 
     from autoscaler.policy import Policy
-    from autoscaler.yaml_document import Document, Problem
+    from autoscaler.yaml_document import Problem
 
 SUFFIXES = (".yml", ".yaml")
 """What the names of policy files in a directory end with."""
@@ -79,18 +80,53 @@ def fingerprint(paths: Sequence[pathlib.Path]) -> str:
 def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, list[Problem]]:
     problems: list[Problem] = []
     policies: list[Policy] = []
+    metrics: dict[str, Metric] = {}
     origins: dict[str, checks.Origin] = {}
+    defaults = _defaults(documents)
+    # What is wrong with the defaults is told where they stand, and not once more for each policy that gets them.
+    faulty = validate(Document("", None).with_data(defaults), Defaults)[1] if defaults else []
+    documents = [_with_defaults(document, defaults) for document in documents]
     for document in documents:
-        content, found = validate(document, PolicyFile)
+        content, found = validate(document, PolicyFile, only_written=bool(faulty))
         problems.extend(found)
-        for index, policy in enumerate(content.policies if content else ()):
+        if content is None:
+            continue
+        metrics |= content.metrics
+        for index, policy in enumerate(content.policies):
             policies.append(policy)
             origins[policy.name] = checks.Origin(document, ("policies", index))
     problems.extend(checks.problems(documents))
     if problems:
         order = {document.file: position for position, document in enumerate(documents)}
         return None, sorted(set(problems), key=lambda problem: (order[problem.file], problem))
-    return Loaded(PolicySet(policies=tuple(policies), revision=revision), origins), []
+    known = PolicySet(policies=tuple(policies), metrics=with_built_in(metrics), revision=revision)
+    return Loaded(known, origins), []
+
+
+# Defaults
+
+
+def _defaults(documents: Iterable[Document]) -> dict[str, Any]:
+    """What the documents say of all policies, as they write it; of two that say something, the first."""
+    written = (document.data.get("defaults") for document in documents if isinstance(document.data, dict))
+    return next((found for found in written if isinstance(found, dict)), {})
+
+
+def _with_defaults(document: Document, defaults: dict[str, Any]) -> Document:
+    """*document* whose policies have what they leave to the *defaults*."""
+    policies = document.data.get("policies") if isinstance(document.data, dict) else None
+    if not defaults or not isinstance(policies, list):
+        return document
+    given = {key: value for key, value in defaults.items() if key not in OWN_KEYS}
+    completed = [_merged(given, policy) if isinstance(policy, dict) else policy for policy in policies]
+    return document.with_data({**document.data, "policies": completed})
+
+
+def _merged(under: Any, over: Any) -> Any:
+    """*over*, with what only *under* says: mappings key by key, everything else as a whole."""
+    if not isinstance(under, dict) or not isinstance(over, dict):
+        return over
+    return {**under, **{key: _merged(under[key], value) if key in under else value for key, value in over.items()}}
 
 
 # Files

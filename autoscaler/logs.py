@@ -93,21 +93,24 @@ def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None
 _PROBLEM_EVENTS = {
     "swarm": ("swarm_lost", "swarm_recovered"),
     "prometheus": ("prometheus_lost", "prometheus_recovered"),
+    "source": ("metric_source_lost", "metric_source_recovered"),
     "query": ("query_failed", "query_recovered"),
     "clock": ("clock_skew_found", "clock_skew_ended"),
+    "scrape_interval": ("scrape_interval_differed", "scrape_interval_corrected"),
 }
 
 
 def log_problems(log: FilteringBoundLogger, began: list[Problem], ended: list[Problem]) -> None:
     """One line for each problem that began or ended, none for one that goes on."""
     for problem in began:
-        fields = {"metric": problem.metric} if problem.metric else {}
-        log.warning(
-            _PROBLEM_EVENTS[problem.kind][0], detail=problem.detail, consequence=_consequence(problem.kind), **fields
-        )
+        fields = {"detail": problem.detail, "consequence": _consequence(problem.kind)}
+        log.warning(_PROBLEM_EVENTS[problem.kind][0], **fields, **_subject(problem))
     for problem in ended:
-        fields = {"metric": problem.metric} if problem.metric else {}
-        log.info(_PROBLEM_EVENTS[problem.kind][1], **fields)
+        log.info(_PROBLEM_EVENTS[problem.kind][1], **_subject(problem))
+
+
+def _subject(problem: Problem) -> dict[str, str]:
+    return {"source" if problem.kind == "source" else "metric": problem.subject} if problem.subject else {}
 
 
 def _consequence(kind: str) -> str:
@@ -115,4 +118,6 @@ def _consequence(kind: str) -> str:
         return "nothing is scaled until it is back"
     if kind == "clock":
         return "windows end at the earlier of the two clocks"
+    if kind == "scrape_interval":
+        return "windows may look incomplete, or hold each sample several times"
     return "no service is scaled down on missing data; scaling goes on when the data are back"

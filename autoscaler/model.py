@@ -5,7 +5,7 @@ Times are Unix seconds as floats, replica counts are whole numbers. Nothing here
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,8 @@ class History:
 
     events: tuple[ScaleEvent, ...] = ()
     recommended: tuple[Recommended, ...] = ()
+    judged_at: float | None = None
+    """When a rule could last judge by its data, or else the first look was; None where there was no look before."""
 
     def last(self, direction: Direction | None = None) -> ScaleEvent | None:
         """The newest event, or the newest in *direction*; None where there is none."""
@@ -73,7 +75,7 @@ class History:
 
     def with_event(self, event: ScaleEvent) -> History:
         """This history and one more event, still in the order of time."""
-        return History(tuple(sorted({*self.events, event})), self.recommended)
+        return replace(self, events=tuple(sorted({*self.events, event})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Observation:
     requested: int
     running: int
     windows: Mapping[str, Window] = field(default_factory=dict)
-    """The window of each metric that a rule names; a metric that is absent has no data."""
+    """The window of each metric that a rule or a guard names; a metric that is absent has no data."""
     mode: str = "replicated"
     rollout: str = ""
     """Why the service counts as rolling out, in words; empty where it does not."""
@@ -146,6 +148,11 @@ class Decision:
     """Whether a change was wanted, or could not be judged, and the count stays as it is."""
     recommended: int = 0
     """What the rules resolved to, before the steps that followed."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether at least one rule had the data to judge by."""
+        return not all(item.lacks_data for item in self.recommendations)
 
     @property
     def changes(self) -> bool:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, create_model, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from autoscaler.durations import Duration
+from autoscaler.guards import Guard
+from autoscaler.metrics import Metric, with_built_in
 from autoscaler.model import Direction
 from autoscaler.schedules import Schedule
 from autoscaler.strategies import Rule, registered
 from autoscaler.strategies.base import Frozen
 
-METRICS = ("cpu", "memory")
-"""The built-in metrics."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 _GLOB = frozenset("*?[")
 _LONGEST_PERIOD = 30 * 60
-_MOST_NAMES = 20_000
 _COUNT = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 _PATTERN = Annotated[str, Field(strict=True, min_length=1, max_length=255)]
+_VALUE = Annotated[str, Field(strict=True, max_length=4096)]
+_METRIC_NAME = r"^[a-zA-Z_][a-zA-Z0-9_.:-]*$"
 
 
 class _AnyRule:
@@ -118,6 +123,15 @@ class ScaleDown(Behaviour):
     """No rule removes replicas this soon after the last change in either direction."""
 
 
+class Fallback(Frozen):
+    """How many replicas to have when nothing is known of the load."""
+
+    after: Duration
+    """How long every rule of the policy must have lacked data."""
+    replicas: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    """The fewest replicas then, within the bounds; the count is raised to it, and never lowered."""
+
+
 def _pause(value: object) -> object:
     if isinstance(value, bool) or value in ("up", "down"):
         return value
@@ -125,16 +139,21 @@ def _pause(value: object) -> object:
 
 
 class Policy(Frozen):
-    """What applies to a set of services: bounds, rules, scale-up and scale-down behaviour."""
+    """What applies to a set of services: bounds, rules, scale-up and scale-down behaviour.
+
+    Without `services` and `match_labels` it applies to the services whose label `autoscaler.policy` names it.
+    """
 
     model_config = ConfigDict(defer_build=True)  # plugins may register strategies before the first validation
 
     name: str = Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$", max_length=63)
     """What logs, metrics and labels call the policy; unique among all policies."""
-    services: tuple[_PATTERN, ...] = Field(min_length=1)
+    services: Annotated[tuple[_PATTERN, ...], Field(min_length=1)] = ()
     """The names of the services, or globs with `*`, `?` and `[…]`."""
+    match_labels: Annotated[dict[_PATTERN, _VALUE], Field(min_length=1)] = Field(default_factory=dict)
+    """Labels that a service must have, all of them with these values, instead of a name in `services`."""
     exclude: tuple[_PATTERN, ...] = ()
-    """Names or globs of services that the globs of `services` do not mean."""
+    """Names or globs of services that are not meant; a name in `services` is meant all the same."""
     replicas: Replicas
     """The bounds of the replica count."""
     rules: tuple[Annotated[Rule, _AnyRule], ...] = Field(min_length=1)
@@ -145,10 +164,25 @@ class Policy(Frozen):
     """How replicas are removed."""
     schedules: tuple[Schedule, ...] = ()
     """Times at which the bounds are others."""
+    guards: tuple[Guard, ...] = ()
+    """Metrics that forbid changes while they are beyond a bound."""
+    fallback: Fallback | None = None
+    """How many replicas to have when every rule has lacked data for some time; nothing changes then by default."""
     flap_guard: Annotated[bool, Field(strict=True)] = True
     """Whether a removal is held that would bring the load of the remaining replicas above a bound that adds them."""
     paused: Annotated[Literal["up", "down"] | bool, BeforeValidator(_pause)] = False
     """Whether to leave the services as they are: altogether (`true`), or only not to add (`up`) or remove (`down`)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.services and self.match_labels:
+            raise ValueError("services and match_labels are two ways to say the same (keep one of the two)")
+        if self.fallback is not None and self.fallback.replicas > self.replicas.max:
+            raise ValueError(
+                f"the fallback of {self.fallback.replicas} replicas is above max {self.replicas.max} "
+                "(raise max, or lower the fallback)"
+            )
+        return self
 
     def bounds(self, at: float) -> Bounds:
         """The bounds in force at *at*, in Unix seconds.
@@ -174,20 +208,73 @@ class Policy(Frozen):
         return max(self.scale_up.stabilization, self.scale_down.stabilization)
 
     @property
+    def look_backs(self) -> dict[str, int]:
+        """The metrics that rules and guards look at, with the longest look-back that one of them needs, in seconds."""
+        longest: dict[str, int] = {}
+        for metric, look_back in self._looks():
+            longest[metric] = max(longest.get(metric, 0), look_back)
+        return longest
+
+    def _looks(self) -> Iterator[tuple[str, int]]:
+        yield from ((rule.metric, rule.look_back) for rule in self.rules)
+        yield from ((guard.metric, guard.for_) for guard in self.guards)
+
+    @property
     def named(self) -> tuple[str, ...]:
         """The services that the policy names exactly."""
         return tuple(service for service in self.services if not is_glob(service))
 
-    @cached_property
-    def _globs(self) -> re.Pattern[str]:
-        """Matches the names that the globs mean and `exclude` does not."""
-        included = "|".join(translate(pattern) for pattern in self.services if is_glob(pattern)) or "(?!)"
-        excluded = "|".join(translate(pattern) for pattern in self.exclude) or "(?!)"
-        return re.compile(f"(?!{excluded})(?:{included})")
+    def matches(self, service: str, labels: Mapping[str, str]) -> bool:
+        """Whether a glob of the policy means *service*, or its *labels* do, and nothing in `exclude` does."""
+        if self.match_labels:
+            meant = all(labels.get(label) == value for label, value in self.match_labels.items())
+        else:
+            meant = self._included.match(service) is not None
+        return meant and not self.excludes(service)
 
-    def matches_by_glob(self, service: str) -> bool:
-        """Whether a glob of the policy means *service*, and none of `exclude` does."""
-        return self._globs.match(service) is not None
+    def excludes(self, service: str) -> bool:
+        """Whether a name or a glob of `exclude` means *service*."""
+        return self._excluded.match(service) is not None
+
+    @cached_property
+    def _included(self) -> re.Pattern[str]:
+        return _any_of(pattern for pattern in self.services if is_glob(pattern))
+
+    @cached_property
+    def _excluded(self) -> re.Pattern[str]:
+        return _any_of(self.exclude)
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    """Matches what one of the globs means."""
+    return re.compile("|".join(map(translate, patterns)) or "(?!)")
+
+
+def _partial(model: type[Frozen], name: str, without: frozenset[str] = frozenset(), **config: Any) -> type[Frozen]:
+    """*model* with every key optional, those of its parts included; what keys together must mean is not checked."""
+    fields: dict[str, Any] = {}
+    for key, info in model.model_fields.items():
+        field, part = copy(info), _part(info.annotation)
+        field.default, field.default_factory = None, None
+        if key not in without:
+            fields[key] = (info.annotation if part is None else _partial(part, f"Default{part.__name__}"), field)
+    return create_model(
+        name, __base__=Frozen, __doc__=model.__doc__, __module__=__name__, __cls_kwargs__=config, **fields
+    )
+
+
+def _part(annotation: Any) -> type[Frozen] | None:
+    """The model in ``Replicas`` or ``Fallback | None``; None for lists and whatever else is replaced as a whole."""
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Frozen)), None)
+
+
+OWN_KEYS = frozenset({"name", "services", "match_labels"})
+"""The keys of a policy that no default can give."""
+if TYPE_CHECKING:
+    Defaults = Frozen
+else:
+    Defaults = _partial(Policy, "Defaults", OWN_KEYS, defer_build=True)
 
 
 def _whole(version: object) -> object:
@@ -204,8 +291,19 @@ class PolicyFile(Frozen):
 
     version: Annotated[Literal[1], BeforeValidator(_whole)]
     """The version of this format: 1."""
-    policies: tuple[Policy, ...] = Field(min_length=1)
+    defaults: Defaults | None = None
+    """What every policy is given, key by key, unless it says something else itself: all keys but `name`, `services`
+    and `match_labels`."""
+    metrics: dict[Annotated[str, Field(pattern=_METRIC_NAME, max_length=63)], Metric] = Field(default_factory=dict)
+    """The metrics there are beside `cpu` and `memory`, by name; those two may be defined anew."""
+    policies: Annotated[tuple[Policy, ...], Field(min_length=1)] = ()
     """The policies."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.policies and self.defaults is None and not self.metrics:
+            raise ValueError("the file says nothing (add policies, metrics or defaults)")
+        return self
 
 
 class PolicySet(Frozen):
@@ -214,33 +312,29 @@ class PolicySet(Frozen):
     model_config = ConfigDict(defer_build=True)
 
     policies: tuple[Policy, ...] = ()
+    metrics: dict[str, Metric] = Field(default_factory=lambda: with_built_in({}))
+    """All metrics there are, the built-in ones included."""
     revision: str = ""
-    _matching: dict[str, tuple[Policy, ...]] = PrivateAttr(default_factory=dict)
-    """What was found for a service's name before: there are as many as Swarm has services."""
 
     @cached_property
     def named(self) -> dict[str, Policy]:
         """The policy of each service that one names exactly."""
         return {service: policy for policy in self.policies for service in policy.named}
 
-    def matching(self, service: str) -> tuple[Policy, ...]:
-        """The policies of the best rank that match: none, the one that applies, or several in conflict.
-
-        An exact name beats globs.
-        """
-        if service in self.named:
-            return (self.named[service],)
-        if service not in self._matching:
-            if len(self._matching) >= _MOST_NAMES:
-                self._matching.clear()  # services come and go for months
-            found = tuple(policy for policy in self.policies if policy.matches_by_glob(service))
-            self._matching[service] = found
-        return self._matching[service]
+    @cached_property
+    def by_name(self) -> dict[str, Policy]:
+        """The policies by their names."""
+        return {policy.name: policy for policy in self.policies}
 
 
 def policy_schema() -> dict[str, Any]:
     """The JSON Schema of policy files, its descriptions being these models' docstrings."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **PolicyFile.model_json_schema()}
+    schema = PolicyFile.model_json_schema()
+    for part in ("Policy", "Replicas", "Fallback"):
+        # What a policy leaves out `defaults` may give: an editor that sees one text cannot tell.
+        definition = schema["$defs"][part]
+        definition["required"] = [key for key in definition.get("required", ()) if key == "name"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def is_glob(pattern: str) -> bool:

@@ -10,16 +10,14 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
-from math import isfinite
+from math import isfinite, lcm
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 from rich.text import Text
 
 from autoscaler import loader
-from autoscaler.bases import REDISTRIBUTES
 from autoscaler.cluster import (
-    ENABLED_LABEL,
     STATE_LABEL,
     Memory,
     ScaleState,
@@ -29,27 +27,37 @@ from autoscaler.cluster import (
     prune,
     remember,
 )
+from autoscaler.deadline import Deadline
 from autoscaler.decide import decide
 from autoscaler.durations import Duration, words
 from autoscaler.errors import PolicyError
+from autoscaler.matching import ENABLED_LABEL, Match, Matcher
+from autoscaler.metrics import PROMETHEUS
 from autoscaler.model import Observation, Recommended, ScaleEvent, Why
-from autoscaler.policy import METRICS
+from autoscaler.ports import Series
+from autoscaler.queries import MetricSettings
 from autoscaler.reasons import Reason
 from autoscaler.strategies.base import Frozen
 from autoscaler.validation import validate
-from autoscaler.window import MISSING, Window
+from autoscaler.window import MISSING
+from autoscaler.windows import Needed, Windows
 from autoscaler.yaml_document import MAX_BYTES, Document, Problem, about_file, described, read, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from autoscaler.metrics import Metric
     from autoscaler.policy import Policy, PolicySet
+    from autoscaler.ports import Query
     from autoscaler.yaml_document import Path as Way
 
 MOST_STEPS = 100_000
 """How many evaluations, and how many samples of a series, a test may have."""
-_UNITS = {"cpu": "%", "memory": "%"}
+_SETTINGS = MetricSettings(scrape_interval=15, rate_window=60, warmup=0)
+_MANY = 1_000_000
+"""More tasks than any service has: the series of a test lack none."""
+_DEADLINE = 60.0
 _YEARS = range(1980, 2500)
 _START = 1_767_571_200
 """Monday, 2026-01-05T00:00:00Z."""
@@ -316,7 +324,8 @@ def _problems(document: Document, content: CaseFile, policies: PolicySet | None)
             what = f"a second test named {shown(case.name)}, after the one in line {line}"
             yield document.problem((*way, "name"), what, "give each test a name of its own")
         yield from _off_grid(document, way, case, content.interval)
-        yield from _odd_series(document, way, case)
+        if policies is not None:
+            yield from _odd_series(document, way, case, policies)
         yield from _impossible_change(document, way, case)
         if policies is not None:
             yield from _unmatched(document, way, case, policies)
@@ -337,10 +346,10 @@ def _off_grid(document: Document, way: Way, case: Case, interval: int) -> Iterat
             yield document.problem(where, f"{words(at)} is more than {MOST_STEPS} intervals away", cure)
 
 
-def _odd_series(document: Document, way: Way, case: Case) -> Iterator[Problem]:
+def _odd_series(document: Document, way: Way, case: Case, policies: PolicySet) -> Iterator[Problem]:
     for metric in case.series:
-        if metric not in METRICS:
-            cure = f"known metrics: {', '.join(METRICS)}"
+        if metric not in policies.metrics:
+            cure = f"known metrics: {', '.join(policies.metrics)}"
             yield document.problem((*way, "series", metric), f"unknown metric {shown(metric)}", cure, of_key=True)
 
 
@@ -352,15 +361,19 @@ def _impossible_change(document: Document, way: Way, case: Case) -> Iterator[Pro
 
 def _unmatched(document: Document, way: Way, case: Case, policies: PolicySet) -> Iterator[Problem]:
     """Services without a policy, and rules that the service's policy does not have."""
-    matching = policies.matching(case.service)
-    if not matching:
+    match = Matcher(policies).find(case.service, case.labels)
+    if match == Match():
+        if case.labels.get(ENABLED_LABEL) == "false":
+            return
         patterns = [pattern for policy in policies.policies for pattern in policy.services]
         near = get_close_matches(case.service[:60], patterns, n=1)
         hint = f'did you mean "{near[0]}"? ' if near else ""
         cure = f"{hint}the policies are for {', '.join(map(shown, patterns[:20]))}"
         yield document.problem((*way, "service"), f"no policy matches the service {shown(case.service)}", cure)
         return
-    rules = [rule.name for policy in matching for rule in policy.rules]
+    if match.policy is None:
+        return
+    rules = [rule.name for rule in match.policy.rules]
     for index, expected in enumerate(case.expect):
         if expected.rule is not None and expected.rule not in rules:
             what = f"the service's policy has no rule {shown(expected.rule)}"
@@ -433,6 +446,23 @@ class _Run:
     policies: PolicySet
     interval: int
     _memory: Memory = field(default_factory=Memory)
+    _windows: Windows = field(init=False)
+    _metrics: Mapping[str, Metric] = field(init=False)
+    _shift: int = field(init=False)
+    """How much later a window's grid is than the test's clock, so that a sample is on it whenever the test begins."""
+
+    def __post_init__(self) -> None:
+        # The series of a built-in metric are in percent, as a query of one's own would give them.
+        self._metrics = {
+            name: metric
+            if metric.query
+            else metric.model_copy(update={"query": name, "by": "service", "task": "task", "unit": "%"})
+            for name, metric in self.policies.metrics.items()
+        }
+        steps = lcm(self.interval, *(metric.step or 1 for metric in self._metrics.values()))
+        self._shift = -self.case.start % steps
+        source = _Series(self.case, self.interval, self.case.start + self._shift)
+        self._windows = Windows({PROMETHEUS: source}, _SETTINGS, self.interval)
 
     def result(self, document: Document, way: Way) -> TestResult:
         """What becomes of the test, which stands at *way* in *document*."""
@@ -452,11 +482,11 @@ class _Run:
         events: dict[int, list[Event]] = {}
         for event in self.case.events:
             events.setdefault(event.at, []).append(event)
-        matching = self.policies.matching(self.case.service)
+        match = Matcher(self.policies).find(self.case.service, self.case.labels)
         for at in range(0, until + 1, self.interval):
             for event in events.get(at, ()):
                 self._happens(event, world)
-            yield at, self._evaluate(matching, world, at)
+            yield at, self._evaluate(match, world, at)
 
     def _beginning(self) -> _World:
         case = self.case
@@ -468,7 +498,8 @@ class _Run:
         if case.last_change is not None:
             before = case.replicas + (-1 if case.last_change.direction == "up" else 1)
             events = (ScaleEvent(case.start - case.last_change.ago, before, case.replicas),)
-        self._memory = Memory(case.replicas, events, recommended=(Recommended(case.start, case.replicas),))
+        first = Recommended(case.start, case.replicas)
+        self._memory = Memory(case.replicas, events, recommended=(first,), judged_at=case.start)
         return _World(case.replicas, tasks, long_ago)
 
     def _happens(self, event: Event, world: _World) -> None:
@@ -479,24 +510,26 @@ class _Run:
         elif event.scale is not None and event.scale != world.requested:
             world.scale(event.scale, at, self.case.startup, world.label)
 
-    def _evaluate(self, matching: tuple[Policy, ...], world: _World, at: int) -> _Verdict:
-        if self.case.labels.get(ENABLED_LABEL) == "false":
-            return _Verdict(world.requested, None, f"the label {ENABLED_LABEL}=false takes the service out")
-        if len(matching) > 1:
-            names = ", ".join(policy.name for policy in matching)
-            return _Verdict(world.requested, Why(Reason.POLICY_CONFLICT, f"matched by the policies {names}"))
-        return self._decide(matching[0], world, at)
+    def _evaluate(self, match: Match, world: _World, at: int) -> _Verdict:
+        if match.policy is not None:
+            return self._decide(match.policy, world, at)
+        if match.conflict:
+            return _Verdict(world.requested, Why(Reason.POLICY_CONFLICT, match.conflict))
+        return _Verdict(world.requested, None, f"the label {ENABLED_LABEL}=false takes the service out")
 
     def _decide(self, policy: Policy, world: _World, at: int) -> _Verdict:
         now = float(self.case.start + at)
         view = world.view(self.case.service, self.case.labels, now, float(self.case.start - _LONG_AGO))
         self._memory, changed = remember(view, self._memory, now)
+        moment = now + self._shift
+        self._windows.refresh([Needed(view, policy)], self._metrics, moment, Deadline(_DEADLINE))
+        windows, _ = self._windows.of(view, policy, self._metrics)
         observation = Observation(
             service=view.name,
             at=now,
             requested=view.requested,
             running=view.running,
-            windows=self._windows(policy, at),
+            windows=windows,
             mode=view.mode,
             rollout=view.rollout(now),
             pending=view.pending(now) if view.running < view.requested else "",
@@ -504,8 +537,7 @@ class _Run:
             changed_externally=changed,
         )
         decision = decide(policy, observation, self._memory.history)
-        made = Recommended(now, decision.recommended)
-        self._memory = self._memory.with_recommended(made, policy.longest_stabilization)
+        self._memory = self._memory.with_decision(decision, policy.longest_stabilization)
         if decision.changes:
             event = ScaleEvent(now, decision.requested, decision.desired)
             kept = prune((*self._memory.events, event), now)
@@ -514,25 +546,29 @@ class _Run:
             self._memory = replace(self._memory, requested=decision.desired, events=kept)
         return _Verdict(world.requested, decision.primary)
 
-    def _windows(self, policy: Policy, at: int) -> dict[str, Window]:
-        """The windows of the policy's metrics at *at*, as long as the daemon's; no samples before 0 or past the end."""
-        look_backs: dict[str, int] = {}
-        for rule in policy.rules:
-            look_backs[rule.metric] = max(look_backs.get(rule.metric, 0), rule.look_back)
-        end, newest = self.case.start + at, at // self.interval
-        windows = {}
-        for metric, look_back in look_backs.items():
-            samples = self.case.series.get(metric)
-            if samples is None:
-                continue
-            length = -(-look_back // self.interval) + 2
-            oldest = newest - length + 1
-            values = samples[max(0, oldest) : newest + 1]
-            values = (MISSING,) * max(0, -oldest) + values
-            values += (MISSING,) * (length - len(values))
-            unit = _UNITS.get(metric, "")
-            windows[metric] = Window(self.interval, end, values, unit=unit, redistributes=metric in REDISTRIBUTES)
-        return windows
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """A MetricSource that answers with the series of a test: none before its beginning, none past their ends."""
+
+    case: Case
+    interval: int
+    begins: int
+    """The time of the first samples, Unix seconds."""
+
+    def clock_offset(self, now: float, deadline: Deadline) -> float:  # noqa: ARG002 - the port's signature
+        """The test's clock is the only one."""
+        return 0.0
+
+    def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> dict[str, Series]:  # noqa: ARG002 - likewise
+        """The samples of the query's metric, which are the tested service's, or everybody's."""
+        samples = self.case.series.get(query.metric)
+        if samples is None:
+            return {}
+        rows = [(at - self.begins) // self.interval for at in range(start, end + 1, step)]
+        values = [samples[row] if 0 <= row < len(samples) else MISSING for row in rows]
+        whose = self.case.service if query.by is not None else query.service
+        return {whose: Series(values, [_MANY] * len(values) if query.counts_tasks else None)}
 
 
 def _failure(expected: Expectation, verdict: _Verdict, line: int) -> Iterator[Failure]:

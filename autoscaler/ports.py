@@ -22,14 +22,16 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One PromQL expression that answers for all services at once."""
+    """One PromQL expression: for all services at once, for one of them, or for a value that all share."""
 
     metric: str
     expression: str
-    by: str
-    """The label of the answer that carries the service's name."""
+    by: str | None
+    """The label of the answer that carries the service's name; None where the answer is about `service`."""
     counts_tasks: bool = False
     """Whether each service has two series: its value, and the number of tasks behind it (see `queries`)."""
+    service: str = ""
+    """The one service that the answer is about where no label says so; empty where it is about all alike."""
 
 
 @dataclass(frozen=True, slots=True)

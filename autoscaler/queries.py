@@ -1,8 +1,8 @@
-"""The PromQL of the built-in metrics `cpu` and `memory`, over the series of cAdvisor.
+"""The PromQL of metrics: of the built-in `cpu` and `memory`, over the series of cAdvisor, and of custom ones.
 
-An answer holds, for each service, its value per task (cores or bytes, averaged over its tasks or that of the busiest
-one) and the number of tasks behind that value, told apart by the label `STAT_LABEL`. Percent is made elsewhere, from
-Swarm's own limits.
+Where the tasks behind a metric are known, an answer holds, for each service, its value (averaged over its tasks, their
+total, or that of the busiest one) and the number of tasks behind that value, told apart by the label `STAT_LABEL`. The
+built-in metrics are cores and bytes; percent is made elsewhere, from Swarm's own limits.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autoscaler import promql
 from autoscaler.durations import words
+from autoscaler.metrics import LABEL
 from autoscaler.ports import Query
 
 if TYPE_CHECKING:
-    from typing import Literal
+    from autoscaler.metrics import Metric
 
 STAT_LABEL = "autoscaler_stat"
 """The label that tells a service's two series apart: its value is `VALUE` or `TASKS`."""
@@ -32,13 +34,12 @@ _LINGER = 3
 """For how many scrape intervals the last sample of a gauge is believed (SPEC 3)."""
 _AGGREGATES = {"average": "avg", "max": "max"}
 
-_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _RESERVED = frozenset({"cpu", "__name__", STAT_LABEL})
 
 # A label matcher, as the PromQL grammar has it: Go's string escapes, raw strings in backquotes.
 _ESCAPE = r"\\(?:[abfnrtv\\{quote}]|x[0-9a-fA-F]{{2}}|[0-3][0-7]{{2}}|u[0-9a-fA-F]{{4}}|U[0-9a-fA-F]{{8}})"
 _QUOTED = "|".join(f"{quote}(?:[^{quote}\\\\\n]|{_ESCAPE.format(quote=quote)})*{quote}" for quote in ('"', "'"))
-_MATCHER_NAME = re.compile(rf"\s*({_LABEL.pattern})\s*")
+_MATCHER_NAME = re.compile(rf"\s*({LABEL.pattern})\s*")
 _MATCHER_REST = re.compile(rf"(?:=~|!~|!=|=)\s*(?:{_QUOTED}|`[^`]*`)\s*")
 
 
@@ -80,16 +81,25 @@ class MetricSettings:
             raise ValueError(f"the service's label and the task's label are both {self.service_label}")
 
 
-def builtin(settings: MetricSettings, aggregate: Literal["average", "max"] = "average") -> dict[str, Query]:
-    """The queries of the built-in metrics by name: `cpu` in cores and `memory` in bytes per task.
+def query_of(name: str, metric: Metric, settings: MetricSettings, service: str = "") -> Query:
+    """The query that gives *metric*, which is called *name*; for *service*, where each service has a query of its own.
 
-    *aggregate* says what becomes of a service's tasks: their average, or the busiest one.
+    The built-in `cpu` is in cores and `memory` in bytes per task. Raises ValueError where the service's name cannot
+    stand in the query.
     """
-    per_task = {"cpu": _cpu(settings), "memory": _memory(settings)}
-    return {
-        metric: Query(metric, _with_count(_warm(tasks, settings), settings, aggregate), settings.service_label, True)  # noqa: FBT003 - `counts_tasks`
-        for metric, tasks in per_task.items()
-    }
+    if metric.query is None:
+        tasks = _warm(_cpu(settings) if name == "cpu" else _memory(settings), settings)
+        expression = _with_count(tasks, settings.service_label, _AGGREGATES[metric.aggregate])
+        return Query(name, expression, settings.service_label, counts_tasks=True)
+    expression = promql.for_service(metric.query, service) if metric.per_service else metric.query
+    if metric.task is not None:
+        by = ",".join(filter(None, (metric.by, metric.task)))
+        # A task that is scraped twice counts once.
+        tasks = f"max by ({by}) ({expression}\n)"
+        aggregate = "sum" if metric.kind == "total" else _AGGREGATES[metric.aggregate]
+        expression = _with_count(tasks, metric.by or "", aggregate)
+    of_one = service if metric.per_service else ""
+    return Query(name, expression, metric.by, counts_tasks=metric.counts_tasks, service=of_one)
 
 
 def problems_of_selector(text: str) -> str | None:
@@ -117,7 +127,7 @@ def problems_of_selector(text: str) -> str | None:
 
 def problems_of_label(name: str) -> str | None:
     """What is wrong with *name* as the label of a service or a task, and the cure; None where nothing is."""
-    if not _LABEL.fullmatch(name):
+    if not LABEL.fullmatch(name):
         return f"{name!r} is no label name of Prometheus (letters, digits and _, no digit first)"
     if name in _RESERVED:
         return f"the label {name} has a meaning of its own here (name the label that carries the service or the task)"
@@ -169,9 +179,9 @@ def _warm(tasks: str, settings: MetricSettings) -> str:
     return f"({tasks} unless on ({by}) (time() - {start} < {settings.warmup}))"
 
 
-def _with_count(tasks: str, settings: MetricSettings, aggregate: str) -> str:
-    value = f"{_AGGREGATES[aggregate]} by ({settings.service_label}) {tasks}"
-    count = f"count by ({settings.service_label}) {tasks}"
+def _with_count(tasks: str, label: str, aggregate: str) -> str:
+    """What *tasks* come to by *aggregate*, and how many they are, for each value of *label*, or at all without one."""
+    value, count = (f"{operator} by ({label}) ({tasks})" for operator in (aggregate, "count"))
     return f"{_labelled(value, VALUE)} or {_labelled(count, TASKS)}"
 
 

@@ -30,8 +30,10 @@ class Reason(StrEnum):
     PAUSED = "paused"
     ROLLOUT_IN_PROGRESS = "rollout_in_progress"
     TASKS_PENDING = "tasks_pending"
+    GUARD = "guard"
     SCALED_TO_ZERO = "scaled_to_zero"
     CHANGED_EXTERNALLY = "changed_externally"
+    FALLBACK = "fallback"
     POLICY_CONFLICT = "policy_conflict"
     UNSUPPORTED_MODE = "unsupported_mode"
     SERVICE_NOT_FOUND = "service_not_found"
@@ -70,9 +72,11 @@ _MEANINGS = {
     Reason.PAUSED: "the policy is paused in this direction",
     Reason.ROLLOUT_IN_PROGRESS: "a rolling update or rollback runs, is paused, or has only just been deployed",
     Reason.TASKS_PENDING: "replicas that were asked for before do not run yet",
+    Reason.GUARD: "a guard's metric is beyond its bound, or is not known, and forbids the change",
     Reason.SCALED_TO_ZERO: "somebody set the service to 0 replicas; it stays there until somebody raises it",
     Reason.CHANGED_EXTERNALLY: "somebody else changed the count; it is adopted, and starts the cooldown",
-    Reason.POLICY_CONFLICT: "two policies match the service with equal rank; it is left as it is",
+    Reason.FALLBACK: "every rule has lacked data for the fallback's time, and it asks for more replicas",
+    Reason.POLICY_CONFLICT: "two policies match the service with equal rank, or its labels are wrong; it is left alone",
     Reason.UNSUPPORTED_MODE: "the service is global or a job; only replicated services are scaled",
     Reason.SERVICE_NOT_FOUND: "a policy names a service that Swarm does not have",
 }

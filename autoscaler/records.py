@@ -32,15 +32,15 @@ class Problem:
     """Something that kept an evaluation from doing all of its work; it is over when an evaluation meets it no more."""
 
     kind: str
-    """`swarm`, `prometheus`, `query` or `clock`."""
+    """`swarm`, `prometheus`, `source`, `query`, `clock` or `scrape_interval`."""
     detail: str
-    metric: str = ""
-    """The metric whose query failed, for kind `query`."""
+    subject: str = ""
+    """The metric whose query failed, for kind `query`; the plugin's source that gives no answer, for kind `source`."""
 
     @property
     def key(self) -> tuple[str, str]:
         """What makes two problems the same one, going on."""
-        return self.kind, self.metric
+        return self.kind, self.subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,8 @@ def line(record: Record) -> str:
 
 def problem_line(problem: Problem) -> str:
     """A problem in one sentence."""
-    where = f"the query of {problem.metric}" if problem.metric else problem.kind
-    return f"{where}: {problem.detail}"
+    where = {"query": f"the query of {problem.subject}", "source": f"the metric source {problem.subject}"}
+    return f"{where.get(problem.kind, problem.kind.replace('_', ' '))}: {problem.detail}"
 
 
 def _why(record: Record) -> str:

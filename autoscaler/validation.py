@@ -6,11 +6,10 @@ Works for any model; a rule is looked at with the model of the strategy that it 
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from autoscaler.policy import METRICS
 from autoscaler.strategies import Rule, registered
 from autoscaler.yaml_document import MAX_PROBLEMS, about_file, described, shown
 
@@ -25,8 +24,11 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 
-def validate(document: Document, model: type[M]) -> tuple[M | None, list[Problem]]:
-    """*document* as a *model*, or None, and all problems, those of the text first."""
+def validate(document: Document, model: type[M], *, only_written: bool = False) -> tuple[M | None, list[Problem]]:
+    """*document* as a *model*, or None, and all problems, those of the text first.
+
+    With *only_written*, none of what the document's data have beside its text.
+    """
     problems = list(document.problems)
     if document.data is None:
         if not problems:
@@ -35,15 +37,20 @@ def validate(document: Document, model: type[M]) -> tuple[M | None, list[Problem
     try:
         value = model.model_validate(document.data, by_alias=True, by_name=False)
     except ValidationError as error:
-        problems.extend(_told_of(error, document, model, {problem.path for problem in problems}))
+        found = _told_of(error, document, model, {problem.path for problem in problems}, only_written=only_written)
+        problems.extend(found)
         return None, problems
     return (None if problems else value), problems
 
 
-def _told_of(error: ValidationError, document: Document, model: type[BaseModel], told: set[str]) -> Iterator[Problem]:
+def _told_of(
+    error: ValidationError, document: Document, model: type[BaseModel], told: set[str], *, only_written: bool
+) -> Iterator[Problem]:
     """Pydantic's findings as problems, without those that concern what is *told* already."""
     count = 0
     findings = [_Finding(document, model, details) for details in error.errors(include_url=False)]
+    if only_written:
+        findings = [finding for finding in findings if finding.written]
     misspelt = {finding.meant for finding in findings if finding.meant is not None}
     for finding in findings:
         problem = None if finding.missing in misspelt else finding.problem()
@@ -86,6 +93,11 @@ class _Finding:
                 return self._unknown_strategy()
             case _:
                 return self._at(*self._told())
+
+    @property
+    def written(self) -> bool:
+        """Whether it concerns something that stands in the text."""
+        return self._document.holds(self._path[:-1] if self._kind == "missing" else self._path)
 
     @property
     def missing(self) -> Path | None:
@@ -162,14 +174,18 @@ class _Finding:
         """The model that the mapping at *path* must fit."""
         model: type[BaseModel] | None = self._model
         data = self._document.data
+        named = False
         for step in path:
             data = data[step]
-            if isinstance(step, str):  # an item's model was found at its list
+            if named:  # any key: the model of what it names was found at its mapping
+                named = False
+            elif isinstance(step, str):  # an item's model was found at its list
                 fields = _keys(model)
                 model = _model_in(fields[step].annotation) if step in fields else None
+                named = step in fields and get_origin(fields[step].annotation) is dict
             elif model is Rule:
-                named = data.get("strategy", "threshold") if isinstance(data, dict) else None
-                model = registered().get(named) if isinstance(named, str) else None
+                given = data.get("strategy", "threshold") if isinstance(data, dict) else None
+                model = registered().get(given) if isinstance(given, str) else None
         return model
 
 
@@ -231,12 +247,17 @@ _EXAMPLES = {
     "exclude": "[web_db]",
     "replicas": "{min: 2, max: 10}",
     "rules": f"[{{{_EXAMPLE_RULE}}}]",
-    "metric": METRICS[0],
+    "metric": "cpu",
     "scale_up": "{cooldown: 3m}",
     "scale_down": "{cooldown: 5m}",
     "min": "2",
     "max": "10",
     "name": "a-name",
+    "query": "sum by (service) (queue_length)",
+    "by": "container_label_com_docker_swarm_service_name",
+    "fallback": "{after: 10m, replicas: 6}",
+    "match_labels": "{tier: web}",
+    "block": "down",
 }
 """Values for keys whose field gives no examples of its own."""
 _EXAMPLES_OF_ITEMS: dict[str | int, str] = {

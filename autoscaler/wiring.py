@@ -11,10 +11,12 @@ from autoscaler.adapters.counted import CountedSource, CountedSwarm
 from autoscaler.adapters.engine import DockerEngine
 from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
 from autoscaler.adapters.swarm import DockerSwarm, DryRun
-from autoscaler.cycle import Cycle, Timing
+from autoscaler.cycle import Cycle
 from autoscaler.daemon import Daemon, Policies, SystemClock
 from autoscaler.journal import Journal
+from autoscaler.metrics import PROMETHEUS
 from autoscaler.web.metrics import Telemetry
+from autoscaler.windows import Windows
 
 if TYPE_CHECKING:
     from autoscaler.ports import Orchestrator
@@ -34,10 +36,9 @@ def collect_garbage_rarely() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def timing(settings: Settings) -> Timing:
-    """The times of an evaluation under *settings*."""
-    deadline = min(max(float(settings.interval), _SHORTEST_DEADLINE), _LONGEST_DEADLINE)
-    return Timing(settings.window_step, settings.warmup, deadline)
+def deadline(settings: Settings) -> float:
+    """How many seconds an evaluation may take under *settings*."""
+    return min(max(float(settings.interval), _SHORTEST_DEADLINE), _LONGEST_DEADLINE)
 
 
 def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
@@ -46,11 +47,14 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
     swarm: Orchestrator = DockerSwarm(DockerEngine(settings.docker_host), clock, hostname=socket.gethostname())
     source = PrometheusSource(_connection(settings), clock)
     return Cycle(
-        source=CountedSource(source, telemetry.count_query),
+        windows=Windows(
+            sources={PROMETHEUS: CountedSource(source, telemetry.count_query)},
+            settings=_metric_settings(settings),
+            step=settings.window_step,
+        ),
         swarm=CountedSwarm(DryRun(swarm) if dry_run else swarm, telemetry.count_request),
         clock=clock,
-        queries=queries.builtin(_metric_settings(settings)),
-        timing=timing(settings),
+        deadline=deadline(settings),
     )
 
 

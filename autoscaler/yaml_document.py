@@ -7,6 +7,7 @@ size, its depth and the number of nodes after expansion of its aliases are limit
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
 from math import isfinite
@@ -196,6 +197,22 @@ class Document:
         """A problem at *path*, told of its value or its key."""
         line, column = self.place(path, of_key=of_key)
         return Problem(self.file, line, column, path_in_words(self.base + path), what, cure)
+
+    def holds(self, path: Path) -> bool:
+        """Whether the text has a node at *path*."""
+        node = self.root
+        for step in path:
+            child = _child(node, step)
+            if child is None:
+                return False
+            node = child[1]
+        return True
+
+    def with_data(self, data: Any) -> Document:
+        """The same text taken to say *data*: what is not in the text stands at the nearest node above it."""
+        other = copy(self)
+        object.__setattr__(other, "data", data)
+        return other
 
     def part(self, key: str) -> Document:
         """The document below the root's *key*, in the same file; its own problems are not repeated."""

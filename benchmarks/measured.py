@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +25,7 @@ from autoscaler import wiring
 from autoscaler.daemon import Policies
 from autoscaler.deadline import Guard
 from autoscaler.logs import configure
+from autoscaler.metrics import PROMETHEUS
 from autoscaler.settings import Settings
 
 if TYPE_CHECKING:
@@ -175,8 +176,10 @@ def _daemon(options: Mapping[str, Any], clock: Steps) -> tuple[Daemon, TimedSour
     policies.load()
     daemon = wiring.daemon(settings, policies)
     wiring.collect_garbage_rarely()  # as `autoscaler run` does
-    cycle, source = daemon.cycle, TimedSource(daemon.cycle.source)
-    cycle.clock, cycle.source, cycle.timing = clock, source, replace(cycle.timing, deadline=_PATIENCE)
+    cycle = daemon.cycle
+    source = TimedSource(cycle.windows.sources[PROMETHEUS])
+    cycle.windows.sources = {PROMETHEUS: source}
+    cycle.clock, cycle.deadline = clock, _PATIENCE
     return daemon, source
 
 

@@ -138,10 +138,7 @@ class _Table:
         for series in answer:
             service, stat = self._key(series)
             if (service, stat) in seen:
-                raise RefusedError(
-                    f"the query of the metric {self._query.metric} gives several series for the service {service} "
-                    f"(aggregate them, as in sum by ({self._query.by}) (…))"
-                )
+                raise RefusedError(f"the query of the metric {self._query.metric} gives {self._several(service)}")
             seen.add((service, stat))
             samples = _on_grid(series["values"], times, grid)
             if stat == TASKS:
@@ -161,11 +158,18 @@ class _Table:
             for service in self._values.keys() | self._tasks.keys()
         }
 
+    def _several(self, service: str) -> str:
+        if self._query.by is not None:
+            return f"several series for the service {service} (aggregate them, as in sum by ({self._query.by}) (…))"
+        if service:
+            return f"several series for the service {service} (make one of them, as in sum(…))"
+        return "several series (make one of them, as in sum(…), or say by which label they belong to services)"
+
     def _key(self, series: dict[str, Any]) -> tuple[str, str]:
         """The service and the stat that a series is about."""
         labels = series["metric"]
-        service = labels.get(self._query.by)
-        if not service:
+        service: str = self._query.service if self._query.by is None else labels.get(self._query.by, "")
+        if not service and self._query.by is not None:
             raise RefusedError(
                 f"the query of the metric {self._query.metric} gives a series without the label {self._query.by}, "
                 f"which is to carry the service's name; it has {', '.join(sorted(labels)) or 'no label'} "

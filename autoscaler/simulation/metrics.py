@@ -82,7 +82,10 @@ class SimulatedPrometheus:
         return self._offset
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> dict[str, Series]:  # noqa: ARG002 - the port's signature
-        """The recorded samples at *start*, *start* + *step*, … *end*, by service, whatever the query's expression."""
+        """The recorded samples at *start*, *start* + *step*, … *end*, by service, whatever the query's expression.
+
+        Of the query's own service where no label says whose they are.
+        """
         self.record()
         self._raise_if_failing()
         recorded = self._recorded.get(query.metric)
@@ -93,6 +96,8 @@ class SimulatedPrometheus:
         tasks: dict[str, list[int]] = {}
         for row in range(length):
             for service, (value, count) in recorded.get(start + row * step, {}).items():
+                if query.by is None and service != query.service:
+                    continue
                 if service not in values:
                     values[service], tasks[service] = [nan] * length, [0] * length
                 values[service][row] = value if isfinite(value) else nan

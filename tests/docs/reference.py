@@ -14,7 +14,7 @@ import click
 from autoscaler import durations
 from autoscaler.cli import main
 from autoscaler.journal import Journal
-from autoscaler.policy import policy_schema
+from autoscaler.policy import PolicyFile
 from autoscaler.reasons import Reason
 from autoscaler.settings import Settings
 from autoscaler.web.metrics import Telemetry
@@ -100,10 +100,11 @@ def _metrics() -> list[str]:
 
 def policy_reference() -> str:
     """The page about policy files: every key of every part, from the models' docstrings."""
-    schema = policy_schema()
+    schema = PolicyFile.model_json_schema()
     parts = {"A policy file": schema} | schema["$defs"]
     order = ["A policy file", "Policy", "Replicas", "Threshold", "Target", "Steps", "StepAdjustment", "Table"]
-    names = order + [name for name in parts if name not in order]
+    # What `defaults` may hold are the same parts with nothing required.
+    names = order + [name for name in parts if name not in order and not name.startswith("Default")]
     lines = [
         "# Policy reference",
         "",
@@ -139,7 +140,7 @@ def _default(value: Any, kind: str) -> str:
 def _kind(value: dict[str, Any]) -> str:
     """The kind of value in words."""
     if "$ref" in value:
-        name = str(value["$ref"]).rpartition("/")[2]
+        name = str(value["$ref"]).rpartition("/")[2].replace("Defaults", "Policy")
         return f"[{name}](#{name.lower()})"
     alternatives = value.get("anyOf") or value.get("oneOf")
     if alternatives:

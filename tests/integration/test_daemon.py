@@ -13,7 +13,6 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from autoscaler.cycle import Timing
 from autoscaler.daemon import Daemon, Policies
 from autoscaler.errors import PolicyError, SettingsError
 from autoscaler.journal import Journal
@@ -387,7 +386,7 @@ async def test_healthy_while_both_backends_are_away(tmp_path: Path) -> None:
 async def test_unhealthy_when_no_evaluation_ends(tmp_path: Path, gate: Gate) -> None:
     """A loop that ends no evaluation for three intervals, or three times its deadline, is dead; it may come back."""
     made = make(tmp_path)
-    made.daemon.cycle.timing = Timing(STEP, 30, deadline=0.01)
+    made.daemon.cycle.deadline = 0.01
     made.world.api.before("nodes", gate)
     async with running(made):
         await until(lambda: not made.daemon.healthy().good)

@@ -19,8 +19,9 @@ import pytest
 from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
 from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
+from autoscaler.metrics import BUILT_IN, Metric
 from autoscaler.ports import Query
-from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASK_LABEL, TASKS, VALUE, MetricSettings, builtin
+from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASK_LABEL, TASKS, VALUE, MetricSettings, query_of
 from tests.contract.metric_source_cases import RECORDINGS, START, STEP, MetricSourceContract, Subject, World, shown
 from tests.e2e.lab import LabError, Prometheus
 from tests.support.prometheus_server import refusing_url
@@ -154,7 +155,7 @@ class Asker:
     ) -> Mapping[str, Series]:
         """The samples from row *first* to row *last*, both included."""
         settings = MetricSettings(STEP, rate_window, 4 * STEP, f'case="{case}"', *labels)
-        query = builtin(settings, aggregate)[metric]
+        query = query_of(metric, Metric(aggregate=aggregate), settings)
         return self.source.fetch(query, START + first * STEP, START + last * STEP, STEP, Deadline(20))
 
 
@@ -314,7 +315,7 @@ class TestAdapter:
     def test_selectors_that_are_right(self, ask: Asker, selector: str) -> None:
         """Prometheus takes every selector in which no problem is found."""
         settings = MetricSettings(STEP, 4 * STEP, 4 * STEP, selector)
-        for query in builtin(settings).values():
+        for query in (query_of(name, metric, settings) for name, metric in BUILT_IN.items()):
             ask.source.fetch(query, START, START, STEP, Deadline(20))
 
     @pytest.mark.parametrize("selector", [text for text, _ in WRONG_SELECTORS if "vector" not in text])

@@ -229,7 +229,7 @@ async def test_the_services_document(site: Site, client: TestClient[web.Request,
         "rollback_warning": "",
     }
     assert document["policies"] == site.policies
-    assert document["problems"] == [{"kind": "query", "metric": "memory", "detail": "bad_data"}]
+    assert document["problems"] == [{"kind": "query", "subject": "memory", "detail": "bad_data"}]
     assert document["last_evaluation"] == 1_800_000_000.0
 
 

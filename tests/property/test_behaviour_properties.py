@@ -334,8 +334,7 @@ class Run:
         self.memory, _ = remember(self.service.view(), self.memory, at)
         held = {"queue": window([queue]), "cpu": replace(window([cpu]), redistributes=True)}
         decision = decide(self.rules, observation(self.service.requested, windows=held, at=at), self.memory.history)
-        made = Recommended(at, decision.recommended)
-        self.memory = self.memory.with_recommended(made, self.rules.longest_stabilization)
+        self.memory = self.memory.with_decision(decision, self.rules.longest_stabilization)
         if decision.changes:
             self.changes.append((ScaleEvent(at, decision.requested, decision.desired), True))
             self.memory = self.service.scaled_by_us(at, decision.desired, self.memory)

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from autoscaler.adapters.swarm import DockerSwarm, DryRun
 from autoscaler.cluster import STATE_LABEL, ScaleState
-from autoscaler.cycle import Cycle, Timing
+from autoscaler.cycle import Cycle
 from autoscaler.errors import BackendError, UnreachableError
+from autoscaler.metrics import PROMETHEUS, Metric, with_built_in
 from autoscaler.model import Decision
 from autoscaler.policy import Policy, PolicySet, Replicas, ScaleDown, ScaleUp
-from autoscaler.ports import Query
+from autoscaler.queries import MetricSettings
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.simulation.metrics import SimulatedPrometheus
+from autoscaler.windows import Windows
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP
 
 if TYPE_CHECKING:
@@ -25,15 +27,14 @@ if TYPE_CHECKING:
     from autoscaler.adapters.engine_api import Document, EngineApi
     from autoscaler.deadline import Deadline
     from autoscaler.model import Outcome, Recommendation, Why
-    from autoscaler.ports import Clock, MetricSource, Orchestrator, Series
+    from autoscaler.ports import Clock, MetricSource, Orchestrator, Query, Series
     from autoscaler.reasons import Reason
     from autoscaler.records import Evaluation, Record
     from autoscaler.simulation.parts import Node
     from autoscaler.strategies import Threshold
 
 WARMUP = 30
-TIMING = Timing(step=STEP, warmup=WARMUP, deadline=10.0)
-QUERIES = {metric: Query(metric, metric, "service", counts_tasks=True) for metric in ("cpu", "memory")}
+SETTINGS = MetricSettings(scrape_interval=STEP, rate_window=4 * STEP, warmup=WARMUP)
 MEMORY_LIMIT = 2**20
 LOST = UnreachableError("connection refused")
 
@@ -196,10 +197,19 @@ class World:
     """Services under policies, in virtual time. Their load is a percentage per replica, 50 unless set otherwise."""
 
     def __init__(
-        self, *policies: Policy, dry_run: bool = False, offset: float = 0.0, nodes: Sequence[Node] | None = None
+        self,
+        *policies: Policy,
+        metrics: Mapping[str, Metric] | None = None,
+        plugged: Mapping[str, MetricSource] | None = None,
+        dry_run: bool = False,
+        offset: float = 0.0,
+        nodes: Sequence[Node] | None = None,
     ) -> None:
         self.clock = ManualClock()
-        self.policies = PolicySet(policies=policies or (policy_for("web"),), revision="r1")
+        self.plugged = dict(plugged or {})
+        """Metric sources beside Prometheus, by name."""
+        known = with_built_in(metrics or {})
+        self.policies = PolicySet(policies=policies or (policy_for("web"),), metrics=known, revision="r1")
         self.engine = SimulatedEngine(self.clock, nodes=nodes)
         self.api = FaultyEngine(self.engine)
         self.load: dict[tuple[str, str], float] = {}
@@ -209,7 +219,9 @@ class World:
         """How many tasks of a service do not report."""
         self.truth: dict[tuple[str, str], dict[int, tuple[float, int]]] = {}
         """What was sampled of each metric of each service, by step: percent and tasks."""
-        self.prometheus = SimulatedPrometheus(self.clock, self._sample, step=STEP, offset=offset)
+        self.shared: dict[str, float] = {}
+        """The value of each metric that is the same for every service; missing where it is not here."""
+        self.prometheus = SimulatedPrometheus(self.clock, self._sample, tuple(known), step=STEP, offset=offset)
         self.source = WatchedSource(self.prometheus)
         self.records: list[Record] = []
         """All that the cycle told of, oldest first."""
@@ -283,15 +295,16 @@ class World:
         swarm: Orchestrator = DockerSwarm(self.api, self.clock)
         clock: Clock = self.clock
         return Cycle(
-            source=self.source,
+            windows=Windows({PROMETHEUS: self.source, **self.plugged}, SETTINGS, STEP),
             swarm=DryRun(swarm) if self._dry_run else swarm,
             clock=clock,
-            queries=QUERIES,
-            timing=TIMING,
+            deadline=10.0,
             record=self.records.append,
         )
 
     def _sample(self, metric: str, at: int) -> dict[str, tuple[float, int]]:
+        if self.policies.metrics[metric].one_value:
+            return {"": (self.shared[metric], 0)} if metric in self.shared else {}
         samples = {}
         for document in self.engine.services():
             name = document["Spec"]["Name"]
@@ -304,7 +317,7 @@ class World:
                 percent = self.total[name] / running
             if isfinite(percent):
                 self.truth.setdefault((name, metric), {})[at] = (percent, reporting)
-            whole = 1.0 if metric == "cpu" else MEMORY_LIMIT
+            whole = {"cpu": 1.0, "memory": MEMORY_LIMIT}.get(metric, 100.0)
             samples[name] = (percent / 100 * whole, reporting)
         return samples
 

@@ -158,7 +158,7 @@ def loop(
         memory, _ = remember(service.view(), memory, at)
         seen = observation(service.requested, windows={} if held is None else {"queue": held}, at=at)
         decision = decide(rules, seen, memory.history)
-        memory = memory.with_recommended(Recommended(at, decision.recommended), rules.longest_stabilization)
+        memory = memory.with_decision(decision, rules.longest_stabilization)
         if decision.changes:
             memory = service.scaled_by_us(at, decision.desired, memory)
         decisions.append(decision)

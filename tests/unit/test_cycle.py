@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.cluster import ENABLED_LABEL, STATE_LABEL
+from autoscaler.cluster import STATE_LABEL
 from autoscaler.cycle import assign
 from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError, UnreachableError
 from autoscaler.journal import Journal
+from autoscaler.matching import ENABLED_LABEL, Matcher
 from autoscaler.model import Outcome
 from autoscaler.policy import PolicySet
 from autoscaler.reasons import Reason
@@ -719,7 +720,7 @@ def test_the_autoscalers_own_service_is_matched_by_its_name_only(pattern: str, *
     policies = PolicySet(policies=(policy_for(pattern, name="p"),))
     cluster = world.cycle.swarm.read(Deadline(10))
 
-    assigned, _ = assign(policies, replace(cluster, own_service="web"), world.clock.now())
+    assigned, _ = assign(Matcher(policies), replace(cluster, own_service="web"), world.clock.now())
 
     assert [item.view.name for item in assigned] == (["web"] if matched else [])
 

@@ -77,7 +77,7 @@ def test_a_problem_names_its_metric_where_it_has_one() -> None:
     """The document of a problem says what kind it is, and of which metric, null where of none."""
     assert problem_document(Problem("query", "bad_data", "memory")) == {
         "kind": "query",
-        "metric": "memory",
+        "subject": "memory",
         "detail": "bad_data",
     }
-    assert problem_document(Problem("swarm", "no quorum"))["metric"] is None
+    assert problem_document(Problem("swarm", "no quorum"))["subject"] is None

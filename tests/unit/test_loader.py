@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from autoscaler import checks, loader
 from autoscaler.errors import PolicyError
+from autoscaler.matching import Matcher
 from autoscaler.strategies import Threshold
 from autoscaler.yaml_document import MAX_BYTES, read
 
@@ -221,7 +222,7 @@ KNOWN_RULE_KEYS = "known here: name, metric, group, strategy, above, below, for,
         (
             "version: 1",
             "versoin: 1",
-            '1:1: versoin: unknown key (did you mean "version"? known here: version, policies)',
+            '1:1: versoin: unknown key (did you mean "version"? known here: version, defaults, metrics, policies)',
         ),
         ("{min: 3,", "{", '5:15: policies[0].replicas: the key "min" is missing (add min: 2)'),
         (
@@ -346,7 +347,7 @@ KNOWN_RULE_KEYS = "known here: name, metric, group, strategy, above, below, for,
         (
             "min: 3",
             "min: 0",
-            "5:21: policies[0].replicas.min: min 0, and no rule could wake the service: cpu and memory ha",
+            "5:21: policies[0].replicas.min: min 0, and no rule could wake the service: at 0 replicas the",
         ),
         (
             "scale_up: {cooldown: 5m}",
@@ -464,7 +465,7 @@ def test_globs_of_which_one_contains_the_other_are_an_error(tmp_path: Path, firs
         document = read(policies(entry("a", services)), "f")
         loaded, _ = loader.from_document(document)
         assert loaded is not None
-        assert loaded.policies.matching(example[1])
+        assert Matcher(loaded.policies).find(example[1], {}).policy
 
 
 @pytest.mark.parametrize(
@@ -491,7 +492,7 @@ def test_globs_that_may_not_meet_are_none(tmp_path: Path, first: str, second: st
 def test_a_service_between_an_exact_name_and_a_glob_is_no_conflict(tmp_path: Path) -> None:
     """An exact name beats globs."""
     found = load(tmp_path, a=policies(entry("a", '["*"]'), entry("b", "[web]")))
-    assert [policy.name for policy in found.matching("web")] == ["b"]
+    assert Matcher(found).find("web", {}).names == "b"
 
 
 def test_a_thousand_policies_load(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_problem_is_told_when_it_begins_and_when_it_ends(problem: Problem, eve
     assert [began["level"], ended["level"]] == ["warning", "info"]
     assert began["detail"] == problem.detail
     assert began["consequence"]
-    assert {line.get("metric", "") for line in (began, ended)} == {problem.metric}
+    assert {line.get("metric", "") for line in (began, ended)} == {problem.subject}
 
 
 def test_auto_is_json_off_a_terminal_and_console_on_one() -> None:

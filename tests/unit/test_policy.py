@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from autoscaler.matching import Match, Matcher
 from autoscaler.policy import Bounds, Policy, PolicyFile, PolicySet, is_glob
 from autoscaler.strategies import Rule, Threshold, strategy
 
@@ -32,7 +33,8 @@ def test_cooldowns_are_three_minutes_up_and_five_down_by_default() -> None:
 
 def found(service: str, *patterns: str, exclude: list[str] | None = None) -> bool:
     """Whether a policy for *patterns* applies to *service*."""
-    return bool(PolicySet(policies=(policy("a", *patterns, exclude=exclude or []),)).matching(service))
+    policies = PolicySet(policies=(policy("a", *patterns, exclude=exclude or []),))
+    return Matcher(policies).find(service, {}).policy is not None
 
 
 @pytest.mark.parametrize(
@@ -66,15 +68,18 @@ def test_an_exact_name_beats_globs() -> None:
     """The policy of the best rank applies; several of one rank are a conflict."""
     exact, wide, wider = policy("exact", "web_1"), policy("wide", "web_*"), policy("wider", "*")
     policies = PolicySet(policies=(wide, exact, wider))
-    assert (exact,) == policies.matching("web_1")
-    assert (wide, wider) == policies.matching("web_2")
-    assert (wider,) == policies.matching("db")
+    find = Matcher(policies).find
+    assert find("web_1", {}) == Match(exact, "exact")
+    assert find("web_2", {}).names == "wide, wider"
+    assert find("web_2", {}).policy is None
+    assert find("web_2", {}).conflict.startswith("matched by the policies wide, wider")
+    assert find("db", {}) == Match(wider, "wider")
     assert {"web_1": exact} == policies.named
 
 
 def test_no_policy_matches_a_service_nobody_means() -> None:
     """A service that no policy matches is left as it is."""
-    assert PolicySet(policies=(policy("a", "web"),)).matching("db") == ()
+    assert Matcher(PolicySet(policies=(policy("a", "web"),))).find("db", {}) == Match()
 
 
 @pytest.mark.parametrize(("pattern", "expected"), [("web", False), ("web_*", True), ("we?", True), ("w[eb]", True)])

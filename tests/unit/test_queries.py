@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from autoscaler.metrics import BUILT_IN
 from autoscaler.queries import (
     SERVICE_LABEL,
     MetricSettings,
-    builtin,
     problems_of_label,
     problems_of_selector,
+    query_of,
 )
 
 RIGHT_SELECTORS = [
@@ -50,7 +51,7 @@ def series_of(expression: str) -> list[str]:
 class TestBuiltin:
     def test_the_metrics(self) -> None:
         """Cpu and memory are built in, each one query for all services, with the number of tasks."""
-        queries = builtin(SETTINGS)
+        queries = {name: query_of(name, metric, SETTINGS) for name, metric in BUILT_IN.items()}
         assert {name: query.metric for name, query in queries.items()} == {"cpu": "cpu", "memory": "memory"}
         assert all(query.by == SERVICE_LABEL and query.counts_tasks for query in queries.values())
 
@@ -58,7 +59,7 @@ class TestBuiltin:
     def test_the_selector_is_in_every_series(self, metric: str) -> None:
         """The operator's selector applies to everything that is read; a comma at its end does no harm."""
         settings = replace(SETTINGS, selector='job="cadvisor",cluster=~"a|b", ')
-        selectors = series_of(builtin(settings)[metric].expression)
+        selectors = series_of(query_of(metric, BUILT_IN[metric], settings).expression)
         assert selectors
         assert all(selector.endswith(',job="cadvisor",cluster=~"a|b"') for selector in selectors)
 
@@ -66,7 +67,10 @@ class TestBuiltin:
     def test_only_series_of_tasks(self, metric: str) -> None:
         """Series without a service's or a task's name are never read."""
         settings = replace(SETTINGS, service_label="svc", task_label="task")
-        assert all('svc!="",task!=""' in selector for selector in series_of(builtin(settings)[metric].expression))
+        assert all(
+            'svc!="",task!=""' in selector
+            for selector in series_of(query_of(metric, BUILT_IN[metric], settings).expression)
+        )
 
     @pytest.mark.parametrize(
         ("wrong", "said"),

@@ -1,0 +1,211 @@
+"""The windows of all metrics: what is asked of the metric sources at an evaluation, and what rules are shown of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from autoscaler import queries
+from autoscaler.bases import base_of
+from autoscaler.durations import words
+from autoscaler.errors import BackendError, UnreachableError
+from autoscaler.metrics import PROMETHEUS
+from autoscaler.records import Problem
+from autoscaler.window import Window
+from autoscaler.window_cache import WindowCache
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from autoscaler.bases import Base
+    from autoscaler.cluster import ServiceView
+    from autoscaler.deadline import Deadline
+    from autoscaler.metrics import Metric
+    from autoscaler.policy import Policy
+    from autoscaler.ports import MetricSource, Query
+    from autoscaler.queries import MetricSettings
+
+_PART = 22
+"""How many window steps one query asks for at most, so that Prometheus answers for 5,000 services within its time-out
+(docs/performance.md): a long window is filled in parts, and goes on being filled at the next evaluation should the time
+run out."""
+
+
+class Needed(NamedTuple):
+    """A service, and the policy whose metrics it needs."""
+
+    view: ServiceView
+    policy: Policy
+
+
+class _Question(NamedTuple):
+    """A query that is needed, what it is about, and how far back."""
+
+    query: Query
+    metric: Metric
+    look_back: int
+
+
+@dataclass(slots=True)
+class Windows:
+    """Holds the samples of all metrics between evaluations. Not for use by two threads at once."""
+
+    sources: Mapping[str, MetricSource]
+    """By name; Prometheus among them."""
+    settings: MetricSettings
+    step: int
+    """The window step of a metric that has none of its own, in seconds."""
+    _caches: dict[tuple[Query, int], WindowCache] = field(default_factory=dict)
+    """By query and window step: a metric that is defined anew begins anew."""
+    _in_force: dict[tuple[str, str], WindowCache] = field(default_factory=dict)
+    """By metric, and by service where each has a query of its own."""
+    _moment: float = 0.0
+    """The moment up to which samples are looked for: now, or what Prometheus' clock says where that is behind."""
+
+    def refresh(
+        self, needed: Iterable[Needed], metrics: Mapping[str, Metric], now: float, deadline: Deadline
+    ) -> list[Problem]:
+        """Bring the windows that are *needed* up to *now*, as far as the sources answer; returns what went wrong."""
+        problems: list[Problem] = []
+        questions = list(self._questions(list(needed), metrics, problems))
+        for key in self._caches.keys() - {self._key(question) for question in questions}:
+            del self._caches[key]  # no policy looks at it any more
+        self._moment = now
+        lost: set[str] = set()
+        try:
+            offset = self.sources[PROMETHEUS].clock_offset(now, deadline)
+        except BackendError as error:
+            problems.append(_silent(PROMETHEUS, error))
+            lost.add(PROMETHEUS)
+        else:
+            self._moment = now + min(0.0, offset)
+            if abs(offset) > self.step:
+                where = "behind" if offset < 0 else "ahead of"
+                detail = f"Prometheus' clock is {words(abs(offset))} {where} ours (set both by NTP)"
+                problems.append(Problem("clock", detail))
+        for question in questions:
+            source, metric = question.metric.source, question.query.metric
+            if source in lost:
+                continue
+            try:
+                self._ask(question, deadline)
+            except UnreachableError as error:
+                # The other queries would wait for the same silent server, each for its whole time-out.
+                lost.add(source)
+                problems.append(_silent(source, error))
+            except BackendError as error:
+                problems.append(Problem("query", str(error), metric))
+        self._in_force = {
+            (question.query.metric, question.query.service): cache
+            for question in questions
+            if (cache := self._caches.get(self._key(question))) is not None
+        }
+        return _first_of_each(problems)
+
+    def of(
+        self, view: ServiceView, policy: Policy, metrics: Mapping[str, Metric]
+    ) -> tuple[dict[str, Window], dict[str, str]]:
+        """The windows of the metrics that *policy* looks at, and what 100 % is in words for those that are a share.
+
+        A metric without any sample, and one whose 100 % nobody knows, has no window.
+        """
+        windows: dict[str, Window] = {}
+        bases: dict[str, str] = {}
+        for name in policy.look_backs:
+            metric = metrics[name]
+            base = base_of(name, view) if metric.query is None else None
+            if metric.query is None and base is None:
+                continue
+            if base is not None:
+                bases[name] = base.words
+            window = self._window(name, metric, view, base)
+            if window is not None:
+                windows[name] = window
+        return windows, bases
+
+    # asking
+
+    def _questions(
+        self, needed: list[Needed], metrics: Mapping[str, Metric], problems: list[Problem]
+    ) -> Iterator[_Question]:
+        """The queries that are needed, each once."""
+        look_backs: dict[str, int] = {}
+        for policy in {item.policy.name: item.policy for item in needed}.values():
+            for name, look_back in policy.look_backs.items():
+                look_backs[name] = max(look_backs.get(name, 0), look_back)
+        for name, look_back in look_backs.items():
+            metric = metrics[name]
+            if not metric.per_service:
+                yield _Question(queries.query_of(name, metric, self.settings), metric, look_back)
+                continue
+            for item in needed:
+                if name in item.policy.look_backs:
+                    try:
+                        query = queries.query_of(name, metric, self.settings, item.view.name)
+                    except ValueError as error:
+                        problems.append(Problem("query", str(error), name))
+                    else:
+                        yield _Question(query, metric, look_back)
+
+    def _key(self, question: _Question) -> tuple[Query, int]:
+        return question.query, question.metric.step or self.step
+
+    def _ask(self, question: _Question, deadline: Deadline) -> None:
+        """Ask for the samples that are missing. Raises BackendError; what was answered before that is kept."""
+        key = query, step = self._key(question)
+        newest = self._newest(question.metric)
+        length = -(-question.look_back // step) + 2  # both ends, and the one before that may stand for the oldest
+        cache = self._caches.get(key)
+        if cache is None or cache.length < length:
+            cache = WindowCache(step, length)
+        source = self.sources[question.metric.source]
+        start, _ = cache.missing(newest)
+        for first in range(start, newest + 1, _PART * step):
+            last = min(first + (_PART - 1) * step, newest)
+            cache.merge(source.fetch(query, first, last, step, deadline), first, last)
+            self._caches[key] = cache
+
+    def _newest(self, metric: Metric) -> int:
+        """The newest window step that samples are expected at."""
+        step = metric.step or self.step
+        return int((self._moment - metric.offset) // step * step)
+
+    # showing
+
+    def _window(self, name: str, metric: Metric, view: ServiceView, base: Base | None) -> Window | None:
+        cache = self._in_force.get((name, view.name if metric.per_service else ""))
+        newest = self._newest(metric)
+        held = cache.values("" if metric.one_value else view.name, newest) if cache else None
+        if cache is None or held is None:
+            return None
+        values, tasks = held
+        factor = 100 / base.amount if base else 1.0
+        return Window(
+            cache.step,
+            newest,
+            tuple([value * factor for value in values]) if base else tuple(values),
+            None if tasks is None else tuple(tasks),
+            None if tasks is None else self._owed(tasks, newest, cache.step, view),
+            metric.reporting,
+            unit="%" if base else metric.unit,
+            base=base.words if base else "",
+            averaged=metric.averages,
+            redistributes=bool(metric.redistributes),
+            total=metric.kind == "total",
+        )
+
+    def _owed(self, tasks: list[int], newest: int, step: int, view: ServiceView) -> tuple[int, ...] | None:
+        """How many of the tasks that run now should have reported at each step; None where no step lacks any."""
+        if min(tasks) >= view.running:
+            return None
+        warm = newest - self.settings.warmup
+        return tuple(view.running_since(warm - row * step) for row in reversed(range(len(tasks))))
+
+
+def _silent(source: str, error: BackendError) -> Problem:
+    return Problem("prometheus", str(error)) if source == PROMETHEUS else Problem("source", str(error), source)
+
+
+def _first_of_each(problems: list[Problem]) -> list[Problem]:
+    """Of problems that count as the same one the first: a thousand services may have the same."""
+    return list({problem.key: problem for problem in reversed(problems)}.values())[::-1]
