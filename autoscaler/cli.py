@@ -16,14 +16,15 @@ import autoscaler
 from autoscaler import loader, policy_tests, render, wiring
 from autoscaler.daemon import Policies
 from autoscaler.demo import run_demo
-from autoscaler.documents import problem_document, record_document
+from autoscaler.documents import problem_document, record_document, survey_document
 from autoscaler.durations import parse
 from autoscaler.errors import ConfigurationError, SettingsError
 from autoscaler.journal import Journal
 from autoscaler.logs import configure
 from autoscaler.model import Outcome
-from autoscaler.policy import policy_schema
+from autoscaler.policy import PolicySet, policy_schema
 from autoscaler.settings import Settings, split_address
+from autoscaler.survey import Survey, survey
 from autoscaler.web.metrics import Telemetry
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def run(*, once: bool, **options: Any) -> None:
     if once:
         evaluation = daemon.evaluate_once()
         failed = any(record.outcome in _NOT_DONE for record in evaluation.records)
-        sys.exit(_ERROR if evaluation.problems or failed else 0)
+        sys.exit(_ERROR if evaluation.incomplete or failed else 0)
     asyncio.run(daemon.run())
 
 
@@ -143,13 +144,17 @@ def plan(output: str, **options: Any) -> None:
 
 @main.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--live", is_flag=True, help="Also ask Swarm and Prometheus whether each metric has data.")
 @_output_option
-def check(paths: Sequence[Path], output: str) -> None:
-    """Validate policy files: the PATHs, or those that the settings name. Exits with 1 where they are invalid."""
-    settings = Settings.read({})
-    sources = paths or [settings.policies]
+@_settings_options
+def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> None:
+    """Validate policy files: the PATHs, or those that the settings name.
+
+    Exits with 1 where they are invalid, or, with --live, where a service lacks data.
+    """
+    settings = Settings.read(options)
     try:
-        loaded = loader.read_policies(sources)
+        loaded = loader.read_policies(paths or [settings.policies])
     except ConfigurationError as error:
         problems = getattr(error, "problems", [str(error)])
         if output == "json":
@@ -159,13 +164,23 @@ def check(paths: Sequence[Path], output: str) -> None:
         sys.exit(_ERROR)
     policies = loaded.policies
     warnings = [str(warning) for warning in loaded.warnings(settings.window_step)]
+    found = _survey(settings, policies) if live else None
     if output == "json":
-        _print_json({"valid": True, "problems": [], "warnings": warnings, "revision": policies.revision})
-        return
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
-    rules = sum(len(policy.rules) for policy in policies.policies)
-    click.echo(f"{len(policies.policies)} policies with {rules} rules are valid (revision {policies.revision}).")
+        document = {"valid": True, "problems": [], "warnings": warnings, "revision": policies.revision}
+        _print_json(document | ({"live": survey_document(found)} if found else {}))
+    else:
+        for warning in warnings:
+            click.echo(f"warning: {warning}", err=True)
+        rules = sum(len(policy.rules) for policy in policies.policies)
+        click.echo(f"{len(policies.policies)} policies with {rules} rules are valid (revision {policies.revision}).")
+        if found is not None:
+            _console().print(render.survey(found))
+    sys.exit(_ERROR if found is not None and not found.good else 0)
+
+
+def _survey(settings: Settings, policies: PolicySet) -> Survey:
+    configure(settings.log_format, "error")
+    return survey(wiring.cycle(settings, Telemetry(Journal(), lambda: True), dry_run=True), policies)
 
 
 @main.command()
@@ -225,7 +240,7 @@ def _load_policies(settings: Settings) -> Policies:
 
 
 def _plan_exit(evaluation: Evaluation) -> int:
-    if any(problem.kind != "clock" for problem in evaluation.problems):
+    if evaluation.incomplete:
         return _ERROR
     return _CHANGES if any(record.decision.changes for record in evaluation.records) else 0
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autoscaler.model import Recommendation, Why
     from autoscaler.records import Problem, Record
+    from autoscaler.survey import Survey
 
 
 def record_document(record: Record) -> dict[str, Any]:
@@ -32,6 +34,18 @@ def record_document(record: Record) -> dict[str, Any]:
 def problem_document(problem: Problem) -> dict[str, Any]:
     """*problem* as a JSON object."""
     return {"kind": problem.kind, "subject": problem.subject or None, "detail": problem.detail}
+
+
+def survey_document(found: Survey) -> dict[str, Any]:
+    """*found* as a JSON object; ages and intervals are seconds, missing values null."""
+    return {
+        "good": found.good,
+        "readings": [asdict(reading) for reading in found.readings],
+        "untouched": [record_document(record) for record in found.untouched],
+        "unmatched": list(found.unmatched),
+        "problems": [problem_document(problem) for problem in found.problems],
+        "scrape_interval": found.scrape_interval,
+    }
 
 
 def _why(why: Why) -> dict[str, Any]:

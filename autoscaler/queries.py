@@ -102,6 +102,11 @@ def query_of(name: str, metric: Metric, settings: MetricSettings, service: str =
     return Query(name, expression, metric.by, counts_tasks=metric.counts_tasks, service=of_one)
 
 
+def oldest_task(settings: MetricSettings) -> str:
+    """An expression that gives one series of cAdvisor's, of a task that has run for as long as any."""
+    return f"bottomk(1, {_series(_START, settings)})"
+
+
 def problems_of_selector(text: str) -> str | None:
     """What is wrong with label matchers such as ``job="cadvisor",cluster="prod"``, and the cure; None where nothing is.
 

@@ -51,6 +51,11 @@ class Evaluation:
     records: tuple[Record, ...] = ()
     problems: tuple[Problem, ...] = ()
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether a problem kept it from deciding on all it should; a doubtful clock or scrape interval does not."""
+        return any(problem.kind not in {"clock", "scrape_interval"} for problem in self.problems)
+
     def met(self, kind: str) -> bool:
         """Whether it met a problem of *kind*."""
         return any(problem.kind == kind for problem in self.problems)

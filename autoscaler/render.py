@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from autoscaler.durations import words
 from autoscaler.model import Outcome
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from autoscaler.records import Problem, Record
+    from autoscaler.survey import Reading, Survey
 
 _STYLES = {
     Outcome.APPLIED: "bold green",
@@ -76,6 +78,41 @@ def plan(records: Sequence[Record], problems: Sequence[Problem]) -> RenderableTy
     )
     parts.append(Text(_summary(records, problems), "bold"))
     return Group(*parts)
+
+
+def survey(found: Survey) -> RenderableType:
+    """A table of metrics and services: value, age, tasks reporting; and what cannot be looked at."""
+    parts: list[RenderableType] = []
+    if found.readings:
+        grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        for header in ("METRIC", "SERVICE", "POLICY"):
+            grid.add_column(header, overflow="fold")
+        for header in ("VALUE", "AGE", "TASKS"):
+            grid.add_column(header, justify="right")
+        grid.add_column("REMARK", overflow="fold", ratio=1)
+        for reading in found.readings:
+            grid.add_row(*_reading(reading))
+        parts += [grid, Text()]
+    parts += [Text(f"problem: {problem_line(problem)}", "bold red") for problem in found.problems]
+    parts += [Text(f"untouched: {line(record)}", "yellow") for record in found.untouched]
+    if found.unmatched:
+        parts.append(Text(f"No policy applies to: {', '.join(found.unmatched)}", "dim"))
+    if found.scrape_interval is not None:
+        parts.append(Text(f"Prometheus scrapes cAdvisor every {words(found.scrape_interval)}."))
+    lacking = sum(bool(reading.lack) for reading in found.readings)
+    if found.readings:
+        what = "All have data." if not lacking else f"{lacking} lack data."
+        parts.append(Text(f"{len(found.readings)} pairs of metric and service looked at. {what}", "bold"))
+    return Group(*parts)
+
+
+def _reading(reading: Reading) -> tuple[Text, ...]:
+    value = "" if reading.value is None else f"{reading.value:.4g}{f' {reading.unit}' if reading.unit else ''}"
+    tasks = "" if reading.reporting is None else f"{reading.reporting} of {reading.running}"
+    remark = Text(reading.lack, "bold red") if reading.lack else Text(f"of {reading.base}" if reading.base else "")
+    age = "" if reading.age is None else words(reading.age)
+    cells = (reading.metric, reading.service, reading.policy, value, age, tasks)
+    return (*map(Text, cells), remark)
 
 
 def line(record: Record) -> str:

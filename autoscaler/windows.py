@@ -15,7 +15,7 @@ from autoscaler.window import Window
 from autoscaler.window_cache import WindowCache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from autoscaler.bases import Base
     from autoscaler.cluster import ServiceView
@@ -29,6 +29,11 @@ _PART = 22
 """How many window steps one query asks for at most, so that Prometheus answers for 5,000 services within its time-out
 (docs/performance.md): a long window is filled in parts, and goes on being filled at the next evaluation should the time
 run out."""
+
+
+_PROBED_EVERY = 600.0
+"""Seconds after which the real scrape interval is measured again."""
+_TOLERANCE = 0.2
 
 
 class Needed(NamedTuple):
@@ -55,6 +60,11 @@ class Windows:
     settings: MetricSettings
     step: int
     """The window step of a metric that has none of its own, in seconds."""
+    probe: Callable[[Deadline], float | None] = lambda _: None
+    """Measures Prometheus' real scrape interval in seconds, if it can be told; may raise BackendError."""
+    scrape_interval: float | None = None
+    """The real scrape interval as it was last measured."""
+    _probed_at: float = float("-inf")
     _caches: dict[tuple[Query, int], WindowCache] = field(default_factory=dict)
     """By query and window step: a metric that is defined anew begins anew."""
     _in_force: dict[tuple[str, str], WindowCache] = field(default_factory=dict)
@@ -63,11 +73,20 @@ class Windows:
     """The moment up to which samples are looked for: now, or what Prometheus' clock says where that is behind."""
 
     def refresh(
-        self, needed: Iterable[Needed], metrics: Mapping[str, Metric], now: float, deadline: Deadline
+        self,
+        needed: Iterable[Needed],
+        metrics: Mapping[str, Metric],
+        now: float,
+        deadline: Deadline,
+        *,
+        at_least: int = 0,
     ) -> list[Problem]:
-        """Bring the windows that are *needed* up to *now*, as far as the sources answer; returns what went wrong."""
+        """Bring the windows that are *needed* up to *now*, as far as the sources answer; returns what went wrong.
+
+        They reach back as far as a rule or a guard needs, and *at_least* so many seconds.
+        """
         problems: list[Problem] = []
-        questions = list(self._questions(list(needed), metrics, problems))
+        questions = list(self._questions(list(needed), metrics, at_least, problems))
         for key in self._caches.keys() - {self._key(question) for question in questions}:
             del self._caches[key]  # no policy looks at it any more
         self._moment = now
@@ -83,6 +102,7 @@ class Windows:
                 where = "behind" if offset < 0 else "ahead of"
                 detail = f"Prometheus' clock is {words(abs(offset))} {where} ours (set both by NTP)"
                 problems.append(Problem("clock", detail))
+            problems += self._differing_interval(now, deadline)
         for question in questions:
             source, metric = question.metric.source, question.query.metric
             if source in lost:
@@ -126,13 +146,13 @@ class Windows:
     # asking
 
     def _questions(
-        self, needed: list[Needed], metrics: Mapping[str, Metric], problems: list[Problem]
+        self, needed: list[Needed], metrics: Mapping[str, Metric], at_least: int, problems: list[Problem]
     ) -> Iterator[_Question]:
         """The queries that are needed, each once."""
         look_backs: dict[str, int] = {}
         for policy in {item.policy.name: item.policy for item in needed}.values():
             for name, look_back in policy.look_backs.items():
-                look_backs[name] = max(look_backs.get(name, 0), look_back)
+                look_backs[name] = max(look_backs.get(name, at_least), look_back)
         for name, look_back in look_backs.items():
             metric = metrics[name]
             if not metric.per_service:
@@ -169,6 +189,20 @@ class Windows:
         """The newest window step that samples are expected at."""
         step = metric.step or self.step
         return int((self._moment - metric.offset) // step * step)
+
+    def _differing_interval(self, now: float, deadline: Deadline) -> Iterator[Problem]:
+        """That the real scrape interval is another one than the settings say, as far as it can be told."""
+        if now - self._probed_at >= _PROBED_EVERY or self.scrape_interval is None:
+            try:
+                self.scrape_interval = self.probe(deadline)
+            except BackendError:
+                return  # the queries meet the same trouble, and say so
+            self._probed_at = now
+        real, said = self.scrape_interval, self.settings.scrape_interval
+        if real is not None and abs(real - said) > max(_TOLERANCE * said, 0.5):
+            cure = f"set AUTOSCALER_SCRAPE_INTERVAL={words(real)}"
+            detail = f"Prometheus scrapes every {words(real)}, the settings say every {words(said)} ({cure})"
+            yield Problem("scrape_interval", detail)
 
     # showing
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 from autoscaler import queries
@@ -46,11 +47,13 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
     clock = SystemClock()
     swarm: Orchestrator = DockerSwarm(DockerEngine(settings.docker_host), clock, hostname=socket.gethostname())
     source = PrometheusSource(_connection(settings), clock)
+    metric_settings = _metric_settings(settings)
     return Cycle(
         windows=Windows(
             sources={PROMETHEUS: CountedSource(source, telemetry.count_query)},
-            settings=_metric_settings(settings),
+            settings=metric_settings,
             step=settings.window_step,
+            probe=partial(source.scrape_interval, queries.oldest_task(metric_settings)),
         ),
         swarm=CountedSwarm(DryRun(swarm) if dry_run else swarm, telemetry.count_request),
         clock=clock,

@@ -6,10 +6,13 @@ parts, tried again while that may help, and their answers put into columns by se
 
 from __future__ import annotations
 
+import json
 from array import array
 from datetime import UTC, datetime
 from functools import partial
+from itertools import pairwise
 from math import isfinite, nan
+from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import urllib3
@@ -41,6 +44,8 @@ _BACKOFF = wait_exponential(multiplier=0.1, max=1)
 _OFFSET_FRESH = 60.0
 """For how many seconds the clock offset that an answer showed is believed."""
 _SHORTEST_TIMEOUT = 0.001
+_LOOKED_AT = 900
+"""For how many seconds back the scrapes of a series are looked at."""
 
 
 class PrometheusSource:
@@ -84,6 +89,23 @@ class PrometheusSource:
             part = grid[first : first + _POINTS]
             table.take(self._call(partial(self._range, query, part), deadline), first, part)
         return table.series()
+
+    def scrape_interval(self, series: str, deadline: Deadline) -> float | None:
+        """How far apart the scrapes are of the one series that the expression *series* gives, in seconds.
+
+        The median over a quarter of an hour; None where there is no such series, or not three samples of it. Raises
+        BackendError.
+        """
+        found = self._call(lambda timeout: self._prometheus.custom_query(series, timeout=timeout), deadline)
+        if not found:
+            return None
+        labels = dict(found[0]["metric"])
+        matchers = ",".join(f"{label}={json.dumps(value, ensure_ascii=False)}" for label, value in labels.items())
+        samples = f"{{{matchers}}}[{_LOOKED_AT}s]"
+        answer = self._call(lambda timeout: self._prometheus.custom_query(samples, timeout=timeout), deadline)
+        times, _ = answer[0]["values"] if answer and "values" in answer[0] else ((), ())
+        gaps = [later - earlier for earlier, later in pairwise(times)]
+        return median(gaps) if len(gaps) > 1 else None
 
     def _range(self, query: Query, grid: range, timeout: float) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = self._prometheus.custom_query_range(

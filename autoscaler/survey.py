@@ -1,0 +1,123 @@
+"""A survey of what policies need: whether each metric has data for each service that a policy looks at it for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from autoscaler.cycle import assign
+from autoscaler.deadline import Deadline
+from autoscaler.durations import words
+from autoscaler.errors import BackendError
+from autoscaler.matching import Matcher
+from autoscaler.records import Problem
+
+if TYPE_CHECKING:
+    from autoscaler.cycle import Cycle
+    from autoscaler.policy import PolicySet
+    from autoscaler.records import Record
+    from autoscaler.window import Window
+    from autoscaler.windows import Needed
+
+_BACK = 300
+"""For how many seconds back samples are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a metric says of a service now."""
+
+    metric: str
+    service: str
+    policy: str
+    value: float | None = None
+    """The newest sample of the last five minutes; None where there is none."""
+    unit: str = ""
+    base: str = ""
+    """What 100 % is, in words, for a metric that is a share of something."""
+    age: float | None = None
+    """How many seconds old the newest window step with a sample is."""
+    reporting: int | None = None
+    """How many tasks stand behind the newest sample; None for a metric that has no tasks behind it."""
+    running: int = 0
+    lack: str = "no data"
+    """What is not as it should be, in words; empty where nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Every metric that a policy looks at, by service; and what could not be looked at."""
+
+    readings: tuple[Reading, ...] = ()
+    untouched: tuple[Record, ...] = ()
+    """Services that a policy means and that cannot be decided on: missing ones, and those in conflict."""
+    unmatched: tuple[str, ...] = ()
+    """Services that no policy applies to."""
+    problems: tuple[Problem, ...] = ()
+    scrape_interval: float | None = None
+    """The real one, in seconds, as far as it can be told."""
+
+    @property
+    def good(self) -> bool:
+        """Whether every metric has data for every service that needs it."""
+        return not self.problems and not self.untouched and not any(each.lack for each in self.readings)
+
+
+def survey(cycle: Cycle, policies: PolicySet) -> Survey:
+    """Asks Swarm and the metric sources of *cycle* once; changes nothing, never raises for what they do."""
+    deadline = Deadline(cycle.deadline)
+    now = cycle.clock.now()
+    try:
+        cluster = cycle.swarm.read(deadline)
+    except BackendError as error:
+        return Survey(problems=(Problem("swarm", str(error)),))
+    assigned, untouched = assign(Matcher(policies), cluster, now)
+    problems = cycle.windows.refresh(assigned, policies.metrics, now, deadline, at_least=_BACK)
+    readings = [
+        reading
+        for item in sorted(assigned, key=lambda item: item.view.name)
+        for reading in _readings(cycle, policies, item, now)
+    ]
+    meant = {item.view.name for item in assigned} | {record.decision.service for record in untouched}
+    unmatched = sorted(cluster.services.keys() - meant - {cluster.own_service})
+    return Survey(tuple(readings), tuple(untouched), tuple(unmatched), tuple(problems), cycle.windows.scrape_interval)
+
+
+def _readings(cycle: Cycle, policies: PolicySet, item: Needed, now: float) -> list[Reading]:
+    windows, bases = cycle.windows.of(item.view, item.policy, policies.metrics)
+    return [
+        _reading(metric, item, windows.get(metric), bases.get(metric, ""), now) for metric in item.policy.look_backs
+    ]
+
+
+def _reading(metric: str, item: Needed, window: Window | None, base: str, now: float) -> Reading:
+    service, policy, running = item.view.name, item.policy.name, item.view.running
+    rows = range(len(window.values) if window else 0)
+    found = next((row for row in reversed(rows) if window and isfinite(window.values[row])), None)
+    if window is None or found is None:
+        return Reading(metric, service, policy, base=base, running=running)
+    missed = len(window.values) - 1 - found
+    return Reading(
+        metric,
+        service,
+        policy,
+        window.values[found],
+        window.unit,
+        base,
+        max(0.0, now - (window.end - missed * window.step)),
+        None if window.reporting is None else window.reporting[found],
+        running,
+        _lack(window, found, missed),
+    )
+
+
+def _lack(window: Window, found: int, missed: int) -> str:
+    """What the sample in row *found* lacks, after which *missed* ones are missing."""
+    if missed > 1:
+        return f"no sample for {words(missed * window.step)}"
+    if window.reporting is not None and window.owed is not None:
+        reporting, owed = window.reporting[found], window.owed[found]
+        if reporting < owed:
+            return f"{owed - reporting} of {owed} tasks do not report"
+    return ""

@@ -1,0 +1,146 @@
+"""`check --live`: whether each metric has data for each service that a policy looks at it for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autoscaler.errors import UnreachableError
+from autoscaler.metrics import Metric
+from autoscaler.reasons import Reason
+from autoscaler.survey import Reading, survey
+from tests.support.builders import STEP, written
+from tests.support.world import World, policy_for, settled_world
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from autoscaler.survey import Survey
+
+CPU: Mapping[str, Any] = {"name": "cpu-high", "metric": "cpu", "above": 70, "add": 1}
+QUEUE: Mapping[str, Any] = {"name": "queue-high", "metric": "queue", "above": 70, "add": 1}
+SHARED = {"queue": Metric(query="sum(queue)", unit="jobs")}
+
+
+def seen(world: World) -> Survey:
+    """What a survey of *world* finds."""
+    return survey(world.cycle, world.policies)
+
+
+def test_value_age_and_tasks() -> None:
+    """A table of metric by service: value, age, tasks reporting."""
+    world = settled_world(written(CPU), cpu=42)
+    world.clock.time += 4
+
+    found = seen(world)
+
+    assert found.readings == (Reading("cpu", "web", "web", 42.0, "%", "1 core (no limit)", 4.0, 3, 3, ""),)
+    assert found.good
+
+
+def test_a_metric_that_all_services_share() -> None:
+    """One value for all services stands behind no tasks."""
+    world = World(written(QUEUE), metrics=SHARED)
+    world.shared["queue"] = 12
+    world.service(replicas=2)
+    world.settle()
+
+    (reading,) = seen(world).readings
+
+    assert (reading.value, reading.unit, reading.reporting, reading.lack) == (12.0, "jobs", None, "")
+
+
+def test_a_metric_without_data_for_a_service() -> None:
+    """A metric that has no sample says so, and the survey is not good."""
+    world = World(written(CPU, QUEUE), metrics=SHARED)
+    world.service()
+    world.settle()
+
+    found = seen(world)
+
+    assert {reading.metric: reading.lack for reading in found.readings} == {"cpu": "", "queue": "no data"}
+    assert not found.good
+
+
+def test_tasks_that_do_not_report() -> None:
+    """Of four warm tasks three report."""
+    world = settled_world(written(CPU), replicas=4)
+    world.silent["web"] = 1
+    world.pass_step()
+
+    (reading,) = seen(world).readings
+
+    assert (reading.reporting, reading.running, reading.lack) == (3, 4, "1 of 4 tasks do not report")
+
+
+def test_samples_that_stopped() -> None:
+    """The newest sample of the last five minutes is shown with its age, whatever a rule looks back."""
+    world = settled_world(written(CPU))
+    world.prometheus.lose("web")
+    for _ in range(8):
+        world.pass_step()
+
+    (reading,) = seen(world).readings
+
+    assert (reading.value, reading.age, reading.lack) == (50.0, 8 * STEP, "no sample for 2m")
+
+
+def test_services_that_are_not_looked_at() -> None:
+    """Missing services and those in conflict are told, and those that nobody means are listed."""
+    world = World(policy_for("web"), policy_for("*", name="all"), policy_for("w*", name="w"), policy_for("gone"))
+    for name in ("web", "worker"):
+        world.service(name)
+    world.settle()
+
+    found = seen(world)
+
+    assert {record.decision.service: record.decision.primary.reason for record in found.untouched} == {
+        "worker": Reason.POLICY_CONFLICT,
+        "gone": Reason.SERVICE_NOT_FOUND,
+    }
+    assert not found.good
+
+
+def test_services_without_a_policy_are_listed() -> None:
+    """A service that no policy matches is nothing wrong, and named."""
+    world = settled_world(written(CPU))
+    world.service("db")
+    world.settle()
+
+    found = seen(world)
+
+    assert found.unmatched == ("db",)
+    assert found.good
+
+
+def test_a_silent_swarm_and_a_silent_prometheus() -> None:
+    """What cannot be asked is a problem, and nothing is raised."""
+    world = settled_world(written(CPU))
+    world.prometheus.fail(UnreachableError("connection refused"))
+    assert [problem.kind for problem in seen(world).problems] == ["prometheus"]
+
+    world.lose_swarm()
+    assert [problem.kind for problem in seen(world).problems] == ["swarm"]
+
+
+def test_the_real_scrape_interval() -> None:
+    """Where the settings say another scrape interval than the real one, the first evaluation tells it.
+
+    It is measured again after ten minutes, and the problem is over once the two agree.
+    """
+    world = settled_world(written(CPU))
+    measured = [60.0]
+    world.cycle.windows.probe = lambda _: measured[0]
+
+    assert seen(world).scrape_interval == 60.0
+    (problem,) = world.next().problems
+    assert problem.kind == "scrape_interval"
+    assert problem.detail == (
+        "Prometheus scrapes every 1m, the settings say every 15s (set AUTOSCALER_SCRAPE_INTERVAL=1m)"
+    )
+    assert not world.evaluate().incomplete
+
+    measured[0] = 15.1
+    assert world.next().problems != ()
+    world.clock.time += 600
+    assert world.next().problems == ()
