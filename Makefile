@@ -29,6 +29,7 @@ lint: $(VENV)/.installed
 
 unit: $(VENV)/.installed ## The tests that need no Docker and no Prometheus.
 	$(BIN)/autoscaler check policies
+	$(BIN)/autoscaler check policies/companies
 	$(BIN)/autoscaler test policies/tests/*.yml
 	$(BIN)/pytest tests --ignore=tests/e2e -n auto $(PYTEST_ARGS)
 

@@ -41,7 +41,11 @@ def test_every_key_of_a_policy_file_is_explained() -> None:
     assert unexplained == set()
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "policies").glob("*.yml")), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file",
+    [*sorted((ROOT / "policies").glob("*.yml")), *sorted((ROOT / "policies" / "companies").glob("*.yml"))],
+    ids=lambda file: file.name,
+)
 def test_the_policies_here_fit_the_schema(file: Path) -> None:
     """What `autoscaler check` accepts here, an editor with the schema accepts too."""
     jsonschema.validate(yaml.safe_load(file.read_text()), policy_schema())
@@ -61,16 +65,18 @@ def test_every_reason_has_a_meaning(reason: Reason) -> None:
     assert [other for other in Reason if other.meaning == reason.meaning] == [reason]
 
 
-def test_the_policies_that_the_readme_shows_are_valid(tmp_path: Path) -> None:
-    """A policy copied from README.md passes `autoscaler check`."""
-    shown = re.findall(r"^ *```yaml\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("document", ["README.md", "docs/policies.md"])
+def test_the_policies_that_documents_show_are_valid(document: str, tmp_path: Path) -> None:
+    """A policy copied from the documents passes `autoscaler check` without a warning, and fits the schema."""
+    shown = re.findall(r"^ *```yaml\n(.*?)^ *```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
     policies = [block for block in shown if "version: 1" in block]
     assert policies
     for number, block in enumerate(policies):
         indent = len(block) - len(block.lstrip(" "))
         file = tmp_path / f"{number}.yml"
         file.write_text("\n".join(line[indent:] for line in block.splitlines()))
-        assert loader.load([file]).policies
+        assert loader.read_policies([file]).warnings(15) == []
+        jsonschema.validate(yaml.safe_load(file.read_text()), policy_schema())
 
 
 def test_every_path_that_the_readme_names_exists() -> None:
