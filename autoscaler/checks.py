@@ -1,52 +1,43 @@
-"""What no single policy can know: names given twice, services in conflict, metrics that are none, and doubtful rules.
+"""What no single policy can know: names given twice, services in conflict, metrics that are none.
 
-Errors are told of policies as they are written, be they valid or not, so that all problems come at once; warnings, of
-a valid set.
+Told of policies as they are written, be they valid or not, so that all problems come at once.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatchcase, translate
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from autoscaler.durations import words
-from autoscaler.metrics import BUILT_IN
-from autoscaler.policy import is_glob
-from autoscaler.strategies import Threshold
-from autoscaler.strategies.quantities import size
-from autoscaler.validation import did_you_mean
+from autoscaler import plugins
+from autoscaler.metrics import BUILT_IN, PROMETHEUS
+from autoscaler.policy import is_glob, wakes
+from autoscaler.validation import did_you_mean, nearest
 from autoscaler.yaml_document import Document, Problem, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from autoscaler.policy import Policy, PolicySet
-    from autoscaler.strategies import Rule
     from autoscaler.yaml_document import Path
-
-
-class Origin(NamedTuple):
-    """Where a policy stands: its document and the way to it."""
-
-    document: Document
-    path: Path
-
-
-# Errors
 
 
 def problems(documents: Iterable[Document]) -> Iterator[Problem]:
     """What is wrong between the policies of all *documents*, or between the rules of one."""
     documents = list(documents)
     drafts = [draft for document in documents for draft in _drafts(document)]
+    # What policies have from the defaults is told of once, where the defaults stand.
+    with_parts = [*(draft for document in documents for draft in _default_drafts(document)), *drafts]
     for check in _CHECKS:
         yield from check(drafts)
+    yield from _part_names(with_parts)
     metrics = _defined(documents)
     yield from _metric_problems(documents)
-    yield from _unknown_metrics(drafts, metrics)
+    if all(document.data is not None for document in documents):  # else what cannot be read may define them
+        yield from islice(_unknown_metrics(with_parts, metrics), _MOST_UNKNOWN)
     yield from _sleepers(drafts, metrics)
     yield from _several_defaults(documents)
     if documents and not drafts and not any(document.problems for document in documents):
@@ -63,6 +54,7 @@ class _Draft:
     services: tuple[tuple[int, str], ...]
     """With their indices."""
     exclude: tuple[str, ...]
+    match_labels: frozenset[tuple[str, str]]
     minimum: object
     rules: tuple[tuple[int, dict[str, Any]], ...]
     guards: tuple[tuple[int, dict[str, Any]], ...]
@@ -78,6 +70,16 @@ class _Draft:
         """A problem at *path* in this policy."""
         return self.document.problem((*self.path, *path), what, cure)
 
+    def written(self, key: str) -> tuple[tuple[int, dict[str, Any]], ...]:
+        """The items of the list at *key*, with their indices; none of a list that comes from the defaults."""
+        items: tuple[tuple[int, dict[str, Any]], ...] = getattr(self, key)
+        return items if self.document.holds((*self.path, key)) else ()
+
+    @property
+    def means_all(self) -> bool:
+        """Whether a glob of the policy means every service there is."""
+        return not self.exclude and any(set(pattern) == {"*"} for _, pattern in self.globs())
+
     def globs(self) -> Iterator[tuple[int, str]]:
         """The services that are globs, with their indices."""
         return ((index, pattern) for index, pattern in self.services if is_glob(pattern))
@@ -90,6 +92,12 @@ def _drafts(document: Document) -> Iterator[_Draft]:
             yield _draft(document, ("policies", index), policy)
 
 
+def _default_drafts(document: Document) -> Iterator[_Draft]:
+    defaults = document.data.get("defaults") if isinstance(document.data, dict) else None
+    if isinstance(defaults, dict):
+        yield _draft(document, ("defaults",), defaults)
+
+
 def _draft(document: Document, path: Path, policy: dict[str, Any]) -> _Draft:
     name, replicas = policy.get("name"), policy.get("replicas")
     return _Draft(
@@ -98,9 +106,16 @@ def _draft(document: Document, path: Path, policy: dict[str, Any]) -> _Draft:
         name if isinstance(name, str) else None,
         tuple(_items(policy.get("services"), str)),
         tuple(pattern for _, pattern in _items(policy.get("exclude"), str)),
+        _labels(policy.get("match_labels")),
         replicas.get("min") if isinstance(replicas, dict) else None,
         *(tuple(_items(policy.get(key), dict)) for key in ("rules", "guards", "schedules")),
     )
+
+
+def _labels(value: object) -> frozenset[tuple[str, str]]:
+    """The labels and their values, if they are such."""
+    labels = value if isinstance(value, dict) else {}
+    return frozenset(labels.items()) if all(isinstance(text, str) for text in labels.values()) else frozenset()
 
 
 T = TypeVar("T")
@@ -129,7 +144,7 @@ def _part_names(drafts: list[_Draft]) -> Iterator[Problem]:
     for draft in drafts:
         for key, word in (("rules", "rule"), ("guards", "guard"), ("schedules", "schedule")):
             first: dict[str, int] = {}
-            for index, part in getattr(draft, key):
+            for index, part in draft.written(key):
                 name = part.get("name")
                 if isinstance(name, str) and first.setdefault(name, index) != index:
                     line = draft.document.place((*draft.path, key, first[name])).line
@@ -139,22 +154,27 @@ def _part_names(drafts: list[_Draft]) -> Iterator[Problem]:
 
 def _unknown_metrics(drafts: list[_Draft], metrics: Mapping[str, dict[str, Any]]) -> Iterator[Problem]:
     """Rules and guards name metrics that there are."""
+    known = list(metrics)
+    cure_of = cache(lambda metric: did_you_mean(metric, known, "known metrics"))
     for draft in drafts:
         for key in ("rules", "guards"):
-            for index, part in getattr(draft, key):
+            for index, part in draft.written(key):
                 metric = part.get("metric")
                 if isinstance(metric, str) and metric not in metrics:
-                    cure = did_you_mean(metric, list(metrics), "known metrics")
+                    cure = cure_of(metric)
                     yield draft.problem((key, index, "metric"), f"unknown metric {shown(metric)}", cure)
 
 
+_MOST_UNKNOWN = 200
+"""How many unknown metrics are told apart: each is compared with all that are known."""
+
+
 def _defined(documents: Iterable[Document]) -> dict[str, dict[str, Any]]:
-    """All metrics by name, as the documents write them; the built-in ones, where they do not, as empty."""
+    """All metrics by name, as the documents write them; what is no mapping, and the built-in ones, as empty."""
     written = {
-        name: metric
+        name: metric if isinstance(metric, dict) else {}
         for document in documents
         for name, metric in _metrics_in(document).items()
-        if isinstance(metric, dict)
     }
     return {**{name: {} for name in BUILT_IN}, **written}
 
@@ -165,7 +185,7 @@ def _metrics_in(document: Document) -> dict[str, Any]:
 
 
 def _metric_problems(documents: Iterable[Document]) -> Iterator[Problem]:
-    """Each metric is defined once, and has a query unless it is built in."""
+    """Each metric is defined once, has a query unless it is built in, and a source that there is."""
     first: dict[str, Document] = {}
     for document in documents:
         for name, metric in _metrics_in(document).items():
@@ -174,9 +194,20 @@ def _metric_problems(documents: Iterable[Document]) -> Iterator[Problem]:
                 where = f"{other.file}:{other.place(('metrics', name)).line}"
                 what = f"the metric {shown(name)} is also defined in {where}"
                 yield document.problem(("metrics", name), what, "define it in one of the two", of_key=True)
-            if isinstance(metric, dict) and name not in BUILT_IN and "query" not in metric:
+            if name not in BUILT_IN and isinstance(metric, dict) and not _asks(metric):
                 cure = "add query: the PromQL expression that gives it"
                 yield document.problem(("metrics", name), f"the metric {shown(name)} has no query", cure, of_key=True)
+            source = metric.get("source", PROMETHEUS) if isinstance(metric, dict) else PROMETHEUS
+            if isinstance(source, str) and source != PROMETHEUS and source not in plugins.metric_sources():
+                known = did_you_mean(source, [PROMETHEUS, *plugins.metric_sources()], "known sources")
+                cure = f"{known}; a plugin's must be installed here"
+                yield document.problem(("metrics", name, "source"), f"unknown metric source {shown(source)}", cure)
+
+
+def _asks(metric: dict[str, Any]) -> bool:
+    """Whether *metric* has a query, or means to: a misspelt key is told as that."""
+    near = nearest("query", metric)
+    return near is not None and metric[near] is not None
 
 
 def _several_defaults(documents: Iterable[Document]) -> Iterator[Problem]:
@@ -189,32 +220,33 @@ def _several_defaults(documents: Iterable[Document]) -> Iterator[Problem]:
 
 
 def _nothing_to_do(documents: list[Document]) -> Iterator[Problem]:
-    if any(isinstance(document.data, dict) and "policies" not in document.data for document in documents):
+    data = [document.data for document in documents if isinstance(document.data, dict)]
+    if any("policies" not in each and each.keys() & {"defaults", "metrics"} for each in data):
         yield documents[0].problem((), "there is no policy", "add policies: [{name: …, services: […], rules: […]}]")
 
 
 def _sleepers(drafts: list[_Draft], metrics: Mapping[str, dict[str, Any]]) -> Iterator[Problem]:
     """A service that may go to 0 replicas has a rule that can wake it."""
     for draft in drafts:
-        asleep = draft.minimum == 0 and type(draft.minimum) is int
+        minima = ((("schedules", index, "min"), schedule.get("min")) for index, schedule in draft.schedules)
+        asleep = [path for path, least in ((("replicas", "min"), draft.minimum), *minima) if _is_zero(least)]
         if asleep and not any(_wakes(rule, metrics) for _, rule in draft.rules):
             what = "min 0, and no rule could wake the service: at 0 replicas there are no tasks that could have data"
             cure = "write min: 1, or add a rule that adds replicas for a metric which is there without tasks"
-            yield draft.problem(("replicas", "min"), what, cure)
+            for path in asleep:
+                yield draft.problem(path, what, cure)
+
+
+def _is_zero(value: object) -> bool:
+    return type(value) is int and value == 0
 
 
 def _wakes(rule: dict[str, Any], metrics: Mapping[str, dict[str, Any]]) -> bool:
-    """Whether *rule* may ask for more than the none there are; a plugin's strategy might always."""
+    """Whether *rule* may ask for more than the none there are."""
     metric = metrics.get(str(rule.get("metric")), {})
-    if "query" not in metric or "task" in metric:
-        return False
-    match rule.get("strategy", "threshold"):
-        case "threshold":
-            return "add" in rule
-        case "target":
-            return metric.get("kind") == "total"
-        case _:
-            return True
+    there = metric.get("query") is not None and metric.get("task") is None
+    strategy = str(rule.get("strategy", "threshold"))
+    return there and wakes(strategy, adds=rule.get("add") is not None, total=metric.get("kind") == "total")
 
 
 def _exclusions(drafts: list[_Draft]) -> Iterator[Problem]:
@@ -237,6 +269,27 @@ def _named_twice(drafts: list[_Draft]) -> Iterator[Problem]:
             if other is not draft:
                 what = f"the service {shown(service)} is also named by the policy {other.label}"
                 yield draft.problem(("services", index), what, "name it in one of the two")
+
+
+def _same_labels(drafts: list[_Draft]) -> Iterator[Problem]:
+    """No two policies mean all services with some labels, unless `exclude` may keep them apart."""
+    labelled = [draft for draft in drafts if draft.match_labels and not draft.exclude]
+    everything = next((draft for draft in drafts if draft.means_all), None)
+    first: dict[frozenset[tuple[str, str]], _Draft] = {}
+    for draft in labelled:
+        first.setdefault(draft.match_labels, draft)
+    often = Counter(label for labels in first for label in labels)
+    by_rarest: dict[tuple[str, str], list[_Draft]] = {}
+    for labels, draft in first.items():
+        by_rarest.setdefault(min(labels, key=lambda label: (often[label], label)), []).append(draft)
+    for draft in labelled:
+        others = (other for label in sorted(draft.match_labels) for other in by_rarest.get(label, ()))
+        fewer = next((other for other in others if other.match_labels < draft.match_labels), None)
+        other = everything or fewer or first[draft.match_labels]
+        if other is not draft:
+            what = f"every service with these labels is also matched by the policy {other.label}"
+            cure = "make the labels differ, or name the services in one of the two"
+            yield draft.problem(("match_labels",), what, cure)
 
 
 def _overlaps(drafts: list[_Draft]) -> Iterator[Problem]:
@@ -343,80 +396,8 @@ def _matches(pattern: str, name: str) -> bool:
 
 _CHECKS: tuple[Callable[[list[_Draft]], Iterator[Problem]], ...] = (
     _names,
-    _part_names,
     _exclusions,
     _named_twice,
+    _same_labels,
     _overlaps,
 )
-
-
-# Warnings
-
-
-def warnings(policies: PolicySet, step: int, origins: Mapping[str, Origin] | None = None) -> list[Problem]:
-    """What is valid but hardly meant; *step* is the window step in seconds.
-
-    Each at its place where *origins* tell it (`Loaded.warnings` knows them), else at its policy and rule by name.
-    """
-    found = []
-    for policy in policies.policies:
-        origin = (origins or {}).get(policy.name)
-        for index, rule in enumerate(policy.rules):
-            window_step = policies.metrics[rule.metric].step or step
-            flaps = _flaps(policy, rule) if policies.metrics[rule.metric].redistributes else ()
-            for key, what, cure in (*_short_window(rule, window_step), *flaps):
-                found.append(_warning(origin, policy, (index, rule, key), what, cure))
-    return found
-
-
-def _warning(origin: Origin | None, policy: Policy, where: tuple[int, Rule, str], what: str, cure: str) -> Problem:
-    index, rule, key = where
-    if origin is None:
-        return Problem("", 0, 0, f"policy {policy.name}: rule {rule.name}: {key}", what, cure)
-    return origin.document.problem((*origin.path, "rules", index, key), what, cure)
-
-
-_Warned = tuple[str, str, str]
-"""A key of a rule, what is doubtful about it, and what would be right."""
-
-
-def _short_window(rule: Rule, step: int) -> Iterator[_Warned]:
-    if 0 < rule.look_back < 2 * step:
-        what = f"{words(rule.look_back)} is shorter than two window steps of {words(step)}: one odd sample may decide"
-        yield "for", what, f"give at least {words(2 * step)}, or a smaller interval"
-
-
-def _flaps(policy: Policy, low: Rule) -> Iterator[_Warned]:
-    """The rules that would add at once what *low* removed, because the load moves to the replicas that remain."""
-    if not isinstance(low, Threshold) or low.below is None or low.remove is None:
-        return
-    before, after = _steepest(policy, low.remove)
-    if after == before or low.below <= 0:
-        return
-    for high in policy.rules:
-        if not isinstance(high, Threshold) or high.above is None or high.add is None or high.metric != low.metric:
-            continue
-        if low.below * before / after > high.above:
-            yield "below", _flap_in_words(low, high, before, after), _calmer(low.below, high.above, before, after)
-
-
-def _steepest(policy: Policy, remove: int | str) -> tuple[int, int]:
-    """The removal within the bounds that leaves the largest share of load to each replica that remains, at least 1."""
-    lowest = max(1, policy.replicas.min)
-    steps = ((count, max(lowest, count - size(remove, count))) for count in range(lowest + 1, policy.replicas.max + 1))
-    return max(steps, key=lambda step: step[0] / step[1], default=(1, 1))
-
-
-def _flap_in_words(low: Threshold, high: Threshold, before: int, after: int) -> str:
-    bound = low.below or 0.0
-    sample = bound - 1 if (bound - 1) * before / after > (high.above or 0.0) else bound
-    just = "" if sample < bound else "just under "
-    return (
-        f"must flap with {high.name}: at {before} replicas a {low.metric} of {just}{sample:g} becomes "
-        f"{just}{sample * before / after:.4g} at {after}, above {high.above:g}"
-    )
-
-
-def _calmer(below: float, above: float, before: int, after: int) -> str:
-    safe_below, safe_above = above * after / before, below * before / after
-    return f"write below: {int(safe_below)} or less, or above: {-int(-safe_above // 1)} or more"

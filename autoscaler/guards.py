@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from autoscaler.durations import Duration, words
 from autoscaler.model import Direction
-from autoscaler.strategies.base import Frozen
+from autoscaler.strategies.base import LONGEST_LOOK_BACK, Frozen
 from autoscaler.strategies.quantities import Number
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ class Guard(Frozen):
     """What to do without data, in the directions of `block`; not given, a removal is blocked and an increase is not."""
 
     @model_validator(mode="after")
-    def _one_bound(self) -> Self:
+    def _consistent(self) -> Self:
         if (self.above is None) == (self.below is None):
             raise ValueError("a guard has one bound (give either above or below)")
+        if self.for_ > LONGEST_LOOK_BACK:
+            raise ValueError(f"the guard looks back too far (give {words(LONGEST_LOOK_BACK)} at most)")
         return self
 
     def blocks(self, direction: Direction, window: Window | None) -> str:

@@ -10,16 +10,17 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from autoscaler import checks
+from autoscaler import advice, checks
+from autoscaler.advice import Origin
 from autoscaler.errors import PolicyError
 from autoscaler.metrics import Metric, with_built_in
 from autoscaler.policy import OWN_KEYS, Defaults, PolicyFile, PolicySet
 from autoscaler.validation import validate
-from autoscaler.yaml_document import MAX_BYTES, Document, about_file, read
+from autoscaler.yaml_document import MAX_BYTES, MAX_NODES, Document, about_file, read
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from autoscaler.policy import Policy
     from autoscaler.yaml_document import Problem
@@ -36,12 +37,14 @@ class Loaded:
     """A valid policy set, and the files it came from."""
 
     policies: PolicySet
-    origins: Mapping[str, checks.Origin] = field(default_factory=dict)
+    origins: Mapping[str, Origin] = field(default_factory=dict)
     """Where each policy stands, by its name."""
+    metric_origins: Mapping[str, Origin] = field(default_factory=dict)
+    """Where each metric stands that is defined, by its name."""
 
     def warnings(self, step: int) -> list[Problem]:
         """What is valid but hardly meant, each at its place; *step* is the window step in seconds."""
-        return checks.warnings(self.policies, step, self.origins)
+        return advice.warnings(self.policies, step, self.origins, self.metric_origins)
 
 
 def load(paths: Sequence[pathlib.Path]) -> PolicySet:
@@ -81,41 +84,59 @@ def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, li
     problems: list[Problem] = []
     policies: list[Policy] = []
     metrics: dict[str, Metric] = {}
-    origins: dict[str, checks.Origin] = {}
+    origins: dict[str, Origin] = {}
+    metric_origins: dict[str, Origin] = {}
     defaults = _defaults(documents)
+    if too_large := list(_too_large(documents, defaults)):
+        return None, [*(problem for document in documents for problem in document.problems), *too_large]
     # What is wrong with the defaults is told where they stand, and not once more for each policy that gets them.
-    faulty = validate(Document("", None).with_data(defaults), Defaults)[1] if defaults else []
-    documents = [_with_defaults(document, defaults) for document in documents]
+    faulty = bool(defaults.data) and bool(validate(defaults, Defaults)[1])
+    documents = [_with_defaults(document, defaults.data) for document in documents]
     for document in documents:
-        content, found = validate(document, PolicyFile, only_written=bool(faulty))
+        content, found = validate(document, PolicyFile, only_written=faulty)
         problems.extend(found)
         if content is None:
             continue
         metrics |= content.metrics
+        metric_origins |= {name: Origin(document, ("metrics", name)) for name in content.metrics}
         for index, policy in enumerate(content.policies):
             policies.append(policy)
-            origins[policy.name] = checks.Origin(document, ("policies", index))
+            origins[policy.name] = Origin(document, ("policies", index))
     problems.extend(checks.problems(documents))
     if problems:
         order = {document.file: position for position, document in enumerate(documents)}
         return None, sorted(set(problems), key=lambda problem: (order[problem.file], problem))
     known = PolicySet(policies=tuple(policies), metrics=with_built_in(metrics), revision=revision)
-    return Loaded(known, origins), []
+    return Loaded(known, origins, metric_origins), []
 
 
 # Defaults
 
 
-def _defaults(documents: Iterable[Document]) -> dict[str, Any]:
+def _defaults(documents: Iterable[Document]) -> Document:
     """What the documents say of all policies, as they write it; of two that say something, the first."""
-    written = (document.data.get("defaults") for document in documents if isinstance(document.data, dict))
-    return next((found for found in written if isinstance(found, dict)), {})
+    parts = (document.part("defaults") for document in documents)
+    return next((part for part in parts if isinstance(part.data, dict)), Document("", None))
 
 
-def _with_defaults(document: Document, defaults: dict[str, Any]) -> Document:
-    """*document* whose policies have what they leave to the *defaults*."""
+def _too_large(documents: Iterable[Document], defaults: Document) -> Iterator[Problem]:
+    """That a file's policies, with the defaults written out in each, are more than a file may hold."""
+    size = defaults.root.size if defaults.root else 0
+    for document in documents:
+        if size * len(_policies(document)) > MAX_NODES:
+            what = f"written out in each policy of {document.file}, they are more than {MAX_NODES} nodes"
+            yield defaults.problem((), what, "give what only some policies need to these, or split the file")
+
+
+def _policies(document: Document) -> list[Any]:
     policies = document.data.get("policies") if isinstance(document.data, dict) else None
-    if not defaults or not isinstance(policies, list):
+    return policies if isinstance(policies, list) else []
+
+
+def _with_defaults(document: Document, defaults: dict[str, Any] | None) -> Document:
+    """*document* whose policies have what they leave to the *defaults*."""
+    policies = _policies(document)
+    if not defaults or not policies:
         return document
     given = {key: value for key, value in defaults.items() if key not in OWN_KEYS}
     completed = [_merged(given, policy) if isinstance(policy, dict) else policy for policy in policies]

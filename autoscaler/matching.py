@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from autoscaler.cluster import STATE_LABEL
+from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL
 from autoscaler.policy import Replicas
 
 if TYPE_CHECKING:
@@ -29,7 +28,14 @@ ENABLED_LABEL = "autoscaler.enabled"
 MIN_LABEL = "autoscaler.replicas.min"
 MAX_LABEL = "autoscaler.replicas.max"
 _LABELS = (POLICY_LABEL, ENABLED_LABEL, MIN_LABEL, MAX_LABEL)
+_OWN = (STATE_LABEL, ROLLBACK_LABEL)
+"""The labels that the autoscaler writes itself."""
 _MOST_NAMES = 20_000
+_MOST_REPLICAS = 10_000
+_MOST_TOLD = 5
+"""How many of the problems of one service a message tells, and how many of the policies that match it."""
+_MOST_HINTS = 100
+"""How many names of policies that are none are compared with all policies: a thousand comparisons each take time."""
 _LONG = 60
 
 
@@ -40,7 +46,7 @@ class Match:
     policy: Policy | None = None
     """With the bounds that the service's labels give; None where none applies."""
     names: str = ""
-    """What matched: a policy's name, or several."""
+    """What matched: a policy's name, or several, of many the first."""
     conflict: str = ""
     """Why none applies although something asks for one, and the cure; empty where nothing asks."""
 
@@ -53,7 +59,8 @@ class Matcher:
     """Finds the policies of services, and remembers what it found."""
 
     policies: PolicySet
-    _found: dict[tuple[str, tuple[tuple[str, str], ...]], Match] = field(default_factory=dict)
+    _found: dict[tuple[str, bool, tuple[tuple[str, str], ...]], Match] = field(default_factory=dict)
+    _hints: dict[str, str] = field(default_factory=dict)
     _looked_at: frozenset[str] = field(init=False)
     """The labels beside ours that some policy matches by."""
 
@@ -65,9 +72,9 @@ class Matcher:
         told = {
             label: value
             for label, value in labels.items()
-            if (label.startswith(PREFIX) and label != STATE_LABEL) or label in self._looked_at
+            if (label.startswith(PREFIX) and label not in _OWN) or label in self._looked_at
         }
-        key = service, tuple(sorted(told.items()))
+        key = service, own, tuple(sorted(told.items()))
         if key not in self._found:
             if len(self._found) >= _MOST_NAMES:
                 self._found.clear()  # services come and go for months
@@ -78,68 +85,78 @@ class Matcher:
         if labels.get(ENABLED_LABEL) == "false":
             return _NONE
         candidates, wrong = self._candidates(service, labels, own=own)
-        names = ", ".join(policy.name for policy in candidates)
-        problems = [*wrong, *_wrong_labels(labels)]
+        names = _listed([policy.name for policy in candidates])
         if len(candidates) > 1:
-            cure = "name the service in one of them, or exclude it from the others"
-            problems.insert(0, f"matched by the policies {names} ({cure})")
-        if not candidates and not problems and (labels.keys() & {MIN_LABEL, MAX_LABEL, ENABLED_LABEL}):
-            given = ", ".join(sorted(label for label in labels if label in _LABELS))
-            problems.append(f"has the label {given}, and no policy matches it (add the label {POLICY_LABEL}=NAME)")
+            wrong.append(f"matched by the policies {names} (name the service in one of them, or exclude it)")
+        problems = list(islice(chain(wrong, self._wrong_labels(labels)), _MOST_TOLD))
         if problems:
             return Match(None, names, "; ".join(problems))
-        if not candidates:
-            return _NONE
-        return _bounded(candidates[0], labels)
+        if candidates:
+            return _bounded(candidates[0], labels, self.policies)
+        if given := sorted(labels.keys() & {MIN_LABEL, MAX_LABEL, ENABLED_LABEL}):
+            cure = f"add the label {POLICY_LABEL}=NAME"
+            return Match(None, "", f"has the label {', '.join(given)}, and no policy matches it ({cure})")
+        return _NONE
 
     def _candidates(self, service: str, labels: Mapping[str, str], *, own: bool) -> tuple[list[Policy], list[str]]:
         """The policies of the best rank that match, and what is wrong with the service's wish."""
+        wanted = labels.get(POLICY_LABEL)
+        policy = None if wanted is None else self.policies.by_name.get(wanted)
+        if wanted is not None and policy is None:
+            return [], [f"the label {POLICY_LABEL} names {wanted!r:.60}, no policy ({self._near(wanted)})"]
         if (named := self.policies.named.get(service)) is not None:
             return [named], []
-        if (wanted := labels.get(POLICY_LABEL)) is not None:
-            policy = self.policies.by_name.get(wanted)
-            if policy is None:
-                return [], [f"the label {POLICY_LABEL} names {wanted!r:.60}, no policy ({self._near(wanted)})"]
+        if policy is not None:
             if policy.excludes(service):
                 cure = "remove the label, or the exclusion"
-                return [], [f"the label {POLICY_LABEL} names {wanted}, which excludes the service ({cure})"]
+                return [], [f"the label {POLICY_LABEL} names {policy.name}, which excludes the service ({cure})"]
             return [policy], []
         if own:
             return [], []
         return [policy for policy in self.policies.policies if policy.matches(service, labels)], []
 
     def _near(self, wanted: str) -> str:
+        """The cure for a name of a policy that is none."""
         names = list(self.policies.by_name)
-        near = get_close_matches(wanted[:_LONG], names, n=1)
-        return f"did you mean {near[0]}?" if near else f"the policies are {', '.join(names[:20])}"
+        if wanted not in self._hints and len(self._hints) < _MOST_HINTS:
+            self._hints[wanted] = next(iter(get_close_matches(wanted[:_LONG], names, n=1)), "")
+        near = self._hints.get(wanted)
+        return f"did you mean {near}?" if near else f"the policies are {_listed(names)}"
+
+    def _wrong_labels(self, labels: Mapping[str, str]) -> Iterator[str]:
+        """What is wrong with the labels themselves, whatever policy applies."""
+        for label in sorted(labels):
+            if label.startswith(PREFIX) and label not in _LABELS and label not in self._looked_at:
+                # Without the prefix: with it, all would be near.
+                known = [each.removeprefix(PREFIX) for each in _LABELS]
+                near = get_close_matches(label.removeprefix(PREFIX)[:_LONG], known, n=1)
+                cure = f"did you mean {PREFIX}{near[0]}?" if near else f"the labels are {', '.join(_LABELS)}"
+                yield f"the label {label!r:.60} means nothing ({cure})"
+        enabled = labels.get(ENABLED_LABEL, "true")
+        if enabled != "true":
+            yield f'the label {ENABLED_LABEL} is {enabled!r:.60} (write "true" or "false")'
+        for label, least in ((MIN_LABEL, 0), (MAX_LABEL, 1)):
+            given = labels.get(label)
+            if given is not None and not (re.fullmatch("[0-9]{1,5}", given) and least <= int(given) <= _MOST_REPLICAS):
+                yield f"the label {label} is {given!r:.60} (write a whole number from {least} to {_MOST_REPLICAS})"
 
 
-def _wrong_labels(labels: Mapping[str, str]) -> Iterator[str]:
-    for label in sorted(labels):
-        if label.startswith(PREFIX) and label not in _LABELS:
-            near = get_close_matches(label[:_LONG], _LABELS, n=1)
-            cure = f"did you mean {near[0]}?" if near else f"the labels are {', '.join(_LABELS)}"
-            yield f"the label {label[:_LONG]} means nothing ({cure})"
-    enabled = labels.get(ENABLED_LABEL, "true")
-    if enabled != "true":
-        yield f'the label {ENABLED_LABEL} is {enabled!r:.60} (write "true" or "false")'
-    for label in (MIN_LABEL, MAX_LABEL):
-        if not re.fullmatch(r"[0-9]{1,5}", labels.get(label, "0")):
-            yield f'the label {label} is {labels[label]!r:.60} (write a whole number, like "3")'
-
-
-def _bounded(policy: Policy, labels: Mapping[str, str]) -> Match:
+def _bounded(policy: Policy, labels: Mapping[str, str], policies: PolicySet) -> Match:
     """*policy* with the bounds that the labels give."""
-    least, most = labels.get(MIN_LABEL), labels.get(MAX_LABEL)
-    if least is None and most is None:
+    if not labels.keys() & {MIN_LABEL, MAX_LABEL}:
         return Match(policy, policy.name)
-    try:
-        replicas = Replicas(
-            min=policy.replicas.min if least is None else int(least),
-            max=policy.replicas.max if most is None else int(most),
-        )
-    except ValidationError as error:
-        said = error.errors()[0]
-        problem = str(said.get("ctx", {}).get("error", said["msg"]))
-        return Match(None, policy.name, f"its labels and the policy give bounds that cannot be: {problem}")
-    return Match(policy.model_copy(update={"replicas": replicas}), policy.name)
+    least = int(labels.get(MIN_LABEL, policy.replicas.min))
+    most = int(labels.get(MAX_LABEL, policy.replicas.max))
+    if least > most:
+        what = f"its labels and the policy {policy.name} give min {least}, greater than max {most}"
+        return Match(None, policy.name, f"{what} (correct the labels {MIN_LABEL} and {MAX_LABEL})")
+    if least == 0 and policy.replicas.min and not policies.can_wake(policy):
+        what = f"the label {MIN_LABEL} is 0, and no rule of the policy {policy.name} could wake the service"
+        return Match(None, policy.name, f"{what} (write 1, or add a rule for a metric which is there without tasks)")
+    return Match(policy.model_copy(update={"replicas": Replicas(min=least, max=most)}), policy.name)
+
+
+def _listed(names: list[str]) -> str:
+    """*names* in one text, of many the first."""
+    more = len(names) - _MOST_TOLD
+    return ", ".join(names[:_MOST_TOLD]) + (f" and {more} more" if more > 0 else "")

@@ -91,10 +91,14 @@ class Metric(Frozen):
     def _problems_of_tasks(self) -> Iterator[str]:
         if self.task is not None and self.one_value:
             yield "one value for all services has no tasks (add by, or remove task)"
+        if self.task is not None and self.task == self.by:
+            yield f"the label {self.task} tells either services or tasks apart (name another one in by or task)"
         if not self.counts_tasks and {"aggregate", "reporting"} & self.model_fields_set:
             yield "aggregate and reporting are about tasks (add task, the label that tells them apart)"
         if self.kind == "total" and self.aggregate == "max":
             yield "the busiest task is no total (remove kind or aggregate)"
+        if self.kind == "total" and self.redistributes:
+            yield "a total stays what it is when replicas are removed (remove redistributes, or kind)"
         if not self.reporting:
             yield "reporting 0% would take no data for an idle service (give a share above 0%)"
 
@@ -137,7 +141,7 @@ BUILT_IN: Mapping[str, Metric] = MappingProxyType(
 def with_built_in(defined: Mapping[str, Metric]) -> dict[str, Metric]:
     """All metrics there are: the *defined* ones and the built-in ones that are not defined anew.
 
-    One that is defined anew keeps what it does not say about moving load.
+    One that is defined anew keeps what it does not say about moving load, unless it is a total now.
     """
     return {**BUILT_IN, **{name: _completed(name, metric) for name, metric in defined.items()}}
 
@@ -146,4 +150,5 @@ def _completed(name: str, metric: Metric) -> Metric:
     if metric.redistributes is not None:
         return metric
     built_in = BUILT_IN.get(name)
-    return metric.model_copy(update={"redistributes": built_in is not None and built_in.redistributes})
+    redistributes = built_in is not None and built_in.redistributes and metric.kind != "total"
+    return metric.model_copy(update={"redistributes": redistributes})

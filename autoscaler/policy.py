@@ -11,6 +11,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, create_model, model_validator
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
 from autoscaler.durations import Duration
@@ -128,7 +129,7 @@ class Fallback(Frozen):
 
     after: Duration
     """How long every rule of the policy must have lacked data."""
-    replicas: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    replicas: Annotated[int, Field(strict=True, ge=1, le=10_000, examples=[6])]
     """The fewest replicas then, within the bounds; the count is raised to it, and never lowered."""
 
 
@@ -168,6 +169,8 @@ class Policy(Frozen):
     """Metrics that forbid changes while they are beyond a bound."""
     fallback: Fallback | None = None
     """How many replicas to have when every rule has lacked data for some time; nothing changes then by default."""
+    on_deploy: Literal["restore", "accept"] = "restore"
+    """What to do with a count that a `docker stack deploy` lowered: set it again, or accept it."""
     flap_guard: Annotated[bool, Field(strict=True)] = True
     """Whether a removal is held that would bring the load of the remaining replicas above a bound that adds them."""
     paused: Annotated[Literal["up", "down"] | bool, BeforeValidator(_pause)] = False
@@ -291,7 +294,7 @@ class PolicyFile(Frozen):
 
     version: Annotated[Literal[1], BeforeValidator(_whole)]
     """The version of this format: 1."""
-    defaults: Defaults | None = None
+    defaults: Defaults = Field(default_factory=Defaults)
     """What every policy is given, key by key, unless it says something else itself: all keys but `name`, `services`
     and `match_labels`."""
     metrics: dict[Annotated[str, Field(pattern=_METRIC_NAME, max_length=63)], Metric] = Field(default_factory=dict)
@@ -301,7 +304,7 @@ class PolicyFile(Frozen):
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if not self.policies and self.defaults is None and not self.metrics:
+        if not self.model_fields_set & {"policies", "defaults", "metrics"}:
             raise ValueError("the file says nothing (add policies, metrics or defaults)")
         return self
 
@@ -326,14 +329,49 @@ class PolicySet(Frozen):
         """The policies by their names."""
         return {policy.name: policy for policy in self.policies}
 
+    def can_wake(self, policy: Policy) -> bool:
+        """Whether a rule of *policy* could ask for replicas where a service has none."""
+        return any(self._wakes(rule) for rule in policy.rules)
+
+    def _wakes(self, rule: Rule) -> bool:
+        metric = self.metrics[rule.metric]
+        adds = getattr(rule, "add", None) is not None
+        there = metric.query is not None and metric.task is None
+        return there and wakes(rule.strategy_name, adds=adds, total=metric.kind == "total")
+
+
+def wakes(strategy: str, *, adds: bool, total: bool) -> bool:
+    """Whether a rule with data may ask for more than the no replicas there are; a plugin's strategy might always.
+
+    A threshold may where it adds; a target where its metric is a total, for none times any average is none.
+    """
+    return {"threshold": adds, "target": total}.get(strategy, True)
+
+
+class _FileSchema(GenerateJsonSchema):
+    """Shows each default as a file would write it, and none where a key is just left out."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
+        described = super().default_schema(schema)
+        written = schema["schema"].get("serialization", {}).get("function")
+        if described.get("default") in (None, []):
+            described.pop("default", None)
+        elif written is not None:
+            described["default"] = written(described["default"])
+        return described
+
 
 def policy_schema() -> dict[str, Any]:
     """The JSON Schema of policy files, its descriptions being these models' docstrings."""
-    schema = PolicyFile.model_json_schema()
+    schema = PolicyFile.model_json_schema(schema_generator=_FileSchema)
+    parts = schema["$defs"]
     for part in ("Policy", "Replicas", "Fallback"):
         # What a policy leaves out `defaults` may give: an editor that sees one text cannot tell.
-        definition = schema["$defs"][part]
-        definition["required"] = [key for key in definition.get("required", ()) if key == "name"]
+        parts[part]["required"] = [key for key in parts[part].get("required", ()) if key == "name"]
+    for part in parts.values():
+        if "strategy" in part.get("properties", {}):  # what a strategy does, its own docstring says best
+            part["properties"]["strategy"].setdefault("description", part.get("description", ""))
+    schema["properties"]["metrics"]["additionalProperties"] = False
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

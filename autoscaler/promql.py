@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SERVICE = "$service"
 """The variable that stands for a service's name, inside a quoted text of a query."""
 
 _TOKEN = re.compile(
-    r"""(?P<comment>\#[^\n]*)
+    r"""(?P<comment>\#[^\n\r]*)
       | (?P<quoted>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)
       | (?P<open>[(\[{]) | (?P<close>[)\]}])
-      | (?P<unclosed>["'`])
+      | (?P<unclosed>["'`](?s:.*))
+      | (?P<matcher>[=!]~)
       | (?P<variable>\$)""",
     re.VERBOSE,
 )
 _VARIABLE = re.compile(r"\$service(?![A-Za-z0-9_])")
-_NEARLY = re.compile(r"\$(?:\{service\w*\}|service\w+|\{?__\w+\}?)")
+_NEARLY = re.compile(r"\$(?:\{service\w*\}|service\w+|\{?__\w+\}?)|\\\$service\w*")
+"""What looks like a variable and is none; a backslash before one would have a part of the name for its escape."""
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
-_REGEX_MATCHER = re.compile(r"[=!]~\s*$")
 
 
 def problem_of(query: str) -> str | None:
     """What is wrong with *query* that can be told without Prometheus, and the cure; None where nothing is."""
+    if not any(line.partition("#")[0].strip() for line in query.splitlines()):
+        return "the query is empty (write a PromQL expression)"
     opened: list[str] = []
     for token in _TOKEN.finditer(query):
         text = token.group()
         at = f"at character {token.start() + 1}"
         match token.lastgroup:
             case "unclosed":
-                return f"the query's quote {text} {at} is not closed (close it)"
+                return f"the query's quote {text[0]} {at} is not closed (close it)"
             case "variable":
                 return f'the query holds a $ outside of quotes {at} (write "{SERVICE}", in quotes)'
             case "quoted" if nearly := _NEARLY.search(text):
@@ -38,14 +45,12 @@ def problem_of(query: str) -> str | None:
                 opened.append(_PAIRS[text])
             case "close" if not opened or opened.pop() != text:
                 return f"the query's {text} {at} closes nothing (remove it, or open a bracket before)"
-    if opened:
-        return f"the query lacks a {opened[-1]} (close the bracket)"
-    return None
+    return f"the query lacks a {opened[-1]} (close the bracket)" if opened else None
 
 
 def mentions_service(query: str) -> bool:
     """Whether *query* is a template: asks for one service that `$service` names."""
-    return any(_VARIABLE.search(token.group()) for token in _quoted(query))
+    return any(_VARIABLE.search(token.group()) for token, _ in _quoted(query))
 
 
 def for_service(query: str, service: str) -> str:
@@ -56,19 +61,28 @@ def for_service(query: str, service: str) -> str:
     """
     parts: list[str] = []
     end = 0
-    for token in _quoted(query):
-        quote = token.group()[0]
-        text = re.escape(service) if _REGEX_MATCHER.search(query, 0, token.start()) else service
-        if quote == "`":
-            if "`" in text:
-                raise ValueError(f"the name {service!r} cannot stand between backquotes (use double quotes there)")
-            quoted = text
-        else:
-            quoted = text.replace("\\", "\\\\").replace(quote, f"\\{quote}").replace("\n", "\\n")
-        parts += [query[end : token.start()], quoted.join(_VARIABLE.split(token.group()))]
-        end = token.end()
+    for token, pattern in _quoted(query):
+        if _VARIABLE.search(token.group()):
+            name = _within(token.group()[0], re.escape(service) if pattern else service)
+            parts += [query[end : token.start()], name.join(_VARIABLE.split(token.group()))]
+            end = token.end()
     return "".join([*parts, query[end:]])
 
 
-def _quoted(query: str) -> list[re.Match[str]]:
-    return [token for token in _TOKEN.finditer(query) if token.lastgroup == "quoted"]
+def _within(quote: str, text: str) -> str:
+    """*text* as it is written between two of *quote*. Raises ValueError where it cannot be."""
+    if quote != "`":
+        return text.replace("\\", "\\\\").replace(quote, f"\\{quote}").replace("\n", "\\n")
+    if "`" in text:
+        raise ValueError(f"the name {text!r} cannot stand between backquotes (use double quotes there)")
+    return text
+
+
+def _quoted(query: str) -> Iterator[tuple[re.Match[str], bool]]:
+    """The quoted texts of *query*, and whether each is a regular expression: follows `=~` or `!~`, comments aside."""
+    pattern = False
+    for token in _TOKEN.finditer(query):
+        if token.lastgroup == "quoted":
+            yield token, pattern
+        if token.lastgroup != "comment":
+            pattern = token.lastgroup == "matcher"

@@ -49,9 +49,9 @@ def _told_of(
     """Pydantic's findings as problems, without those that concern what is *told* already."""
     count = 0
     findings = [_Finding(document, model, details) for details in error.errors(include_url=False)]
+    misspelt = {finding.meant for finding in findings if finding.meant is not None}
     if only_written:
         findings = [finding for finding in findings if finding.written]
-    misspelt = {finding.meant for finding in findings if finding.meant is not None}
     for finding in findings:
         problem = None if finding.missing in misspelt else finding.problem()
         if problem is None or _is_told(problem.path, told):
@@ -79,6 +79,9 @@ class _Finding:
         self._input = details["input"]
         self._facts: Mapping[str, Any] = details.get("ctx", {})
         self._path = _without_tags(details["loc"])
+        self._of_key = self._path[-1:] == ("[key]",) and not document.holds(self._path)
+        if self._of_key:  # so pydantic says that the key itself is wrong
+            self._path = self._path[:-1]
 
     def problem(self) -> Problem | None:
         """The problem in words, or None where it only follows from others."""
@@ -110,11 +113,11 @@ class _Finding:
         if self._kind != "extra_forbidden":
             return None
         *parent, key = self._path
-        near = _near(str(key), _keys(self._model_at(tuple(parent))))
+        near = nearest(str(key), _keys(self._model_at(tuple(parent))))
         return (*parent, near) if near else None
 
     def _at(self, what: str, cure: str) -> Problem:
-        return self._document.problem(self._path, what, cure)
+        return self._document.problem(self._path, what, cure, of_key=self._of_key)
 
     def _unknown_key(self) -> Problem:
         *parent, key = self._path
@@ -148,13 +151,13 @@ class _Finding:
         return given, _in_our_words(self._said)
 
     def _cure_of_type(self) -> str:
-        plain = isinstance(self._input, str | int | float) and not isinstance(self._input, bool) and self._input != ""
-        short = plain and len(str(self._input)) < _LONG
+        given = str(self._input).lower() if isinstance(self._input, bool) else str(self._input)
+        short = isinstance(self._input, str | int | float) and 0 < len(given) < _LONG
         match _WANTED[self._kind]:
             case "text" if short:
-                return f'write "{self._input}", in quotes'
-            case "a list" if short:
-                return f"write [{self._input}]"
+                return f'write "{given}", in quotes'
+            case "a list" if short and self._path[-1] not in _EXAMPLES_OF_ITEMS:
+                return f"write [{given}]"
             case "a list" | "a mapping":
                 return f"write {self._example()}"
             case wanted:
@@ -186,7 +189,7 @@ class _Finding:
             elif model is Rule:
                 given = data.get("strategy", "threshold") if isinstance(data, dict) else None
                 model = registered().get(given) if isinstance(given, str) else None
-        return model
+        return None if named else model
 
 
 def _without_tags(loc: tuple[int | str, ...]) -> Path:
@@ -213,6 +216,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 _LONG = 60
 _LONGEST_MESSAGE = 300
+_MOST_KNOWN = 20
 _WANTED = {
     "string_type": "text",
     "tuple_type": "a list",
@@ -240,6 +244,11 @@ _CURES = {
 }
 """With pydantic's facts about the error, and the key in question."""
 _EXAMPLE_RULE = "name: cpu-high, metric: cpu, above: 70, for: 5m, add: 1"
+_EXAMPLE_FALLBACK = "after: 10m, replicas: 6"
+_EXAMPLE_GUARD = "name: database-full, metric: memory, above: 90, block: up"
+_EXAMPLE_SCHEDULE = 'name: day, start: "0 8 * * mon-fri", end: "0 18 * * mon-fri", min: 5'
+_EXAMPLE_LIMIT = "replicas: 2, per: 1m"
+_EXAMPLE_STEP = "lower: 0, add: 1"
 _EXAMPLES = {
     "version": "1",
     "policies": "[{name: …, services: […], replicas: …, rules: […]}]",
@@ -255,14 +264,30 @@ _EXAMPLES = {
     "name": "a-name",
     "query": "sum by (service) (queue_length)",
     "by": "container_label_com_docker_swarm_service_name",
-    "fallback": "{after: 10m, replicas: 6}",
+    "fallback": f"{{{_EXAMPLE_FALLBACK}}}",
     "match_labels": "{tier: web}",
     "block": "down",
+    "defaults": "{scale_down: {cooldown: 10m}}",
+    "metrics": "{p95_ms: {query: …}}",
+    "guards": f"[{{{_EXAMPLE_GUARD}}}]",
+    "schedules": f"[{{{_EXAMPLE_SCHEDULE}}}]",
+    "limits": f"[{{{_EXAMPLE_LIMIT}}}]",
+    "after": "10m",
+    "per": "1m",
+    "start": "0 8 * * mon-fri",
+    "end": "0 18 * * mon-fri",
+    "target": "60",
+    "steps": f"[{{{_EXAMPLE_STEP}}}]",
+    "table": "{1: 2, 21: 3}",
 }
 """Values for keys whose field gives no examples of its own."""
 _EXAMPLES_OF_ITEMS: dict[str | int, str] = {
     "policies": "{name: …, services: […], replicas: …, rules: […]}",
     "rules": f"{{{_EXAMPLE_RULE}}}",
+    "guards": f"{{{_EXAMPLE_GUARD}}}",
+    "schedules": f"{{{_EXAMPLE_SCHEDULE}}}",
+    "limits": f"{{{_EXAMPLE_LIMIT}}}",
+    "steps": f"{{{_EXAMPLE_STEP}}}",
 }
 
 
@@ -278,13 +303,14 @@ def _first_line(model: type[BaseModel]) -> str:
 
 
 def did_you_mean(given: str, known: list[str], known_as: str) -> str:
-    """The cure for a *given* word that is unknown: the nearest of the *known* ones, and all of them."""
-    near = _near(given, known)
+    """The cure for a *given* word that is unknown: the nearest of the *known* ones, and all of them, or the first."""
+    near = nearest(given, known)
     hint = f'did you mean "{near}"? ' if near else ""
-    return f"{hint}{known_as}: {', '.join(known) or 'none'}"
+    more = f" and {len(known) - _MOST_KNOWN} more" if len(known) > _MOST_KNOWN else ""
+    return f"{hint}{known_as}: {', '.join(known[:_MOST_KNOWN]) or 'none'}{more}"
 
 
-def _near(given: str, known: Iterable[str]) -> str | None:
+def nearest(given: str, known: Iterable[str]) -> str | None:
     """The *known* word that is nearest to the *given* one, where one is near."""
     return next(iter(get_close_matches(given[:_LONG].lower(), list(known), n=1)), None)
 
@@ -306,6 +332,8 @@ def _pattern_in_words(pattern: str) -> str:
     """What the names that match *pattern* look like."""
     if pattern.endswith("[a-z0-9])?$"):
         return "write lower-case letters, digits, dots, dashes and underscores, a letter or digit first and last"
+    if pattern.endswith("[a-zA-Z0-9_.:-]*$"):
+        return "write letters, digits, underscores, dots, colons and dashes, a letter or underscore first"
     if pattern.endswith("[a-zA-Z0-9])?$"):
         return "write letters, digits, dots, dashes and underscores, a letter or digit first and last"
     return f"write text that matches {pattern}"

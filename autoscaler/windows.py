@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from autoscaler import queries
 from autoscaler.bases import base_of
+from autoscaler.deadline import Deadline
 from autoscaler.durations import words
 from autoscaler.errors import BackendError, UnreachableError
 from autoscaler.metrics import PROMETHEUS
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
     from autoscaler.bases import Base
     from autoscaler.cluster import ServiceView
-    from autoscaler.deadline import Deadline
     from autoscaler.metrics import Metric
     from autoscaler.policy import Policy
     from autoscaler.ports import MetricSource, Query
@@ -30,6 +31,9 @@ _PART = 22
 (docs/performance.md): a long window is filled in parts, and goes on being filled at the next evaluation should the time
 run out."""
 
+_SHARE = 2 / 3
+"""Which part of the time that is left the sources may take. Bounds are corrected without data, too (SPEC 4): a
+Prometheus that hangs must leave the time to carry that out."""
 
 _PROBED_EVERY = 600.0
 """Seconds after which the real scrape interval is measured again."""
@@ -64,11 +68,13 @@ class Windows:
     """Measures Prometheus' real scrape interval in seconds, if it can be told; may raise BackendError."""
     scrape_interval: float | None = None
     """The real scrape interval as it was last measured."""
-    _probed_at: float = float("-inf")
+    _probed_at: float = -inf
     _caches: dict[tuple[Query, int], WindowCache] = field(default_factory=dict)
     """By query and window step: a metric that is defined anew begins anew."""
     _in_force: dict[tuple[str, str], WindowCache] = field(default_factory=dict)
     """By metric, and by service where each has a query of its own."""
+    _silenced: dict[str, float] = field(default_factory=dict)
+    """When a source last fell silent at a query of a metric, by metric; not any more once it answers one."""
     _moment: float = 0.0
     """The moment up to which samples are looked for: now, or what Prometheus' clock says where that is behind."""
 
@@ -83,8 +89,10 @@ class Windows:
     ) -> list[Problem]:
         """Bring the windows that are *needed* up to *now*, as far as the sources answer; returns what went wrong.
 
-        They reach back as far as a rule or a guard needs, and *at_least* so many seconds.
+        They reach back as far as a rule or a guard needs, and *at_least* so many seconds. A part of the time until the
+        *deadline* is left.
         """
+        deadline = Deadline(_SHARE * deadline.remaining())
         problems: list[Problem] = []
         questions = list(self._questions(list(needed), metrics, at_least, problems))
         for key in self._caches.keys() - {self._key(question) for question in questions}:
@@ -103,7 +111,9 @@ class Windows:
                 detail = f"Prometheus' clock is {words(abs(offset))} {where} ours (set both by NTP)"
                 problems.append(Problem("clock", detail))
             problems += self._differing_interval(now, deadline)
-        for question in questions:
+        # A source may fall silent at one query at every evaluation, say because that takes it too long: the other ones
+        # come first, and of several such the one that has waited longest.
+        for question in sorted(questions, key=lambda question: self._silenced.get(question.query.metric, -inf)):
             source, metric = question.metric.source, question.query.metric
             if source in lost:
                 continue
@@ -112,9 +122,12 @@ class Windows:
             except UnreachableError as error:
                 # The other queries would wait for the same silent server, each for its whole time-out.
                 lost.add(source)
+                self._silenced[metric] = now
                 problems.append(_silent(source, error))
             except BackendError as error:
                 problems.append(Problem("query", str(error), metric))
+            else:
+                self._silenced.pop(metric, None)
         self._in_force = {
             (question.query.metric, question.query.service): cache
             for question in questions
@@ -219,7 +232,7 @@ class Windows:
             newest,
             tuple([value * factor for value in values]) if base else tuple(values),
             None if tasks is None else tuple(tasks),
-            None if tasks is None else self._owed(tasks, newest, cache.step, view),
+            None if tasks is None else self._owed(values, tasks, newest, cache.step, view),
             metric.reporting,
             unit="%" if base else metric.unit,
             base=base.words if base else "",
@@ -228,12 +241,18 @@ class Windows:
             total=metric.kind == "total",
         )
 
-    def _owed(self, tasks: list[int], newest: int, step: int, view: ServiceView) -> tuple[int, ...] | None:
+    def _owed(
+        self, values: list[float], tasks: list[int], newest: int, step: int, view: ServiceView
+    ) -> tuple[int, ...] | None:
         """How many of the tasks that run now should have reported at each step; None where no step lacks any."""
         if min(tasks) >= view.running:
             return None
-        warm = newest - self.settings.warmup
-        return tuple(view.running_since(warm - row * step) for row in reversed(range(len(tasks))))
+        oldest = newest - self.settings.warmup - (len(tasks) - 1) * step
+        return tuple(
+            # Nobody asks it of a sample that is missing, or that all the present tasks stand behind.
+            view.running_since(oldest + row * step) if count < view.running and isfinite(value) else 0
+            for row, (value, count) in enumerate(zip(values, tasks, strict=True))
+        )
 
 
 def _silent(source: str, error: BackendError) -> Problem:

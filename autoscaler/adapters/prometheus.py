@@ -157,7 +157,7 @@ class _Table:
         """Put the *answer* for *grid* into the columns, from row *first* on. Raises RefusedError."""
         times = array("d", grid)
         seen: set[tuple[str, str]] = set()
-        for series in answer:
+        for series in self._of_services(answer):
             service, stat = self._key(series)
             if (service, stat) in seen:
                 raise RefusedError(f"the query of the metric {self._query.metric} gives {self._several(service)}")
@@ -187,16 +187,29 @@ class _Table:
             return f"several series for the service {service} (make one of them, as in sum(…))"
         return "several series (make one of them, as in sum(…), or say by which label they belong to services)"
 
+    def _of_services(self, answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The series of the *answer* that are about services.
+
+        One without the label that carries the service's name is about something else, as a proxy's own dashboard is;
+        where none has it, it is the wrong label.
+        """
+        by = self._query.by
+        if by is None:
+            return answer
+        found = [series for series in answer if series["metric"].get(by)]
+        if answer and not found:
+            labels = ", ".join(sorted(answer[0]["metric"])) or "no label"
+            raise RefusedError(
+                f"the query of the metric {self._query.metric} gives series without the label {by}, which is to carry "
+                f"the service's name; the first has {labels} "
+                f"(aggregate by it, as in sum by ({by}) (…), or name another label)"
+            )
+        return found
+
     def _key(self, series: dict[str, Any]) -> tuple[str, str]:
         """The service and the stat that a series is about."""
         labels = series["metric"]
-        service: str = self._query.service if self._query.by is None else labels.get(self._query.by, "")
-        if not service and self._query.by is not None:
-            raise RefusedError(
-                f"the query of the metric {self._query.metric} gives a series without the label {self._query.by}, "
-                f"which is to carry the service's name; it has {', '.join(sorted(labels)) or 'no label'} "
-                f"(aggregate by it, as in sum by ({self._query.by}) (…), or name another label)"
-            )
+        service: str = self._query.service if self._query.by is None else labels[self._query.by]
         if not isinstance(series.get("values"), tuple) or "histograms" in series:
             raise RefusedError(
                 f"the query of the metric {self._query.metric} gives native histograms "

@@ -82,9 +82,10 @@ class SimulatedPrometheus:
         return self._offset
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> dict[str, Series]:  # noqa: ARG002 - the port's signature
-        """The recorded samples at *start*, *start* + *step*, … *end*, by service, whatever the query's expression.
+        """The samples at *start*, *start* + *step*, … *end*, by service, whatever the query's expression.
 
-        Of the query's own service where no label says whose they are.
+        Each is the newest recorded one until then, not as old as a step of the recording. Of the query's own service
+        where no label says whose they are.
         """
         self.record()
         self._raise_if_failing()
@@ -95,7 +96,8 @@ class SimulatedPrometheus:
         values: dict[str, list[float]] = {}
         tasks: dict[str, list[int]] = {}
         for row in range(length):
-            for service, (value, count) in recorded.get(start + row * step, {}).items():
+            at = (start + row * step) // self._step * self._step
+            for service, (value, count) in recorded.get(at, {}).items():
                 if query.by is None and service != query.service:
                     continue
                 if service not in values:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,6 +29,7 @@ RECORDINGS: Mapping[str, Mapping[str, Mapping[int, tuple[float, int]]]] = {
         "shop-api.v2": dict.fromkeys(range(11), (0.125, 1)),
         "late": dict.fromkeys(range(8, 11), (7.0, 1)),
     },
+    "shared": {"": {row: (100.0 + row, 0) for row in (0, 1, 3)}},
     "nothing": {},
 }
 """The samples of each case: by service and row, the value and the number of tasks behind it."""
@@ -40,6 +41,10 @@ class Subject:
 
     source: MetricSource
     query: Query
+
+    def about(self, service: str) -> Subject:
+        """The same source, and the query without a label: its answer is about *service*, or about all where empty."""
+        return replace(self, query=replace(self.query, by=None, service=service))
 
     def rows(self, first: int, last: int, step: int = STEP) -> Mapping[str, Series]:
         """The samples from row *first* to row *last*, both included."""
@@ -114,6 +119,23 @@ class MetricSourceContract:
         answer = world.holding("steady", counts_tasks=False).rows(0, 1)["web"]
         assert answer.values == [0.0, 0.25]
         assert answer.tasks is None
+
+    def test_a_query_about_one_service(self, world: World) -> None:
+        """Without a label that says whose a series is, the answer is about the service that the query names."""
+        answer = world.holding("holes").about("web").rows(3, 6)
+        assert {service: shown(series) for service, series in answer.items()} == {"web": [None, 50.0, 50.0, None]}
+        assert answer["web"].tasks == [0, 2, 2, 0]
+
+    def test_a_value_that_all_share(self, world: World) -> None:
+        """Without a label and a service, the answer is one value for all, under no name."""
+        answer = world.holding("shared", counts_tasks=False).about("").rows(0, 3)
+        assert {service: shown(series) for service, series in answer.items()} == {"": [100.0, 101.0, None, 103.0]}
+        assert answer[""].tasks is None
+
+    @pytest.mark.parametrize("service", ["web", ""])
+    def test_an_empty_answer_is_about_nobody(self, world: World, service: str) -> None:
+        """Without any series there is none either for the service that the query names."""
+        assert dict(world.holding("nothing", counts_tasks=False).about(service).rows(0, 4)) == {}
 
     def test_asking_again_gives_the_same(self, world: World) -> None:
         """An answer depends on what was asked, not on what was asked before."""

@@ -266,6 +266,14 @@ class TestAnswers:
         assert [isnan(value) for value in answer["db"].values] == [True, True]
         assert answer["db"].tasks == [3, 3]
 
+    def test_a_series_that_is_about_no_service(self, server: PrometheusServer) -> None:
+        """One without the service's label, as a proxy's own dashboard gives beside the others, is nobody's."""
+        web = {"metric": {"service": "web"}, "values": [[NOW, "5"], [NOW + STEP, "6"]]}
+        nobody = [{"metric": labels, "values": [[NOW, "9"]]} for labels in ({"pod": "a"}, {"service": ""}, {})]
+        server.fail(status(200, success([nobody[0], web, *nobody[1:]])))
+
+        assert fetch(source(server.url)) == {"web": Series([5.0, 6.0])}
+
     def test_a_series_that_is_neither_value_nor_count(self, server: PrometheusServer) -> None:
         """A metric that counts tasks says of each series what it is, or is refused."""
         with pytest.raises(RefusedError, match=r"web without the label autoscaler_stat \(value or tasks\)"):

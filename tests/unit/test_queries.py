@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.metrics import BUILT_IN
+from autoscaler.metrics import BUILT_IN, Metric
+from autoscaler.ports import Query
 from autoscaler.queries import (
     SERVICE_LABEL,
     MetricSettings,
@@ -88,6 +89,80 @@ class TestBuiltin:
         """Settings that could not make a valid query are refused when they are made, with the cure."""
         with pytest.raises(ValueError, match=re.escape(said)):
             replace(SETTINGS, **wrong)  # type: ignore[arg-type]
+
+
+class TestCustom:
+    def test_one_query_for_all_services(self) -> None:
+        """With `by` the query is sent as it is, and its answer told apart by the label."""
+        query = query_of("load", custom(query="sum by (svc) (load) # all", by="svc"), SETTINGS, "web")
+        assert query == Query("load", "sum by (svc) (load) # all", "svc")
+
+    def test_one_value(self) -> None:
+        """With neither `by` nor `$service` the answer is about nobody, and so about all."""
+        query = query_of("load", custom(query="sum(load)"), SETTINGS, "web")
+        assert query == Query("load", "sum(load)", None)
+
+    def test_a_query_per_service(self) -> None:
+        """With `$service` each service has a query of its own, which says whose it is."""
+        metric = custom(query='sum(load{queue="$service"})')
+        assert query_of("load", metric, SETTINGS, 'we"b') == Query(
+            "load", 'sum(load{queue="we\\"b"})', None, service='we"b'
+        )
+
+    def test_a_plugins_query_is_left_as_it_is(self) -> None:
+        """What a plugin's source is asked is its own language: nothing is put into it."""
+        metric = custom(query='LLEN "$service"', source="redis")
+        assert query_of("load", metric, SETTINGS, "web") == Query("load", 'LLEN "$service"', None)
+
+    @pytest.mark.parametrize(
+        ("keys", "operator"),
+        [({}, "avg"), ({"aggregate": "average"}, "avg"), ({"aggregate": "max"}, "max"), ({"kind": "total"}, "sum")],
+    )
+    @pytest.mark.parametrize(
+        ("of", "by", "tasks"),
+        [
+            pytest.param({"query": "load", "by": "svc"}, "svc", "max by (svc,pod) (load\n)", id="for all services"),
+            pytest.param(
+                {"query": "load{s='$service'}"}, "", "max by (pod) (load{s='web'}\n)", id="for each service by itself"
+            ),
+            pytest.param(
+                {"query": "load # all", "by": "svc"}, "svc", "max by (svc,pod) (load # all\n)", id="with a comment"
+            ),
+        ],
+    )
+    def test_tasks(self, of: dict[str, str], by: str, tasks: str, keys: dict[str, str], operator: str) -> None:
+        """Of a query that gives a series per task each counts once; their number stands beside what they come to."""
+        query = query_of("load", custom(**of, task="pod", **keys), SETTINGS, "web")
+        assert query.counts_tasks
+        assert query.expression == (
+            f'label_replace({operator} by ({by}) ({tasks}), "autoscaler_stat", "value", "", "")'
+            f' or label_replace(count by ({by}) ({tasks}), "autoscaler_stat", "tasks", "", "")'
+        )
+
+    def test_queries_that_differ_are_different(self) -> None:
+        """Two services' queries are never taken for one another, and neither are two metrics of one query."""
+        metric = custom(query='sum(load{queue=~"$service"})')
+        made = {query_of(name, metric, SETTINGS, service) for name in ("a", "b") for service in ("web", "api")}
+        made |= {query_of(name, custom(query="sum(load)"), SETTINGS) for name in ("a", "b")}
+        assert len(made) == 6
+
+    @pytest.mark.parametrize("name", ["cpu", "memory"])
+    def test_a_built_in_one_with_a_query_of_its_own(self, name: str) -> None:
+        """A built-in metric that is given a query is asked by that, and by nothing of its own."""
+        query = query_of(name, custom(query="sum by (svc) (load)", by="svc"), SETTINGS)
+        assert query == Query(name, "sum by (svc) (load)", "svc")
+
+    def test_the_busiest_task_of_a_built_in_one(self) -> None:
+        """With `aggregate: max` a built-in metric is that of the busiest task, still beside the number of all."""
+        average, busiest = (query_of("cpu", custom(aggregate=each), SETTINGS).expression for each in ("average", "max"))
+        by = SERVICE_LABEL
+        assert average.replace(f"avg by ({by})", f"max by ({by})") == busiest != average
+        assert f"count by ({by})" in busiest
+
+
+def custom(**keys: object) -> Metric:
+    """A metric as a policy file writes it."""
+    return Metric.model_validate(keys)
 
 
 class TestProblems:

@@ -169,7 +169,7 @@ def test_a_table_of_fractions(tmp_path: Path) -> None:
         ("table: {3: '2'}", ["6:62: policies[0].rules[0].table.3: ", "not a whole number"]),
         ("table: {3: 10_001}", ["6:62: ", "is a number in YAML 1.1"]),
         ("table: {3: 10001}", ["6:62: policies[0].rules[0].table.3: ", "at most 10000"]),
-        ("table: {many: 2}", ["6:65: policies[0].rules[0].table.many", "not a number"]),
+        ("table: {many: 2}", ["6:59: policies[0].rules[0].table.many", "not a number"]),
         ("table: {1: 2, .inf: 2}", ["6:65: policies[0].rules[0].table", "the key is the number inf"]),
         ("table: {010: 2}", ["6:59: policies[0].rules[0].table.010: ", "is octal in YAML 1.1"]),
         ("table: {1:30: 2}", ["6:59: ", "to the base of 60"]),
