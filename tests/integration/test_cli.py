@@ -401,8 +401,16 @@ def test_test_prints_passes_and_failures(cases: Path) -> None:
     assert result.exit_code == 1
     assert lines[0] == f"PASS a minute above 70 adds one  {cases}:5"
     assert lines[1] == f"FAIL a minute above 70 adds two  {cases}:11"
-    assert lines[2].startswith(f"     {cases}:16: at 1m: expected 5 replicas, ")
+    assert lines[2].startswith(f"     {cases}:16: web at 1m: expected 5 replicas, ")
     assert lines[2].endswith("cpu 80 %, above 70 % for 1m)")
+    assert [line.removeprefix("     ") for line in lines[3:7]] == [
+        "  AT     REPLICAS  RUNNING  cpu %  REASON             WHY",
+        "  0s     3               3     80  window_incomplete  cpu-high: cpu has 1 of the 5 samples of the last 1m",
+        "  … 3 more like it until 45s",
+        "> 1m     3 → 4           3     80  above_threshold    cpu-high: cpu 80 %, above 70 % for 1m",
+    ]
+    assert max(map(len, lines[3:])) <= 120
+    assert lines[-2] == "       … 2 more like it until 1m45s"
     assert lines[-1] == "1 passed, 1 failed"
 
 
@@ -417,6 +425,27 @@ def test_test_as_json_holds_the_same_facts(cases: Path) -> None:
         False,
         "5 replicas, above_threshold by cpu-high",
     )
+    timeline = failed["failures"][0]["timeline"]
+    assert [(entry["at"], entry["until"], entry["replicas"]) for entry in timeline["entries"]] == [
+        ("0s", "45s", 3),
+        ("1m", "1m", 4),
+        ("1m15s", "1m45s", 4),
+    ]
+    assert timeline["entries"][1] == {
+        "at": "1m",
+        "until": "1m",
+        "evaluations": 1,
+        "failed": True,
+        "events": [],
+        "requested": 3,
+        "replicas": 4,
+        "running": 3,
+        "reason": "above_threshold",
+        "rule": "cpu-high",
+        "detail": "cpu 80 %, above 70 % for 1m",
+        "values": {"cpu": 80},
+        "varied": {},
+    }
 
 
 def test_tests_that_pass(cases: Path) -> None:
@@ -427,6 +456,18 @@ def test_tests_that_pass(cases: Path) -> None:
 
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == "1 passed, 0 failed"
+
+
+def test_tests_of_several_services(cases: Path) -> None:
+    """A test may be of several services; its failures name them."""
+    services = "services: {web: {replicas: 3, expect: [{at: 1m, replicas: 9}]}}"
+    cases.write_text(f'policies: policies.yml\ntests:\n  - name: both\n    series: {{cpu: "80x40"}}\n    {services}\n')
+
+    text, document = invoke("test", str(cases)), invoke("test", str(cases), "--output", "json")
+
+    assert (text.exit_code, document.exit_code) == (1, 1)
+    assert f"{cases}:5: web at 1m: expected 9 replicas, got 4 replicas (above_threshold by cpu-high: " in text.stdout
+    assert json.loads(document.stdout)["tests"][0]["failures"][0]["service"] == "web"
 
 
 def test_a_broken_test_file(cases: Path) -> None:

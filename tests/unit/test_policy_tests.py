@@ -1,70 +1,15 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
 
-from autoscaler import policy_tests
-from autoscaler.errors import PolicyError
-from autoscaler.policy_tests import Case, run_file
+from autoscaler import plugins
+from autoscaler.policy_tests import run_file
+from tests.support.policy_files import POLICIES, TEST, case, fails, failures, run
 
 ROOT = Path(__file__).parents[2]
-POLICIES = """\
-version: 1
-policies:
-  - name: backend
-    services: [backend, "web_*"]
-    replicas: {min: 2, max: 8}
-    rules:
-      - {name: high, metric: cpu, above: 70, for: 1m, add: 1}
-      - {name: low, metric: cpu, below: 30, for: 2m, remove: 1}
-    scale_up: {cooldown: 1m}
-    scale_down: {cooldown: 2m}
-"""
-TEST = """\
-policies: policies.yml
-interval: 15s
-tests:
-  - name: grows
-    service: backend
-    replicas: 3
-    series: {cpu: "80x40"}
-    expect:
-      - {at: 45s, replicas: 3}
-      - {at: 1m, replicas: 4, reason: above_threshold, rule: high}
-"""
-
-
-def run(folder: Path, text: str = TEST, policies: str = POLICIES) -> list[policy_tests.TestResult]:
-    """The results of a test file beside a policy file."""
-    (folder / "policies.yml").write_text(policies)
-    (folder / "test.yml").write_text(text)
-    return run_file(folder / "test.yml")
-
-
-def case(series: str, expect: str, more: str = "", service: str = "backend", replicas: int = 3) -> str:
-    """A file of one test."""
-    head = f"policies: policies.yml\ntests:\n  - name: t\n    service: {service}\n    replicas: {replicas}\n"
-    return f"{head}    series: {series}\n    expect: [{expect}]\n{more}"
-
-
-def failures(folder: Path, series: str, expect: str, more: str = "", **others: Any) -> list[str]:
-    """How one test fails."""
-    (result,) = run(folder, case(series, expect, more, **others))
-    return [str(failure) for failure in result.failures]
-
-
-def problems(folder: Path, text: str, policies: str = POLICIES) -> list[str]:
-    """What is wrong with a test file."""
-    with pytest.raises(PolicyError) as caught:
-        run(folder, text, policies)
-    return [problem.replace(f"{folder}/", "") for problem in caught.value.problems]
 
 
 # The guide's policies
@@ -135,7 +80,7 @@ def test_a_failure_says_when_what_was_expected_what_came_and_why(tmp_path: Path)
     (result,) = run(tmp_path, TEST.replace("at: 45s, replicas: 3", "at: 45s, replicas: 9"))
     (failure,) = result.failures
     assert str(failure) == (
-        "at 45s: expected 9 replicas, got 3 replicas "
+        "backend at 45s: expected 9 replicas, got 3 replicas "
         "(window_incomplete by high: cpu has 4 of the 5 samples of the last 1m)"
     )
     assert failure.line == 9
@@ -167,7 +112,7 @@ def test_a_result_is_a_document_and_a_text_too(tmp_path: Path) -> None:
     assert (document["name"], document["passed"], document["failures"][0]["at"]) == ("[red]grows", False, "1m")
     text = result.render().plain
     assert text.splitlines()[0] == f"FAIL [red]grows  {tmp_path}/test.yml:4"
-    assert text.splitlines()[1].startswith(f"     {tmp_path}/test.yml:10: at 1m: expected 5 replicas, ")
+    assert text.splitlines()[1].startswith(f"     {tmp_path}/test.yml:10: backend at 1m: expected 5 replicas, ")
 
 
 def test_a_file_may_hold_several_tests_and_each_has_its_result(tmp_path: Path) -> None:
@@ -190,70 +135,6 @@ def test_policies_may_be_a_directory(tmp_path: Path) -> None:
     (tmp_path / "set" / "a.yml").write_text(POLICIES)
     (tmp_path / "test.yml").write_text(TEST.replace("policies.yml", "set"))
     assert run_file(tmp_path / "test.yml")[0].passed
-
-
-# Series
-
-
-def samples(text: str) -> list[float | None]:
-    """What a series stands for, missing samples as None."""
-    values: tuple[float, ...] = TypeAdapter(policy_tests._Samples).validate_python(text)
-    return [None if math.isnan(value) else value for value in values]
-
-
-@pytest.mark.parametrize(
-    ("series", "expected"),
-    [
-        ("80", [80]),
-        ("80x3", [80, 80, 80, 80]),
-        ("80x0", [80]),
-        ("1 2 3", [1, 2, 3]),
-        ("10+5x4", [10, 15, 20, 25, 30]),
-        ("10-5x3", [10, 5, 0, -5]),
-        ("-2+1.5x2", [-2, -0.5, 1]),
-        ("1e2+1e1x1", [100, 110]),
-        ("_", [None]),
-        ("_x3", [None, None, None]),
-        ("1 _ 2 stale 3", [1, None, 2, None, 3]),
-        ("NaN Inf -inf +Inf", [None] * 4),
-        ("1e999", [None]),
-        ("  1\n 2\t3 ", [1, 2, 3]),
-    ],
-)
-def test_a_series_is_in_promtool_s_notation(series: str, expected: list[float | None]) -> None:
-    """The notation: "80x40" is 41 samples, "_" one and "_x3" three missing; NaN and infinite ones are missing."""
-    assert expected == samples(series)
-
-
-def test_eighty_times_forty_are_forty_one_samples() -> None:
-    """As promtool counts."""
-    assert len(samples("80x40")) == 41
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(-99, 99), st.integers(-9, 9), st.integers(0, 9)), min_size=1, max_size=9))
-def test_items_of_a_series_follow_each_other(items: list[tuple[int, int, int]]) -> None:
-    """Several items separated by spaces."""
-    text = " ".join(f"{first}{change:+d}x{times}" for first, change, times in items)
-    expected = [first + change * step for first, change, times in items for step in range(times + 1)]
-    assert expected == samples(text)
-
-
-@pytest.mark.parametrize(
-    "series",
-    ["x", "80x", "x4", "10+5", "10*5x3", "_3", "_x", "80 x 40", "--1", "1,2", "0x10 0xg", "stalex3", "1.x2", "", " "],
-)
-def test_what_is_no_series_is_told(series: str) -> None:
-    """The item that is wrong, and what would be right."""
-    with pytest.raises(ValidationError, match=r"(is no item of a series|the series is empty) \(write "):
-        samples(series)
-
-
-@pytest.mark.parametrize("series", ["1x100000", "_x100001", "1x99999 1", "1x999999999", "1x50000 1x50000"])
-def test_a_series_is_of_bounded_length(series: str) -> None:
-    """A slip in a number must not fill the memory."""
-    with pytest.raises(ValidationError, match="more than 100000 samples"):
-        samples(series)
 
 
 # Time
@@ -318,7 +199,15 @@ def test_a_deploy_after_our_own_scale_resets_the_count(tmp_path: Path) -> None:
         "{at: 1m, replicas: 4}, {at: 1m30s, replicas: 3, reason: cooling_down}, "
         "{at: 1m45s, replicas: 3, reason: cooling_down}, {at: 2m, replicas: 4, reason: above_threshold}"
     )
-    assert failures(tmp_path, '{cpu: "80x40"}', expect, "    events: [{at: 1m30s, deploy: 3}]\n") == []
+    text = case('{cpu: "80x40"}', expect, "    events: [{at: 1m30s, deploy: 3}]\n")
+    assert fails(tmp_path, text, f"{POLICIES}    on_deploy: accept\n") == []
+
+
+def test_a_count_that_a_deploy_lowered_is_set_again(tmp_path: Path) -> None:
+    """restored_after_deploy: a test does what the daemon does."""
+    expect = "{at: 1m, replicas: 4}, {at: 1m30s, replicas: 4, reason: restored_after_deploy}, {at: 3m, replicas: 4}"
+    more = "    events: [{at: 1m30s, deploy: 3}]\n"
+    assert failures(tmp_path, '{cpu: "80x4 50x40"}', expect, more) == []
 
 
 def test_a_scale_to_the_present_count_is_no_change(tmp_path: Path) -> None:
@@ -343,6 +232,14 @@ def test_a_change_before_the_beginning_counts_for_the_cooldown(tmp_path: Path, d
     assert run(tmp_path, text, policies)[0].passed
 
 
+def test_a_change_before_the_beginning_has_its_age(tmp_path: Path) -> None:
+    """A change 30 seconds before 0 is 2 minutes old at 1m30s; equal to the cooldown is over."""
+    policies = POLICIES.replace("scale_up: {cooldown: 1m}", "scale_up: {cooldown: 2m}")
+    expect = "{at: 1m15s, replicas: 3, reason: cooling_down}, {at: 1m30s, replicas: 4}"
+    text = case('{cpu: "80x40"}', expect, "    last_change: {ago: 30s, direction: up}\n")
+    assert fails(tmp_path, text, policies) == []
+
+
 # Replicas that start
 
 
@@ -364,6 +261,13 @@ def test_replicas_missing_at_the_beginning_come_after_the_start_up_time(tmp_path
     """They were started at 0."""
     more = "    running: 2\n    startup: 90s\n"
     expect = "{at: 1m15s, replicas: 3, reason: tasks_pending}, {at: 1m30s, replicas: 4, reason: above_threshold}"
+    assert failures(tmp_path, '{cpu: "80x40"}', expect, more) == []
+
+
+def test_replicas_that_do_not_run_go_first(tmp_path: Path) -> None:
+    """As Swarm does it: of four of which one never runs, three are left that run."""
+    more = "    running: 2\n    events: [{at: 15s, scale: 4}, {at: 30s, scale: 3}]\n"
+    expect = "{at: 1m, replicas: 3, reason: cooling_down}, {at: 1m15s, replicas: 4, reason: above_threshold}"
     assert failures(tmp_path, '{cpu: "80x40"}', expect, more) == []
 
 
@@ -392,177 +296,214 @@ def test_a_service_in_conflict_is_left_as_it_is(tmp_path: Path) -> None:
     assert run(tmp_path, text, POLICIES + other)[0].passed
 
 
-# What is wrong with a test file
+# What policies may have
+
+
+def policy(more: str = "", rules: str = "", replicas: str = "{min: 2, max: 9}", metrics: str = "") -> str:
+    """A policy file of one policy, by default one that adds on busy CPU at once and removes on calm CPU."""
+    usual = "{name: high, metric: cpu, above: 70, add: 1}, {name: low, metric: cpu, below: 30, remove: 1}"
+    quick = "    scale_up: {cooldown: 0s}\n    scale_down: {cooldown: 0s}\n    flap_guard: false\n"
+    head = f"version: 1\n{metrics}policies:\n  - name: p\n    services: [backend]\n    replicas: {replicas}\n"
+    return f"{head}    rules: [{rules or usual}]\n{quick}{more}"
+
+
+OFFICE = 'schedules: [{name: office, start: "0 8 * * mon-fri", end: "0 18 * * mon-fri", timezone: ZONE, min: 5}]'
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "problem"),
+    ("zone", "start"),
     [
-        (
-            "service: backend",
-            "service: backed",
-            '5:14: tests[0].service: no policy matches the service "backed" (did you me',
-        ),
-        ("at: 45s", "at: 50s", "9:14: tests[0].expect[0].at: 50s is no multiple of the interval 15s (write 45s or 1m)"),
-        ("at: 45s", "at: 45", "9:14: tests[0].expect[0].at: 45 has no unit (write 45s for seconds or 45m for minutes)"),
-        ("at: 45s, ", "", '9:9: tests[0].expect[0]: the key "at" is missing (add at: 5m)'),
-        (
-            "at: 1m,",
-            "at: 20d,",
-            "10:14: tests[0].expect[1].at: 20d is more than 100000 intervals away (write 17d8h40m at mo",
-        ),
-        ("{cpu:", "{cqu:", '7:14: tests[0].series.cqu: unknown metric "cqu" (known metrics: cpu, memory)'),
-        (
-            '"80x40"',
-            '"80 x40"',
-            '7:19: tests[0].series.cpu: "x40" is no item of a series (write 80, 80x40, 10+5x4, 10-1x4',
-        ),
-        ('"80x40"', "80", "7:19: tests[0].series.cpu: is the number 80, no series (write text in quotes, like"),
-        (
-            '{cpu: "80x40"}',
-            "80x40",
-            '7:13: tests[0].series: is the text "80x40", not a mapping (write series: {cpu: "80x4',
-        ),
-        (
-            "reason: above_threshold",
-            "reason: abov_threshold",
-            '10:39: tests[0].expect[1].reason: is the text "abov_thresh',
-        ),
-        (
-            "rule: high",
-            "rule: hihg",
-            '10:62: tests[0].expect[1].rule: the service\'s policy has no rule "hihg" (its rules ar',
-        ),
-        ("replicas: 3\n", "replicas: 3\n    starts: 5s\n", "7:5: tests[0].starts: unknown key (did you mean "),
-        ("    replicas: 3\n", "", '4:5: tests[0]: the key "replicas" is missing (add replicas: 3)'),
-        ("replicas: 3\n", "replicas: -1\n", "6:15: tests[0].replicas: is the number -1 (write a number of at least 0)"),
-        (
-            "replicas: 3\n",
-            "replicas: 3\n    start: 2026-01-05\n",
-            '7:12: tests[0].start: is the text "2026-01-05", no time',
-        ),
-        ("replicas: 3\n", "replicas: 3\n    start: 2026-01-05T08:00:00\n", "7:12: tests[0].start: is the text"),
-        (
-            "replicas: 3\n",
-            "replicas: 3\n    start: 5\n",
-            "7:12: tests[0].start: is the number 5, no time from 1980 to 2",
-        ),
-        (
-            "replicas: 3\n",
-            "replicas: 3\n    events: [{at: 10s, scale: 3}]\n",
-            "7:19: tests[0].events[0].at: 10s is no mul",
-        ),
-        (
-            "replicas: 3\n",
-            "replicas: 3\n    events: [{at: 15s}]\n",
-            "7:14: tests[0].events[0]: an event does one thing (giv",
-        ),
-        (
-            "replicas: 3\n",
-            "replicas: 3\n    events: [{at: 0s, scale: 1, deploy: 2}]\n",
-            "7:14: tests[0].events[0]: an even",
-        ),
-        (
-            "replicas: 3\n",
-            "replicas: 3\n    labels: {a: 5}\n",
-            "7:17: tests[0].labels.a: is the number 5, not text (writ",
-        ),
-        (
-            "replicas: 3\n",
-            "replicas: 3\n    last_change: {ago: 5s, direction: on}\n",
-            "7:39: tests[0].last_change.directi",
-        ),
-        (
-            "replicas: 3\n",
-            "replicas: 0\n    last_change: {ago: 5s, direction: up}\n",
-            "7:39: tests[0].last_change.directi",
-        ),
-        ("interval: 15s", "interval: 0s", "2:11: interval: 0s is no interval (write 1s or more)"),
-        ("policies: policies.yml\n", "", '1:1: the key "policies" is missing (add policies: ../policies.yml)'),
-        (
-            "policies.yml",
-            "5",
-            "1:11: policies: is the number 5, no policies (write a path like ../policies.yml, or {version",
-        ),
-        ("policies.yml", "{version: 2, policies: []}", "1:21: policies.version: is the number 2 (write version: 1)"),
-        ("name: grows", "name: ''", "4:11: tests[0].name: is an empty text (write some text)"),
+        ("UTC", "2026-01-05T07:59:00Z"),
+        ("America/Sao_Paulo", "2026-01-05T10:59:00Z"),
+        ("America/Sao_Paulo", "2026-01-05T07:59:00-03:00"),
+        ("Europe/Berlin", "2026-03-27T06:59:00Z"),  # winter time
+        ("Europe/Berlin", "2026-03-30T05:59:00Z"),  # summer time
     ],
 )
-def test_what_is_wrong_is_told_at_its_place_with_the_cure(tmp_path: Path, old: str, new: str, problem: str) -> None:
-    """The same errors as of policy files: file, line, column, what is wrong and what would be right."""
-    assert TEST.count(old) == 1
-    found = problems(tmp_path, TEST.replace(old, new))
-    assert f"test.yml:{problem}" == found[0][: len(problem) + len("test.yml:")]
+def test_a_schedule_s_bounds_are_in_force_from_its_first_evaluation_on(tmp_path: Path, zone: str, start: str) -> None:
+    """The wall clock at 0 (schedules): start inclusive, in the schedule's time zone."""
+    expect = "{at: 45s, replicas: 3, reason: no_breach}, {at: 1m, replicas: 5, reason: schedule_bounds}"
+    text = case('{cpu: "50x40"}', expect, f"    start: {start}\n")
+    assert fails(tmp_path, text, policy(f"    {OFFICE.replace('ZONE', zone)}\n")) == []
 
 
-def test_all_problems_of_the_test_file_and_of_its_policies_are_told(tmp_path: Path) -> None:
-    """All at once."""
-    found = problems(tmp_path, TEST.replace("45s", "x").replace("rule:", "rul:"), POLICIES.replace("min: 2", "min: x"))
-    assert [problem.split(":")[0] for problem in found] == ["test.yml", "test.yml", "policies.yml"]
+def test_a_schedule_s_bounds_end_with_it(tmp_path: Path) -> None:
+    """End exclusive: the count may fall at the evaluation of the end, and not before."""
+    expect = "{at: 45s, replicas: 5, reason: schedule_bounds}, {at: 1m, replicas: 4, reason: below_threshold}"
+    text = case('{cpu: "20x40"}', expect, "    start: 2026-01-05T17:59:00Z\n", replicas=5)
+    assert fails(tmp_path, text, policy(f"    {OFFICE.replace('ZONE', 'UTC')}\n")) == []
 
 
-def test_two_tests_of_one_name_are_told(tmp_path: Path) -> None:
-    """Or nobody knows which one failed."""
-    (found,) = problems(tmp_path, TEST + TEST.split("tests:\n")[1])
-    assert found.startswith('test.yml:11:11: tests[1].name: a second test named "grows", after the one in line 4 (give')
+def test_without_a_start_a_test_begins_on_some_monday(tmp_path: Path) -> None:
+    """At its first second, UTC."""
+    text = case('{cpu: "50x5760"}', "{at: 7h59m45s, replicas: 3}, {at: 8h, replicas: 5}")
+    assert fails(tmp_path, text, policy(f"    {OFFICE.replace('ZONE', 'UTC')}\n")) == []
 
 
-def test_a_missing_test_file_is_told(tmp_path: Path) -> None:
-    """With its path."""
-    with pytest.raises(PolicyError, match=r"nowhere\.yml: cannot be read: No such file or directory \(name a file"):
-        run_file(tmp_path / "nowhere.yml")
+@pytest.mark.parametrize("start", ["2026-01-05T08:00:07Z", "2026-01-05T08:00:14Z", "1980-01-01T00:00:01Z"])
+def test_samples_are_at_multiples_of_the_interval_whenever_the_test_begins(tmp_path: Path, start: str) -> None:
+    """Sample k is at k x interval, and the evaluation at that time sees it."""
+    expect = "{at: 30s, replicas: 3, reason: no_breach}, {at: 45s, replicas: 4}, {at: 1m, replicas: 4}"
+    text = case('{cpu: "50x2 80 50x9"}', expect, f"    start: {start}\n")
+    assert fails(tmp_path, text, policy()) == []
 
 
-def test_missing_policies_are_told(tmp_path: Path) -> None:
-    """With the path that was looked at."""
-    assert problems(tmp_path, TEST.replace("policies.yml", "nowhere.yml")) == [
-        "nowhere.yml: does not exist (give the path of a policy file or of a directory of them)"
-    ]
-
-
-@pytest.mark.parametrize("text", ["", "tests: [", "5", "tests: []\npolicies: policies.yml\n", "\x00"])
-def test_what_is_no_test_file_is_told(tmp_path: Path, text: str) -> None:
-    """An empty file of tests must not look like success."""
-    assert problems(tmp_path, text)
-
-
-VALUES = st.sampled_from(
-    [None, True, 0, 3, -1, 2.5, "", "backend", "15s", "1m", "80x40", "_x3", "up", "no_breach", "cpu"]
+@pytest.mark.parametrize(
+    ("block", "cpu", "held", "passes"),
+    [("up", 80, 3, 4), ("down", 20, 3, 2), ("both", 80, 3, 4), ("up", 20, 2, 1), ("down", 80, 4, 5)],
 )
-NESTED = st.recursive(
-    VALUES,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*Case.model_fields, "at", "cpu", "x"]), inner)
-    ),
-    max_leaves=8,
-)
-CASES = st.fixed_dictionaries(
-    {"name": VALUES, "service": st.just("backend") | VALUES, "replicas": st.integers(0, 12) | VALUES},
-    optional={
-        "series": st.dictionaries(st.sampled_from(["cpu", "memory", "x"]), VALUES, max_size=2) | NESTED,
-        "expect": st.lists(st.fixed_dictionaries({"at": VALUES, "replicas": VALUES}), max_size=2) | NESTED,
-        "events": st.lists(st.fixed_dictionaries({"at": VALUES, "scale": VALUES}), max_size=2) | NESTED,
-        "start": NESTED,
-        "startup": VALUES,
-        "running": VALUES,
-        "last_change": st.fixed_dictionaries({"ago": VALUES, "direction": VALUES}) | NESTED,
-    },
-)
+def test_a_guard_holds_a_change_while_its_metric_is_beyond_its_bound(
+    tmp_path: Path, block: str, cpu: int, held: int, passes: int
+) -> None:
+    """guards: a PromQL veto, by its `block`."""
+    policies = policy(
+        f"    guards: [{{name: pool, metric: free, below: 5, block: {block}}}]\n",
+        metrics="metrics: {free: {query: pgbouncer_free}}\n",
+        replicas="{min: 1, max: 9}",
+    )
+    reason = ", reason: guard" if held == 3 else ""
+    expect = f"{{at: 0s, replicas: {held}{reason}}}, {{at: 15s, replicas: {passes}}}"
+    text = case(f'{{cpu: "{cpu}x9", free: "4 5x9"}}', expect)
+    assert fails(tmp_path, text, policies) == []
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.lists(CASES, max_size=2) | NESTED)
-def test_any_test_file_gives_results_or_problems_in_our_words(tmp_path: Path, tests: Any) -> None:
-    """Never another exception."""
-    try:
-        results = run(tmp_path, json.dumps({"policies": "policies.yml", "tests": tests}))
-    except PolicyError as error:
-        found = error.problems
-    else:
-        assert len(results) == len(tests)
-        return
-    assert found
-    for problem in found:
-        assert "Input should" not in problem
-        assert "Value error" not in problem
-        assert problem.endswith(")")
+def test_a_guard_whose_metric_has_no_series_lacks_data(tmp_path: Path) -> None:
+    """Without data a guard blocks down, not up, where its `block` covers them."""
+    policies = policy(
+        "    guards: [{name: pool, metric: free, below: 5, block: both}]\n", metrics="metrics: {free: {query: free}}\n"
+    )
+    expect = "{at: 0s, replicas: 4}, {at: 15s, replicas: 4, reason: guard}, {at: 30s, replicas: 4}"
+    text = case('{cpu: "80 20 20"}', expect)
+    assert fails(tmp_path, text, policies) == []
+
+
+def test_a_fallback_comes_after_its_time_without_data(tmp_path: Path) -> None:
+    """fallback: raises to at least that when a policy's metrics stay missing."""
+    expect = "{at: 10m45s, replicas: 3, reason: no_data}, {at: 11m, replicas: 6, reason: fallback}"
+    text = case('{cpu: "50x4 _x60 50"}', expect)
+    assert fails(tmp_path, text, policy("    fallback: {after: 10m, replicas: 6}\n")) == []
+
+
+@pytest.fixture
+def _elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin's metric source is installed that a test never asks."""
+    monkeypatch.setattr(plugins, "metric_sources", lambda: {"elsewhere": object})
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "{query: sum(advwell_active_companies)}",
+        "{query: sum by (svc) (companies), by: svc}",
+        "{query: 'companies{svc=\"$service\"}'}",
+        "{query: 'sum by (svc, t) (companies)', by: svc, task: t, aggregate: max}",
+        "{query: whatever, source: elsewhere}",
+    ],
+    ids=["one value", "by", "$service", "tasks", "a plugin's source"],
+)
+@pytest.mark.usefixtures("_elsewhere")
+def test_a_metric_of_one_s_own_has_a_series_however_it_is_asked_for(tmp_path: Path, metric: str) -> None:
+    """The series are what the metric says."""
+    rules = "{name: many, strategy: table, metric: companies, table: {1: 2, 21: 3, 51: 5}}"
+    policies = policy(rules=rules, metrics=f"metrics: {{companies: {metric}}}\n")
+    expect = "{at: 0s, replicas: 2, reason: table_value, rule: many}, {at: 15s, replicas: 5}, {at: 30s, replicas: 5}"
+    assert fails(tmp_path, case('{companies: "20 51 _"}', expect), policies) == []
+
+
+@pytest.mark.parametrize(("kind", "replicas"), [("total", 5), ("average", 9)])
+def test_a_total_is_over_the_service_and_an_average_per_replica(tmp_path: Path, kind: str, replicas: int) -> None:
+    """target: ceil(running x value / target) for an average, ceil(total / target) for a total."""
+    rules = "{name: queue, strategy: target, metric: queue, target: 10}"
+    policies = policy(rules=rules, metrics=f"metrics: {{queue: {{query: q, kind: {kind}}}}}\n")
+    text = case('{queue: "50"}', f"{{at: 0s, replicas: {replicas}}}")
+    assert fails(tmp_path, text, policies) == []
+
+
+@pytest.mark.usefixtures("_elsewhere")
+def test_no_metric_need_be_prometheus_s(tmp_path: Path) -> None:
+    """The built-in ones may be a plugin's, too."""
+    elsewhere = ", ".join(f"{name}: {{query: {name}, source: elsewhere}}" for name in ("cpu", "memory"))
+    text = case('{cpu: "80"}', "{at: 0s, replicas: 4, reason: above_threshold}")
+    assert fails(tmp_path, text, policy(metrics=f"metrics: {{{elsewhere}}}\n")) == []
+
+
+def test_a_metric_may_have_a_window_step_of_its_own(tmp_path: Path) -> None:
+    """`for: 2m` at a step of 1m is complete with 3 samples, and what lies between them is not looked at."""
+    policies = policy(
+        rules="{name: slow, metric: ms, above: 500, for: 2m, add: 1}",
+        metrics="metrics: {ms: {query: ms, step: 1m}}\n",
+    )
+    expect = "{at: 1m45s, replicas: 3, reason: window_incomplete}, {at: 2m, replicas: 4, reason: above_threshold}"
+    assert fails(tmp_path, case('{ms: "600 0x2 600 0x2 600"}', expect), policies) == []
+
+
+def test_a_metric_may_arrive_late(tmp_path: Path) -> None:
+    """With an offset of 30s the sample of 15s is seen at 45s."""
+    policies = policy(metrics="metrics: {cpu: {offset: 30s}}\n")
+    expect = (
+        "{at: 15s, replicas: 3, reason: no_data}, {at: 30s, replicas: 3, reason: no_breach}, {at: 45s, replicas: 4}"
+    )
+    assert fails(tmp_path, case('{cpu: "50 80 50x9"}', expect), policies) == []
+
+
+OPT_IN = """\
+version: 1
+policies:
+  - name: web
+    replicas: {min: 2, max: 4}
+    rules: [{name: high, metric: cpu, above: 70, add: 5}]
+  - name: tiered
+    match_labels: {tier: web}
+    replicas: {min: 6, max: 8}
+    rules: [{name: high, metric: cpu, above: 70, add: 5}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("labels", "replicas"),
+    [
+        ("autoscaler.policy: web", 4),
+        ('autoscaler.policy: web, autoscaler.replicas.max: "6"', 6),
+        ('autoscaler.policy: web, autoscaler.replicas.min: "7", autoscaler.replicas.max: "7"', 7),
+        ("tier: web", 8),
+        ("tier: web, autoscaler.policy: web", 4),
+    ],
+)
+def test_labels_opt_in_and_override_the_bounds(tmp_path: Path, labels: str, replicas: int) -> None:
+    """autoscaler.policy names a policy; autoscaler.replicas.min and .max override its bounds."""
+    text = case('{cpu: "80"}', f"{{at: 0s, replicas: {replicas}}}", f"    labels: {{{labels}}}\n")
+    assert fails(tmp_path, text, OPT_IN) == []
+
+
+def test_a_label_may_name_a_policy_that_names_other_services(tmp_path: Path) -> None:
+    """A named policy, whatever else it is for."""
+    policies = OPT_IN.replace("name: web\n", "name: web\n    services: [elsewhere]\n")
+    text = case('{cpu: "80"}', "{at: 0s, replicas: 4}", "    labels: {autoscaler.policy: web}\n")
+    assert fails(tmp_path, text, policies) == []
+
+
+@pytest.mark.parametrize("labels", ["autoscaler.policy: wbe", 'tier: web, autoscaler.replicas.min: "9"'])
+def test_labels_that_are_wrong_leave_the_service_alone(tmp_path: Path, labels: str) -> None:
+    """policy_conflict concerns the service that wears them."""
+    text = case('{cpu: "80"}', "{at: 0s, replicas: 3, reason: policy_conflict}", f"    labels: {{{labels}}}\n")
+    assert fails(tmp_path, text, OPT_IN) == []
+
+
+def test_a_deploy_to_0_stops_the_service(tmp_path: Path) -> None:
+    """scaled_to_zero: it stays there until somebody raises it."""
+    more = "    events: [{at: 30s, deploy: 0}, {at: 2m, deploy: 3}]\n"
+    expect = (
+        "{at: 30s, replicas: 0, reason: scaled_to_zero}, {at: 1m45s, replicas: 0, reason: scaled_to_zero}, "
+        "{at: 2m, replicas: 4, reason: above_threshold}"
+    )
+    assert fails(tmp_path, case('{cpu: "50 80x40"}', expect, more), policy()) == []
+
+
+def test_policies_of_other_services_change_nothing(tmp_path: Path) -> None:
+    """A test is of the services that it names; what else the policies are for is not missed."""
+    others = "".join(
+        f"  - {{name: p{n}, services: [s{n}], replicas: {{min: 1, max: 9}}, rules: [{{name: r, metric: cpu, above: 1, "
+        "add: 1}]}\n"
+        for n in range(3)
+    )
+    assert run(tmp_path, TEST, POLICIES + others)[0].passed

@@ -1,0 +1,119 @@
+"""What is wrong with tests that are right by themselves: with each other, with their interval, with the policies."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from autoscaler.durations import words
+from autoscaler.matching import ENABLED_LABEL, POLICY_LABEL, Match, Matcher
+from autoscaler.policy_tests.series import MOST_STEPS
+from autoscaler.yaml_document import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from autoscaler.policy import Policy, PolicySet
+    from autoscaler.policy_tests.files import Case, Tested
+    from autoscaler.yaml_document import Path as Way
+    from autoscaler.yaml_document import Problem
+
+_SHOWN = 20
+
+
+def problems(cases: Sequence[Case], interval: int, policies: PolicySet | None) -> Iterator[Problem]:
+    """What is wrong with *cases*; as far as that can be told without the policies where those are wrong themselves."""
+    yield from _same_names(cases)
+    matcher = None if policies is None else Matcher(policies)
+    for case in cases:
+        for tested in case.services:
+            yield from _off_grid(case, tested, interval)
+            yield from _impossible_change(case, tested)
+            if matcher is not None:
+                yield from _unmatched(case, tested, matcher)
+        if policies is not None:
+            yield from _odd_series(case, policies)
+
+
+def _same_names(cases: Sequence[Case]) -> Iterator[Problem]:
+    first: dict[str, Case] = {}
+    for case in cases:
+        before = first.setdefault(case.name, case)
+        if before is not case:
+            what = f"a second test named {shown(case.name)}, after the one in line {before.document.place().line}"
+            yield case.document.problem(("name",), what, "give each test a name of its own")
+
+
+def _off_grid(case: Case, tested: Tested, interval: int) -> Iterator[Problem]:
+    """Times at which nothing is evaluated."""
+    times = [("events", index, event.at) for index, event in enumerate(tested.said.events)]
+    times += [("expect", index, expected.at) for index, expected in enumerate(tested.said.expect)]
+    for key, index, at in times:
+        where = (*tested.way, key, index, "at")
+        if at % interval:
+            below = at - at % interval
+            cure = f"write {words(below)} or {words(below + interval)}"
+            yield case.document.problem(where, f"{words(at)} is no multiple of the interval {words(interval)}", cure)
+        if at > interval * MOST_STEPS:
+            cure = f"write {words(interval * MOST_STEPS)} at most"
+            yield case.document.problem(where, f"{words(at)} is more than {MOST_STEPS} intervals away", cure)
+
+
+def _impossible_change(case: Case, tested: Tested) -> Iterator[Problem]:
+    change = tested.said.last_change
+    if change is not None and change.direction == "up" and tested.said.replicas == 0:
+        where = (*tested.way, "last_change", "direction")
+        yield case.document.problem(where, "no change upwards leaves 0 replicas", "write direction: down")
+
+
+def _odd_series(case: Case, policies: PolicySet) -> Iterator[Problem]:
+    """Series of metrics that there are not, and of one service where the metric's value is everybody's."""
+    places: list[Way] = [("series", metric) for metric in case.shared]
+    places += [(*tested.way, "series", metric) for tested in case.services for metric in tested.said.series]
+    for where in places:
+        name = str(where[-1])
+        metric = policies.metrics.get(name)
+        if metric is None:
+            cure = f"known metrics: {', '.join(policies.metrics)}"
+            yield case.document.problem(where, f"unknown metric {shown(name)}", cure, of_key=True)
+        elif metric.one_value and where[0] == "services":
+            what = f"{name} has one value, the same for every service"
+            yield case.document.problem(where, what, "move it up to the test's series", of_key=True)
+
+
+def _unmatched(case: Case, tested: Tested, matcher: Matcher) -> Iterator[Problem]:
+    """Services without a policy, and rules that the service's policy does not have."""
+    match = matcher.find(tested.name, tested.said.labels)
+    if match == Match():
+        if tested.said.labels.get(ENABLED_LABEL) != "false":
+            yield _without_policy(case, tested, matcher.policies)
+        return
+    if match.policy is None:
+        return  # its labels or policies are in conflict, as it may be expected
+    rules = [rule.name for rule in match.policy.rules]
+    for index, expected in enumerate(tested.said.expect):
+        if expected.rule is not None and expected.rule not in rules:
+            where = (*tested.way, "expect", index, "rule")
+            what = f"the service's policy has no rule {shown(expected.rule)}"
+            yield case.document.problem(where, what, f"its rules are {', '.join(rules)}")
+
+
+def _without_policy(case: Case, tested: Tested, policies: PolicySet) -> Problem:
+    patterns = [pattern for policy in policies.policies for pattern in policy.services]
+    near = get_close_matches(tested.name[:60], patterns, n=1)
+    hint = f"did you mean {shown(near[0])}? " if near else ""
+    meant = [who for policy in policies.policies for who in _meant(policy)]
+    cure = f"{hint}the policies are for {', '.join(meant[:_SHOWN]) or 'no service'}"
+    where = tested.way or ("service",)
+    return case.document.problem(
+        where, f"no policy matches the service {shown(tested.name)}", cure, of_key=bool(tested.way)
+    )
+
+
+def _meant(policy: Policy) -> Iterator[str]:
+    """The services that the policy is for, each way in words."""
+    yield from map(shown, policy.services)
+    if policy.match_labels:
+        yield "the labels " + ", ".join(f"{label}={value}" for label, value in policy.match_labels.items())
+    elif not policy.services:
+        yield f"the label {POLICY_LABEL}={policy.name}"

@@ -1,0 +1,295 @@
+"""What a file of policy unit tests says: its policies, and its tests with their services."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from autoscaler import loader
+from autoscaler.durations import Duration
+from autoscaler.errors import PolicyError
+from autoscaler.policy_tests.series import Samples
+from autoscaler.reasons import Reason
+from autoscaler.strategies.base import Frozen
+from autoscaler.validation import validate
+from autoscaler.yaml_document import MAX_BYTES, Document, Listing, about_file, described, path_in_words, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from autoscaler.policy import PolicySet
+    from autoscaler.yaml_document import Path as Way
+    from autoscaler.yaml_document import Problem
+
+_YEARS = range(1980, 2500)
+_START = 1_767_571_200
+"""Monday, 2026-01-05T00:00:00Z."""
+
+
+# What stands in the file
+
+
+def _some_time(seconds: int) -> int:
+    if seconds < 1:
+        raise ValueError("0s is no interval (write 1s or more)")
+    return seconds
+
+
+def _moment(value: object) -> int:
+    """Unix seconds of an RFC 3339 time."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) and "T" in value.upper() else None
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or moment.microsecond or moment.year not in _YEARS:
+        what = f"is {described(value)}, no time from {_YEARS[0]} to {_YEARS[-1]}"
+        raise ValueError(f"{what} (write a time in whole seconds and its zone, like 2026-01-05T08:00:00Z)")
+    return int(moment.timestamp())
+
+
+def _reason(value: object) -> object:
+    known = [reason.value for reason in Reason]
+    if value not in known:
+        near = get_close_matches(str(value)[:60], known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"is {described(value)}, no reason ({hint}known reasons: {', '.join(known)})")
+    return value
+
+
+_Count = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+_Start = Annotated[int, BeforeValidator(_moment)]
+_Name = Annotated[str, Field(min_length=1)]
+
+
+class LastChange(Frozen):
+    """A change of the count before the test began."""
+
+    ago: Duration = Field(examples=["30s"])
+    """How long before 0 it was."""
+    direction: Literal["up", "down"] = Field(examples=["up"])
+    """Which way the count went."""
+
+
+class Event(Frozen):
+    """What somebody else does to the service at a time: one of the two."""
+
+    at: Duration = Field(examples=["3m"])
+    """When, from the beginning of the test."""
+    scale: _Count | None = None
+    """An operator's `docker service scale` to this count."""
+    deploy: _Count | None = None
+    """A `docker stack deploy` that sets this count and drops the autoscaler's label; nothing is rolled out."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.scale is None) == (self.deploy is None):
+            raise ValueError("an event does one thing (give either scale or deploy, with a count)")
+        return self
+
+    def __str__(self) -> str:
+        """``scale: 5``, as the file has it."""
+        return f"scale: {self.scale}" if self.deploy is None else f"deploy: {self.deploy}"
+
+
+class Expectation(Frozen):
+    """What a test expects of the evaluation at a time."""
+
+    at: Duration = Field(examples=["5m"])
+    """When, from the beginning of the test."""
+    replicas: _Count = Field(examples=["4"])
+    """The requested replicas after the evaluation."""
+    reason: Annotated[Reason, BeforeValidator(_reason)] | None = None
+    """The primary reason of its decision."""
+    rule: str | None = None
+    """The rule of its primary reason."""
+
+
+class ServiceCase(Frozen):
+    """What a test says of one service: what its metrics say, what others do to it, and what is expected."""
+
+    labels: dict[str, str] = Field(default_factory=dict, examples=['{autoscaler.enabled: "true"}'])
+    """The service's labels."""
+    replicas: _Count = Field(examples=["3"])
+    """The requested replicas at the beginning."""
+    running: _Count | None = None
+    """The running replicas at the beginning; by default all that are requested."""
+    startup: Duration | None = None
+    """How long a replica takes to run, at once by default; those missing at the beginning never come where it is 0s."""
+    last_change: LastChange | None = Field(default=None, examples=["{ago: 30s, direction: up}"])
+    """A change before the beginning, which the cooldown counts from."""
+    series: dict[str, Samples] = Field(default_factory=dict, examples=['{cpu: "80x40"}'])
+    """The samples of each metric, one for each interval from 0 on; past their end they are missing."""
+    events: tuple[Event, ...] = Field(default=(), examples=["[{at: 3m, scale: 5}]"])
+    """What others do; at its time, before the evaluation."""
+    expect: tuple[Expectation, ...] = Field(min_length=1, examples=["[{at: 5m, replicas: 4}]"])
+    """What is expected."""
+
+
+class _OfOneService(ServiceCase):
+    """A test of one service, which says everything itself."""
+
+    name: _Name = Field(examples=["five minutes above 70 add one"])
+    """What the results call it; unique in its file."""
+    service: _Name = Field(examples=["advtom_backend"])
+    """The service's name, by which a policy matches."""
+    start: _Start = _START
+    """The wall clock at the beginning, Unix seconds; by default that of some Monday's first second, UTC."""
+    series: dict[str, Samples] = Field(examples=['{cpu: "80x40"}'])
+
+
+class _OfServices(Frozen):
+    """A test of several services: what they share, and what it says of each."""
+
+    name: _Name = Field(examples=["five minutes above 70 add one"])
+    """What the results call it; unique in its file."""
+    start: _Start = _START
+    """The wall clock at the beginning, which is one for all."""
+    startup: Duration = 0
+    """How long a replica takes to run, of a service that does not say so itself."""
+    series: dict[str, Samples] = Field(default_factory=dict, examples=['{cpu: "80x40"}'])
+    """The samples of each metric, for the services that give none of their own."""
+    services: dict[_Name, ServiceCase] = Field(min_length=1)
+    """The services by their names."""
+
+
+class CaseFile(Frozen):
+    """A file of policy unit tests; its tests are looked at one by one, for there are two kinds of them."""
+
+    policies: Any = Field(examples=["../policies.yml"])
+    """The path of a policy file or directory, from this file; or the content of a policy file."""
+    interval: Annotated[Duration, AfterValidator(_some_time)] = 15
+    """The evaluation interval, which is also the window step."""
+    tests: tuple[dict[str, Any], ...] = Field(
+        min_length=1, examples=["[{name: …, service: …, replicas: 3, series: {…}, expect: […]}]"]
+    )
+    """The tests."""
+
+
+# What it comes to
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A service of a test."""
+
+    name: str
+    said: ServiceCase
+    way: Way
+    """Where the test has what is said of it."""
+    series: Mapping[str, Samples]
+    """Its own, and those that it shares."""
+    startup: int
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test: its services, and when it begins."""
+
+    document: Document
+    """The part of the file that holds it."""
+    name: str
+    start: int
+    """Unix seconds."""
+    services: tuple[Tested, ...]
+    shared: Mapping[str, Samples]
+    """The series that several services may share; empty where the test is of one service."""
+
+
+def opened(path: Path) -> Document:
+    """The file at *path*. Raises PolicyError where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return read(stream.read(MAX_BYTES + 1), str(path), dates_are_text=True)
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        problem = about_file(str(path), f"cannot be read: {said}", "name a file of policy tests")
+        raise PolicyError([str(problem)]) from error
+
+
+def policies_of(document: Document, folder: Path) -> tuple[PolicySet | None, Sequence[object]]:
+    """The policies that the file names or holds, or None, and their problems."""
+    named = document.data.get("policies") if isinstance(document.data, dict) else None
+    match named:
+        case None:
+            return None, []  # the key is missing: that is told already
+        case str():
+            try:
+                return loader.load([folder / named]), []
+            except PolicyError as error:
+                return None, error.problems
+        case dict():
+            loaded, problems = loader.from_document(document.part("policies"))
+            return (loaded.policies if loaded else None), problems
+        case _:
+            cure = "write a path like ../policies.yml, or {version: 1, policies: […]}"
+            return None, [document.problem(("policies",), f"is {described(named)}, no policies", cure)]
+
+
+def cases_of(document: Document) -> tuple[list[Case], list[Problem]]:
+    """The tests of the file that are right by themselves, and what is wrong with the others."""
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    for part in _tests(document):
+        case, found = _case_of_services(part) if "services" in part.data else _case_of_one(part)
+        problems.extend(found)
+        if case is not None:
+            cases.append(case)
+    return cases, problems
+
+
+def _tests(document: Document) -> Iterator[Document]:
+    """The part of each test that is a mapping, with the problems that the text has there."""
+    root = document.part("tests").root
+    for index, node in enumerate(root.items if isinstance(root, Listing) else ()):
+        within = path_in_words(("tests", index))
+        problems = tuple(problem for problem in document.problems if problem.path.startswith(within))
+        part = Document(document.file, node, problems, ("tests", index))
+        if isinstance(part.data, dict):
+            yield part
+
+
+def _case_of_one(part: Document) -> tuple[Case | None, list[Problem]]:
+    said, problems = validate(part, _OfOneService)
+    if said is None:
+        return None, problems
+    tested = Tested(said.service, said, (), said.series, said.startup or 0)
+    return Case(part, said.name, said.start, (tested,), {}), problems
+
+
+def _case_of_services(part: Document) -> tuple[Case | None, list[Problem]]:
+    told = Document(part.file, part.root, (*part.problems, *_misplaced(part)), part.base)
+    said, problems = validate(told, _OfServices)
+    if said is None:
+        return None, problems
+    services = tuple(
+        Tested(
+            name,
+            each,
+            ("services", name),
+            {**said.series, **each.series},
+            said.startup if each.startup is None else each.startup,
+        )
+        for name, each in said.services.items()
+    )
+    return Case(part, said.name, said.start, services, said.series), problems
+
+
+def _misplaced(part: Document) -> Iterator[Problem]:
+    """Keys of a test of services that belong to one of them, and the other way round."""
+    for key in part.data:
+        if key == "service":
+            cure = "keep one of the two"
+            yield part.problem((key,), "a test has either service or services", cure, of_key=True)
+        elif key in ServiceCase.model_fields and key not in _OfServices.model_fields:
+            what = f"{key} is said of one service, and the test has services"
+            yield part.problem((key,), what, f"move it into services.NAME.{key}", of_key=True)
+    services = part.data["services"]
+    for name, said in services.items() if isinstance(services, dict) else ():
+        if isinstance(said, dict) and "start" in said:
+            cure = "move it up to the test"
+            yield part.problem(("services", name, "start"), "a test has one clock for all", cure, of_key=True)

@@ -1,0 +1,98 @@
+"""A test on virtual time: one evaluation after the other, by the same cycle as the daemon's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING
+
+from autoscaler.cycle import Cycle
+from autoscaler.matching import ENABLED_LABEL, POLICY_LABEL
+from autoscaler.metrics import PROMETHEUS
+from autoscaler.policy import PolicySet
+from autoscaler.policy_tests.world import SeriesSource, Service, VirtualSwarm
+from autoscaler.queries import MetricSettings
+from autoscaler.windows import Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from autoscaler.model import Why
+    from autoscaler.policy_tests.files import Case, Event
+    from autoscaler.reasons import Reason
+
+_SETTINGS = MetricSettings(scrape_interval=15, rate_window=60, warmup=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What one evaluation made of one service."""
+
+    at: int
+    """Seconds from the beginning of the test."""
+    before: int
+    """The requested replicas that it found."""
+    replicas: int
+    """The requested replicas that it left."""
+    running: int
+    why: Why | None
+    """The primary reason; None where the service is out of the autoscaler's hands."""
+
+    @property
+    def reason(self) -> Reason | None:
+        """The primary reason's word."""
+        return self.why.reason if self.why else None
+
+    @property
+    def rule(self) -> str | None:
+        """The rule of the primary reason."""
+        return self.why.rule if self.why else None
+
+    @property
+    def detail(self) -> str:
+        """The facts in words."""
+        return self.why.detail if self.why else f"the label {ENABLED_LABEL}=false takes the service out"
+
+
+def run(case: Case, policies: PolicySet, source: SeriesSource, interval: int, until: int) -> dict[str, list[Evaluated]]:
+    """What each evaluation from 0 to *until* seconds makes of each service of *case*, in the order of time."""
+    start = float(case.start)
+    swarm = VirtualSwarm(start, {each.name: Service.at_the_beginning(each, start) for each in case.services})
+    policies = _without_strangers(policies, case)
+    sources = {metric.source for metric in policies.metrics.values()} | {PROMETHEUS}
+    cycle = Cycle(Windows(dict.fromkeys(sources, source), _SETTINGS, interval), swarm, swarm, deadline=inf)
+    events = _by_time(case)
+    evaluated: dict[str, list[Evaluated]] = {name: [] for name in swarm.services}
+    for at in range(0, until + 1, interval):
+        swarm.time = start + at
+        for name, event in events.get(at, ()):
+            swarm.services[name].happens(event, swarm.time)
+        found = {name: (service.requested, service.running(swarm.time)) for name, service in swarm.services.items()}
+        decisions = {record.decision.service: record.decision for record in cycle.evaluate(policies).records}
+        for name, (requested, running) in found.items():
+            decision = decisions.get(name)
+            left = swarm.services[name].requested
+            evaluated[name].append(Evaluated(at, requested, left, running, decision.primary if decision else None))
+    return evaluated
+
+
+def _without_strangers(policies: PolicySet, case: Case) -> PolicySet:
+    """*policies* without those of services that are not tested, which would be missed at every evaluation."""
+    if any(POLICY_LABEL in tested.said.labels for tested in case.services):
+        return policies  # any of them may be meant
+    tested = {each.name for each in case.services}
+    kept = (
+        policy
+        for policy in policies.policies
+        if not policy.services or policy.named != policy.services or not tested.isdisjoint(policy.named)
+    )
+    return PolicySet(policies=tuple(kept), metrics=policies.metrics, revision=policies.revision)
+
+
+def _by_time(case: Case) -> Mapping[int, list[tuple[str, Event]]]:
+    """What others do to which service, in the order of the file."""
+    events: dict[int, list[tuple[str, Event]]] = {}
+    for tested in case.services:
+        for event in tested.said.events:
+            events.setdefault(event.at, []).append((tested.name, event))
+    return events

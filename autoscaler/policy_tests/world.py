@@ -1,0 +1,172 @@
+"""The world of a test: a Swarm on virtual time, and a metric source that answers with the test's series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf, isfinite, lcm
+from typing import TYPE_CHECKING
+
+from autoscaler.cluster import STATE_LABEL, Cluster, ScaleState, ServiceView, SpecBefore, TaskView
+from autoscaler.model import ScaleEvent
+from autoscaler.ports import Receipt, Series, Written
+from autoscaler.window import MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from autoscaler.deadline import Deadline
+    from autoscaler.metrics import Metric
+    from autoscaler.policy_tests.files import Case, Event, LastChange, Tested
+    from autoscaler.ports import Order, Query
+
+_LONG_AGO = 86400
+
+
+@dataclass(slots=True)
+class Service:
+    """A service as the virtual Swarm has it; times are Unix seconds."""
+
+    name: str
+    labels: Mapping[str, str]
+    requested: int
+    tasks: list[tuple[float, float]]
+    """When each task begins to run, and when it was started; infinite for one that never runs."""
+    startup: int
+    created_at: float
+    updated_at: float
+    state: str = ""
+    """The autoscaler's label."""
+    before: SpecBefore | None = None
+    version: int = 1
+
+    @classmethod
+    def at_the_beginning(cls, tested: Tested, start: float) -> Service:
+        """The service as the test has it at 0, which is at *start*."""
+        said = tested.said
+        running = said.replicas if said.running is None else said.running
+        arrival = start + tested.startup if tested.startup else inf
+        long_ago = start - _LONG_AGO
+        tasks = [(long_ago, long_ago)] * running + [(arrival, start)] * (said.replicas - running)
+        state = "" if said.last_change is None else _state(said.last_change, said.replicas, start)
+        return cls(tested.name, said.labels, said.replicas, tasks, tested.startup, long_ago, long_ago, state)
+
+    def happens(self, event: Event, at: float) -> None:
+        """An operator's scale keeps the autoscaler's label; a deploy drops it (facts 4)."""
+        if event.deploy is not None:
+            self.scale(event.deploy, at, "")
+        if event.scale is not None:
+            self.scale(event.scale, at, self.state)
+
+    def scale(self, count: int, at: float, state: str) -> None:
+        """Set the count: new tasks run after the start-up time, and those that run last go first."""
+        self.before = SpecBefore(self.requested, self.state)
+        self.state = state
+        self.updated_at = at
+        self.version += 1
+        self.tasks = sorted(self.tasks)[:count] + [(at + self.startup, at)] * (count - len(self.tasks))
+        self.requested = count
+
+    def running(self, now: float) -> int:
+        """How many tasks run at *now*."""
+        return sum(runs <= now for runs, _ in self.tasks)
+
+    def view(self, now: float) -> ServiceView:
+        """The service as Swarm would list it at *now*."""
+        return ServiceView(
+            id=self.name,
+            name=self.name,
+            version=self.version,
+            mode="replicated",
+            requested=self.requested,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            labels={**self.labels, STATE_LABEL: self.state} if self.state else self.labels,
+            tasks=tuple(
+                TaskView(str(number), "running", runs, on_ready_node=True)
+                if runs <= now
+                else TaskView(str(number), "starting", started, on_ready_node=True)
+                for number, (runs, started) in enumerate(self.tasks)
+            ),
+            before=self.before,
+        )
+
+
+def _state(change: LastChange, replicas: int, start: float) -> str:
+    """The label that the autoscaler left at a change before the test."""
+    before = replicas + (-1 if change.direction == "up" else 1)
+    return ScaleState(replicas, (ScaleEvent(start - change.ago, before, replicas),)).encode()
+
+
+@dataclass(slots=True)
+class VirtualSwarm:
+    """An Orchestrator, and the Clock: its time stands still until somebody sets it."""
+
+    time: float
+    services: Mapping[str, Service] = field(default_factory=dict)
+
+    def now(self) -> float:
+        """The time in Unix seconds."""
+        return self.time
+
+    def read(self, deadline: Deadline) -> Cluster:  # noqa: ARG002 - the port's signature
+        """All services."""
+        return Cluster({name: service.view(self.time) for name, service in self.services.items()})
+
+    def scale(self, order: Order, deadline: Deadline) -> Receipt:  # noqa: ARG002 - likewise
+        """Carry out *order*: nobody else writes at the same time."""
+        self.services[order.service].scale(order.replicas, self.time, order.state)
+        return Receipt(Written.APPLIED)
+
+
+class SeriesSource:
+    """A MetricSource that answers with the series of a test: no sample before its beginning, none past their ends.
+
+    It tells of no tasks behind the samples, so that none can be missing.
+    """
+
+    def __init__(self, case: Case, metrics: Mapping[str, Metric], interval: int) -> None:
+        self._case = case
+        self._metrics = metrics
+        self._interval = interval
+        steps = lcm(interval, *(metric.step or 1 for metric in metrics.values()))
+        self._late = case.start % steps
+        self._begins = case.start - self._late
+        """The time of the first samples: a window's grid is that of Unix time, whenever the test begins."""
+
+    def clock_offset(self, now: float, deadline: Deadline) -> float:  # noqa: ARG002 - the port's signature
+        """How far the grid is behind the test's clock: windows end at the earlier of the two."""
+        return -float(self._late)
+
+    def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> dict[str, Series]:  # noqa: ARG002 - likewise
+        """The samples of the query's metric: those of one service, everybody's, or each service's."""
+        times = range(start, end + 1, step)
+        if self._metrics[query.metric].one_value:
+            whose = {"": self._case.services[0]}  # they all share it
+        else:
+            whose = {tested.name: tested for tested in self._case.services if query.service in ("", tested.name)}
+        return {
+            name: Series([self._sample(tested, query.metric, at) for at in times])
+            for name, tested in whose.items()
+            if query.metric in tested.series
+        }
+
+    def newest(self, tested: Tested, metric: str, at: int) -> float | None:
+        """The newest sample of *metric* that the evaluation *at* so many seconds looks at; None where it is missing."""
+        known = self._metrics[metric]
+        step = known.step or self._interval
+        value = self._sample(tested, metric, (self._begins + at - known.offset) // step * step)
+        return value if isfinite(value) else None
+
+    def _sample(self, tested: Tested, metric: str, time: int) -> float:
+        row = (time - self._begins) // self._interval
+        samples = tested.series.get(metric, ())
+        return samples[row] if 0 <= row < len(samples) else MISSING
+
+
+def with_given_percent(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """*metrics*, the built-in ones asked for by name: a test gives percent, as a query of one's own would."""
+    own = {"by": "service", "unit": "%"}
+    return {
+        name: metric if metric.query else metric.model_copy(update={"query": name, **own})
+        for name, metric in metrics.items()
+    }
