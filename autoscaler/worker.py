@@ -46,12 +46,20 @@ class Worker:
         self._begun: _Call | None = None
         """The call that nobody has had the answer of; its thread may still be busy with it."""
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a call that nobody waits for any more has not come back."""
+        begun = self._begun
+        return begun is not None and begun.answer.empty()
+
     def call(self, function: Callable[[], T], seconds: float) -> T:
         """What *function* returns or raises; DeadlineError where that takes longer than *seconds*, or does already."""
+        if threading.current_thread() is self._thread:
+            return function()  # a call within a call: whoever waits for the outer one waits for both
         if not self._lock.acquire(timeout=max(0.0, seconds)):
             raise DeadlineError(f"{self._name} is busy with a call of another thread")
         try:
-            if self._begun is not None and self._begun.answer.empty():
+            if self.stuck:
                 raise DeadlineError(f"{self._name} has not come back from an earlier call and is not called again")
             self._start()
             self._begun = call = _Call(function)

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from functools import cached_property
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
+from weakref import WeakKeyDictionary
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
+from autoscaler.durations import words
+from autoscaler.errors import DeadlineError
 from autoscaler.model import Recommendation
 from autoscaler.reasons import Reason
+from autoscaler.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from autoscaler.window import Window
+
+LONGEST_LOOK_BACK = 30 * 86400
+"""The most seconds of samples that a rule may ask for."""
+_CONSTANTS = ("look_back", "adds_above")
+_READING = 2.0
+"""Seconds that reading a rule of other people's strategy may take."""
 
 
 class Frozen(BaseModel):
@@ -37,8 +50,9 @@ class Signal:
 class Rule(Frozen, ABC):
     """One reason to change a replica count: a metric and a strategy's settings.
 
-    A strategy is a subclass with its own fields, registered under a name by `strategy`. Its methods are pure: the same
-    signal gives the same opinion.
+    A strategy is a subclass with its own fields, registered under a name: by `strategy` in this package, as an entry
+    point in other people's (docs/plugins.md). Its methods are pure: the same signal gives the same opinion. `look_back`
+    and `adds_above` depend on nothing but the rule's fields: they are looked at once, when the rule is read.
     """
 
     strategy_name: ClassVar[str]
@@ -48,9 +62,11 @@ class Rule(Frozen, ABC):
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$", max_length=63)
     """What logs, metrics and tests call this rule; unique in its policy."""
     metric: str
-    """The metric whose window the rule judges: `cpu` or `memory`."""
+    """The metric whose window the rule judges: `cpu`, `memory` or one of the file's `metrics`."""
     group: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$", max_length=63)
     """Rules of one group must agree to scale down: one of them removes replicas only where all of them want fewer."""
+    ineffective_after: Annotated[int, Field(strict=True, ge=1, le=100)] | None = None
+    """After how many increases in a row that did not lower its metric the rule adds no more; never by default."""
 
     @property
     @abstractmethod
@@ -82,22 +98,132 @@ class Rule(Frozen, ABC):
         """The recommendation of a rule that has nothing to say."""
         return Recommendation(self.name, Reason.NO_BREACH, None, signal.window.newest, detail)
 
+    def asks_for(self, signal: Signal, replicas: int, detail: str = "") -> Recommendation:
+        """The recommendation of a rule that asks for a count, with the reason that fits it.
+
+        More than the requested replicas are above the target, fewer below it, as many within the tolerance. *detail*
+        is what people read of it: one line, beginning with the metric and its value, a comma after them.
+        """
+        if replicas > signal.requested:
+            reason = Reason.ABOVE_TARGET
+        elif replicas < signal.requested:
+            reason = Reason.BELOW_TARGET
+        else:
+            reason = Reason.WITHIN_TOLERANCE
+        return Recommendation(self.name, reason, replicas, signal.window.newest, detail)
+
+    # Rules of other people's strategies are not to run their code wherever a rule is looked at: what they say of
+    # themselves is found out, and checked, when they are read.
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for name in _CONSTANTS:
+            given = cls.__dict__.get(name)
+            if isinstance(given, property) and given.fget is not None:
+                constant = cached_property(given.fget)
+                constant.__set_name__(cls, name)
+                setattr(cls, name, constant)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = dict(handler(source))
+        if schema.get("function", {}).get("function") == cls._settled:
+            return schema  # a part of another model: pydantic has made it before
+        name = schema.pop("ref", None)  # what $defs of a JSON Schema call it: pydantic's own wrappers take it over, too
+        return core_schema.no_info_wrap_validator_function(cls._settled, schema, ref=name)
+
+    @classmethod
+    def _settled(cls, value: object, valid: Callable[[object], Self]) -> Self:
+        """The rule that *value* is. Raises ValueError for whatever the strategy's own code does meanwhile."""
+
+        def read() -> tuple[Self, Any, Any]:
+            rule = valid(value)
+            return rule, rule.look_back, rule.adds_above
+
+        def read_foreign() -> tuple[Self, Any, Any]:
+            try:
+                return read()
+            except ValidationError:
+                raise
+            except BaseException as error:
+                raise ValueError(f"the strategy fails on these keys: {told(error)} (correct the strategy)") from error
+
+        try:
+            known: tuple[Self, Any, Any]
+            known = read() if is_built_in(cls) else worker_of(cls).call(read_foreign, _READING)
+        except DeadlineError as error:
+            raise ValueError(f"{error} while it reads these keys (correct the strategy)") from error
+        rule, look_back, adds_above = known
+        if type(look_back) is not int or not 0 <= look_back <= LONGEST_LOOK_BACK:
+            longest = f"{LONGEST_LOOK_BACK}, which are {words(LONGEST_LOOK_BACK)}"
+            raise ValueError(f"the rule looks back {look_back!r:.40} seconds (whole seconds from 0 to {longest})")
+        if adds_above is not None and (type(adds_above) not in (int, float) or not isfinite(adds_above)):
+            raise ValueError(f"the rule adds replicas above {adds_above!r:.40} (a finite number, or None)")
+        return rule
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        for name in _CONSTANTS:
+            copied.__dict__.pop(name, None)  # the copy's fields may be given other values
+        return copied
+
+
+def told(error: BaseException) -> str:
+    """What *error* says, in one line that is not too long, whatever it is."""
+    try:
+        said = " ".join(str(error).split())
+    except BaseException:  # noqa: BLE001 - other people's exceptions may fail even here
+        said = ""
+    said = "".join(letter if letter.isprintable() else "�" for letter in said[: _LONGEST_SAID + 1])
+    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return text if len(text) <= _LONGEST_SAID else f"{text[:_LONGEST_SAID]}…"
+
+
+_LONGEST_SAID = 200
 
 R = TypeVar("R", bound=type[Rule])
 _REGISTRY: dict[str, type[Rule]] = {}
+_BUILT_IN: set[type[Rule]] = set()
+_WORKERS: WeakKeyDictionary[type[Rule], Worker] = WeakKeyDictionary()
 
 
 def strategy(name: str) -> Callable[[R], R]:
-    """Register a Rule class as the strategy *name*; raises ValueError where the name is taken."""
+    """Register a Rule class of this package as the strategy *name*; raises ValueError where the name is taken."""
 
     def register(rule: R) -> R:
-        if name in _REGISTRY:
-            raise ValueError(f"the strategy {name!r} is registered twice, by {_REGISTRY[name]} and {rule}")
-        rule.strategy_name = name
-        _REGISTRY[name] = rule
+        plug_in(name, rule)
+        if rule.__module__.startswith(f"{__package__}."):
+            _BUILT_IN.add(rule)
         return rule
 
     return register
+
+
+def plug_in(name: str, rule: type[Rule]) -> None:
+    """Register a Rule class as the strategy *name*; raises ValueError where the name is taken by another one."""
+    if _REGISTRY.get(name, rule) is not rule:
+        raise ValueError(f"the strategy {name!r} is registered twice, by {_REGISTRY[name]} and {rule}")
+    rule.strategy_name = name
+    _REGISTRY[name] = rule
+
+
+def worker_of(rule: type[Rule]) -> Worker:
+    """The one thread in which a plugin's strategy runs."""
+    worker = _WORKERS.get(rule)
+    if worker is None:
+        worker = _WORKERS[rule] = Worker(f"the strategy {name_of(rule)}")
+    return worker
+
+
+def name_of(rule: type[Rule]) -> str:
+    """What people call the strategy: the class's name where it has not been registered."""
+    return getattr(rule, "strategy_name", rule.__name__)
+
+
+def is_built_in(rule: type[Rule]) -> bool:
+    """Whether the strategy is one of this package's, and not a plugin's."""
+    return rule in _BUILT_IN
 
 
 def registered() -> Mapping[str, type[Rule]]:

@@ -1,0 +1,203 @@
+"""Opinions of rules: this package's are asked directly, a plugin's so that what it does wrong costs its rule alone.
+
+A plugin's strategy may raise, never come back or return nonsense. Its rule lacks data then, which lowers no count, and
+the detail says why.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from autoscaler.deadline import Deadline
+from autoscaler.errors import DeadlineError
+from autoscaler.model import Recommendation
+from autoscaler.reasons import Reason
+from autoscaler.strategies.base import Rule, is_built_in, name_of, told, worker_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from autoscaler.strategies.base import Signal
+
+MOST_REPLICAS = 1_000_000
+"""More than any policy allows, whatever the metric says."""
+LONGEST_DETAIL = 300
+"""Characters."""
+OWN_REASONS = (
+    Reason.ABOVE_TARGET,
+    Reason.BELOW_TARGET,
+    Reason.WITHIN_TOLERANCE,
+    Reason.ABOVE_THRESHOLD,
+    Reason.BELOW_THRESHOLD,
+    Reason.STEP_MATCHED,
+    Reason.TABLE_VALUE,
+    Reason.NO_BREACH,
+)
+"""The reasons that a rule can have; the others are those of what follows it, or say that it lacks data."""
+
+
+def judge(rule: Rule, signal: Signal, turn: float) -> Recommendation:
+    """The opinion of *rule* on a window that suffices to judge by, or that it lacks data, where it is a plugin's.
+
+    *turn* tells evaluations apart: the time of the decision does.
+    """
+    if is_built_in(type(rule)):
+        return rule.recommend(signal)
+    return _PATIENCE.ask(rule, signal, turn, _recommended)
+
+
+def judge_on_partial(rule: Rule, signal: Signal, turn: float) -> Recommendation | None:
+    """What *rule* is certain of although only some of the tasks report; None where that is nothing."""
+    if is_built_in(type(rule)):
+        return rule.recommend_on_partial(signal)
+    opinion = _PATIENCE.ask(rule, signal, turn, _recommended_on_partial)
+    return None if opinion.reason is Reason.NO_BREACH else opinion
+
+
+def flaw(signal: Signal, opinion: object) -> str:
+    """What keeps *opinion* from being a rule's on *signal*, and what would be right; empty where nothing does."""
+    if type(opinion) is not Recommendation:
+        return f"gave {_shown(opinion)}, no Recommendation (return self.asks_for(…) or self.no_opinion(…))"
+    return (
+        _flaw_of_reason(opinion.reason)
+        or _flaw_of_replicas(opinion, signal.requested)
+        or _flaw_of_value(opinion.value)
+        or _flaw_of_detail(opinion.detail)
+    )
+
+
+def _flaw_of_reason(reason: object) -> str:
+    if type(reason) is Reason and reason in OWN_REASONS:
+        return ""
+    given = reason.value if type(reason) is Reason else _shown(reason)
+    return f"gave the reason {given}, none of a rule's ({', '.join(OWN_REASONS)})"
+
+
+def _flaw_of_replicas(opinion: Recommendation, requested: int) -> str:
+    replicas, reason = opinion.replicas, opinion.reason
+    if reason is Reason.NO_BREACH:
+        return (
+            "" if replicas is None else f"gave the reason no_breach and {_shown(replicas)} replicas (None goes with it)"
+        )
+    if type(replicas) is not int or not 0 <= replicas <= MOST_REPLICAS:
+        return f"asked for {_shown(replicas)} replicas (an int from 0 to {MOST_REPLICAS})"
+    contradicts = {
+        Reason.ABOVE_TARGET: replicas < requested,
+        Reason.BELOW_TARGET: replicas > requested,
+        Reason.WITHIN_TOLERANCE: replicas != requested,
+    }
+    if contradicts.get(reason, False):
+        return f"gave the reason {reason} for {replicas} replicas instead of {requested} (use self.asks_for)"
+    return ""
+
+
+def _flaw_of_value(value: object) -> str:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)):
+        return ""
+    return f"gave the value {_shown(value)} (a finite number, or None)"
+
+
+def _flaw_of_detail(detail: object) -> str:
+    if type(detail) is not str:
+        return f"gave the detail {_shown(detail)} (a str)"
+    if len(detail) > LONGEST_DETAIL:
+        return f"gave a detail of {len(detail)} characters ({LONGEST_DETAIL} at most)"
+    return "" if detail.isprintable() else f"gave the detail {_shown(detail)} (one line of printable characters)"
+
+
+def _shown(value: object) -> str:
+    return f"{value!r:.60} of type {type(value).__name__}" if value is not None else "None"
+
+
+# Asking
+
+
+def _recommended(rule: Rule, signal: Signal) -> object:
+    return rule.recommend(signal)
+
+
+def _recommended_on_partial(rule: Rule, signal: Signal) -> object:
+    opinion = rule.recommend_on_partial(signal)
+    return rule.no_opinion(signal) if opinion is None else opinion
+
+
+class Patience:
+    """How long plugins' strategies are waited for: seconds for a call, and for all calls of an evaluation.
+
+    A call that takes too long is abandoned, and its strategy is not asked again before it has come back, nor at all in
+    the same evaluation. So a strategy that hangs costs an evaluation of a thousand services one second, and one that
+    is slow no more than *each*; all of them *together* leave an evaluation the time to write.
+    """
+
+    def __init__(self, *, a_call: float = 1.0, each: float = 2.0, together: float = 4.0) -> None:
+        self._a_call = a_call
+        self._each = each
+        self._together = together
+        self._turn: float | None = None
+        self._spent: dict[type[Rule], float] = {}
+        """Seconds of this turn, by strategy."""
+        self._late: set[type[Rule]] = set()
+        """The strategies that did not come back in this turn."""
+
+    def ask(
+        self, rule: Rule, signal: Signal, turn: float, question: Callable[[Rule, Signal], object]
+    ) -> Recommendation:
+        """What *rule* answers the *question*, or that it lacks data where that is no opinion of a rule's."""
+        kind = type(rule)
+        if turn != self._turn:
+            self._turn = turn
+            self._spent.clear()
+            self._late.clear()
+        spent = self._spent.get(kind, 0.0)
+        left = min(self._a_call, self._each - spent, self._together - sum(self._spent.values()))
+        worker = worker_of(kind)
+        if worker.stuck:
+            return _failed(rule, signal, "has not come back from an earlier call, and is not called again before")
+        if kind in self._late:
+            return _failed(rule, signal, "did not come back in time for another service")
+        if left <= 0:
+            whose = "its" if spent >= self._each else "all plugins'"
+            return _failed(rule, signal, f"is not asked: {whose} time of this evaluation is used up")
+        timer = Deadline(left)
+        try:
+            return worker.call(partial(_answer, rule, signal, question), left)
+        except DeadlineError:
+            self._late.add(kind)
+            return _failed(rule, signal, f"did not come back within {left:.3g} s")
+        finally:
+            self._spent[kind] = spent + left - timer.remaining()
+
+
+_PATIENCE = Patience()
+
+
+def _answer(rule: Rule, signal: Signal, question: Callable[[Rule, Signal], object]) -> Recommendation:
+    """What *rule* answers the *question*, made anew of plain values, or that it failed; raises nothing."""
+    try:
+        opinion = question(rule, signal)
+        what = flaw(signal, opinion)
+        if not what and type(opinion) is Recommendation:
+            value = None if opinion.value is None else float(opinion.value)
+            return Recommendation(rule.name, opinion.reason, opinion.replicas, value, opinion.detail)
+    except BaseException as error:  # noqa: BLE001 - a plugin that calls sys.exit() must not end the daemon
+        what = f"raised {told(error)}{_where(type(rule), error.__traceback__)}"
+    return _failed(rule, signal, what)
+
+
+def _failed(rule: Rule, signal: Signal, what: str) -> Recommendation:
+    detail = f"the strategy {name_of(type(rule))} of the rule {rule.name} {what}"
+    return Recommendation(rule.name, Reason.NO_DATA, None, signal.window.newest, detail)
+
+
+def _where(strategy: type[Rule], traceback: TracebackType | None) -> str:
+    """The innermost line of the plugin's own that *traceback* goes through, as ``, in peak.strategy, line 31``."""
+    package, place = strategy.__module__.partition(".")[0], ""
+    while traceback is not None:
+        module = str(traceback.tb_frame.f_globals.get("__name__"))
+        if module.partition(".")[0] == package:
+            place = f", in {module}, line {traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return place

@@ -1,0 +1,62 @@
+"""Small builders: a rule as a policy file writes it, and what it is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from autoscaler.strategies import Rule, Signal
+from autoscaler.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+STEP = 15
+"""The window step, in seconds."""
+NOW = 1_800_000_000
+"""The Unix time that windows end at: a multiple of every usual step."""
+
+R = TypeVar("R", bound=Rule)
+
+
+def rule(strategy: type[R], keys: Mapping[str, Any]) -> R:
+    """The rule that a policy file writes with these *keys*. Raises pydantic's ValidationError where they are wrong."""
+    return strategy.model_validate(keys, by_alias=True, by_name=False)
+
+
+def window(  # noqa: PLR0913 - a window has that many facts
+    values: Sequence[float],
+    *,
+    step: int = STEP,
+    end: int = NOW,
+    reporting: int | Sequence[int] | None = None,
+    owed: int | Sequence[int] | None = None,
+    unit: str = "",
+    total: bool = False,
+) -> Window:
+    """The window of *values*, oldest first and NaN where one is missing; the last one is the sample at *end*.
+
+    *reporting* tasks stand behind each sample and *owed* should: one count for all samples or one for each, or None
+    where the metric has no tasks behind it. A *total* is one over the service, everything else an average per replica.
+    """
+    return Window(
+        step,
+        end,
+        tuple(values),
+        _counts(reporting, len(values)),
+        _counts(owed, len(values)),
+        unit=unit,
+        averaged=not total,
+        total=total,
+    )
+
+
+def signal(shown: Window | Sequence[float], *, requested: int = 3, running: int | None = None) -> Signal:
+    """What a rule is asked about: a window, or its values, and the service's counts; all run unless told otherwise."""
+    seen = shown if isinstance(shown, Window) else window(shown)
+    return Signal(seen, requested, requested if running is None else running)
+
+
+def _counts(given: int | Sequence[int] | None, length: int) -> tuple[int, ...] | None:
+    if given is None:
+        return None
+    return (given,) * length if isinstance(given, int) else tuple(given)

@@ -1,0 +1,1 @@
+"""A strategy and a metric source for swarm-autoscaler, as an example."""
