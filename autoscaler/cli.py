@@ -7,23 +7,24 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 from rich.console import Console
 
 import autoscaler
-from autoscaler import loader, policy_tests, render, wiring
+from autoscaler import loader, plugins, policy_tests, render, wiring
 from autoscaler.daemon import Policies
 from autoscaler.demo import run_demo
 from autoscaler.documents import problem_document, record_document, survey_document
 from autoscaler.durations import parse
-from autoscaler.errors import ConfigurationError, SettingsError
+from autoscaler.errors import BackendError, ConfigurationError, SettingsError
 from autoscaler.journal import Journal
 from autoscaler.logs import configure
 from autoscaler.model import Outcome
 from autoscaler.policy import PolicySet, policy_schema
 from autoscaler.settings import Settings, split_address
+from autoscaler.stack_file import live_counts, with_counts
 from autoscaler.survey import Survey, survey
 from autoscaler.web.metrics import Telemetry
 
@@ -95,6 +96,7 @@ def main() -> None:
 
     Every setting is an environment variable AUTOSCALER_…; options win over them.
     """
+    plugins.load()
 
 
 @main.command()
@@ -112,9 +114,9 @@ def run(*, once: bool, **options: Any) -> None:
     daemon = wiring.daemon(settings, policies)
     wiring.collect_garbage_rarely()
     if once:
-        evaluation = daemon.evaluate_once()
+        evaluation, stood_by = asyncio.run(daemon.run_once())
         failed = any(record.outcome in _NOT_DONE for record in evaluation.records)
-        sys.exit(_ERROR if evaluation.incomplete or failed else 0)
+        sys.exit(_ERROR if stood_by or evaluation.incomplete or failed else 0)
     asyncio.run(daemon.run())
 
 
@@ -198,6 +200,44 @@ def test(files: Sequence[Path], output: str) -> None:
         failed = sum(not result.passed for result in results)
         console.print(f"{len(results) - failed} passed, {failed} failed")
     sys.exit(_ERROR if any(not result.passed for result in results) else 0)
+
+
+@main.command()
+@click.argument("service")
+@_settings_options
+def rollback(service: str, **options: Any) -> None:
+    """Give SERVICE the version back that it had before its last deploy; the replica count stays as it is.
+
+    As `docker service rollback`, which undoes the last scale instead once something was scaled after the deploy.
+    """
+    settings = Settings.read(options)
+    try:
+        done = wiring.roll_back(settings, service)
+    except BackendError as error:
+        click.echo(f"{error}", err=True)
+        sys.exit(_ERROR)
+    click.echo(f"{service}: {done.image_before} → {done.image}; its {done.replicas} replicas stay, and are rolled now.")
+
+
+@main.command(name="stack-file")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@click.option("--stack", required=True, metavar="NAME", help="The name that the stack is deployed under.")
+@_settings_options
+def fill_stack_file(file: TextIO, stack: str, **options: Any) -> None:
+    """Print the stack FILE with the counts that its scaled services have now, for `docker stack deploy -c -`.
+
+    So a deploy lowers no count. What was filled in is told on standard error; - reads standard input.
+    """
+    settings = Settings.read(options)
+    try:
+        counts = live_counts(wiring.read_swarm(settings), stack)
+    except BackendError as error:
+        click.echo(f"{error}", err=True)
+        sys.exit(_ERROR)
+    filled, differing = with_counts(file.read(), counts, file.name)
+    for service, (written, live) in sorted(differing.items()):
+        click.echo(f"{stack}_{service}: replicas {'not given' if written is None else written} → {live}", err=True)
+    click.echo(filled, nl=False)
 
 
 @main.command()

@@ -10,17 +10,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.durations import words
-from autoscaler.model import Direction, History, Recommended, ScaleEvent
+from autoscaler.model import Climb, Direction, History, Observation, Recommended, ScaleEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from autoscaler.model import Decision
+    from autoscaler.window import Window
 
 STATE_LABEL = "autoscaler.state"
+"""The label that holds what the autoscaler did to a service; see `ScaleState`."""
+ROLLBACK_LABEL = "autoscaler.rollback"
+"""The label that holds the version before the last deploy, as Swarm itself forgets it at the first scale."""
 SETTLE_TIME = 10.0
 """Seconds after a new task template was written in which Swarm may not have begun its rollout yet (facts 2)."""
 
@@ -34,6 +39,8 @@ _BUSY = {
     "rollback_started": "a rollback is in progress",
     "rollback_paused": "a rollback is paused",
 }
+_REPAIRED_WITHIN = 3600.0
+"""Seconds after a deploy in which the count that it lowered is set again."""
 _KEPT_SECONDS = 30 * 60
 _KEPT_EVENTS = 20
 _MOST_REPLICAS = 1_000_000
@@ -150,11 +157,15 @@ class ScaleState:
 
     replicas: int
     events: tuple[ScaleEvent, ...] = ()
+    climb: Climb | None = None
 
     def encode(self) -> str:
         """The label's text: JSON, times as Unix seconds to the millisecond."""
         changes = [[round(event.at, 3), event.before, event.after] for event in self.events]
-        return json.dumps({"v": 1, "replicas": self.replicas, "changes": changes}, separators=(",", ":"))
+        document: dict[str, Any] = {"v": 1, "replicas": self.replicas, "changes": changes}
+        if self.climb is not None:
+            document["climb"] = [self.climb.rule, self.climb.steps, self.climb.value]
+        return json.dumps(document, separators=(",", ":"))
 
     @classmethod
     def decode(cls, text: str) -> ScaleState | None:
@@ -169,7 +180,8 @@ class ScaleState:
             if _count(document["v"]) != 1 or not isinstance(document["changes"], list):
                 return None
             events = sorted({_event(*change) for change in document["changes"]})
-            return cls(_count(document["replicas"]), tuple(events[-_KEPT_EVENTS - len(Direction) :]))
+            climb = _climb(*document["climb"]) if "climb" in document else None
+            return cls(_count(document["replicas"]), tuple(events[-_KEPT_EVENTS - len(Direction) :]), climb)
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
 
@@ -182,10 +194,29 @@ def _event(at: Any, before: Any, after: Any) -> ScaleEvent:
     return ScaleEvent(float(at), _count(before), _count(after))
 
 
+def _climb(rule: Any, steps: Any, value: Any) -> Climb:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not isinstance(rule, str) or not number or not isfinite(value):
+        raise ValueError(f"{rule!r}, {value!r} is no climb")
+    return Climb(rule, _count(steps), float(value))
+
+
 def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_REPLICAS:
         raise ValueError(f"{value!r} is no count")
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A count that a `docker stack deploy` lowered, to be set again."""
+
+    at: float
+    """When the deploy was, Unix seconds."""
+    before: int
+    """The count before it."""
+    after: int
+    """The count that its file gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,18 +236,38 @@ class Memory:
     """What the rules resolved to before, the requested count at the first look included."""
     judged_at: float | None = None
     """When a rule could last judge by its data; the first look, as long as none could."""
+    lowered: Lowered | None = None
+    """What a deploy did to the count, as long as it is not repaired and nobody else changed it again."""
+    ours: bool = False
+    """Whether the autoscaler's label was ever seen on the service: deploys drop it."""
+    climb: Climb | None = None
+    """The increases in a row that have not lowered a rule's metric."""
 
     @property
     def history(self) -> History:
         """What counts for stabilization and cooldown: what happened, and what a dry-run would have done."""
-        return History(tuple(sorted({*self.events, *self.proposed})), self.recommended, self.judged_at)
+        return History(tuple(sorted({*self.events, *self.proposed})), self.recommended, self.judged_at, self.climb)
 
     def with_decision(self, decision: Decision, longest: int) -> Memory:
         """This memory and what *decision* tells of the rules, without recommendations older than *longest* seconds."""
         at = decision.at
         kept = (each for each in self.recommended if at - each.at < longest)
         recommended = (*kept, Recommended(at, decision.recommended)) if longest else ()
-        return replace(self, recommended=recommended, judged_at=at if decision.judged else self.judged_at)
+        judged_at = at if decision.judged else self.judged_at
+        climb = self.climb if decision.changes else decision.climb  # a change counts once it is carried out
+        return replace(self, recommended=recommended, judged_at=judged_at, climb=climb)
+
+    def with_change(self, decision: Decision) -> Memory:
+        """This memory once *decision* is carried out."""
+        return replace(self, requested=decision.desired, events=self._events_after(decision), climb=decision.climb)
+
+    def state_after(self, decision: Decision) -> ScaleState:
+        """What the service's label is to say once *decision* is carried out."""
+        return ScaleState(decision.desired, self._events_after(decision), decision.climb)
+
+    def _events_after(self, decision: Decision) -> tuple[ScaleEvent, ...]:
+        event = ScaleEvent(decision.at, decision.requested, decision.desired)
+        return prune((*self.events, event), decision.at)
 
 
 def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memory, str]:
@@ -244,7 +295,76 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
         changed = f"{' → '.join(map(str, counts))} by somebody else, {words(now - at)} ago"
     kept = prune(tuple(events), now)
     label = view.labels.get(STATE_LABEL, "")
-    return replace(memory, requested=view.requested, events=kept, label=label, before=view.before), changed
+    lowered = _lowered(view, now, ours=memory.ours) or _still_lowered(view, memory.lowered, now)
+    ours = memory.ours or bool(ScaleState.decode(label))
+    climb = own.climb if own else memory.climb
+    memory = replace(
+        memory,
+        climb=climb,
+        requested=view.requested,
+        events=kept,
+        label=label,
+        before=view.before,
+        lowered=lowered,
+        ours=ours,
+    )
+    return memory, changed
+
+
+def observed(view: ServiceView, memory: Memory, windows: Mapping[str, Window], changed: str, now: float) -> Observation:
+    """What a decision at *now* may depend on; *changed* is the outside change that `remember` found, in words."""
+    return Observation(
+        service=view.name,
+        at=now,
+        requested=view.requested,
+        running=view.running,
+        windows=windows,
+        mode=view.mode,
+        rollout=view.rollout(now),
+        pending=view.pending(now) if view.running < view.requested else "",
+        stuck=view.stuck(now),
+        changed_externally=changed,
+        lowered_from=memory.lowered.before if memory.lowered else None,
+        asleep=view.requested == 0 and _set_by_us(view),
+    )
+
+
+def _set_by_us(view: ServiceView) -> bool:
+    state = ScaleState.decode(view.labels.get(STATE_LABEL, ""))
+    return state is not None and state.replicas == view.requested
+
+
+def _lowered(view: ServiceView, now: float, *, ours: bool) -> Lowered | None:
+    """What the service itself tells of a deploy that lowered its count less than an hour ago.
+
+    Our label is gone, or older than in PreviousSpec, and the count is lower and not 0. An operator's scale keeps the
+    label, and one to 0 is meant (facts 3 and 4). Where the deploy before dropped the label already, a service that was
+    *ours* shows a deploy by what its tasks are made from.
+    """
+    before = view.before
+    if before is None or before.requested is None or not 0 < view.requested < before.requested:
+        return None
+    own, previous = ScaleState.decode(view.labels.get(STATE_LABEL, "")), ScaleState.decode(before.state)
+    if previous is None and not (ours and own is None and view.template_changed):
+        return None
+    if previous is not None and own is not None and _newest(own) >= _newest(previous):
+        return None
+    if now - view.updated_at >= _REPAIRED_WITHIN:
+        return None
+    return Lowered(view.updated_at, before.requested, view.requested)
+
+
+def _still_lowered(view: ServiceView, lowered: Lowered | None, now: float) -> Lowered | None:
+    """What is left of an earlier deploy's doing: another deploy leaves it, and lets Swarm forget the count before.
+
+    A scale, ours or an operator's, settles it.
+    """
+    if lowered is None or STATE_LABEL in view.labels or now - lowered.at >= _REPAIRED_WITHIN:
+        return None
+    deployed_again = view.template_changed and 0 < view.requested < lowered.before
+    if view.requested == lowered.after or deployed_again:
+        return replace(lowered, after=view.requested)
+    return None
 
 
 def _unread(view: ServiceView, memory: Memory) -> tuple[ScaleState | None, ScaleState | None]:

@@ -6,12 +6,12 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from autoscaler.cluster import Memory, ScaleState, prune, remember
+from autoscaler.cluster import Memory, observed, prune, remember
 from autoscaler.deadline import Deadline
 from autoscaler.decide import decide
 from autoscaler.errors import BackendError
 from autoscaler.matching import Matcher
-from autoscaler.model import Decision, Direction, Observation, Outcome, ScaleEvent, Why
+from autoscaler.model import Decision, Direction, Outcome, ScaleEvent, Why
 from autoscaler.ports import Order, Written
 from autoscaler.reasons import Reason
 from autoscaler.records import Evaluation, Problem, Record
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from autoscaler.cluster import Cluster, ServiceView
+    from autoscaler.model import Observation
     from autoscaler.policy import Policy, PolicySet
     from autoscaler.ports import Clock, Orchestrator
     from autoscaler.windows import Windows
@@ -48,6 +49,8 @@ class Cycle:
     clock: Clock
     deadline: float
     """How many seconds one evaluation may take."""
+    standby: Callable[[], str] = lambda: ""
+    """Says why this autoscaler must not write now, as it does not hold the lease; empty where it may."""
     record: Callable[[Record], None] = lambda _: None
     """Is told of each decision once it is carried out, held, or found to change nothing."""
     _memories: dict[str, Memory] = field(default_factory=dict)
@@ -88,19 +91,8 @@ class Cycle:
         # Memory finds a change once, and a conflict lets it look again within the evaluation.
         adopted[view.id] = "; ".join(filter(None, (adopted.get(view.id), changed)))
         windows, bases = self.windows.of(view, item.policy, policies.metrics)
-        observation = Observation(
-            service=view.name,
-            at=now,
-            requested=view.requested,
-            running=view.running,
-            windows=windows,
-            mode=view.mode,
-            rollout=view.rollout(now),
-            pending=view.pending(now) if view.running < view.requested else "",
-            stuck=view.stuck(now),
-            changed_externally=adopted[view.id],
-        )
-        return observation, bases
+        observation = observed(view, memory, windows, adopted[view.id], now)
+        return replace(observation, standby=self.standby()), bases
 
     # decide and act
 
@@ -115,7 +107,8 @@ class Cycle:
                     continue
                 if self._stopping.is_set():
                     return
-                done = self._act(item, record, order, deadline)
+                lost = self.standby()
+                done = _stood_by(record, lost) if lost else self._act(item, record, order, deadline)
                 if done.outcome is Outcome.CONFLICT and not last_round:
                     conflicts[item.view.name] = done
                 else:
@@ -153,8 +146,7 @@ class Cycle:
         return sorted(decided, key=lambda entry: entry[1].decision.desired < entry[1].decision.requested)
 
     def _order(self, view: ServiceView, decision: Decision, memory: Memory) -> Order:
-        event = ScaleEvent(decision.at, decision.requested, decision.desired)
-        state = ScaleState(decision.desired, prune((*memory.events, event), decision.at))
+        state = memory.state_after(decision)
         return Order(view.id, view.name, view.version, decision.requested, decision.desired, state.encode())
 
     def _act(self, item: Needed, record: Record, order: Order, deadline: Deadline) -> Record:
@@ -163,13 +155,11 @@ class Cycle:
         if receipt.written is Written.GONE:
             return _gone(record, receipt.detail)
         memory = self._memories[view.id]
-        event = ScaleEvent(decision.at, decision.requested, decision.desired)
         repeated = False
         if receipt.written is Written.APPLIED:
-            self._memories[view.id] = replace(
-                memory, requested=decision.desired, events=prune((*memory.events, event), decision.at)
-            )
+            self._memories[view.id] = memory.with_change(decision)
         elif receipt.written is Written.DRY_RUN:
+            event = ScaleEvent(decision.at, decision.requested, decision.desired)
             repeated = _repeats(event, memory.proposed, item.policy)
             if not repeated:
                 proposed = prune((*memory.proposed, event), decision.at)
@@ -223,6 +213,14 @@ def _gone(record: Record, detail: str) -> Record:
     return replace(record, decision=decision, outcome=Outcome.FAILED, detail=detail)
 
 
+def _stood_by(record: Record, lost: str) -> Record:
+    """*record* where the lease was *lost* between decision and write: nothing is written."""
+    decision = record.decision
+    why = Why(Reason.NOT_LEADER, f"wants {decision.desired}; {lost}", decision.primary.rule)
+    held = replace(decision, desired=decision.requested, primary=why, reasons=(*decision.reasons, why), held=True)
+    return replace(record, decision=held, outcome=Outcome.HELD)
+
+
 def _repeats(event: ScaleEvent, proposed: tuple[ScaleEvent, ...], policy: Policy) -> bool:
     cooldown = policy.scale_up.cooldown if event.direction is Direction.UP else policy.scale_down.cooldown
     return any(
@@ -236,5 +234,5 @@ def _rollback_warning(view: ServiceView) -> str:
         return ""
     return (
         "after this scale `docker service rollback` undoes the scale, not the last deploy; "
-        "to go back to the version before, deploy it again (`docker stack deploy` or `docker service update --image`)"
+        f"`autoscaler rollback {view.name}` goes back to the version before it"
     )

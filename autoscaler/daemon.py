@@ -1,4 +1,4 @@
-"""The long-running daemon: schedule, signals, reload, drain. The only asyncio beside `web`."""
+"""The long-running daemon: schedule, signals, reload, lease, drain. The only asyncio beside `web`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from autoscaler import loader
+from autoscaler.deadline import Deadline
 from autoscaler.errors import PolicyError, SettingsError
+from autoscaler.lease import BEAT, EXPIRY, LONGEST_BEAT
 from autoscaler.logs import log_problems, log_record
 from autoscaler.policy import PolicySet
 from autoscaler.web.app import Health, Views, application
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from autoscaler.cycle import Cycle
     from autoscaler.journal import Journal
+    from autoscaler.lease import Lease
     from autoscaler.ports import Clock
     from autoscaler.records import Evaluation, Record
     from autoscaler.web.metrics import Telemetry
@@ -88,19 +91,27 @@ class Daemon:
     """Seconds of *clock* between two evaluations."""
     listen: tuple[str, int] | None
     telemetry: Telemetry
+    lease: Lease | None = None
+    """Says whether this autoscaler may act; one without a lease may always (a dry-run writes nothing anyway)."""
     on_news: Callable[[Record], None] = lambda _: None
     """Is told of each decision that says something new, in the evaluation's thread."""
     speed: float = 1.0
     """Seconds of *clock* that pass in one real second (the demo's time is faster)."""
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
     _reload_forced: bool = False
-    _evaluating: asyncio.Task[None] | None = None
+    _evaluating: asyncio.Task[Any] | None = None
+    _drained: asyncio.Event = field(default_factory=asyncio.Event)
+    """Is set when no write is on its way any more, and none will be."""
+    _lease_told: tuple[bool, str, bool] | None = None
+    """What the log was told of the lease: whether it is held, who holds it, and whether it cannot be used."""
     _last_end: float = field(default_factory=time.monotonic)
     address: tuple[str, int] | None = None
     """Where it listens, once it does."""
 
     def __post_init__(self) -> None:
         self.cycle.record = self._record
+        if self.lease is not None:
+            self.cycle.standby = self.lease.objection
 
     async def run(self) -> None:
         """Run until SIGTERM, SIGINT or `stop`; a write on its way is finished first."""
@@ -124,6 +135,8 @@ class Daemon:
             interval=self.interval,
             listen=self.address,
         )
+        await self._beat()  # so that already the first evaluation may act
+        keeping = asyncio.create_task(self._keep_lease())
         scheduler.start()
         try:
             await self._tick()  # the first one at once: an operator waits for it
@@ -134,11 +147,27 @@ class Daemon:
             if self._evaluating is not None:
                 # Never cancelled: APScheduler would, and a write must be finished and verified (facts 10).
                 await asyncio.wait([self._evaluating])
+            self._drained.set()
+            await keeping
+            await self._give_back()
             if runner is not None:
                 await runner.cleanup()
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
         log.info("daemon_stopped")
+
+    async def run_once(self) -> tuple[Evaluation, str]:
+        """One evaluation, and why it had to stand by: empty where the lease was had for it, or none is needed."""
+        stood_by = await self._await_lease()
+        keeping = asyncio.create_task(self._keep_lease())
+        self._evaluating = evaluating = asyncio.create_task(asyncio.to_thread(self.evaluate_once))
+        try:
+            return await evaluating, stood_by
+        finally:
+            self._drained.set()
+            await keeping
+            if self.lease is not None:
+                await asyncio.to_thread(self.lease.give_back, Deadline(LONGEST_BEAT))
 
     def stop(self) -> None:
         """Stop soon: no further evaluation begins, and no further write in the one that runs."""
@@ -193,11 +222,85 @@ class Daemon:
         """Begin an evaluation, unless one is running: then this one is missed, and counted."""
         if self._stopped.is_set():
             return
-        if self._evaluating is not None and not self._evaluating.done():
+        if self._busy:
             self.journal.miss()
             structlog.get_logger().warning("evaluation_missed", consequence="the one before is still running")
             return
         self._evaluating = asyncio.create_task(asyncio.to_thread(self._evaluate))
+
+    @property
+    def _busy(self) -> bool:
+        return self._evaluating is not None and not self._evaluating.done()
+
+    # the lease
+
+    async def _keep_lease(self) -> None:
+        """Ask for the lease at every beat until the last evaluation is over; one that comes is used at once."""
+        while self.lease is not None and not await self._drains_within(BEAT):
+            if await self._beat() and not self._busy:
+                await self._tick()
+
+    async def _drains_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds / self.speed):
+                return await self._drained.wait()
+        except TimeoutError:
+            return False
+
+    async def _beat(self) -> bool:
+        """Ask for the lease, and log what is new of it; whether it has just come."""
+        if self.lease is None:
+            return False
+        await self._ask(self.lease)
+        told, self._lease_told = self._lease_told, _state(self.lease)
+        if told == self._lease_told:
+            return False
+        log = structlog.get_logger()
+        held, holder, troubled = self._lease_told
+        had = told is not None and told[0]
+        if held:
+            log.info("lease_acquired", holder=holder)
+        elif had:
+            consequence = "nothing is scaled by this autoscaler until it has the lease again"
+            log.warning("lease_lost", holder=holder, detail=self.lease.objection(), consequence=consequence)
+        else:
+            (log.warning if troubled else log.info)("lease_awaited", holder=holder, detail=self.lease.objection())
+        return held and not had
+
+    async def _ask(self, lease: Lease) -> None:
+        try:
+            await asyncio.to_thread(lease.beat, Deadline(LONGEST_BEAT))
+        except Exception:  # noqa: BLE001 - a defect of ours costs one beat, not the daemon; it is logged whole
+            structlog.get_logger().exception("lease_failed")
+
+    async def _await_lease(self) -> str:
+        """Ask for the lease until it is had, is seen to be another's, or cannot be used; why it is not had."""
+        if self.lease is None:
+            return ""
+        await self._ask(self.lease)
+        first = self.lease.cell
+        while not self.lease.held and not self.lease.trouble and self.lease.cell == first:
+            await asyncio.sleep(BEAT / self.speed)
+            await self._ask(self.lease)
+        self._lease_told = _state(self.lease)
+        if objection := self.lease.objection():
+            cure = "stop the other autoscaler first, or look with --dry-run"
+            structlog.get_logger().warning("lease_awaited", holder=self.lease.holder, detail=f"{objection} ({cure})")
+            return objection
+        return ""
+
+    async def _give_back(self) -> None:
+        """Let another autoscaler act at once."""
+        if self.lease is None:
+            return
+        held = self.lease.held
+        if await asyncio.to_thread(self.lease.give_back, Deadline(LONGEST_BEAT)):
+            structlog.get_logger().info("lease_given_back")
+        elif held:
+            consequence = f"another autoscaler takes it when it has not changed for {EXPIRY:.0f} s"
+            structlog.get_logger().warning("lease_left_behind", consequence=consequence)
+
+    # evaluations
 
     def evaluate_once(self) -> Evaluation:
         """One evaluation under the policies as their files are now, logged and counted."""
@@ -233,3 +336,9 @@ class Daemon:
         log_record(structlog.get_logger(), record, news=news)
         if news:
             self.on_news(record)
+
+
+def _state(lease: Lease) -> tuple[bool, str, bool]:
+    """Whether *lease* is held, who holds it, and whether it cannot be used: what makes news of it."""
+    held = lease.held
+    return held, lease.holder, bool(lease.trouble) and not held

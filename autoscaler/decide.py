@@ -1,6 +1,6 @@
 """The decision: a pure function of policy, observation and history, as a pipeline of named steps.
 
-    rules → resolve → stabilization → limits → flap guard → cooldown → fallback → bounds → gates
+    rules → resolve → stabilization → limits → flap guard → cooldown → restore and fallback → bounds → gates
 
 Each step takes a count and returns a count with the reason it changed or held it, if it did.
 """
@@ -11,10 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autoscaler.behaviour import Step, cool_down, guard_against_flapping, limit, stabilize
+from autoscaler.climbs import next_climb, stop_if_ineffective
 from autoscaler.durations import words
 from autoscaler.model import Decision, Direction, Observation, Recommendation, Why
 from autoscaler.reasons import Reason
 from autoscaler.strategies import Signal
+from autoscaler.strategies.isolation import judge, judge_on_partial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,22 +33,32 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
     it is lowered only where no rule lacks data or the maximum demands it.
     """
     bounds = policy.bounds(observation.at)
-    recommendations = tuple(recommend(rule, observation) for rule in policy.rules)
+    requested, climb = observation.requested, history.climb
+    recommendations = tuple(
+        stop_if_ineffective(rule, recommend(rule, observation), climb, requested) for rule in policy.rules
+    )
     resolved, winner = resolve(recommendations, observation.requested)
     stable = stabilize(policy, observation, history, resolved.count)
     limited = limit(policy, observation, history, stable.count)
     guarded = guard_against_flapping(policy, observation, limited.count)
     cooled = cool_down(policy, observation, history, guarded.count)
-    safe = fall_back(policy, observation, history, recommendations, cooled.count)
-    bounded = bound(bounds, observation, safe.count)
-    # What the bounds and the fallback ask for whatever the rules say: gates that hold rules let it pass.
-    due = fall_back(policy, observation, history, recommendations, observation.requested)
-    due = bound(bounds, observation, due.count)
-    gated = gate(policy, observation, recommendations, bounded.count, due.count)
 
-    steps = [resolved, stable, limited, guarded, cooled, safe, bounded, gated]
-    if gated.count not in (bounded.count, observation.requested):
-        steps.insert(-1, due)  # the gate left only what is due: it shaped the number too
+    def insist(count: int) -> list[Step]:
+        """What is asked for whatever the rules say, on top of *count*."""
+        restored = restore(policy, observation, count)
+        safe = fall_back(policy, observation, history, recommendations, restored.count)
+        return [restored, safe, bound(bounds, observation, safe.count)]
+
+    insisted, due = insist(cooled.count), insist(observation.requested)
+    count = insisted[-1].count
+    gated = gate(policy, observation, recommendations, count, due[-1].count)
+    held = any(step.held for step in (resolved, stable, limited, guarded, cooled, *insisted, gated))
+    hindered = any(item.lacks_data or item.reason is Reason.INEFFECTIVE for item in recommendations)
+    gated = stand_by(observation, gated, held=held or hindered)
+
+    # Where a gate left only what is due, that shaped the number.
+    last = due if gated.count not in (count, observation.requested) else insisted
+    steps = [resolved, stable, limited, guarded, cooled, *last, gated]
     shaped = [step for step in steps if step.why is not None]
     reasons = list(_reasons(observation, recommendations, winner, shaped))
     return Decision(
@@ -57,11 +69,11 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
         running=observation.running,
         desired=gated.count,
         recommended=resolved.count,
+        climb=next_climb(winner, recommendations, climb, requested, gated.count),
         primary=_primary(shaped, winner, recommendations),
         reasons=tuple(reasons),
         recommendations=recommendations,
-        held=gated.count == observation.requested
-        and (any(step.held for step in shaped) or any(item.lacks_data for item in recommendations)),
+        held=gated.count == requested and (hindered or any(step.held for step in shaped)),
     )
 
 
@@ -73,10 +85,10 @@ def recommend(rule: Rule, observation: Observation) -> Recommendation:
     signal = Signal(window, observation.requested, observation.running)
     lacking = window.lacking(rule.look_back)
     if lacking is None:
-        return replace(rule.recommend(signal), relative=rule.relative, group=rule.group)
+        return replace(judge(rule, signal, observation.at), relative=rule.relative, group=rule.group)
     if lacking is Reason.PARTIAL_DATA:
-        certain = rule.recommend_on_partial(signal)
-        if certain is not None and certain.replicas is not None and certain.replicas > observation.requested:
+        certain = judge_on_partial(rule, signal, observation.at)
+        if certain is not None and (certain.lacks_data or (certain.replicas or 0) > observation.requested):
             return replace(certain, relative=rule.relative, group=rule.group)
     detail = _lack_in_words(rule, observation, lacking)
     return Recommendation(rule.name, lacking, None, window.newest, detail, group=rule.group)
@@ -107,6 +119,15 @@ def _agreed(item: Recommendation, recommendations: tuple[Recommendation, ...], r
         return True
     group = [other for other in recommendations if other.group == item.group and not other.lacks_data]
     return all(other.replicas is not None and other.replicas < requested for other in group)
+
+
+def restore(policy: Policy, observation: Observation, count: int) -> Step:
+    """Raise *count* to what it was before a deploy lowered it, where the policy does not accept that."""
+    before = observation.lowered_from
+    if before is None or before <= count or policy.on_deploy == "accept":
+        return Step(count)
+    detail = f"a deploy lowered {before} → {observation.requested}; {before} are set again"
+    return Step(before, Why(Reason.RESTORED_AFTER_DEPLOY, detail))
 
 
 def fall_back(
@@ -176,6 +197,19 @@ def gate(
     return Step(count)
 
 
+def stand_by(observation: Observation, gated: Step, *, held: bool) -> Step:
+    """*gated*; where another autoscaler holds the lease nothing at all, and of what is wanted or *held* that reason.
+
+    What no autoscaler could do, whichever holds the lease, is told all the same.
+    """
+    wanted = gated.count != observation.requested
+    impossible = gated.why is not None and gated.why.reason in _STANDING
+    if not observation.standby or impossible or not (wanted or held):
+        return gated
+    detail = f"wants {gated.count}; {observation.standby}" if wanted else observation.standby
+    return Step(observation.requested, Why(Reason.NOT_LEADER, detail), held=True)
+
+
 _STANDING = frozenset({Reason.UNSUPPORTED_MODE, Reason.SCALED_TO_ZERO})
 """Gates that are told of also while nothing would change: the policy does not do its work at all."""
 
@@ -183,7 +217,7 @@ _STANDING = frozenset({Reason.UNSUPPORTED_MODE, Reason.SCALED_TO_ZERO})
 def _closed_gates(policy: Policy, bounds: Bounds, observation: Observation, count: int) -> Iterator[Why]:
     if observation.mode != "replicated":
         yield Why(Reason.UNSUPPORTED_MODE, f"the service's mode is {observation.mode}; only replicated ones are scaled")
-    if observation.requested == 0 and bounds.min > 0:
+    if observation.requested == 0 and bounds.min > 0 and not observation.asleep:
         yield Why(Reason.SCALED_TO_ZERO, "somebody set the service to 0 replicas; scale it to 1 or more to resume")
     if observation.rollout:
         yield Why(Reason.ROLLOUT_IN_PROGRESS, observation.rollout)
@@ -197,8 +231,12 @@ def _lack_in_words(rule: Rule, observation: Observation, lacking: Reason) -> str
     needed = f" of the last {words(rule.look_back)}" if rule.look_back else ""
     match lacking:
         case Reason.PARTIAL_DATA:
-            reporting, owed = (counts[-1] if counts else 0 for counts in (window.reporting, window.owed))
-            return f"{rule.metric} of {reporting} of {owed} tasks only"
+            counts = list(zip(window.reporting or (0,), window.owed or (0,), strict=True))
+            back, (reporting, owed) = next(
+                ((row, pair) for row, pair in enumerate(reversed(counts)) if pair[0] < pair[1]), (0, counts[-1])
+            )
+            ago = f", {words(back * window.step)} before" if back else ""
+            return f"{rule.metric} of {reporting} of {owed} tasks only{ago}"
         case Reason.STALE_DATA:
             return f"{rule.metric} has no sample for the newest window step"
         case Reason.WINDOW_INCOMPLETE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -64,7 +64,7 @@ def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None
     Everything else is at debug, and a failure is a warning.
     """
     decision = record.decision
-    facts = {
+    facts: dict[str, Any] = {
         "service": decision.service,
         "policy": decision.policy,
         "outcome": record.outcome.value,
@@ -77,6 +77,9 @@ def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None
         "reasons": [why.reason.value for why in decision.reasons],
         "values": {item.rule: item.value for item in decision.recommendations},
     }
+    lacking = {item.rule: item.detail for item in decision.recommendations if item.lacks_data}
+    if lacking:
+        facts["lacking"] = lacking
     if record.detail:
         facts["detail"] = record.detail
     adopted = any(why.reason is Reason.CHANGED_EXTERNALLY for why in decision.reasons)

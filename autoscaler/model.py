@@ -58,6 +58,16 @@ class Recommended:
 
 
 @dataclass(frozen=True, slots=True)
+class Climb:
+    """Increases in a row that one rule made and that did not lower its metric."""
+
+    rule: str
+    steps: int
+    value: float
+    """The metric before the first of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """What changed a service's replica count before now, and what was recommended, oldest first."""
 
@@ -65,6 +75,8 @@ class History:
     recommended: tuple[Recommended, ...] = ()
     judged_at: float | None = None
     """When a rule could last judge by its data, or else the first look was; None where there was no look before."""
+    climb: Climb | None = None
+    """What the increases since the count was last lowered have come to; None where none goes on."""
 
     def last(self, direction: Direction | None = None) -> ScaleEvent | None:
         """The newest event, or the newest in *direction*; None where there is none."""
@@ -95,8 +107,14 @@ class Observation:
     """What Swarm says of the replicas that do not run, with their age; empty where it says nothing."""
     stuck: bool = False
     """Whether replicas that do not run have no room, fail, or have been starting for longer than is usual."""
+    standby: str = ""
+    """Why this autoscaler must not act, in words; empty where it may: it holds the lease, or needs none."""
     changed_externally: str = ""
     """The outside change that this evaluation adopted, in words; empty where there was none."""
+    lowered_from: int | None = None
+    """The count that a deploy lowered and that was not set again yet; None where none did."""
+    asleep: bool = False
+    """Whether the service has 0 replicas because the autoscaler set it to 0, and nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +166,8 @@ class Decision:
     """Whether a change was wanted, or could not be judged, and the count stays as it is."""
     recommended: int = 0
     """What the rules resolved to, before the steps that followed."""
+    climb: Climb | None = None
+    """What to remember of the increases in a row, once the decision is carried out."""
 
     @property
     def judged(self) -> bool:

@@ -31,7 +31,10 @@ class Reason(StrEnum):
     ROLLOUT_IN_PROGRESS = "rollout_in_progress"
     TASKS_PENDING = "tasks_pending"
     GUARD = "guard"
+    NOT_LEADER = "not_leader"
+    INEFFECTIVE = "ineffective"
     SCALED_TO_ZERO = "scaled_to_zero"
+    RESTORED_AFTER_DEPLOY = "restored_after_deploy"
     CHANGED_EXTERNALLY = "changed_externally"
     FALLBACK = "fallback"
     POLICY_CONFLICT = "policy_conflict"
@@ -58,7 +61,7 @@ _MEANINGS = {
     Reason.STEP_MATCHED: "the metric is beyond the bound, in the interval of one of the rule's steps",
     Reason.TABLE_VALUE: "the rule's table gives a count for the metric's value",
     Reason.NO_BREACH: "no rule asked for a change",
-    Reason.NO_DATA: "the metric has no sample in the window",
+    Reason.NO_DATA: "the metric has no sample in the window, or a plugin's strategy failed",
     Reason.STALE_DATA: "the metric has samples in the window, but not the newest one",
     Reason.PARTIAL_DATA: "fewer tasks report than have run longer than the warm-up",
     Reason.WINDOW_INCOMPLETE: "the window does not reach back far enough, or has two neighbouring samples missing",
@@ -73,7 +76,10 @@ _MEANINGS = {
     Reason.ROLLOUT_IN_PROGRESS: "a rolling update or rollback runs, is paused, or has only just been deployed",
     Reason.TASKS_PENDING: "replicas that were asked for before do not run yet",
     Reason.GUARD: "a guard's metric is beyond its bound, or is not known, and forbids the change",
+    Reason.NOT_LEADER: "another autoscaler of this Swarm holds the lease; this one stands by",
+    Reason.INEFFECTIVE: "the rule's last increases did not lower its metric, so it adds no more",
     Reason.SCALED_TO_ZERO: "somebody set the service to 0 replicas; it stays there until somebody raises it",
+    Reason.RESTORED_AFTER_DEPLOY: "a stack deploy lowered the count, and it is set again",
     Reason.CHANGED_EXTERNALLY: "somebody else changed the count; it is adopted, and starts the cooldown",
     Reason.FALLBACK: "every rule has lacked data for the fallback's time, and it asks for more replicas",
     Reason.POLICY_CONFLICT: "two policies match the service with equal rank, or its labels are wrong; it is left alone",

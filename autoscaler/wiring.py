@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import gc
+import secrets
 import socket
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from autoscaler import queries
-from autoscaler.adapters.counted import CountedSource, CountedSwarm
+from autoscaler import plugins, queries
+from autoscaler.adapters.counted import CountedLease, CountedSource, CountedSwarm
 from autoscaler.adapters.engine import DockerEngine
+from autoscaler.adapters.foreign_source import ForeignSource
 from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
-from autoscaler.adapters.swarm import DockerSwarm, DryRun
+from autoscaler.adapters.swarm import DockerSwarm, DryRun, RolledBack
+from autoscaler.adapters.swarm_lease import SwarmLease
 from autoscaler.cycle import Cycle
 from autoscaler.daemon import Daemon, Policies, SystemClock
+from autoscaler.deadline import Deadline
 from autoscaler.journal import Journal
+from autoscaler.lease import Lease
 from autoscaler.metrics import PROMETHEUS
 from autoscaler.web.metrics import Telemetry
 from autoscaler.windows import Windows
 
 if TYPE_CHECKING:
-    from autoscaler.ports import Orchestrator
+    from autoscaler.cluster import Cluster
+    from autoscaler.ports import MetricSource, Orchestrator
     from autoscaler.settings import Settings
 
 _SHORTEST_DEADLINE = 10.0
@@ -45,12 +52,15 @@ def deadline(settings: Settings) -> float:
 def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
     """An evaluation cycle on the Swarm and the Prometheus of *settings*; it writes nothing where *dry_run*."""
     clock = SystemClock()
-    swarm: Orchestrator = DockerSwarm(DockerEngine(settings.docker_host), clock, hostname=socket.gethostname())
+    swarm: Orchestrator = _swarm(settings)
     source = PrometheusSource(_connection(settings), clock)
     metric_settings = _metric_settings(settings)
     return Cycle(
         windows=Windows(
-            sources={PROMETHEUS: CountedSource(source, telemetry.count_query)},
+            sources={
+                name: CountedSource(each, telemetry.count_query)
+                for name, each in {PROMETHEUS: source, **_plugged_sources()}.items()
+            },
             settings=metric_settings,
             step=settings.window_step,
             probe=partial(source.scrape_interval, queries.oldest_task(metric_settings)),
@@ -61,10 +71,33 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
     )
 
 
+def _plugged_sources() -> dict[str, MetricSource]:
+    return {name: ForeignSource(name, factory) for name, factory in plugins.metric_sources().items()}
+
+
+def roll_back(settings: Settings, service: str) -> RolledBack:
+    """Give *service* the version before its last deploy back. Raises BackendError."""
+    return _swarm(settings).roll_back(service, Deadline(_LONGEST_DEADLINE))
+
+
+def read_swarm(settings: Settings) -> Cluster:
+    """The Swarm of *settings* as it is now. Raises BackendError."""
+    return _swarm(settings).read(Deadline(_LONGEST_DEADLINE))
+
+
+def _swarm(settings: Settings) -> DockerSwarm:
+    return DockerSwarm(DockerEngine(settings.docker_host), SystemClock(), hostname=socket.gethostname())
+
+
 def daemon(settings: Settings, policies: Policies) -> Daemon:
     """The daemon under *settings*, with *policies* already loaded."""
     journal = Journal()
-    telemetry = Telemetry(journal, lambda: policies.error is None)
+    lease: Lease | None = None
+    telemetry = Telemetry(journal, lambda: policies.error is None, lambda: lease is not None and lease.held)
+    if not settings.dry_run:
+        # A client of its own: beats come while an evaluation waits for the engine.
+        store = CountedLease(SwarmLease(DockerEngine(settings.docker_host)), telemetry.count_request)
+        lease = Lease(store, f"{socket.gethostname()}-{secrets.token_hex(4)}", time.monotonic)
     return Daemon(
         cycle=cycle(settings, telemetry, dry_run=settings.dry_run),
         policies=policies,
@@ -73,6 +106,7 @@ def daemon(settings: Settings, policies: Policies) -> Daemon:
         interval=settings.interval,
         listen=settings.listen_address,
         telemetry=telemetry,
+        lease=lease,
     )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from autoscaler.cluster import Cluster
     from autoscaler.deadline import Deadline
+    from autoscaler.lease import Cell, LeaseStore
     from autoscaler.ports import MetricSource, Orchestrator, Order, Query, Receipt, Series
 
 
@@ -59,6 +60,34 @@ class CountedSwarm:
         receipt = self.swarm.scale(order, deadline)
         self.count("scale", receipt.written.value)
         return receipt
+
+
+@dataclass(frozen=True, slots=True)
+class CountedLease:
+    """A lease store that tells *count* the operation, `read_lease` or `write_lease`, and its result."""
+
+    store: LeaseStore
+    count: Callable[[str, str], None]
+
+    def look(self, deadline: Deadline) -> Cell | None:
+        """The store's own answer."""
+        try:
+            cell = self.store.look(deadline)
+        except BackendError as error:
+            self.count("read_lease", _result(error))
+            raise
+        self.count("read_lease", "success")
+        return cell
+
+    def write(self, holder: str, seen: Cell | None, deadline: Deadline) -> bool:
+        """The store's own answer."""
+        try:
+            written = self.store.write(holder, seen, deadline)
+        except BackendError as error:
+            self.count("write_lease", _result(error))
+            raise
+        self.count("write_lease", "success" if written else "conflict")
+        return written
 
 
 def _result(error: BackendError) -> str:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import socket
 import traceback
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import docker
 from tenacity import Retrying, retry_if_exception_type, wait_exponential
 
-from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
+from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
 from autoscaler.adapters.engine_errors import TransientError, causes, failure, not_docker, parse
+from autoscaler.adapters.json_list import objects
 from autoscaler.adapters.swarm_documents import lean
 from autoscaler.deadline import Guard
 from autoscaler.errors import BackendError
@@ -41,7 +43,7 @@ _KEPT_CONNECTIONS = 4
 
 
 class DockerEngine:
-    """An EngineApi on the Docker Engine at *base_url* (`unix:///…` or `tcp://…`).
+    """An EngineApi and ConfigApi on the Docker Engine at *base_url* (`unix:///…` or `tcp://…`).
 
     *timeout* bounds the silence between two packets, in seconds; the deadline of a call bounds all of it. Nothing is
     contacted before the first call. Not for use by two threads at once.
@@ -68,14 +70,25 @@ class DockerEngine:
 
     def service(self, service_id: str, deadline: Deadline, /) -> Document:
         """One service as it is stored, without defaults inserted."""
-        found = self._read(f"/services/{quote(service_id, safe='')}", deadline, {})
-        if not isinstance(found, dict):
-            raise not_docker(self._where, "no JSON object")
-        return found
+        return self._object(f"/services/{quote(service_id, safe='')}", deadline)
 
     def update(self, service_id: str, version: int, spec: Document, deadline: Deadline, /) -> None:
         """Replace the spec; tried once only, for a write without an answer may be carried out later (facts 8)."""
-        self._call("POST", f"/services/{quote(service_id, safe='')}/update", deadline, {"version": version}, spec)
+        path = f"/services/{quote(service_id, safe='')}/update"
+        if self._call("POST", path, deadline, {"version": version}, spec) is None:
+            raise not_docker(self._where, "status 200 without JSON")
+
+    def config(self, name: str, deadline: Deadline, /) -> Document:
+        """The config of this name."""
+        return self._object(f"/configs/{quote(name, safe='')}", deadline)
+
+    def create_config(self, spec: Document, deadline: Deadline, /) -> None:
+        """Create a config; tried once only."""
+        self._call("POST", "/configs/create", deadline, {}, spec)
+
+    def update_config(self, name: str, version: int, spec: Document, deadline: Deadline, /) -> None:
+        """Replace the labels of the config; tried once only."""
+        self._call("POST", f"/configs/{quote(name, safe='')}/update", deadline, {"version": version}, spec)
 
     def close(self) -> None:
         """Give up the connection; the next call makes a new one."""
@@ -84,9 +97,13 @@ class DockerEngine:
             client.close()
 
     def _list(self, path: str, deadline: Deadline, filters: Mapping[str, list[str]] | None = None) -> list[Document]:
-        found = self._read(path, deadline, {"filters": json.dumps(filters)} if filters else {})
-        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-            raise not_docker(self._where, "no JSON list of objects")
+        found: list[Document] = self._read(path, deadline, {"filters": json.dumps(filters)} if filters else {})
+        return found
+
+    def _object(self, path: str, deadline: Deadline) -> Document:
+        found = self._read(path, deadline, {})
+        if not isinstance(found, dict):
+            raise not_docker(self._where, "no JSON object")
         return found
 
     def _read(self, path: str, deadline: Deadline, params: Mapping[str, str]) -> Any:
@@ -114,23 +131,25 @@ class DockerEngine:
         client, self._client = self._client, None
         silence = deadline.remaining(at_most=self._timeout)
 
-        def exchange() -> tuple[docker.APIClient, int, str]:
+        def exchange() -> tuple[docker.APIClient, int, str | list[Document] | None]:
             own = client
             try:
                 own = own or self._connect(silence)
                 url = f"{own.base_url}/v{own.api_version}{path}"
                 response = own.request(method, url, params=params, json=body, timeout=silence, stream=True)
-                return own, response.status_code, _text(response)
+                return own, response.status_code, _content(response, path)
             except Exception as error:
                 if own is not None:
                     own.close()
                 _close_sockets(error)
                 raise failure(self._where, error) from error
 
-        used, status, text = self._guard.call(exchange, deadline.remaining())
+        used, status, content = self._guard.call(exchange, deadline.remaining())
         try:
-            answer = parse(self._where, status, text, lean if path in _LISTS else None)
-        except (NotFoundError, VersionConflictError):
+            if content is None:
+                raise not_docker(self._where, "no JSON list of objects")
+            answer = parse(self._where, status, content) if isinstance(content, str) else content
+        except (AlreadyExistsError, NotFoundError, VersionConflictError):
             self._client = used
             raise
         except BackendError:
@@ -149,12 +168,18 @@ class DockerEngine:
         )
 
 
-def _text(response: requests.Response) -> str:
-    """The body, of which no second copy is kept: the lists of a large Swarm are tens of megabytes."""
-    body = bytearray()
-    for piece in response.iter_content(_PIECE):
-        body += piece
-    return body.decode(errors="replace")
+def _content(response: requests.Response, path: str) -> str | list[Document] | None:
+    """The body as text, or where *path* is a list's, its objects made lean; None where it is no list of objects.
+
+    The lists of a large Swarm are tens of megabytes, and hundreds once parsed: each object is made lean as it comes.
+    """
+    pieces = response.iter_content(_PIECE)
+    if path not in _LISTS or response.status_code != HTTPStatus.OK:
+        return b"".join(pieces).decode(errors="replace")
+    try:
+        return [lean(item) for item in objects(pieces)]
+    except ValueError:
+        return None
 
 
 def _close_sockets(error: Exception) -> None:

@@ -16,11 +16,15 @@ Document = dict[str, Any]
 
 
 class VersionConflictError(RefusedError):
-    """The service has another version index than the update named: somebody else wrote first; nothing was written."""
+    """The object has another version index than the update named: somebody else wrote first; nothing was written."""
 
 
 class NotFoundError(RefusedError):
-    """The engine has no such service."""
+    """The engine has no such service or config."""
+
+
+class AlreadyExistsError(RefusedError):
+    """The engine has an object of this name already; nothing was created."""
 
 
 class EngineApi(Protocol):
@@ -46,4 +50,20 @@ class EngineApi(Protocol):
 
         Raises VersionConflictError and NotFoundError. RefusedError says that nothing was written; UnreachableError
         says only that no clear answer came: the update may have been carried out, or still be (facts 8).
+        """
+
+
+class ConfigApi(Protocol):
+    """The calls about configs, of which the labels may change, and the data may not (facts 4). As EngineApi's."""
+
+    def config(self, name: str, deadline: Deadline, /) -> Document:
+        """The config of this name. Raises NotFoundError."""
+
+    def create_config(self, spec: Document, deadline: Deadline, /) -> None:
+        """Create a config; its Data is base64. Raises AlreadyExistsError."""
+
+    def update_config(self, name: str, version: int, spec: Document, deadline: Deadline, /) -> None:
+        """Replace the labels of the config, where its version index still is *version*; its Data are kept.
+
+        Raises VersionConflictError and NotFoundError.
         """

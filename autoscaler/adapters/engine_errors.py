@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 from docker.errors import InvalidVersion
 
-from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
+from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ _NO_SWARM = (
     "or run the autoscaler on a manager"
 )
 _FORBIDDEN = (
-    "something before the engine forbids the request; a socket proxy must allow reading services, tasks and nodes, "
-    "and updating services (SERVICES, TASKS, NODES and POST)"
+    "something before the engine forbids the request; a socket proxy must allow reading services, tasks, nodes and "
+    "configs, updating services, and creating and updating configs (SERVICES, TASKS, NODES, CONFIGS and POST)"
 )
 _FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
     (InvalidVersion, RefusedError, "the engine is too old; upgrade it"),
@@ -56,12 +56,13 @@ _FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
     (ConnectionRefusedError, TransientError, _NOBODY_LISTENS),
 )
 """What an exception among the causes means, the first that is found."""
+_CLEAR: dict[int, type[RefusedError]] = {HTTPStatus.NOT_FOUND: NotFoundError, HTTPStatus.CONFLICT: AlreadyExistsError}
 
 
 def parse(
     where: str, status: int, content: str | bytes, hook: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 ) -> Any:
-    """The JSON of the engine's answer; raises the error that its status and words mean.
+    """The JSON of the engine's answer, None where it is empty; raises the error that its status and words mean.
 
     *where* names the engine and begins every message; *hook* is given each object as it is parsed, and replaces it.
     """
@@ -70,7 +71,7 @@ def parse(
     except (ValueError, RecursionError):
         answer = None
     if status in (HTTPStatus.OK, HTTPStatus.CREATED):
-        if answer is None:
+        if answer is None and content:
             raise not_docker(where, f"status {status} without JSON")
         return answer
     message = answer.get("message") if isinstance(answer, dict) else None
@@ -124,8 +125,8 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def _refusal(where: str, status: int, message: str) -> BackendError:
     """The error that the engine's words mean: they decide, for its status is often a mere 500 (facts 8)."""
-    if status == HTTPStatus.NOT_FOUND:
-        return NotFoundError(f"{where}: {message}")
+    if status in _CLEAR:
+        return _CLEAR[status](f"{where}: {message}")
     if "update out of sequence" in message:
         return VersionConflictError(message)
     if "not a swarm manager" in message:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autoscaler.adapters import swarm_documents as documents
 from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
 from autoscaler.cluster import STATE_LABEL
 from autoscaler.deadline import Deadline
-from autoscaler.errors import BackendError, UnreachableError
+from autoscaler.errors import BackendError, RefusedError, UnreachableError
 from autoscaler.ports import Receipt, Written
 
 if TYPE_CHECKING:
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
     from autoscaler.ports import Clock, Orchestrator, Order
 
 _READ_BACKS = 2
+_ROUNDS = 3
+"""How often a rollback is tried where others write to the service at the same time."""
+_LARGEST_POINT = 48 * 1024
+"""The longest rollback point that is kept in a label: every list of services carries it (facts 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """What a rollback did."""
+
+    image_before: str
+    image: str
+    replicas: int
 
 
 class DockerSwarm:
@@ -59,12 +73,39 @@ class DockerSwarm:
                 objection = self._objection(order, document)
                 if objection is not None:
                     return objection
-                spec = documents.scaled(document["Spec"], order.replicas, order.state)
+                point = _point_to_save(document)
+                spec = documents.scaled(document["Spec"], order.replicas, order.state, point)
             return self._write(order, spec, deadline)
         except NotFoundError as error:
             return Receipt(Written.GONE, str(error))
         except BackendError as error:
             return Receipt(Written.REFUSED, f"nothing was written: {error}")
+
+    def roll_back(self, service: str, deadline: Deadline) -> RolledBack:
+        """Give *service* the version before its last deploy back; the count stays as it is.
+
+        Raises RefusedError where there is none, and BackendError.
+        """
+        for _ in range(_ROUNDS):
+            document = self._named(service, deadline)
+            with _documented():
+                view = documents.service_view(document)
+                spec = _before_the_deploy(service, document)
+            if view.update_state.startswith("rollback") and view.rollout(self._clock.now()):
+                raise RefusedError(f"{service} is being rolled back already (wait for it: docker service ps {service})")
+            try:
+                self._api.update(document["ID"], view.version, spec, deadline)
+            except VersionConflictError:
+                continue
+            return RolledBack(documents.image(document["Spec"]), documents.image(spec), view.requested)
+        raise UnreachableError(f"others keep changing {service} (try again)")
+
+    def _named(self, service: str, deadline: Deadline) -> Document:
+        """The service of this name, whole."""
+        for listed in self._api.services(deadline):
+            if listed["Spec"]["Name"] == service:
+                return self._api.service(listed["ID"], deadline)
+        raise RefusedError(f"Swarm has no service {service} (docker service ls shows those that there are)")
 
     def _objection(self, order: Order, document: Document) -> Receipt | None:
         """Why *order* must not be carried out on the service as it is now."""
@@ -109,6 +150,29 @@ class DockerSwarm:
                 continue
             return Receipt(Written.UNKNOWN, f"{doubt}; read back: not applied so far, it may still be")
         return Receipt(Written.UNKNOWN, f"{doubt}; it may have been applied")
+
+
+def _point_to_save(document: Document) -> str | None:
+    """The rollback point that this scale would make Swarm forget; None where it has none, or keeps it.
+
+    One that is too large for a label is not kept, and an older one must not be taken for it.
+    """
+    if not documents.service_view(document).loses_rollback_point:
+        return None
+    point = documents.rollback_point(document["PreviousSpec"])
+    return point if len(point) <= _LARGEST_POINT else ""
+
+
+def _before_the_deploy(service: str, document: Document) -> Document:
+    try:
+        spec = documents.rolled_back(document)
+    except ValueError as error:
+        raise RefusedError(f"{service}: {error} (deploy the version you want)") from error
+    if spec is None:
+        raise RefusedError(
+            f"{service} has no version to go back to: none was deployed over another (deploy the one you want)"
+        )
+    return spec
 
 
 class DryRun:

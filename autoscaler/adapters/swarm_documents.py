@@ -5,11 +5,14 @@ Pure. What the API does not document raises KeyError, TypeError, ValueError or A
 
 from __future__ import annotations
 
+import base64
+import json
 import re
+import zlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from autoscaler.cluster import STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
+from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +29,8 @@ _WITHOUT_COUNT = "replicated without a count"
 _TEMPLATE = ("TaskTemplate", "EndpointSpec", "Networks")
 """The parts of a spec whose change replaces tasks (swarmkit's IsTaskDirty)."""
 _UNSCHEDULED = ("new", "pending")
+_LARGEST_POINT = 2**20
+"""How many bytes a rollback point may unpack to."""
 _CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
 """A container's hostname is by default the first twelve digits of its id."""
 
@@ -71,6 +76,9 @@ def lean(document: Document) -> Document:
         document.pop("Spec", None)
         document.pop("NetworksAttachments", None)
     spec, previous = document.get("Spec"), document.get("PreviousSpec")
+    for either in (spec, previous):
+        if isinstance(either, dict) and isinstance(either.get("Labels"), dict):
+            either["Labels"].pop(ROLLBACK_LABEL, None)
     if isinstance(spec, dict) and isinstance(previous, dict):
         same = {part: spec[part] for part in _TEMPLATE if part in spec and spec[part] == previous.get(part)}
         previous.update(same)
@@ -123,11 +131,63 @@ def requested_replicas(spec: Document) -> int | None:
     return count if isinstance(count, int) and not isinstance(count, bool) else None
 
 
-def scaled(spec: Document, replicas: int, state: str) -> Document:
-    """A copy of *spec* with another count and the autoscaler's label, and nothing else changed."""
+def scaled(spec: Document, replicas: int, state: str, point: str | None = None) -> Document:
+    """A copy of *spec* with another count and the autoscaler's labels, and nothing else changed.
+
+    *point* is a rollback point to keep; without one the spec keeps what it has.
+    """
     replicated = spec["Mode"]["Replicated"] | {"Replicas": replicas}
     labels = (spec.get("Labels") or {}) | {STATE_LABEL: state}
+    if point is not None:
+        labels[ROLLBACK_LABEL] = point
     return spec | {"Mode": spec["Mode"] | {"Replicated": replicated}, "Labels": labels}
+
+
+def rollback_point(previous: Document) -> str:
+    """What tasks were made from in the *previous* spec, as the text of a label."""
+    template = {part: previous.get(part) for part in _TEMPLATE}
+    text = json.dumps(template, separators=(",", ":"), ensure_ascii=False)
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def rolled_back(document: Document) -> Document | None:
+    """A copy of the service's spec with the version before its last deploy, count and labels as they are.
+
+    None where that version is not known: nothing was deployed over another version yet, or somebody dropped the label.
+    """
+    spec, previous = document["Spec"], document.get("PreviousSpec")
+    labels = dict(spec.get("Labels") or {})
+    kept = labels.pop(ROLLBACK_LABEL, "")
+    if previous is not None and _template(previous) != _template(spec):
+        template = _template(previous)  # nothing was scaled since the deploy: Swarm still has it
+    elif kept:
+        template = _point(kept)
+    else:
+        return None
+    changed = {part: value for part, value in template.items() if value is not None}
+    return {part: value for part, value in spec.items() if part not in _TEMPLATE} | changed | {"Labels": labels}
+
+
+def _template(spec: Document) -> Document:
+    return {part: spec.get(part) for part in _TEMPLATE}
+
+
+def _point(text: str) -> Document:
+    """What `rollback_point` made *text* of. Raises ValueError for anything else: anybody may have written it."""
+    try:
+        unpacking = zlib.decompressobj()
+        content = unpacking.decompress(base64.b64decode(text, validate=True), _LARGEST_POINT)
+        point = json.loads(content)
+    except (zlib.error, ValueError, RecursionError) as error:
+        raise ValueError(f"the label {ROLLBACK_LABEL} is damaged ({error})") from error
+    if not isinstance(point, dict) or set(point) != set(_TEMPLATE) or not isinstance(point["TaskTemplate"], dict):
+        raise ValueError(f"the label {ROLLBACK_LABEL} holds no version of a service")
+    return point
+
+
+def image(spec: Document) -> str:
+    """The image that tasks of *spec* run, as people write it."""
+    return str(_path(spec, "TaskTemplate", "ContainerSpec").get("Image", "")).partition("@")[0]
 
 
 def task_views(tasks: Iterable[Document], ready_nodes: frozenset[str], requested: int) -> tuple[TaskView, ...]:

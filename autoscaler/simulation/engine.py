@@ -1,4 +1,4 @@
-"""A Docker Swarm in memory and in virtual time: an EngineApi with the real engine's semantics (facts 1 to 8).
+"""A Docker Swarm in memory and in virtual time: an EngineApi and ConfigApi with a real engine's semantics (facts).
 
 Nothing happens between two calls but what the clock brings: each call first lets the events that are due happen, in
 their order. Simplified: tasks of jobs run for ever; a task that fails never runs before; placement knows reservations,
@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
+from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
 from autoscaler.errors import RefusedError
-from autoscaler.simulation.parts import Node, Rollout, Service, Task, kind, stored
+from autoscaler.simulation.parts import Config, Node, Rollout, Service, Task, kind, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from autoscaler.simulation.parts import Slot
 
 _OUT_OF_SEQUENCE = "rpc error: code = Unknown desc = update out of sequence"
+_INVALID = "rpc error: code = InvalidArgument desc = "
 _BEGIN = 0.005
 """Seconds from a deploy to its UpdateStatus (facts 2)."""
 _RESTART_DELAY = 5.0
@@ -49,6 +50,7 @@ class SimulatedEngine:
         self._nodes = {node.name: node for node in given}
         self._services: dict[str, Service] = {}
         self._by_name: dict[str, Service] = {}
+        self._configs: dict[str, Config] = {}
         self._waiting: dict[Task, None] = {}
         """The tasks that have no room, in the order of their coming."""
         self._broken: dict[str, str] = {}
@@ -91,7 +93,41 @@ class SimulatedEngine:
                 raise VersionConflictError(_OUT_OF_SEQUENCE)
             self._replace_spec(service, stored(spec))
 
+    def config(self, name: str, _deadline: Deadline | None = None, /) -> Document:
+        """One config by its name; NotFoundError without one."""
+        with self._present():
+            return self._find_config(name).document
+
+    def create_config(self, spec: Document, _deadline: Deadline | None = None, /) -> None:
+        """Create a config, of which there is none of this name yet."""
+        with self._present():
+            name = spec["Name"]
+            if name in self._configs:
+                raise AlreadyExistsError(f"rpc error: code = AlreadyExists desc = config {name} already exists")
+            if not spec.get("Data"):
+                raise RefusedError(f"{_INVALID}config data must be larger than 0 and less than 1024000 bytes")
+            stored_spec = {"Name": name, "Labels": dict(spec.get("Labels") or {}), "Data": spec["Data"]}
+            number = self._next()
+            self._configs[name] = Config(f"config{number:019d}", stored_spec, self._now, number, self._now)
+
+    def update_config(self, name: str, version: int, spec: Document, _deadline: Deadline | None = None, /) -> None:
+        """Replace the labels where the version index is the present one; also the same labels are a new version."""
+        with self._present():
+            config = self._find_config(name)
+            if version != config.version:
+                raise VersionConflictError(_OUT_OF_SEQUENCE)
+            data = config.spec["Data"]
+            if spec.get("Name") != name or spec.get("Data", data) != data:
+                raise RefusedError(f"{_INVALID}only updates to Labels are allowed")
+            config.spec = config.spec | {"Labels": dict(spec.get("Labels") or {})}
+            config.version, config.updated = self._next(), self._now
+
     # What operators do.
+
+    def remove_config(self, name: str) -> None:
+        """`docker config rm`."""
+        with self._present():
+            del self._configs[self._find_config(name).spec["Name"]]
 
     def create_service(self, spec: Document) -> str:
         """Create a service from a spec as the API takes it; returns its id."""
@@ -204,6 +240,11 @@ class SimulatedEngine:
         if service is None:
             raise NotFoundError(f"service {name} not found")
         return service
+
+    def _find_config(self, name: str) -> Config:
+        if name not in self._configs:
+            raise NotFoundError(f"config {name} not found")
+        return self._configs[name]
 
     def _replace_spec(self, service: Service, spec: Document, *, back: bool = False) -> None:
         """Any update: the old spec becomes PreviousSpec, UpdateStatus is cleared, a rollout begins anew (facts 2)."""

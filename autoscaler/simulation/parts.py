@@ -252,6 +252,28 @@ class Service:
         return document
 
 
+@dataclass(slots=True, eq=False)
+class Config:
+    """A config: labels that change, and data that do not."""
+
+    id: str
+    spec: Document
+    created: float
+    version: int
+    updated: float
+
+    @property
+    def document(self) -> Document:
+        """The config as the engine shows it."""
+        return {
+            "ID": self.id,
+            "Version": {"Index": self.version},
+            "CreatedAt": iso(self.created),
+            "UpdatedAt": iso(self.updated),
+            "Spec": self.spec,
+        }
+
+
 def stored(spec: Document) -> Document:
     """A spec as the engine stores it: a mode or count left out becomes 1 replica (facts 1); raises RefusedError."""
     mode = spec.get("Mode") or {"Replicated": {}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -29,7 +29,9 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 class Telemetry:
     """The registry behind `/metrics`, and the counters that the daemon and the adapters feed."""
 
-    def __init__(self, journal: Journal, reload_successful: Callable[[], bool]) -> None:
+    def __init__(
+        self, journal: Journal, reload_successful: Callable[[], bool], leader: Callable[[], bool] = lambda: True
+    ) -> None:
         self.registry = CollectorRegistry()
         self.duration = Histogram(
             "autoscaler_evaluation_duration_seconds",
@@ -50,6 +52,11 @@ class Telemetry:
             registry=self.registry,
         )
         self.registry.register(_JournalCollector(journal, reload_successful))
+        Gauge(
+            "autoscaler_leader",
+            "1 where this autoscaler may scale, as it holds the lease; 0 where it stands by, and in a dry-run.",
+            registry=self.registry,
+        ).set_function(leader)
 
     def count_query(self, result: str) -> None:
         """Count a query to Prometheus."""

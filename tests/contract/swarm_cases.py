@@ -10,6 +10,7 @@ import pytest
 
 from autoscaler.cluster import SETTLE_TIME, STATE_LABEL, ScaleState, SpecBefore
 from autoscaler.deadline import Deadline
+from autoscaler.errors import RefusedError
 from autoscaler.model import ScaleEvent
 from autoscaler.ports import Order, Receipt, Written
 
@@ -263,6 +264,57 @@ class SwarmContract:
         assert scale(world.swarm(), order(view, 3)).written is Written.APPLIED
 
         assert not view_of(world.swarm(), "completed").loses_rollback_point
+
+    def test_rollback_after_a_scale(self, world: World) -> None:
+        """The version before the deploy comes back, with the count as it is; Swarm itself has forgotten it."""
+        settled(world, replicated("undone"))
+        first = world.raw("undone")["Spec"]["TaskTemplate"]
+        world.change("undone", set_env("2"))
+        wait_update(world, "undone", "completed")
+        world.advance(SETTLE_TIME + 1)
+        second = world.raw("undone")["Spec"]["TaskTemplate"]
+        view = view_of(world.swarm(), "undone")
+        assert scale(world.swarm(), order(view, 3)).written is Written.APPLIED
+        assert world.raw("undone")["PreviousSpec"]["TaskTemplate"] == second
+        view = view_of(world.swarm(), "undone")
+        assert scale(world.swarm(), order(view, 4)).written is Written.APPLIED
+
+        done = world.swarm().roll_back("undone", Deadline(20))
+
+        spec = world.raw("undone")["Spec"]
+        assert spec["TaskTemplate"] == first
+        assert done.replicas == 4
+        assert view_of(world.swarm(), "undone").requested == 4
+        assert list(spec["Labels"]) == [STATE_LABEL]
+        wait_update(world, "undone", "completed")
+
+    def test_rollback_before_any_scale(self, world: World) -> None:
+        """What Swarm still knows is not looked for elsewhere, and an older point is not taken for it."""
+        settled(world, replicated("early"))
+        for number in ("2", "3"):
+            world.change("early", set_env(number))
+            wait_update(world, "early", "completed")
+            world.advance(SETTLE_TIME + 1)
+            if number == "2":
+                scale(world.swarm(), order(view_of(world.swarm(), "early"), 3))
+        second = world.raw("early")["PreviousSpec"]["TaskTemplate"]
+
+        world.swarm().roll_back("early", Deadline(20))
+
+        assert world.raw("early")["Spec"]["TaskTemplate"] == second
+
+    def test_rollback_to_nowhere(self, world: World) -> None:
+        """Where nothing was deployed over another version there is nothing to go back to, and nothing is written."""
+        settled(world, replicated("first"))
+        scale(world.swarm(), order(view_of(world.swarm(), "first"), 3))
+        before = world.raw("first")
+
+        with pytest.raises(RefusedError, match="no version to go back to"):
+            world.swarm().roll_back("first", Deadline(20))
+        with pytest.raises(RefusedError, match="Swarm has no service frist"):
+            world.swarm().roll_back("frist", Deadline(20))
+
+        assert world.raw("first") == before
 
     def test_automatic_rollback(self, world: World) -> None:
         """A failed update that rolled back by itself has a previous spec no more, and can be scaled."""

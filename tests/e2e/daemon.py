@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -62,9 +63,12 @@ class Daemon:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
+        try:
+            if self.process.poll() is None:
+                self.terminate()  # killed, it would leave its lease for the next test to wait for
+        finally:
             self.process.kill()
-        self.process.wait(10)
+            self.process.wait(10)
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -81,6 +85,15 @@ class Daemon:
         """Ask it to stop, as Swarm does; its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let it do nothing for the time of the context."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it without a chance to do anything."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.e2e
 
 STACK = "autoscaler"
+STANDINGS = {"lease_acquired", "lease_awaited"}
 OVERRIDE = """
 version: "3.8"
 services:
@@ -95,8 +96,8 @@ def test_the_stack_starts_in_dry_run_and_scales_once_it_goes_live(
     load.set(cpu=95)
     version = engine.service(load.name)["Version"]["Index"]
     deploy(policy(load.name, up="10m"))
-    for name in ("autoscaler", "socket-proxy", "prometheus", "cadvisor"):
-        engine.wait_running(f"{STACK}_{name}", 1, timeout=60)
+    for name, count in {"autoscaler": 2, "socket-proxy": 2, "prometheus": 1, "cadvisor": 1}.items():
+        engine.wait_running(f"{STACK}_{name}", count, timeout=60)
 
     def proposed() -> bool:
         return '"dry_run"' in _logs(engine)
@@ -110,6 +111,12 @@ def test_the_stack_starts_in_dry_run_and_scales_once_it_goes_live(
     wait_for("the service to be scaled", lambda: load.replicas == 2, 90)
     state = json.loads(engine.service(load.name)["Spec"]["Labels"]["autoscaler.state"])
     assert [change[1:] for change in state["changes"]] == [[1, 2]]
+    wait_for("one to lead and the other to stand by", lambda: _lease_events(engine) == STANDINGS, 90)
+
+
+def _lease_events(engine: Engine) -> set[str]:
+    """What the log tells of the lease, through the proxy that lets only its calls through."""
+    return {event for event in ("lease_acquired", "lease_awaited", "lease_failed") if event in _logs(engine)}
 
 
 def _logs(engine: Engine) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.cluster import STATE_LABEL
+from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL
 from autoscaler.errors import RefusedError
 from autoscaler.model import Outcome
 from autoscaler.reasons import Reason
@@ -64,6 +64,8 @@ class Life:
     reductions: list[float] = field(default_factory=list)
     """When rules of this autoscaler changed the count, as far as the service still tells."""
     seen: int = 0
+    lowered_from: int = 0
+    """The largest count that a deploy or a rollback took away."""
 
     def __post_init__(self) -> None:
         self.world.service(replicas=3)
@@ -88,6 +90,7 @@ class Life:
 
     def deploy(self, replicas: int) -> None:
         """`docker stack deploy` without a new version."""
+        self.lowered_from = max(self.lowered_from, self.world.replicas())
         self.world.deploy(replicas=replicas, image=f"app:{self.releases}")
 
     def release(self, replicas: int) -> None:
@@ -98,13 +101,14 @@ class Life:
     def roll_back(self, _: int) -> None:
         """`docker service rollback`, where there is something to go back to."""
         if "PreviousSpec" in self.world.engine.service("web"):
+            self.lowered_from = max(self.lowered_from, self.world.replicas())
             self.world.engine.rollback("web")
 
     def recreate(self, replicas: int) -> None:
         """Remove the service and deploy it anew; the new one has no past."""
         self.world.engine.remove("web")
-        self.deploy(replicas)
-        self.increases, self.reductions = [], []
+        self.world.deploy(replicas=replicas, image=f"app:{self.releases}")
+        self.increases, self.reductions, self.lowered_from = [], [], 0
 
     def silence(self, tasks: int) -> None:
         """So many tasks do not report."""
@@ -164,11 +168,12 @@ class Life:
         """The next evaluation, its writes looked at."""
         evaluation = self.world.next()
         for _, before, written in self.world.api.updates[self.seen :]:
-            self.look_at(before, written)
+            reasons = {why.reason for record in evaluation.records for why in record.decision.reasons}
+            self.look_at(before, written, restored=Reason.RESTORED_AFTER_DEPLOY in reasons)
         self.seen = len(self.world.api.updates)
         return evaluation
 
-    def look_at(self, before: Document, written: Document) -> None:
+    def look_at(self, before: Document, written: Document, *, restored: bool) -> None:
         """What must hold of every write."""
         was, becomes, now = count_in(before), count_in({"Spec": written}), self.world.clock.time
         assert only_count_and_label_differ(before["Spec"], written)
@@ -178,7 +183,10 @@ class Life:
         assert (before.get("UpdateStatus") or {}).get("State") not in BUSY
         if not LEAST <= was <= MOST:
             return  # a correction of the bounds
-        if becomes > was:
+        if restored:
+            assert was < becomes <= self.lowered_from
+            self.increases.append(now)
+        elif becomes > was:
             assert all(now - at >= UP for at in self.increases)
             self.increases.append(now)
         else:
@@ -203,7 +211,8 @@ class Life:
 
 def only_count_and_label_differ(before: Document, after: Document) -> bool:
     """Whether a scale made no other difference between two specs."""
-    labels = {**(before.get("Labels") or {}), STATE_LABEL: after["Labels"][STATE_LABEL]}
+    ours = {label: after["Labels"][label] for label in (STATE_LABEL, ROLLBACK_LABEL) if label in after["Labels"]}
+    labels = {**(before.get("Labels") or {}), **ours}
     return after == before | {"Mode": after["Mode"], "Labels": labels} and list(after["Mode"]["Replicated"]) == [
         "Replicas"
     ]

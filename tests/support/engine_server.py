@@ -1,4 +1,4 @@
-"""Any EngineApi served as a Docker Engine over real HTTP, on a unix socket or a port; it can fail in measured ways."""
+"""An engine's API served as a Docker Engine over real HTTP, on a unix socket or a port; it fails in measured ways."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
+from autoscaler.adapters.engine_api import (
+    AlreadyExistsError,
+    ConfigApi,
+    EngineApi,
+    NotFoundError,
+    VersionConflictError,
+)
 from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
 
@@ -22,14 +28,18 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from autoscaler.adapters.engine_api import Document, EngineApi
+    from autoscaler.adapters.engine_api import Document
 
 API_VERSION = "1.41"
 DRIP_INTERVAL = 0.01
 """Seconds between two bytes of a drip."""
 _AGES = 60.0
 _VERSIONED = re.compile(r"(?:/v(1\.\d+))?(/.*)")
-_SERVICE = re.compile(r"/services/([^/]+)(/update)?")
+_OBJECT = re.compile(r"/(services|configs)/([^/]+)(/update)?")
+
+
+class WholeApi(EngineApi, ConfigApi, Protocol):
+    """All that is asked of an engine."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class Asked:
 
 @dataclass
 class _State:
-    api: EngineApi
+    api: WholeApi
     api_version: str = API_VERSION
     fault: Fault | None = None
     fault_on: str = ""
@@ -88,9 +98,12 @@ class Exchange(BaseHTTPRequestHandler):
     def answer(self) -> None:
         """What the engine answers, in its status codes and words (facts 8)."""
         try:
-            self.send(200, self.result())
+            answer = self.result()
+            self.send(201 if self.asked.path == "/configs/create" else 200, answer)
         except NotFoundError as error:
             self.send(404, {"message": str(error)})
+        except AlreadyExistsError as error:
+            self.send(409, {"message": str(error)})
         except VersionConflictError as error:
             self.send(500, {"message": str(error)})
         except RefusedError as error:
@@ -105,7 +118,7 @@ class Exchange(BaseHTTPRequestHandler):
         }
         return about_engine.get(self.asked.path) or self._of_the_swarm(self.state.api, Deadline(_AGES))
 
-    def _of_the_swarm(self, api: EngineApi, deadline: Deadline) -> Any:
+    def _of_the_swarm(self, api: WholeApi, deadline: Deadline) -> Any:
         asked = self.asked
         if asked.path == "/services":
             return api.services(deadline)
@@ -113,14 +126,26 @@ class Exchange(BaseHTTPRequestHandler):
             return api.nodes(deadline)
         if asked.path == "/tasks":
             return api.tasks(deadline, ended="desired-state" not in json.loads(asked.query.get("filters", "{}")))
-        found = _SERVICE.fullmatch(asked.path)
+        if asked.path == "/configs/create":
+            api.create_config(asked.body or {}, deadline)
+            return {"ID": "created"}
+        return self._of_one(api, deadline)
+
+    def _of_one(self, api: WholeApi, deadline: Deadline) -> Any:
+        """What the API says to a request about one service or config."""
+        asked = self.asked
+        found = _OBJECT.fullmatch(asked.path)
         if found is None:
             raise NotFoundError("page not found")
-        if found.group(2) is None:
-            return api.service(unquote(found.group(1)), deadline)
+        kind, name = found.group(1), unquote(found.group(2))
+        if found.group(3) is None:
+            return api.service(name, deadline) if kind == "services" else api.config(name, deadline)
         if "version" not in asked.query or asked.body is None:
-            raise RefusedError('invalid service version: strconv.ParseUint: parsing "": invalid syntax')
-        api.update(unquote(found.group(1)), int(asked.query["version"]), asked.body, deadline)
+            raise RefusedError(f'invalid {kind[:-1]} version: strconv.ParseUint: parsing "": invalid syntax')
+        if kind == "configs":
+            api.update_config(name, int(asked.query["version"]), asked.body, deadline)
+            return ""  # as the engine does
+        api.update(name, int(asked.query["version"]), asked.body, deadline)
         return {"Warnings": None}
 
     def send(self, status: int, body: object) -> None:
@@ -255,7 +280,7 @@ class _UnixServer(_Server):
 class EngineServer:
     """*api* as a Docker Engine on the unix *socket*, or on a port of 127.0.0.1 without one; a context manager."""
 
-    def __init__(self, api: EngineApi, socket_path: Path | None = None, *, api_version: str = API_VERSION) -> None:
+    def __init__(self, api: WholeApi, socket_path: Path | None = None, *, api_version: str = API_VERSION) -> None:
         self._state = _State(api, api_version)
         handler = type("Handler", (Exchange,), {"state": self._state})
         if socket_path is None:

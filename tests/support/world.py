@@ -24,7 +24,7 @@ from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from autoscaler.adapters.engine_api import Document, EngineApi
+    from autoscaler.adapters.engine_api import Document
     from autoscaler.deadline import Deadline
     from autoscaler.model import Outcome, Recommendation, Why
     from autoscaler.ports import Clock, MetricSource, Orchestrator, Query, Series
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from autoscaler.records import Evaluation, Record
     from autoscaler.simulation.parts import Node
     from autoscaler.strategies import Threshold
+    from tests.support.engine_server import WholeApi
 
 WARMUP = 30
 SETTINGS = MetricSettings(scrape_interval=STEP, rate_window=4 * STEP, warmup=WARMUP)
@@ -97,9 +98,9 @@ def label_in(document: Document) -> ScaleState | None:
 
 @dataclass
 class FaultyEngine:
-    """An EngineApi on another one, in whose calls something can come between or go wrong; it counts and logs them."""
+    """An engine's API on another one, in whose calls something can come between or go wrong; it counts them."""
 
-    engine: EngineApi
+    engine: WholeApi
     calls: Counter[str] = field(default_factory=Counter)
     """How often each operation was called."""
     updates: list[tuple[str, Document, Document]] = field(default_factory=list)
@@ -141,6 +142,21 @@ class FaultyEngine:
             before = self.engine.service(service_id, deadline)
             self.engine.update(service_id, version, spec, deadline)
             self.updates.append((spec["Name"], before, spec))
+
+    def config(self, name: str, deadline: Deadline, /) -> Document:
+        """The engine's answer, or what was injected."""
+        with self._call("config"):
+            return self.engine.config(name, deadline)
+
+    def create_config(self, spec: Document, deadline: Deadline, /) -> None:
+        """The engine's answer, or what was injected."""
+        with self._call("create_config"):
+            self.engine.create_config(spec, deadline)
+
+    def update_config(self, name: str, version: int, spec: Document, deadline: Deadline, /) -> None:
+        """The engine's answer, or what was injected."""
+        with self._call("update_config"):
+            self.engine.update_config(name, version, spec, deadline)
 
     @contextmanager
     def _call(self, operation: str) -> Iterator[None]:

@@ -595,3 +595,13 @@ def test_history() -> None:
     assert history.last(Direction.DOWN) == second
     assert History().last() is None
     assert History((first,)).last(Direction.DOWN) is None
+
+
+def test_says_which_sample_lacks_tasks() -> None:
+    """Where an older sample lacks tasks and the newest does not, that one is told of."""
+    held = window([10] * 8, reporting=[3, 3, 3, 3, 2, 2, 3, 3], owed=3)
+
+    decision = judged(policy(CPU_LOW), seen(held))
+
+    assert summed(decision) == (3, Reason.PARTIAL_DATA, "cpu-low", True)
+    assert decision.primary.detail == "cpu of 2 of 3 tasks only, 30s before"

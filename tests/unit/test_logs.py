@@ -79,6 +79,7 @@ def test_a_decision_is_one_line_of_facts() -> None:
         "why": "cpu 85 %, above 70 %",
         "reasons": ["above_threshold"],
         "values": {"cpu-high": 85.0, "cpu-low": None},
+        "lacking": {"cpu-low": ""},
         "detail": "read back",
     }
 

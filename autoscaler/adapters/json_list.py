@@ -1,0 +1,48 @@
+"""A JSON list read object by object, so that a long one is never in memory as a whole. Pure."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_SPACE = "[ \t\n\r]*"
+_OPENING = re.compile(rf"{_SPACE}\[{_SPACE}")
+_COMMA = re.compile(rf"{_SPACE},{_SPACE}")
+_END = re.compile(rf"{_SPACE}\]{_SPACE}")
+_EMPTY = re.compile(rf"{_SPACE}\[{_SPACE}\]{_SPACE}")
+_DECODER = json.JSONDecoder()
+
+
+def objects(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The objects of the JSON list whose text comes in *pieces*, each as soon as it is complete.
+
+    Raises ValueError where the text is no list of objects, after the objects before that place.
+    """
+    before, end = _OPENING, _EMPTY
+    rest = ""
+    for text in codecs.iterdecode(pieces, "utf-8", errors="replace"):
+        rest += text
+        position = 0
+        while (found := _object_after(before, rest, position)) is not None:
+            item, position = found
+            before, end = _COMMA, _END
+            yield item
+        rest = rest[position:]
+    if not end.fullmatch(rest):
+        raise ValueError("no JSON list of objects")
+
+
+def _object_after(separator: re.Pattern[str], text: str, position: int) -> tuple[dict[str, Any], int] | None:
+    """The object behind the *separator* at *position*, and where it ends; None where it is not there as a whole."""
+    found = separator.match(text, position)
+    if found is None or not text.startswith("{", found.end()):
+        return None
+    try:
+        return _DECODER.raw_decode(text, found.end())
+    except (ValueError, RecursionError):
+        return None

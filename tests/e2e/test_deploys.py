@@ -1,0 +1,137 @@
+"""Deploys of a stack that is scaled: its count is repaired, and the version before can come back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.daemon import Daemon, command
+from tests.e2e.lab import Load, wait_for
+from tests.e2e.lab.images import load_image
+from tests.e2e.test_scaling import policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.e2e.lab import Engine, Prometheus
+
+pytestmark = pytest.mark.e2e
+
+STACK = """
+version: "3.8"
+services:
+  web:
+    image: {image}
+    entrypoint: [/bin/load]
+    environment: {{SLOT: "{{{{.Task.Slot}}}}", VERSION: "{version}"}}
+    stop_grace_period: 1s
+    volumes:
+      - {{type: bind, source: {control}, target: /control, read_only: true}}
+      - {{type: tmpfs, target: /held}}
+    deploy:
+      replicas: {replicas}
+      update_config: {{parallelism: 0}}
+      resources:
+        limits: {{cpus: "0.15", memory: 32M}}
+"""
+SERVICE = "shop_web"
+
+
+@pytest.fixture
+def deploy(engine: Engine, tmp_path: Path) -> Iterator[Callable[..., Load]]:
+    """`docker stack deploy` of a stack of one service; removed after the test."""
+    load = Load(engine, SERVICE, cpus=0.15, mib=32)
+    file = tmp_path / "stack.yml"
+
+    def run(version: int = 1, replicas: int = 1) -> Load:
+        image = load_image(engine)
+        file.write_text(STACK.format(image=image, control=load.control, version=version, replicas=replicas))
+        engine.docker("stack", "deploy", "--resolve-image", "never", "-c", str(file), "shop")
+        return load
+
+    yield run
+    engine.docker("stack", "rm", "shop")
+    wait_for("the stack's tasks to end", lambda: not engine.client.containers(filters={"name": f"{SERVICE}."}), 60)
+    wait_for("its network to go", lambda: not engine.client.networks(names=["shop_default"]), 60)
+
+
+def version_of(engine: Engine) -> str:
+    """Which version the service's tasks are made of."""
+    environment: list[str] = engine.service(SERVICE)["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"]
+    return next(entry.removeprefix("VERSION=") for entry in environment if entry.startswith("VERSION="))
+
+
+def test_a_deploy_is_repaired_and_the_version_before_comes_back(
+    engine: Engine, prometheus: Prometheus, deploy: Callable[..., Load], tmp_path: Path
+) -> None:
+    """A stack deploy that lowered the count is repaired, live and after the daemon was down; an operator is respected.
+
+    After the repair `docker service rollback` would undo the repair; `autoscaler rollback` brings the version back.
+    """
+    load = deploy()
+    engine.wait_running(SERVICE, 1)
+    load.set(cpu=95)
+    with Daemon(engine, prometheus, tmp_path, policy(SERVICE, up="5s", down="10m")) as daemon:
+        daemon.wait_event("service_evaluated", service=SERVICE, outcome="applied", desired=2)
+        load.set(cpu=50)
+        engine.wait_running(SERVICE, 2)
+
+        deploy(version=2)
+        assert engine.replicas(SERVICE) == 1
+        repaired = daemon.wait_event("service_evaluated", 60, service=SERVICE, reason="restored_after_deploy")
+        assert (repaired["requested"], repaired["desired"], repaired["outcome"]) == (1, 2, "applied")
+        assert daemon.wait_event("rollback_point_replaced", service=SERVICE)
+        assert (load.replicas, version_of(engine)) == (2, "2")
+
+        daemon.terminate()
+        deploy(version=2)
+        assert engine.replicas(SERVICE) == 1
+        daemon.start()
+        daemon.wait_event("service_evaluated", 60, after=1, service=SERVICE, reason="restored_after_deploy")
+        assert load.replicas == 2
+
+        engine.docker("service", "scale", "--detach", f"{SERVICE}=1")
+        adopted = daemon.wait_event("service_evaluated", service=SERVICE, reasons=["changed_externally", "no_breach"])
+        assert adopted["desired"] == 1
+        assert load.replicas == 1
+
+
+def test_the_version_before_the_deploy_after_a_scale(
+    engine: Engine, prometheus: Prometheus, deploy: Callable[..., Load], tmp_path: Path
+) -> None:
+    """`docker service rollback` after a scale undoes the scale; `autoscaler rollback` restores the version before.
+
+    A stack file with the live counts filled in makes no dip at all.
+    """
+    load = deploy()
+    engine.wait_running(SERVICE, 1)
+    deploy(version=2)
+    load.set(cpu=95)
+    with Daemon(engine, prometheus, tmp_path, policy(SERVICE, up="10m", down="10m")) as daemon:
+        daemon.wait_event("service_evaluated", 60, service=SERVICE, outcome="applied", desired=2)
+        load.set(cpu=50)
+        assert version_of(engine) == "2"
+
+        stack = command(
+            engine, prometheus.url, daemon.policies, "stack-file", str(tmp_path / "stack.yml"), "--stack", "shop"
+        )
+        assert "shop_web: replicas 1 → 2" in stack.stderr
+        (tmp_path / "filled.yml").write_text(stack.stdout)
+        engine.docker("stack", "deploy", "--resolve-image", "never", "-c", str(tmp_path / "filled.yml"), "shop")
+        assert (load.replicas, version_of(engine)) == (2, "2")
+        deploy(version=3)
+        daemon.wait_event("service_evaluated", 60, service=SERVICE, reason="restored_after_deploy")
+
+        done = command(engine, prometheus.url, daemon.policies, "rollback", SERVICE)
+
+        assert done.returncode == 0, done.stderr
+        assert "its 2 replicas stay" in done.stdout
+        assert (load.replicas, version_of(engine)) == (2, "2")
+        wait_for("the rollout", lambda: engine.service(SERVICE)["UpdateStatus"]["State"] == "completed", 30)
+        engine.wait_running(SERVICE, 2)
+
+    again = command(engine, prometheus.url, daemon.policies, "rollback", "nobody")
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "Swarm has no service nobody" in again.stderr

@@ -1,0 +1,115 @@
+"""Two autoscalers of one real Swarm: one acts, and the other one takes over (SPEC 8)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autoscaler.adapters.swarm_lease import CONFIG, HOLDER_LABEL
+from tests.e2e.daemon import Daemon
+from tests.e2e.lab import wait_for
+from tests.e2e.test_scaling import policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.e2e.lab import Engine, Load, Prometheus
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def start(engine: Engine, prometheus: Prometheus, tmp_path: Path) -> Iterator[Callable[[str], tuple[Daemon, Daemon]]]:
+    """Start a leader and then a stand-by on the same policies; both are stopped after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def run(policies: str) -> tuple[Daemon, Daemon]:
+            (tmp_path / "leader").mkdir()
+            leader = stack.enter_context(Daemon(engine, prometheus, tmp_path / "leader", policies))
+            holder = leader.wait_event("lease_acquired")["holder"]
+            (tmp_path / "standby").mkdir()
+            standby = stack.enter_context(Daemon(engine, prometheus, tmp_path / "standby", policies))
+            assert standby.wait_event("lease_awaited")["holder"] == holder
+            return leader, standby
+
+        yield run
+
+
+def applied(daemon: Daemon) -> int:
+    """How often it scaled."""
+    return len(daemon.events("service_evaluated", outcome="applied"))
+
+
+def changes(engine: Engine, load: Load) -> list[list[int]]:
+    """The changes of the count that the autoscaler's label on the service tells of."""
+    state = json.loads(engine.service(load.name)["Spec"]["Labels"]["autoscaler.state"])
+    return [change[1:] for change in state["changes"]]
+
+
+def leads(daemon: Daemon) -> bool:
+    """What its metric says."""
+    return "autoscaler_leader 1.0" in daemon.get("/metrics").text
+
+
+def test_one_of_two_scales_and_the_other_within_30_seconds_of_its_death(
+    engine: Engine, service: Callable[..., Load], start: Callable[[str], tuple[Daemon, Daemon]]
+) -> None:
+    """Of two autoscalers under load one scales; 30 s after it was killed, the other one has made the next step."""
+    load = service()
+    load.set(cpu=95)
+    leader, standby = start(policy(load.name, up="15s"))
+    leader.wait_event("service_evaluated", service=load.name, outcome="applied")
+    standby.wait_event("service_evaluated", service=load.name, outcome="held", reason="not_leader")
+    assert (leads(leader), leads(standby), applied(standby)) == (True, False, 0)
+
+    killed = time.monotonic()
+    leader.kill()
+    wait_for("the other one's step", lambda: load.replicas == 3, 30)
+
+    assert time.monotonic() - killed < 30
+    assert (leads(standby), applied(standby)) == (True, 1)
+    assert changes(engine, load) == [[1, 2], [2, 3]]
+
+
+def test_a_leader_that_was_stopped_makes_no_second_step(
+    engine: Engine, service: Callable[..., Load], start: Callable[[str], tuple[Daemon, Daemon]]
+) -> None:
+    """A leader that does nothing for 40 s and then goes on finds itself replaced, and repeats no step of the other."""
+    load = service()
+    load.set(cpu=50)
+    leader, standby = start(policy(load.name, up="10m"))
+    leader.wait_decision(load.name, lambda decision: decision.get("primary", {}).get("reason") == "no_breach")
+    with leader.stopped():
+        ends = time.monotonic() + 40
+        load.set(cpu=95)
+        standby.wait_event("service_evaluated", timeout=40, service=load.name, outcome="applied")
+        wait_for("the leader's 40 seconds", lambda: time.monotonic() >= ends, 45)
+
+    lost = leader.wait_event("lease_lost")
+    assert lost["holder"] == standby.events("lease_acquired")[0]["holder"]
+    leader.wait_event("service_evaluated", service=load.name, outcome="held", reason="not_leader")
+    assert (leads(leader), leads(standby)) == (False, True)
+    assert (applied(leader), applied(standby), load.replicas) == (0, 1, 2)
+    assert changes(engine, load) == [[1, 2]]
+
+
+def test_a_leader_that_is_asked_to_stop_is_replaced_at_once(
+    engine: Engine, service: Callable[..., Load], start: Callable[[str], tuple[Daemon, Daemon]]
+) -> None:
+    """A leader that ends by itself gives its lease back, and the other one has it at its next beat."""
+    load = service()
+    load.set(cpu=50)
+    leader, standby = start(policy(load.name))
+
+    assert leader.terminate() == 0
+
+    standby.wait_event("lease_acquired", timeout=10)
+    assert leader.events("lease_given_back")
+    assert standby.terminate() == 0
+    lease = json.loads(engine.docker("config", "inspect", CONFIG))[0]["Spec"]["Labels"]
+    assert lease[HOLDER_LABEL] == ""
