@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from autoscaler.yaml_document import Path
 
 KEPT_EVENTS = 20
-"""How many changes the history of a service keeps (`cluster.prune`)."""
+"""How many changes the history of a service keeps (`memory.prune`)."""
 _EFFORT = 200_000
 """A second or two; a thousand usual policies take a tenth of it."""
 _RARELY = timedelta(days=5 * 366)
@@ -245,6 +245,8 @@ def _overrules(case: _Case, other: Threshold, rule: Threshold, *, earlier: bool)
     if other is rule or not _covers(case, other, rule):
         return False
     if rule.add is not None and other.add is not None:
+        if other.ineffective_after is not None:
+            return False  # it may have stopped
         stronger, weaker = other.add, rule.add
     else:
         stronger, weaker = rule.remove or 1, other.remove or 1  # of two removals the smaller one counts

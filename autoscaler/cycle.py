@@ -6,11 +6,11 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from autoscaler.cluster import Memory, observed, prune, remember
 from autoscaler.deadline import Deadline
 from autoscaler.decide import decide
 from autoscaler.errors import BackendError
 from autoscaler.matching import Matcher
+from autoscaler.memory import Memory, observed, prune, remember
 from autoscaler.model import Decision, Direction, Outcome, ScaleEvent, Why
 from autoscaler.ports import Order, Written
 from autoscaler.reasons import Reason

@@ -27,7 +27,7 @@ from autoscaler.strategies.quantities import size
 from autoscaler.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from autoscaler.guards import Guard
     from autoscaler.metrics import Metric
@@ -42,12 +42,10 @@ _OCCURRENCES = 2
 """How many starts and ends of a schedule are looked at."""
 _HARDLY = 1e-6
 _CLEARLY = 1 + 1e-6
-_LEVELS = 50
-"""How many counts that rules ask for by number are tried; a longer table repeats what its first rows show."""
+_MOST_TRIED = 50
+"""How many rows, counts and the like are tried; a longer table repeats what its first rows show."""
 _PERIOD = 100
 """After so many counts a percentage of them, rounded down, has taken all its shares."""
-
-
 A_LOOK = 6
 """What it takes to see whether a schedule is in force."""
 
@@ -97,25 +95,34 @@ def flaps(policy: Policy, metrics: Mapping[str, Metric], effort: Effort) -> list
 
     Of several examples the one after which the remaining replicas carry the most, and of those the one of the fewest.
     """
-    moving = [metric for metric in policy.look_backs if metrics[metric].redistributes and _may_flap(policy, metric)]
+    if "disabled" in (policy.scale_up.select, policy.scale_down.select):
+        return []
+    rules: dict[str, list[tuple[int, Rule]]] = {}
+    for index, rule in enumerate(policy.rules):
+        if metrics[rule.metric].redistributes:
+            rules.setdefault(rule.metric, []).append((index, rule))
+    moving = [metric for metric in rules if _may_flap([rule for _, rule in rules[metric]])]
+    guards: dict[str, list[Guard]] = {metric: [] for metric in moving}
+    for guard in policy.guards:
+        guards.get(guard.metric, []).append(guard)
     worst: dict[tuple[str, str], Flap] = {}
-    for bounds, at in bounds_in_force(policy, effort) if moving else ():
-        for flap in chain.from_iterable(_Stage(policy, metric, bounds, at, effort).flaps() for metric in moving):
+    for bounds, at in _bounds_in_force(policy, effort) if moving else ():
+        stages = (_Stage(policy, metric, rules[metric], guards[metric], bounds, at, effort) for metric in moving)
+        for flap in chain.from_iterable(stage.flaps() for stage in stages):
             pair = flap.low.name, flap.high.name
             if pair not in worst or flap.steepness > worst[pair].steepness * _CLEARLY:
                 worst[pair] = flap
     return list(worst.values())
 
 
-def _may_flap(policy: Policy, metric: str) -> bool:
-    """Whether the rules on *metric* go both ways, as far as it is known and allowed; targets alone never flap."""
-    rules = [rule for rule in policy.rules if rule.metric == metric]
-    allowed = "disabled" not in (policy.scale_up.select, policy.scale_down.select)
-    known = all(is_built_in(type(rule)) for rule in rules) and not all(isinstance(rule, Target) for rule in rules)
-    return allowed and known and set(Direction) == {way for rule in rules for way in ways(rule)}
+def _may_flap(rules: Sequence[Rule]) -> bool:
+    """Whether *rules* on one metric go both ways, as far as that is known; targets alone never flap."""
+    if all(isinstance(rule, Target) for rule in rules) or not all(is_built_in(type(rule)) for rule in rules):
+        return False
+    return {way for rule in rules for way in ways(rule)} == set(Direction)
 
 
-def bounds_in_force(policy: Policy, effort: Effort) -> list[tuple[Bounds, float]]:
+def _bounds_in_force(policy: Policy, effort: Effort) -> list[tuple[Bounds, float]]:
     """Bounds that are in force at some time, each with such a time: those that the policy has as schedules change."""
     found: dict[tuple[int, int], tuple[Bounds, float]] = {}
     for at in _changes(policy) if policy.schedules else (0.0,):
@@ -144,24 +151,18 @@ class _Stage:
 
     policy: Policy
     metric: str
+    rules: Sequence[tuple[int, Rule]]
+    """With their indices in the policy."""
+    guards: Sequence[Guard]
+    """Those on the same metric."""
     bounds: Bounds
     at: float
     effort: Effort
 
     @cached_property
-    def rules(self) -> list[tuple[int, Rule]]:
-        """With their indices in the policy."""
-        return [(index, rule) for index, rule in enumerate(self.policy.rules) if rule.metric == self.metric]
-
-    @cached_property
-    def guards(self) -> list[Guard]:
-        """Those on the same metric."""
-        return [guard for guard in self.policy.guards if guard.metric == self.metric]
-
-    @cached_property
     def levels(self) -> list[int]:
         """The counts that rules ask for by number."""
-        return sorted({level for _, rule in self.rules for level in levels(rule)})[:_LEVELS]
+        return sorted({level for _, rule in self.rules for level in levels(rule)})[:_MOST_TRIED]
 
     @cached_property
     def cost(self) -> int:
@@ -182,7 +183,8 @@ class _Stage:
         """What follows when *low* sees a little less than *under*."""
         value = min(under * (1 - 1e-9), under - 2e-9)  # far enough for the nine decimals that steps look at
         after, adding = self._followed(low, count, value)
-        if not adding or not self.effort.spend(3 * self.cost):
+        # The flap guard goes through the rules of all metrics.
+        if not adding or not self.effort.spend(3 * self.cost + len(self.policy.rules) // 10):
             return
         round_after, round_adding = self._followed(low, count, under - 1)
         path = ("rules", index, *_removing(low, value))
@@ -233,7 +235,7 @@ class _Stage:
     @cached_property
     def _step(self) -> int:
         """A window step so long that two samples suffice everybody."""
-        return max(1, self.policy.look_backs[self.metric])
+        return max([1, *(rule.look_back for _, rule in self.rules), *(guard.for_ for guard in self.guards)])
 
     # Which situations to play
 
@@ -243,23 +245,23 @@ class _Stage:
         Where a rule may ask for fewer although the value is higher, also those at which the load of the remaining
         replicas is just under one.
         """
-        bounds = {value for _, rule in self.rules for value in islice(_bounds(rule), _LEVELS)}
+        bounds = {value for _, rule in self.rules for value in islice(_bounds(rule), _MOST_TRIED)}
         values, lefts = set(bounds), self._lefts(count)
         for _, rule in self.rules:
-            if isinstance(rule, Target):
+            if isinstance(rule, Target) and self.effort.spend(1):
                 within = ceil((1 - rule.tolerance) * count - _HARDLY) - 1
                 values |= {left * rule.target / count for left in {*lefts, within}}
-            elif _may_ask_for_fewer(rule):
-                values |= {bound * left / count for left in lefts for bound in bounds}
+        if any(_may_ask_for_fewer(rule) for _, rule in self.rules) and self.effort.spend(len(bounds)):
+            values |= {bound * left / count for left in lefts for bound in bounds}
         return sorted(values)
 
-    def _lefts(self, count: int) -> set[int]:
+    def _lefts(self, count: int) -> list[int]:
         """How many replicas may be left of *count*."""
         lefts = {self._lowest, count - 1}
         for _, rule in self.rules:
             lefts |= {count - removed(count) for removed in _removals(rule)}
         lefts.update(self.levels)
-        return {left for left in lefts if self._lowest <= left < count}
+        return sorted(left for left in lefts if self._lowest <= left < count)[:_MOST_TRIED]
 
     def _counts(self) -> list[int]:
         """The counts of which a removal leaves each remaining replica the most.
@@ -349,8 +351,8 @@ def _removed(step: StepAdjustment, count: int) -> int:
     return count - step.replicas(count)
 
 
-def _limited(limit: Limit) -> Callable[[int], int]:
-    return lambda count: limit.replicas or ceil(count * (limit.percent or 0) / 100 - _HARDLY)
+def _limited(by: Limit) -> Callable[[int], int]:
+    return lambda count: by.replicas or ceil(count * (by.percent or 0) / 100 - _HARDLY)
 
 
 def _removing(rule: Rule, value: float) -> Path:

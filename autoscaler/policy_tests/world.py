@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from math import inf, isfinite, lcm
 from typing import TYPE_CHECKING
 
-from autoscaler.cluster import STATE_LABEL, Cluster, ScaleState, ServiceView, SpecBefore, TaskView
+from autoscaler.cluster import STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
+from autoscaler.memory import ScaleState
 from autoscaler.model import ScaleEvent
 from autoscaler.ports import Receipt, Series, Written
 from autoscaler.window import MISSING

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from autoscaler.cluster import SETTLE_TIME, STATE_LABEL, ScaleState, SpecBefore
+from autoscaler.cluster import SETTLE_TIME, STATE_LABEL, SpecBefore
 from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
+from autoscaler.memory import ScaleState
 from autoscaler.model import ScaleEvent
 from autoscaler.ports import Order, Receipt, Written
 

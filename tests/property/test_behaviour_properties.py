@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.behaviour import cool_down, guard_against_flapping, limit, stabilize
-from autoscaler.cluster import Memory, remember
 from autoscaler.decide import decide
+from autoscaler.memory import Memory, remember
 from autoscaler.model import Direction, History, Observation, Recommended, ScaleEvent
 from autoscaler.reasons import Reason
 from tests.support.builders import NOW, STEP, FakeService, observation, window, written

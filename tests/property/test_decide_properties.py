@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.cluster import Memory, remember
 from autoscaler.decide import decide
+from autoscaler.memory import Memory, remember
 from autoscaler.model import Direction, History, Observation, ScaleEvent
 from autoscaler.reasons import Reason
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP, FakeService, observation, policy, threshold, window

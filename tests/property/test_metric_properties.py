@@ -9,10 +9,11 @@ from zlib import crc32
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.cluster import Memory, ServiceView, TaskView, remember
+from autoscaler.cluster import ServiceView, TaskView
 from autoscaler.deadline import Deadline
 from autoscaler.decide import decide
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
+from autoscaler.memory import Memory, remember
 from autoscaler.metrics import PROMETHEUS, Metric, with_built_in
 from autoscaler.model import Direction, History, Observation, Recommended, ScaleEvent
 from autoscaler.ports import Series

@@ -7,8 +7,9 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 from autoscaler import loader
-from autoscaler.cluster import STATE_LABEL, Memory, ScaleState, ServiceView, SpecBefore, prune
+from autoscaler.cluster import STATE_LABEL, ServiceView, SpecBefore
 from autoscaler.errors import PolicyError
+from autoscaler.memory import Memory, ScaleState, prune
 from autoscaler.model import Decision, Observation, ScaleEvent
 from autoscaler.policy import Policy, Replicas, ScaleDown, ScaleUp
 from autoscaler.strategies import Threshold

@@ -9,9 +9,10 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.adapters.swarm import DockerSwarm, DryRun
-from autoscaler.cluster import STATE_LABEL, ScaleState
+from autoscaler.cluster import STATE_LABEL
 from autoscaler.cycle import Cycle
 from autoscaler.errors import BackendError, UnreachableError
+from autoscaler.memory import ScaleState
 from autoscaler.metrics import PROMETHEUS, Metric, with_built_in
 from autoscaler.model import Decision
 from autoscaler.policy import Policy, PolicySet, Replicas, ScaleDown, ScaleUp

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autoscaler import loader
-from autoscaler.cluster import Memory, remember
 from autoscaler.decide import decide
+from autoscaler.memory import Memory, remember
 from autoscaler.model import Decision, History, Observation, Recommended, ScaleEvent
 from autoscaler.reasons import Reason
 from tests.support.builders import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from autoscaler.cluster import ScaleState
+from autoscaler.memory import ScaleState
 from autoscaler.model import Climb, Outcome, ScaleEvent
 from autoscaler.reasons import Reason
 from tests.support.builders import STEP, written

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.cluster import Memory, remember
 from autoscaler.decide import decide
+from autoscaler.memory import Memory, remember
 from autoscaler.metrics import Metric
 from autoscaler.model import History, Outcome, Recommended, ScaleEvent
 from autoscaler.reasons import Reason

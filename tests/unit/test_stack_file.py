@@ -11,8 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.cluster import STATE_LABEL, Cluster, ScaleState
+from autoscaler.cluster import STATE_LABEL, Cluster
 from autoscaler.errors import ConfigurationError
+from autoscaler.memory import ScaleState
 from autoscaler.stack_file import STACK_LABEL, live_counts, with_counts
 from tests.support.builders import FakeService
 

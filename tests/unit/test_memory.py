@@ -5,17 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.cluster import (
-    SETTLE_TIME,
-    STATE_LABEL,
-    Memory,
-    ScaleState,
-    ServiceView,
-    SpecBefore,
-    TaskView,
-    prune,
-    remember,
-)
+from autoscaler.cluster import SETTLE_TIME, STATE_LABEL, ServiceView, SpecBefore, TaskView
+from autoscaler.memory import Memory, ScaleState, prune, remember
 from autoscaler.model import Direction, ScaleEvent
 from tests.support.builders import NOW, FakeService
 

@@ -6,7 +6,8 @@ from math import isfinite
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from autoscaler.cluster import STATE_LABEL, Memory, ScaleState, ServiceView, SpecBefore, prune, remember
+from autoscaler.cluster import STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.memory import Memory, ScaleState, prune, remember
 from autoscaler.model import Direction, History, ScaleEvent
 from tests.support.builders import NOW, FakeService
 

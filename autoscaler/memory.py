@@ -1,0 +1,296 @@
+"""What is known of a service's past: the label that rides on it, and what the daemon remembers.
+
+The scale history rides on the service itself, in one label written in the same update as the scale. A stack deploy
+drops the label, an operator's scale keeps it, and Swarm keeps the state before the last update in PreviousSpec; so
+what happened can be told without a memory of our own (facts 12).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from autoscaler.cluster import STATE_LABEL
+from autoscaler.durations import words
+from autoscaler.model import Climb, Direction, History, Observation, Recommended, ScaleEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from autoscaler.cluster import ServiceView, SpecBefore
+    from autoscaler.model import Decision
+    from autoscaler.window import Window
+
+_REPAIRED_WITHIN = 3600.0
+"""Seconds after a deploy in which the count that it lowered is set again."""
+_KEPT_SECONDS = 30 * 60
+_KEPT_EVENTS = 20
+_MOST_REPLICAS = 1_000_000
+_LATEST = 1e11
+"""The latest time that a label may tell of, Unix seconds: the year 5138."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleState:
+    """What the autoscaler's label says: the count it set last, and the changes before that."""
+
+    replicas: int
+    events: tuple[ScaleEvent, ...] = ()
+    climb: Climb | None = None
+
+    def encode(self) -> str:
+        """The label's text: JSON, times as Unix seconds to the millisecond."""
+        changes = [[round(event.at, 3), event.before, event.after] for event in self.events]
+        document: dict[str, Any] = {"v": 1, "replicas": self.replicas, "changes": changes}
+        if self.climb is not None:
+            document["climb"] = [self.climb.rule, self.climb.steps, self.climb.value]
+        return json.dumps(document, separators=(",", ":"))
+
+    @classmethod
+    def decode(cls, text: str) -> ScaleState | None:
+        """What *text* says, or None where it is not such a label: anybody may have written it.
+
+        Of more changes than the autoscaler keeps, the newest.
+        """
+        if not text:
+            return None
+        try:
+            document = json.loads(text)
+            if _count(document["v"]) != 1 or not isinstance(document["changes"], list):
+                return None
+            events = sorted({_event(*change) for change in document["changes"]})
+            climb = _climb(*document["climb"]) if "climb" in document else None
+            return cls(_count(document["replicas"]), tuple(events[-_KEPT_EVENTS - len(Direction) :]), climb)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+
+
+def _event(at: Any, before: Any, after: Any) -> ScaleEvent:
+    if isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at <= _LATEST:
+        raise ValueError(f"{at!r} is no time")
+    if before == after:
+        raise ValueError(f"{before!r} → {after!r} is no change")
+    return ScaleEvent(float(at), _count(before), _count(after))
+
+
+def _climb(rule: Any, steps: Any, value: Any) -> Climb:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not isinstance(rule, str) or not number or not isfinite(value):
+        raise ValueError(f"{rule!r}, {value!r} is no climb")
+    return Climb(rule, _count(steps), float(value))
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_REPLICAS:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A count that a `docker stack deploy` lowered, to be set again."""
+
+    at: float
+    """When the deploy was, Unix seconds."""
+    before: int
+    """The count before it."""
+    after: int
+    """The count that its file gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the daemon remembers of a service between evaluations."""
+
+    requested: int | None = None
+    """The count it last saw or set."""
+    events: tuple[ScaleEvent, ...] = ()
+    proposed: tuple[ScaleEvent, ...] = ()
+    """What a dry-run would have done: a cooldown without a change."""
+    label: str = ""
+    """The autoscaler's label as it was last seen; what it tells is in `events`."""
+    before: SpecBefore | None = None
+    """The spec before the last update as it was last seen; what it tells is in `events`."""
+    recommended: tuple[Recommended, ...] = ()
+    """What the rules resolved to before, the requested count at the first look included."""
+    judged_at: float | None = None
+    """When a rule could last judge by its data; the first look, as long as none could."""
+    lowered: Lowered | None = None
+    """What a deploy did to the count, as long as it is not repaired and nobody else changed it again."""
+    ours: bool = False
+    """Whether the autoscaler's label was ever seen on the service: deploys drop it."""
+    climb: Climb | None = None
+    """The increases in a row that have not lowered a rule's metric."""
+
+    @property
+    def history(self) -> History:
+        """What counts for stabilization and cooldown: what happened, and what a dry-run would have done."""
+        return History(tuple(sorted({*self.events, *self.proposed})), self.recommended, self.judged_at, self.climb)
+
+    def with_decision(self, decision: Decision, longest: int) -> Memory:
+        """This memory and what *decision* tells of the rules, without recommendations older than *longest* seconds."""
+        at = decision.at
+        kept = (each for each in self.recommended if at - each.at < longest)
+        recommended = (*kept, Recommended(at, decision.recommended)) if longest else ()
+        judged_at = at if decision.judged else self.judged_at
+        climb = self.climb if decision.changes else decision.climb  # a change counts once it is carried out
+        return replace(self, recommended=recommended, judged_at=judged_at, climb=climb)
+
+    def with_change(self, decision: Decision) -> Memory:
+        """This memory once *decision* is carried out."""
+        return replace(self, requested=decision.desired, events=self._events_after(decision), climb=decision.climb)
+
+    def state_after(self, decision: Decision) -> ScaleState:
+        """What the service's label is to say once *decision* is carried out."""
+        return ScaleState(decision.desired, self._events_after(decision), decision.climb)
+
+    def _events_after(self, decision: Decision) -> tuple[ScaleEvent, ...]:
+        event = ScaleEvent(decision.at, decision.requested, decision.desired)
+        return prune((*self.events, event), decision.at)
+
+
+def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memory, str]:
+    """What is known of the service's past, from memory, its label and its previous label; and an outside change.
+
+    The second value says in words that somebody else changed the count since it was last known; it is empty where
+    nobody did. That change becomes an event of the history, at the service's last update (never after *now*), or at
+    *now* where that is no later than what was known before. A second look at the same service finds nothing new.
+    """
+    # A first look remembers the count that it found: a restart does not end a stabilization window (as the HPA has it).
+    memory = memory or Memory(recommended=(Recommended(now, view.requested),), judged_at=now)
+    own, previous = _unread(view, memory)
+    told = {event for state in (own, previous) if state for event in state.events} - set(memory.events)
+    # A label's stamp in the future counts as now, once: the label is not read again, so that it cannot hold for ever.
+    events = {*memory.events, *(replace(event, at=min(event.at, now)) for event in told)}
+    counts = _counts_since(view, memory, own, previous)
+    changed = ""
+    if len(counts) > 1:
+        at = round(min(view.updated_at, now), 3)  # to the millisecond, as the label will tell it
+        if events and at <= max(events).at:
+            at = now
+        for ago, (older, newer) in enumerate(reversed(tuple(pairwise(counts)))):
+            # When a count between came to be is not known: just before the last, in the order of what happened.
+            events.add(ScaleEvent(round(at - ago / 1000, 3), older, newer))
+        changed = f"{' → '.join(map(str, counts))} by somebody else, {words(now - at)} ago"
+    kept = prune(tuple(events), now)
+    label = view.labels.get(STATE_LABEL, "")
+    lowered = _lowered(view, now, ours=memory.ours) or _still_lowered(view, memory.lowered, now)
+    ours = memory.ours or bool(ScaleState.decode(label))
+    climb = own.climb if own else memory.climb
+    memory = replace(
+        memory,
+        climb=climb,
+        requested=view.requested,
+        events=kept,
+        label=label,
+        before=view.before,
+        lowered=lowered,
+        ours=ours,
+    )
+    return memory, changed
+
+
+def observed(view: ServiceView, memory: Memory, windows: Mapping[str, Window], changed: str, now: float) -> Observation:
+    """What a decision at *now* may depend on; *changed* is the outside change that `remember` found, in words."""
+    return Observation(
+        service=view.name,
+        at=now,
+        requested=view.requested,
+        running=view.running,
+        windows=windows,
+        mode=view.mode,
+        rollout=view.rollout(now),
+        pending=view.pending(now) if view.running < view.requested else "",
+        stuck=view.stuck(now),
+        changed_externally=changed,
+        lowered_from=memory.lowered.before if memory.lowered else None,
+        asleep=view.requested == 0 and _set_by_us(view),
+    )
+
+
+def _set_by_us(view: ServiceView) -> bool:
+    state = ScaleState.decode(view.labels.get(STATE_LABEL, ""))
+    return state is not None and state.replicas == view.requested
+
+
+def _lowered(view: ServiceView, now: float, *, ours: bool) -> Lowered | None:
+    """What the service itself tells of a deploy that lowered its count less than an hour ago.
+
+    Our label is gone, or older than in PreviousSpec, and the count is lower and not 0. An operator's scale keeps the
+    label, and one to 0 is meant (facts 3 and 4). Where the deploy before dropped the label already, a service that was
+    *ours* shows a deploy by what its tasks are made from.
+    """
+    before = view.before
+    if before is None or before.requested is None or not 0 < view.requested < before.requested:
+        return None
+    own, previous = ScaleState.decode(view.labels.get(STATE_LABEL, "")), ScaleState.decode(before.state)
+    if previous is None and not (ours and own is None and view.template_changed):
+        return None
+    if previous is not None and own is not None and _newest(own) >= _newest(previous):
+        return None
+    if now - view.updated_at >= _REPAIRED_WITHIN:
+        return None
+    return Lowered(view.updated_at, before.requested, view.requested)
+
+
+def _still_lowered(view: ServiceView, lowered: Lowered | None, now: float) -> Lowered | None:
+    """What is left of an earlier deploy's doing: another deploy leaves it, and lets Swarm forget the count before.
+
+    A scale, ours or an operator's, settles it.
+    """
+    if lowered is None or STATE_LABEL in view.labels or now - lowered.at >= _REPAIRED_WITHIN:
+        return None
+    deployed_again = view.template_changed and 0 < view.requested < lowered.before
+    if view.requested == lowered.after or deployed_again:
+        return replace(lowered, after=view.requested)
+    return None
+
+
+def _unread(view: ServiceView, memory: Memory) -> tuple[ScaleState | None, ScaleState | None]:
+    """What the service's label and its previous label say that memory has not read yet."""
+    read = {memory.label, memory.before.state if memory.before else ""}
+    label = view.labels.get(STATE_LABEL, "")
+    before = view.before.state if view.before else ""
+    own = None if label in read else ScaleState.decode(label)
+    return own, None if before in {label, *read} else ScaleState.decode(before)
+
+
+def _counts_since(
+    view: ServiceView, memory: Memory, own: ScaleState | None, previous: ScaleState | None
+) -> tuple[int, ...]:
+    """The counts that others took the service through since it was last known, that one first, the present one last.
+
+    Just the present one where nobody did. What is known best is the newest label not read yet (a scale of ours whose
+    answer was lost, another autoscaler's, or all there is after a restart), else memory. From there the service came
+    to the count of PreviousSpec, where an update was seen to have written that, and then to the present one.
+    """
+    before, label = view.before, view.labels.get(STATE_LABEL, "")
+    if own and previous and _newest(own) < _newest(previous):
+        own = None  # a rollback brought it back
+    if own and before and before.state != label:
+        if any((event.before, event.after) == (before.requested, view.requested) for event in own.events):
+            return (view.requested,)  # the last update was the scale that wrote the label
+        own = None  # it was not: the label was brought back by a rollback, or edited by hand
+    newest = own or previous
+    counts = [newest.replicas if newest else memory.requested]
+    updated = memory.before != before or memory.label != label
+    if before and updated:
+        counts.append(before.requested)
+    known = [count for count in (*counts, view.requested) if count is not None]
+    return tuple(count for index, count in enumerate(known) if index == 0 or count != known[index - 1])
+
+
+def _newest(state: ScaleState) -> float:
+    return state.events[-1].at if state.events else 0.0
+
+
+def prune(events: tuple[ScaleEvent, ...], now: float) -> tuple[ScaleEvent, ...]:
+    """The events of the last 30 minutes, the newest 20 at most, and the last of each direction however old."""
+    in_order = tuple(sorted(events))
+    last = {direction: History(in_order).last(direction) for direction in Direction}
+    recent = [event for event in in_order if now - event.at <= _KEPT_SECONDS]
+    kept = recent[-_KEPT_EVENTS:]
+    return tuple(sorted({*kept, *(event for event in last.values() if event is not None)}))
