@@ -210,7 +210,7 @@ class Policy(Frozen):
         """For how many seconds recommendations count."""
         return max(self.scale_up.stabilization, self.scale_down.stabilization)
 
-    @property
+    @cached_property
     def look_backs(self) -> dict[str, int]:
         """The metrics that rules and guards look at, with the longest look-back that one of them needs, in seconds."""
         longest: dict[str, int] = {}
