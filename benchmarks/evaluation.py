@@ -1,8 +1,8 @@
 """What an evaluation costs, and an idle daemon, on a real Prometheus and a Swarm that answers as Docker's API.
 
     python benchmarks/evaluation.py                         all sizes and the idle daemon, as `make bench` does
-    python benchmarks/evaluation.py --services 1000         one size
-    python benchmarks/evaluation.py --services 1000 --profile    and where its CPU time goes
+    python benchmarks/evaluation.py --services 1000         one size, with the guide's thresholds and with a mix
+    python benchmarks/evaluation.py --services 1000 --policies mix --profile    and where its CPU time goes
 
 Prints each figure beside its budget (SPEC 9). It fails where an evaluation does not decide as the loads demand, never
 for a figure: a machine may be busy.
@@ -28,6 +28,7 @@ import requests
 
 from autoscaler.daemon import SystemClock
 from benchmarks.measured import memory
+from benchmarks.mixed import MixedWorld
 from benchmarks.world import HISTORY, SCRAPE, World
 from tests.e2e.lab import Prometheus, wait_for
 from tests.e2e.lab.ports import free_port
@@ -35,7 +36,8 @@ from tests.e2e.lab.ports import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SIZES = (50, 1_000, 5_000)
+WORLDS = {"thresholds": World, "mix": MixedWorld}
+SIZES = {"thresholds": (50, 1_000, 5_000), "mix": (1_000, 5_000)}
 EVALUATIONS = 8
 """In each process: the first, which fills the windows, and those that follow."""
 IDLE_SERVICES = 50
@@ -46,6 +48,7 @@ _MB = 1e6
 _STARTUP = 90.0
 _CPU_BUDGETS = {1_000: 0.5, 5_000: 2.5}
 _MEMORY_BUDGETS = {1_000: 120, 5_000: 250}
+_QUERIES_PER_METRIC = 2
 _QUERY_LIMIT = 10
 """AUTOSCALER_PROMETHEUS_TIMEOUT: a slower answer is none."""
 _WALL_LIMIT = 15
@@ -61,6 +64,7 @@ class Figure:
     """One line of the table."""
 
     services: int
+    policies: str
     name: str
     value: float
     unit: str
@@ -70,11 +74,12 @@ class Figure:
     def __str__(self) -> str:
         at_most = "" if self.at_most is None else f"{self.at_most:g} {self.unit}"
         ratio = "" if self.at_most is None else f"{self.value / self.at_most:.2f}"
-        return _row(f"{self.services}", self.name, f"{self.value:.3g} {self.unit}", at_most, ratio)
+        return _row(f"{self.services}", self.policies, self.name, f"{self.value:.3g} {self.unit}", at_most, ratio)
 
 
-def _row(services: str, name: str, measured: str, at_most: str, ratio: str) -> str:
-    return f"{services:>8}  {name:<45}{measured:>12}{at_most:>10}{ratio:>7}"
+def _row(*columns: str) -> str:
+    services, policies, name, measured, at_most, ratio = columns
+    return f"{services:>8}  {policies:<10}  {name:<45}{measured:>12}{at_most:>10}{ratio:>7}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +116,9 @@ def _swarm(socket: Path, world: World) -> Iterator[None]:
             process.terminate()
 
 
-def evaluate(services: int, runs: int, *, profile: bool = False) -> list[Figure]:
+def evaluate(services: int, policies: str, runs: int, *, profile: bool = False) -> list[Figure]:
     """The figures of evaluations of that many services: medians over *runs* fresh processes."""
-    world = World(services, _START)
+    world = WORLDS[policies](services, _START)
     reports = []
     with running(world, HISTORY + EVALUATIONS + 1) as there:
         options = {
@@ -130,14 +135,13 @@ def evaluate(services: int, runs: int, *, profile: bool = False) -> list[Figure]
             reports.append(json.loads(done.stdout))
     for report in reports:
         _verify(world, report["evaluations"])
-    return _figures(services, reports)
+    return _figures(world, policies, reports)
 
 
 def _verify(world: World, evaluations: Sequence[dict[str, Any]]) -> None:
     """Every window was complete, the rules of the known share of services fired, and the first evaluation acted.
 
-    What a dry-run proposes starts a cooldown, which holds the services from then on; a reduction may be held from the
-    beginning.
+    What a dry-run proposes starts a cooldown, which holds the services from then on.
     """
     for number, evaluation in enumerate(evaluations):
         expected = {
@@ -146,35 +150,40 @@ def _verify(world: World, evaluations: Sequence[dict[str, Any]]) -> None:
             "decided": world.services,
             "rising": world.rising,
             "falling": world.falling,
+            "proposed": 0 if number else world.acting,
+            "unchanged": world.services - world.rising - world.falling,
         }
-        found = {name: evaluation[name] for name in expected}
         outcomes = evaluation["outcomes"]
-        acted = outcomes.get("dry_run", 0) >= world.rising if number == 0 else not outcomes.get("dry_run")
-        if found != expected or not acted or outcomes["unchanged"] != world.services - world.rising - world.falling:
-            found["outcomes"] = outcomes
+        counts = {"proposed": outcomes.get("dry_run", 0), "unchanged": outcomes.get("unchanged", 0)}
+        found = {name: (evaluation | counts)[name] for name in expected}
+        if found != expected:
             raise WrongDecisionsError(f"evaluation {number} of {world.services} services: {found}, not {expected}")
 
 
-def _figures(services: int, reports: Sequence[dict[str, Any]]) -> list[Figure]:
+def _figures(world: World, policies: str, reports: Sequence[dict[str, Any]]) -> list[Figure]:
     firsts = [report["evaluations"][0] for report in reports]
     following = [evaluation for report in reports for evaluation in report["evaluations"][1:]]
 
     def of(evaluations: Sequence[dict[str, Any]], name: str) -> float:
         return median(float(evaluation[name]) for evaluation in evaluations)
 
-    cpu, size = _CPU_BUDGETS.get(services), _MEMORY_BUDGETS.get(services)
+    def figure(name: str, value: float, unit: str, at_most: float | None) -> Figure:
+        return Figure(world.services, policies, name, value, unit, at_most)
+
+    cpu, size = _CPU_BUDGETS.get(world.services), _MEMORY_BUDGETS.get(world.services)
+    queries = _QUERIES_PER_METRIC * world.metrics
     return [
-        Figure(services, "following evaluations: CPU", of(following, "cpu"), "s", cpu),
-        Figure(services, "following evaluations: wall", of(following, "wall"), "s", _WALL_LIMIT),
-        Figure(services, "following evaluations: slowest query", of(following, "slowest_query"), "s", _QUERY_LIMIT),
-        Figure(services, "following evaluations: queries to Prometheus", of(following, "prometheus_requests"), "", 4),
-        Figure(services, "following evaluations: lists from Swarm", of(following, "swarm_lists"), "", 3),
-        Figure(services, "first evaluation: CPU", of(firsts, "cpu"), "s", cpu),
-        Figure(services, "first evaluation: wall", of(firsts, "wall"), "s", _WALL_LIMIT),
-        Figure(services, "first evaluation: slowest query", of(firsts, "slowest_query"), "s", _QUERY_LIMIT),
-        Figure(services, "first evaluation: queries to Prometheus", of(firsts, "prometheus_requests"), "", 4),
-        Figure(services, "memory: resident between evaluations", of(following, "resident") / _MB, "MB", size),
-        Figure(services, "memory: peak", median(float(report["peak"]) for report in reports) / _MB, "MB", size),
+        figure("following evaluations: CPU", of(following, "cpu"), "s", cpu),
+        figure("following evaluations: wall", of(following, "wall"), "s", _WALL_LIMIT),
+        figure("following evaluations: slowest query", of(following, "slowest_query"), "s", _QUERY_LIMIT),
+        figure("following evaluations: queries to Prometheus", of(following, "prometheus_requests"), "", queries),
+        figure("following evaluations: lists from Swarm", of(following, "swarm_lists"), "", 3),
+        figure("first evaluation: CPU", of(firsts, "cpu"), "s", cpu),
+        figure("first evaluation: wall", of(firsts, "wall"), "s", _WALL_LIMIT),
+        figure("first evaluation: slowest query", of(firsts, "slowest_query"), "s", _QUERY_LIMIT),
+        figure("first evaluation: queries to Prometheus", of(firsts, "prometheus_requests"), "", queries),
+        figure("memory: resident between evaluations", of(following, "resident") / _MB, "MB", size),
+        figure("memory: peak", median(float(report["peak"]) for report in reports) / _MB, "MB", size),
     ]
 
 
@@ -208,9 +217,9 @@ def idle(seconds: int) -> list[Figure]:
             finally:
                 process.terminate()
     return [
-        Figure(IDLE_SERVICES, "idle daemon: resident", resident / _MB, "MB", 80),
-        Figure(IDLE_SERVICES, "idle daemon: peak", peak / _MB, "MB"),
-        Figure(IDLE_SERVICES, f"idle daemon: of a core, over {lasted:.0f} s", 100 * cpu / lasted, "%", 1),
+        Figure(IDLE_SERVICES, "thresholds", "idle daemon: resident", resident / _MB, "MB", 80),
+        Figure(IDLE_SERVICES, "thresholds", "idle daemon: peak", peak / _MB, "MB"),
+        Figure(IDLE_SERVICES, "thresholds", f"idle daemon: of a core, over {lasted:.0f} s", 100 * cpu / lasted, "%", 1),
     ]
 
 
@@ -253,15 +262,17 @@ def main() -> None:
     """Measure what the command line asks for, and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--services", type=int, nargs="*", metavar="N", help="how many services; several sizes if need")
+    parser.add_argument("--policies", choices=list(WORLDS), help="the kind of policies (default: both, each in turn)")
     parser.add_argument("--runs", type=int, default=3, help="fresh processes per size (default: %(default)s)")
     parser.add_argument("--idle", type=int, nargs="?", const=60, metavar="SECONDS", help="measure the idle daemon")
     parser.add_argument("--profile", action="store_true", help="print where CPU time goes; the figures are worthless")
     given = parser.parse_args()
     everything = given.services is None and given.idle is None
-    print(_row("services", "figure", "measured", "at most", "ratio"))
-    for services in SIZES if everything else given.services or ():
-        for figure in evaluate(services, 1 if given.profile else given.runs, profile=given.profile):
-            print(figure, flush=True)
+    print(_row("services", "policies", "figure", "measured", "at most", "ratio"))
+    for policies in [given.policies] if given.policies else list(WORLDS):
+        for services in SIZES[policies] if everything else given.services or ():
+            for figure in evaluate(services, policies, 1 if given.profile else given.runs, profile=given.profile):
+                print(figure, flush=True)
     if everything or given.idle is not None:
         for figure in idle(given.idle or 60):
             print(figure)

@@ -34,44 +34,29 @@ class StandingClock:
         return self.moment
 
 
-class StandingSwarm:
-    """An EngineApi on *engine* with documents as long as a real engine's, made once: nothing happens in this Swarm."""
+class StandingSwarm(SimulatedEngine):
+    """The services of *world*, whose tasks have run for an hour; documents as long as a real engine's, made once.
 
-    def __init__(self, engine: SimulatedEngine) -> None:
-        self._engine = engine
-        self._services = [_whole_service(document) for document in engine.services()]
-        self._tasks = [_whole_task(number, document) for number, document in enumerate(engine.tasks())]
+    Nothing happens in this Swarm.
+    """
 
-    def services(self, _deadline: Deadline, /) -> list[Document]:
+    def __init__(self, world: World) -> None:
+        clock = StandingClock(world.start - AGE - 60)
+        nodes = [Node(f"node-{number:03d}") for number in range(max(3, world.services * TASKS // _TASKS_PER_NODE))]
+        super().__init__(clock, nodes=nodes)
+        for name in world.names:
+            self.create_service(_spec(name))
+        clock.moment = world.start
+        self._all_services = [_whole_service(document) for document in super().services()]
+        self._all_tasks = [_whole_task(number, document) for number, document in enumerate(super().tasks())]
+
+    def services(self, _deadline: Deadline | None = None, /) -> list[Document]:
         """All services."""
-        return self._services
+        return self._all_services
 
-    def tasks(self, _deadline: Deadline, /, *, ended: bool) -> list[Document]:  # noqa: ARG002 - none has ended
+    def tasks(self, _deadline: Deadline | None = None, /, *, ended: bool = False) -> list[Document]:  # noqa: ARG002 - none has ended
         """All tasks."""
-        return self._tasks
-
-    def nodes(self, deadline: Deadline, /) -> list[Document]:
-        """All nodes."""
-        return self._engine.nodes(deadline)
-
-    def service(self, service_id: str, deadline: Deadline, /) -> Document:
-        """One service."""
-        return self._engine.service(service_id, deadline)
-
-    def update(self, service_id: str, version: int, spec: Document, deadline: Deadline, /) -> None:
-        """What the engine does; a dry-run never asks for it."""
-        self._engine.update(service_id, version, spec, deadline)
-
-
-def standing_swarm(world: World) -> StandingSwarm:
-    """The services of *world*, whose tasks have run for an hour."""
-    clock = StandingClock(world.start - AGE - 60)
-    nodes = [Node(f"node-{number:03d}") for number in range(max(3, world.services * TASKS // _TASKS_PER_NODE))]
-    engine = SimulatedEngine(clock, nodes=nodes)
-    for name in world.names:
-        engine.create_service(_spec(name))
-    clock.moment = world.start
-    return StandingSwarm(engine)
+        return self._all_tasks
 
 
 def _spec(name: str) -> Document:
@@ -191,7 +176,7 @@ def _whole_task(number: int, document: Document) -> Document:
 
 
 def _serve(socket: Path, world: World) -> None:
-    with EngineServer(standing_swarm(world), socket):
+    with EngineServer(StandingSwarm(world), socket):
         print("ready", flush=True)
         sys.stdin.read()
 

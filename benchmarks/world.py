@@ -26,6 +26,8 @@ AGE = 3600
 """How many seconds before the first sample the tasks began to run."""
 PER_STACK = 50
 """Services of one stack; a policy applies to each stack."""
+MEMORY_AND_CPU = 2
+"""How many metrics the guide's rules look at."""
 _SCRAPED_AFTER = 7
 """Seconds between a window step and the scrape that follows it."""
 _LOADS = {
@@ -65,17 +67,40 @@ class World:
     @property
     def names(self) -> list[str]:
         """The services' names."""
-        return [f"{_stack(number)}_service{number % PER_STACK:02d}" for number in range(self.services)]
+        return [f"{stack_of(number)}_service{number % PER_STACK:02d}" for number in range(self.services)]
+
+    @property
+    def metrics(self) -> int:
+        """How many metrics the policies look at."""
+        return MEMORY_AND_CPU
 
     @property
     def rising(self) -> int:
         """How many services have a rule that asks for more replicas."""
-        return sum(number % 10 in {0, 2, 5} for number in range(self.services))
+        return sum(map(self.rises, range(self.services)))
 
     @property
     def falling(self) -> int:
-        """How many services have a rule that asks for fewer replicas."""
-        return sum(number % 10 in {1, 3, 6} for number in range(self.services))
+        """How many services have rules that ask for fewer replicas."""
+        return sum(map(self.falls, range(self.services)))
+
+    @property
+    def acting(self) -> int:
+        """For how many services the first evaluation proposes what the rules ask for."""
+        asking = (number for number in range(self.services) if self.rises(number) or self.falls(number))
+        return sum(not self.holds(number) for number in asking)
+
+    def rises(self, number: int) -> bool:
+        """Whether a rule asks for more replicas of the service."""
+        return number % 10 in {0, 2, 5}
+
+    def falls(self, number: int) -> bool:
+        """Whether rules ask for fewer replicas of the service."""
+        return number % 10 in {1, 3, 6}
+
+    def holds(self, number: int) -> bool:
+        """Whether the policy holds back, from the first evaluation on, what the rules ask for."""
+        return number % 10 == 3  # the CPU of three tasks would be too much for two
 
     @property
     def first_evaluation(self) -> float:
@@ -84,16 +109,17 @@ class World:
 
     def policies(self) -> str:
         """A policy file with the four rules for each stack."""
-        stacks = dict.fromkeys(_stack(number) for number in range(self.services))
+        stacks = dict.fromkeys(stack_of(number) for number in range(self.services))
         return "version: 1\npolicies:\n" + "".join(_POLICY.format(stack=stack) for stack in stacks)
 
     def openmetrics(self, scrapes: int) -> str:
-        """What cAdvisor shows of all tasks in that many scrapes, as samples with time stamps."""
-        return "".join([*self._lines(range(scrapes)), "# EOF\n"])
+        """What Prometheus saw in that many scrapes, as samples with time stamps."""
+        moments = [self.start + row * SCRAPE + _SCRAPED_AFTER for row in range(scrapes)]
+        return "".join([*self._lines(moments), "# EOF\n"])
 
-    def _lines(self, rows: range) -> Iterator[str]:
+    def _lines(self, moments: list[int]) -> Iterator[str]:
+        """What cAdvisor shows of all tasks."""
         chance = random.Random(self.services)  # noqa: S311 - the same noise in every run
-        moments = [self.start + row * SCRAPE + _SCRAPED_AFTER for row in rows]
         for number, service in enumerate(self.names):
             cpu_share, memory_share = _LOADS.get(number % 10, _CALM)
             for slot in range(1, TASKS + 1):
@@ -111,5 +137,6 @@ class World:
                     yield f"container_start_time_seconds{{{labels}}} {self.start - AGE} {at}\n"
 
 
-def _stack(number: int) -> str:
+def stack_of(number: int) -> str:
+    """The stack of the service of this number."""
     return f"stack{number // PER_STACK:03d}"

@@ -4,6 +4,7 @@ import os
 
 from .cadvisor import PROGRAM, CAdvisor
 from .engine import Document, Engine
+from .exporter import Exporter
 from .images import load_image, python_base
 from .network import Network
 from .ports import free_port
@@ -16,6 +17,7 @@ __all__ = [
     "Child",
     "Document",
     "Engine",
+    "Exporter",
     "LabError",
     "Load",
     "Network",
