@@ -141,7 +141,8 @@ class Memory:
 
     def with_change(self, decision: Decision) -> Memory:
         """This memory once *decision* is carried out."""
-        return replace(self, requested=decision.desired, events=self._events_after(decision), climb=decision.climb)
+        events = self._events_after(decision)
+        return replace(self, requested=decision.desired, events=events, climb=decision.climb, ours=True)
 
     def state_after(self, decision: Decision) -> ScaleState:
         """What the service's label is to say once *decision* is carried out."""

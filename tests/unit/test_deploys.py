@@ -226,3 +226,14 @@ def test_the_deploy_after_one_that_dropped_the_label_only() -> None:
     world.run(300)
     world.engine.operator_scale("web", 3)
     assert {record.decision.desired for evaluation in world.run(300) for record in evaluation.records} == {3}
+
+
+def test_deploys_right_after_our_scale() -> None:
+    """What we wrote is ours also where a deploy dropped the label before we saw it again."""
+    world = settled_world(written(CPU, most=8), cpu=90)
+    world.until_changed()
+    world.load["web", "cpu"] = 50
+    world.deploy(replicas=4, image="app:1")
+    world.deploy(replicas=3, image="app:2")
+
+    assert world.until_changed().decision.primary.reason == Reason.RESTORED_AFTER_DEPLOY
