@@ -200,6 +200,7 @@ class SwarmContract:
         assert wait_running(world, "kept", 1) < four
         assert "UpdateStatus" not in world.raw("kept")
 
+    @pytest.mark.fault("write-conflict")
     def test_version_conflict(self, world: World) -> None:
         """An order is for the version it was decided on: where somebody wrote since, nothing is written."""
         view = settled(world, replicated("conflict"))
@@ -212,6 +213,7 @@ class SwarmContract:
         assert "2 replicas" in receipt.detail
         assert theirs == world.raw("conflict")
 
+    @pytest.mark.fault("write-conflict")
     def test_count_conflict(self, world: World) -> None:
         """An order is for the count it was decided on, whatever the version says."""
         view = settled(world, replicated("count"))
@@ -220,6 +222,7 @@ class SwarmContract:
         assert scale(world.swarm(), order(view, 3, requested=1)).written is Written.CONFLICT
         assert before == world.raw("count")
 
+    @pytest.mark.fault("rollout")
     def test_rollout_in_progress(self, world: World) -> None:
         """A service in a rolling update is seen as that, and not scaled: it would lose its automatic rollback."""
         spec = replicated("rolling", UpdateConfig={"Parallelism": 1, "Delay": 600_000_000_000})
@@ -238,6 +241,7 @@ class SwarmContract:
         assert before["Spec"] == world.raw("rolling")["Spec"]
         assert before["PreviousSpec"] == world.raw("rolling")["PreviousSpec"]
 
+    @pytest.mark.fault("rollout")
     def test_paused_rollout(self, world: World) -> None:
         """A paused update is not resumed by a scale, which would end one more good task."""
         settled(world, replicated("paused"))
@@ -330,6 +334,7 @@ class SwarmContract:
         assert not view.loses_rollback_point
         assert scale(world.swarm(), order(view, 3)).written is Written.APPLIED
 
+    @pytest.mark.fault("rollout")
     def test_fresh_deploy_settles(self, world: World) -> None:
         """A service that was deployed a moment ago is not scaled: its rollout may not have begun to show."""
         world.create(replicated("fresh"))
@@ -342,6 +347,7 @@ class SwarmContract:
         assert "settles for 10s" in receipt.detail
         assert before == world.raw("fresh")["Spec"]
 
+    @pytest.mark.fault("service-removed")
     def test_gone(self, world: World) -> None:
         """A service that was removed is gone, which is no error."""
         view = settled(world, replicated("gone", 1))
@@ -360,6 +366,7 @@ class SwarmContract:
         assert receipt == Receipt(Written.REFUSED, "the service already asks for 2 replicas")
         assert before == world.raw("same")
 
+    @pytest.mark.fault("unscalable")
     @pytest.mark.parametrize(
         ("mode", "words"),
         [
@@ -424,6 +431,7 @@ class SwarmContract:
         world.wait("one running task", lambda: len(running_ids(world, "stopping")) == 1)
         assert view_of(world.swarm(), "stopping").running == 1
 
+    @pytest.mark.fault("no-room")
     def test_no_room(self, world: World) -> None:
         """Of a task that has no room Swarm's own words are quoted."""
         spec = replicated("no-room", 1)
@@ -438,6 +446,7 @@ class SwarmContract:
         said = view.pending(view.created_at + 60)
         assert said.startswith("pending for 1m: no suitable node (insufficient resources on ")
 
+    @pytest.mark.fault("no-room")
     def test_failing_tasks(self, world: World) -> None:
         """Of a service whose tasks fail the last one's error is quoted, at the latest at the second look."""
         spec = replicated("fails", 1)
@@ -452,6 +461,7 @@ class SwarmContract:
         assert view.running == 0
         assert "task: non-zero exit (7)" in view.pending(view.created_at + 60)
 
+    @pytest.mark.fault("no-room")
     def test_missing_image(self, world: World) -> None:
         """Of a service whose image nobody has that is quoted."""
         spec = replicated("no-image", 1)

@@ -1,4 +1,4 @@
-"""Writes docs/reference.md and docs/policy-reference.md from the code's own docstrings.
+"""Writes docs/reference.md and docs/policy-reference.md from the code, and the table of faults into docs/operations.md.
 
 `python -m tests.docs.reference`; a test keeps them in step.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from autoscaler.policy import PolicyFile
 from autoscaler.reasons import Reason
 from autoscaler.settings import Settings
 from autoscaler.web.metrics import Telemetry
+from tests.faults.table import FAULTS
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = DOCS / "reference.md"
 POLICY_REFERENCE = DOCS / "policy-reference.md"
+OPERATIONS = DOCS / "operations.md"
+_TABLE = re.compile(r"^\| fault \|.*?\n(?!\|)", re.MULTILINE | re.DOTALL)
 
 
 def reference() -> str:
@@ -169,6 +173,18 @@ def _one_line(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def operations() -> str:
+    """The page about faults, its table made from tests/faults/table.py and the rest as it is."""
+    rows = [
+        "| fault | what it does | what you see | what to do | tried |",
+        "| --- | --- | --- | --- | --- |",
+        *(f"| {fault.fault} | {fault.does} | {fault.see} | {fault.cure} | {fault.tried} |" for fault in FAULTS),
+    ]
+    table = "\n".join(rows) + "\n"
+    return _TABLE.sub(lambda _: table, OPERATIONS.read_text())
+
+
 if __name__ == "__main__":
     REFERENCE.write_text(reference())
     POLICY_REFERENCE.write_text(policy_reference())
+    OPERATIONS.write_text(operations())

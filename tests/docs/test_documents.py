@@ -12,7 +12,7 @@ import yaml
 from autoscaler import loader
 from autoscaler.policy import policy_schema
 from autoscaler.reasons import Reason
-from tests.docs.reference import POLICY_REFERENCE, REFERENCE, policy_reference, reference
+from tests.docs.reference import OPERATIONS, POLICY_REFERENCE, REFERENCE, operations, policy_reference, reference
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -26,6 +26,12 @@ def test_the_reference_is_what_the_code_says() -> None:
 def test_the_policy_reference_is_what_the_code_says() -> None:
     """docs/policy-reference.md holds every key of a policy file, as the models' docstrings have it."""
     assert POLICY_REFERENCE.read_text() == policy_reference(), "run: python -m tests.docs.reference"
+
+
+def test_the_table_of_faults_is_the_one_that_is_tried() -> None:
+    """docs/operations.md holds the table of tests/faults/table.py, whose rows are tried."""
+    assert OPERATIONS.read_text() == operations(), "run: python -m tests.docs.reference"
+    assert "| tried |" in OPERATIONS.read_text()
 
 
 def test_every_key_of_a_policy_file_is_explained() -> None:

@@ -63,6 +63,7 @@ def version_of(engine: Engine) -> str:
     return next(entry.removeprefix("VERSION=") for entry in environment if entry.startswith("VERSION="))
 
 
+@pytest.mark.fault("deploy-lowers", "operator-scales")
 def test_a_deploy_is_repaired_and_the_version_before_comes_back(
     engine: Engine, prometheus: Prometheus, deploy: Callable[..., Load], tmp_path: Path
 ) -> None:
@@ -98,6 +99,7 @@ def test_a_deploy_is_repaired_and_the_version_before_comes_back(
         assert load.replicas == 1
 
 
+@pytest.mark.fault("rollback-point")
 def test_the_version_before_the_deploy_after_a_scale(
     engine: Engine, prometheus: Prometheus, deploy: Callable[..., Load], tmp_path: Path
 ) -> None:

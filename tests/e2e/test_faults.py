@@ -21,6 +21,7 @@ pytestmark = pytest.mark.e2e
 GOOD, BAD = "GOOD", "BAD"
 
 
+@pytest.mark.fault("prometheus-away")
 def test_prometheus_stopped_shrinks_nothing_and_scaling_goes_on_when_it_is_back(
     engine: Engine, prometheus: Prometheus, service: Callable[..., Load], tmp_path: Path
 ) -> None:
@@ -47,6 +48,7 @@ def test_prometheus_stopped_shrinks_nothing_and_scaling_goes_on_when_it_is_back(
         assert (down["desired"], down["reason"]) == (1, "below_threshold")
 
 
+@pytest.mark.fault("swarm-away")
 def test_the_docker_socket_gone_stops_nothing_but_the_scaling(
     engine: Engine, prometheus: Prometheus, service: Callable[..., Load], tmp_path: Path
 ) -> None:
@@ -84,6 +86,7 @@ def rollback_on_failure(spec: dict[str, Any]) -> None:
     spec["TaskTemplate"]["ContainerSpec"]["Env"].append(f"V={GOOD}")
 
 
+@pytest.mark.fault("automatic-rollback")
 def test_an_automatic_rollback_ends_well_with_the_daemon_running_under_load(
     engine: Engine, prometheus: Prometheus, service: Callable[..., Load], tmp_path: Path
 ) -> None:
@@ -119,6 +122,7 @@ def test_an_automatic_rollback_ends_well_with_the_daemon_running_under_load(
         daemon.wait_event("service_evaluated", timeout=60, service=load.name, outcome="applied", after=written)
 
 
+@pytest.mark.fault("policies-broken")
 def test_a_broken_edit_leaves_the_last_good_policies_in_force(
     engine: Engine, prometheus: Prometheus, service: Callable[..., Load], tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def leads(daemon: Daemon) -> bool:
     return "autoscaler_leader 1.0" in daemon.get("/metrics").text
 
 
+@pytest.mark.fault("leader-dies")
 def test_one_of_two_scales_and_the_other_within_30_seconds_of_its_death(
     engine: Engine, service: Callable[..., Load], start: Callable[[str], tuple[Daemon, Daemon]]
 ) -> None:
@@ -76,6 +77,7 @@ def test_one_of_two_scales_and_the_other_within_30_seconds_of_its_death(
     assert changes(engine, load) == [[1, 2], [2, 3]]
 
 
+@pytest.mark.fault("leader-dies")
 def test_a_leader_that_was_stopped_makes_no_second_step(
     engine: Engine, service: Callable[..., Load], start: Callable[[str], tuple[Daemon, Daemon]]
 ) -> None:
@@ -98,6 +100,7 @@ def test_a_leader_that_was_stopped_makes_no_second_step(
     assert changes(engine, load) == [[1, 2]]
 
 
+@pytest.mark.fault("asked-to-stop")
 def test_a_leader_that_is_asked_to_stop_is_replaced_at_once(
     engine: Engine, service: Callable[..., Load], start: Callable[[str], tuple[Daemon, Daemon]]
 ) -> None:

@@ -66,6 +66,7 @@ def test_whether_each_metric_has_data_for_each_service(
     assert "2 pairs of metric and service looked at. 1 lack data." in text
 
 
+@pytest.mark.fault("scrape-interval")
 def test_another_scrape_interval_than_the_settings_say(
     engine: Engine, prometheus: Prometheus, service: Callable[..., Load], tmp_path: Path
 ) -> None:

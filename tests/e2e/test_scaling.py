@@ -121,6 +121,7 @@ def test_dry_run_proposes_and_writes_nothing_at_all(
     assert engine.service(load.name)["Version"]["Index"] == version
 
 
+@pytest.mark.fault("scaled-to-zero")
 def test_a_service_set_to_zero_stays_at_zero(
     engine: Engine, prometheus: Prometheus, service: Callable[..., Load], tmp_path: Path
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_bound_is_corrected_without_any_data(
         assert "no_data" in raised["reasons"]
 
 
+@pytest.mark.fault("killed")
 def test_a_kill_right_after_the_write_brings_no_second_step(
     engine: Engine, prometheus: Prometheus, service: Callable[..., Load], tmp_path: Path
 ) -> None:

@@ -168,6 +168,7 @@ async def test_it_evaluates_again_and_again(tmp_path: Path) -> None:
     assert (made.logs[0]["event"], made.logs[-1]["event"]) == ("daemon_started", "daemon_stopped")
 
 
+@pytest.mark.fault("evaluation-late")
 async def test_evaluations_never_overlap_and_missed_ones_are_counted(tmp_path: Path, gate: Gate) -> None:
     """While an evaluation takes longer than the interval no other one begins: those are missed, counted and told."""
     made = make(tmp_path)
@@ -182,6 +183,7 @@ async def test_evaluations_never_overlap_and_missed_ones_are_counted(tmp_path: P
     assert len(made.events("evaluation_missed")) == missed
 
 
+@pytest.mark.fault("defect")
 async def test_a_defect_costs_one_evaluation(tmp_path: Path) -> None:
     """What an evaluation raises by a defect of ours is logged whole, and the loop goes on."""
 
@@ -199,6 +201,7 @@ async def test_a_defect_costs_one_evaluation(tmp_path: Path) -> None:
 # the end
 
 
+@pytest.mark.fault("asked-to-stop")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_it_and_lets_a_write_finish(tmp_path: Path, gate: Gate, number: signal.Signals) -> None:
     """A write on its way when the signal comes is finished and recorded; no other one begins, and the daemon ends."""
@@ -284,6 +287,7 @@ async def test_sighup_reloads_whatever_changed(tmp_path: Path) -> None:
     assert set(steps[1:]) == {3}
 
 
+@pytest.mark.fault("policies-broken")
 async def test_a_broken_edit_keeps_the_last_good_set(tmp_path: Path) -> None:
     """A broken file changes nothing but says so, once: in the log, in the API and as a metric; repaired, it applies."""
     made = make(tmp_path)
@@ -371,6 +375,7 @@ async def test_ready_when_policies_are_loaded_and_both_backends_answered_once(tm
     assert after == later == (200, "ready\n")
 
 
+@pytest.mark.fault("prometheus-away")
 async def test_healthy_while_both_backends_are_away(tmp_path: Path) -> None:
     """Health is the loop's heartbeat and nothing else."""
     made = make(tmp_path)

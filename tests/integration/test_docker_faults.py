@@ -102,6 +102,7 @@ def unusable(url: str) -> str:
 
 
 class TestSocket:
+    @pytest.mark.fault("swarm-away")
     def test_missing(self, tmp_path: Path) -> None:
         """Where there is no socket, its path and the cure are said."""
         said = unusable(f"unix://{tmp_path}/docker.sock")
@@ -109,6 +110,7 @@ class TestSocket:
         assert said.startswith(f"Docker at unix://{tmp_path}/docker.sock: there is no such socket; start the engine")
         assert "AUTOSCALER_DOCKER_HOST" in said
 
+    @pytest.mark.fault("swarm-away")
     def test_nobody_listens(self, tmp_path: Path) -> None:
         """A socket that a dead engine left behind is told from a missing one."""
         with socket.socket(socket.AF_UNIX) as abandoned:
@@ -122,6 +124,7 @@ class TestSocket:
             held.bind(("127.0.0.1", 0))
             assert "nobody listens there" in unusable(f"tcp://127.0.0.1:{held.getsockname()[1]}")
 
+    @pytest.mark.fault("swarm-away")
     def test_permission_denied(self, bench: Bench, tmp_path: Path) -> None:
         """A socket that may not be used is told from a missing one."""
         (tmp_path / "docker.sock").chmod(0)
@@ -136,6 +139,7 @@ class TestSocket:
         """An address that none can be is an error of the autoscaler's own kind as well."""
         assert unusable(url).startswith(f"Docker at {url}: ")
 
+    @pytest.mark.fault("swarm-away")
     def test_engine_comes_back(self, tmp_path: Path) -> None:
         """Whatever was wrong, the next evaluation after its end works, and speaks the new engine's version."""
         clock = VirtualClock()
@@ -178,6 +182,7 @@ class TestReads:
 
         assert bench.read() == 2
 
+    @pytest.mark.fault("swarm-away")
     @pytest.mark.parametrize(
         ("fault", "words"),
         [
@@ -298,6 +303,7 @@ class TestWrites:
         assert not {"x-registry-auth", "authorization"} & {name.lower() for name in update.headers}
         assert bench.written == (3, "our label")
 
+    @pytest.mark.fault("write-unanswered")
     @pytest.mark.parametrize("fault", [server_side.applied_then_cut, server_side.applied_then_hang])
     def test_answer_lost(self, bench: Bench, fault: Fault) -> None:
         """A write whose answer is lost is read back, and found."""
@@ -309,6 +315,7 @@ class TestWrites:
         assert receipt.detail.endswith("read back: it is applied")
         assert (bench.posts, bench.written) == (1, (3, "our label"))
 
+    @pytest.mark.fault("write-unanswered")
     @pytest.mark.parametrize(
         "fault",
         [
@@ -366,6 +373,7 @@ class TestWrites:
         assert "refused with status 400: invalid: no such thing" in receipt.detail
         assert bench.posts == 1
 
+    @pytest.mark.fault("write-conflict")
     def test_overtaken(self, bench: Bench) -> None:
         """Somebody who writes between the inspection and the update is not overwritten."""
 
@@ -418,6 +426,7 @@ class TestWrites:
         assert bench.scale().written is Written.UNKNOWN
         assert bench.written == (7, "our label")
 
+    @pytest.mark.fault("service-removed")
     def test_removed_meanwhile(self, bench: Bench) -> None:
         """A service that is removed between the inspection and the update is gone."""
 

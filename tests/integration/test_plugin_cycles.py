@@ -138,6 +138,7 @@ def test_other_rules_of_the_service_add_replicas(broken: Callable[[Rule, Signal]
     assert Reason.NO_DATA in reasons(record)
 
 
+@pytest.mark.fault("plugin-broken")
 @pytest.mark.parametrize("broken", BROKEN)
 def test_nothing_shrinks_for_as_long_as_it_is_broken(broken: Callable[[Rule, Signal], Any]) -> None:
     """An hour of calm under a broken plugin leaves the count as it is."""
@@ -146,6 +147,7 @@ def test_nothing_shrinks_for_as_long_as_it_is_broken(broken: Callable[[Rule, Sig
     assert world.replicas("web") == 3
 
 
+@pytest.mark.fault("plugin-broken")
 @pytest.mark.parametrize("broken", BROKEN)
 def test_the_log_says_why(broken: Callable[[Rule, Signal], Any]) -> None:
     """The line of the held service names strategy, rule and what happened, once and not at every evaluation."""
@@ -238,6 +240,7 @@ def test_a_plugins_numbers_scale(value: float, replicas: int) -> None:
     assert world.replicas("web") == replicas
 
 
+@pytest.mark.fault("plugin-broken")
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [

@@ -145,6 +145,7 @@ CASES = {
 }
 
 
+@pytest.mark.fault("prometheus-away")
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_every_fault_is_an_error_that_says_what_would_help(server: PrometheusServer, case: Case) -> None:
     """A fault raises UnreachableError where it may pass, RefusedError where it will not, and is tried again if sane."""
@@ -157,6 +158,7 @@ def test_every_fault_is_an_error_that_says_what_would_help(server: PrometheusSer
     assert len(str(raised.value)) < 700
 
 
+@pytest.mark.fault("prometheus-away")
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_it_recovers_by_itself(server: PrometheusServer, case: Case) -> None:
     """After any fault the same source answers as soon as the server does."""
@@ -181,6 +183,7 @@ def test_a_retry_after_within_the_deadline_is_obeyed(server: PrometheusServer) -
     assert len(server.asked) == 2
 
 
+@pytest.mark.fault("prometheus-away")
 def test_nobody_listens() -> None:
     """A refused connection is unreachable, and says so in the system's words."""
     with refusing_url() as url, pytest.raises(UnreachableError, match="cannot be reached: connection refused"):
@@ -194,6 +197,7 @@ def test_no_such_host() -> None:
 
 
 class TestDeadline:
+    @pytest.mark.fault("prometheus-away")
     @pytest.mark.parametrize(
         "fault",
         [server_side.hang, server_side.drip_headers, server_side.drip_body],
@@ -238,6 +242,7 @@ class TestDeadline:
 
 
 class TestAnswers:
+    @pytest.mark.fault("samples-missing")
     def test_no_numbers(self, server: PrometheusServer) -> None:
         """NaN and infinite samples are missing, and so are counts that are none."""
         counted = replace(QUERY, counts_tasks=True)
@@ -319,6 +324,7 @@ class TestAnswers:
 
 
 class TestClock:
+    @pytest.mark.fault("clock-skew")
     @pytest.mark.parametrize(
         ("date", "ours", "offset"),
         [

@@ -260,6 +260,7 @@ class TestWarmUp:
 class TestMissingData:
     """The last scrape was 7 seconds after row 20: rows 21 to 23 are within three scrape intervals of it, 24 is not."""
 
+    @pytest.mark.fault("samples-missing")
     @pytest.mark.parametrize("rate_window", [2 * STEP, 4 * STEP, 20 * STEP])
     def test_a_dead_container_does_not_linger(self, ask: Asker, rate_window: int) -> None:
         """A container that is gone is out of value and count after three scrape intervals, however long the window."""
@@ -274,6 +275,7 @@ class TestMissingData:
         assert answer.tasks == [2, 2, 2, 2, 1, 1]
         assert shown(answer) == [200.0 * MIB] * 4 + [100.0 * MIB] * 2
 
+    @pytest.mark.fault("tasks-silent")
     def test_a_lost_node_never_looks_calm(self, ask: Asker) -> None:
         """While samples are missing, cpu is what it was, and then missing: never lower."""
         answer = ask("cpu", "node_lost", 20, 25)
@@ -288,23 +290,27 @@ class TestMissingData:
         lowest = min(value for value in answer["web"].values if not isnan(value))
         assert lowest < 0.6 / 2
 
+    @pytest.mark.fault("samples-missing")
     def test_a_missed_scrape_never_looks_calm(self, ask: Asker) -> None:
         """One failed scrape changes nothing."""
         assert shown(ask("cpu", "missed_scrape", 18, 26)["web"]) == close(*[0.8] * 9)
 
 
 class TestAdapter:
+    @pytest.mark.fault("query-fails")
     def test_prometheus_own_words_on_a_wrong_query(self, ask: Asker) -> None:
         """A query that cannot be read is refused, in Prometheus' words."""
         with pytest.raises(RefusedError, match="parse error"):
             ask.source.fetch(Query("load", "sum(", "service"), START, START, STEP, Deadline(20))
 
+    @pytest.mark.fault("query-fails")
     def test_a_query_that_cannot_be_carried_out(self, ask: Asker) -> None:
         """A query that fails in its execution is refused, in Prometheus' words."""
         many = "container_memory_working_set_bytes * on () container_memory_working_set_bytes"
         with pytest.raises(RefusedError, match="422: found duplicate series"):
             ask.source.fetch(Query("load", many, SERVICE_LABEL), START + 300, START + 300, STEP, Deadline(20))
 
+    @pytest.mark.fault("query-fails")
     def test_series_that_must_be_aggregated(self, ask: Asker) -> None:
         """Several series for one service are refused by the service's name, with the cure."""
         query = Query("load", 'container_memory_working_set_bytes{case="steady"}', SERVICE_LABEL)

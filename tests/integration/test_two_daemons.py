@@ -161,6 +161,7 @@ async def swarm_of(directory: Path, *names: str) -> AsyncIterator[Swarm]:
 # one acts
 
 
+@pytest.mark.fault("leader-dies")
 async def test_of_two_one_acts(tmp_path: Path) -> None:
     """Of two autoscalers under load exactly one scales; the other one evaluates, says why it waits, writes nothing."""
     async with swarm_of(tmp_path, "one", "other") as swarm:
@@ -232,6 +233,7 @@ async def test_beats_do_not_wait_for_an_evaluation(tmp_path: Path, gate: Gate) -
 # takeover
 
 
+@pytest.mark.fault("leader-dies")
 async def test_a_leader_that_is_cut_off_is_replaced(tmp_path: Path) -> None:
     """A leader that cannot reach Swarm stops leading by its own clock, and another one leads within 30 s."""
     async with swarm_of(tmp_path, "one", "other") as swarm:
@@ -270,6 +272,7 @@ async def test_a_leader_that_is_stopped_gives_the_lease_back(tmp_path: Path) -> 
         assert len(swarm.events("lease_given_back")) == 1
 
 
+@pytest.mark.fault("asked-to-stop")
 async def test_the_lease_is_given_back_after_the_last_write(tmp_path: Path, gate: Gate) -> None:  # noqa: F811
     """A leader that is stopped in the middle of a write keeps the lease until the write is over."""
     async with swarm_of(tmp_path, "one", "other") as swarm:
@@ -319,6 +322,7 @@ async def test_what_cannot_be_given_back_is_told(tmp_path: Path) -> None:
 # no double step
 
 
+@pytest.mark.fault("two-act")
 async def test_a_write_by_a_former_leader_is_refused(tmp_path: Path, gate: Gate) -> None:  # noqa: F811 - the fixture
     """A leader that is stopped just before its write, and goes on when another one has made it, does not make it again.
 
@@ -345,6 +349,7 @@ async def test_a_write_by_a_former_leader_is_refused(tmp_path: Path, gate: Gate)
 # a lease that cannot be used
 
 
+@pytest.mark.fault("lease-unusable")
 async def test_without_a_lease_nothing_is_scaled(tmp_path: Path) -> None:
     """Where Swarm refuses the lease nothing is scaled, the log says so once, and scaling begins when it is allowed."""
     async with swarm_of(tmp_path, "one") as swarm:
@@ -373,6 +378,7 @@ async def test_a_defect_in_a_beat_costs_one_beat(tmp_path: Path) -> None:
         assert [line["exc_info"] for line in swarm.events("lease_failed")] == [True]
 
 
+@pytest.mark.fault("lease-unusable")
 @pytest.mark.parametrize(
     ("fault", "on", "words"),
     [

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -218,6 +219,7 @@ def only_count_and_label_differ(before: Document, after: Document) -> bool:
     ]
 
 
+@pytest.mark.fault("killed")
 @given(histories)
 @settings(max_examples=120)
 def test_whatever_happens(history: list[tuple[tuple[str, int], int]]) -> None:

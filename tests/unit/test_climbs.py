@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from autoscaler.memory import ScaleState
 from autoscaler.model import Climb, Outcome, ScaleEvent
 from autoscaler.reasons import Reason
@@ -26,6 +28,7 @@ def leaking(*more: Mapping[str, Any], memory: float = 90) -> World:
     return world
 
 
+@pytest.mark.fault("ineffective")
 def test_it_stops_instead_of_running_to_the_maximum() -> None:
     """After three increases that did not lower the metric there is none, however long it stays."""
     world = leaking()

@@ -128,6 +128,7 @@ def test_a_held_step_says_what_it_waits_for() -> None:
 # restart
 
 
+@pytest.mark.fault("killed")
 def test_after_a_restart_the_cooldown_is_read_from_the_service() -> None:
     """A new daemon takes no second step for the same breach within the cooldown: the label tells of the first."""
     world = settled_world(cpu=85)
@@ -147,6 +148,7 @@ def test_after_a_restart_windows_are_refilled_at_once() -> None:
     assert said(only(world.next())) == (Outcome.APPLIED, Reason.BELOW_THRESHOLD, 3, 2)
 
 
+@pytest.mark.fault("killed")
 def test_a_first_look_shrinks_only_on_complete_windows() -> None:
     """Where Prometheus itself holds less than the window, a first look does not shrink."""
     world = World()
@@ -166,6 +168,7 @@ def test_a_first_look_shrinks_only_on_complete_windows() -> None:
 # lost answers
 
 
+@pytest.mark.fault("write-unanswered")
 @pytest.mark.parametrize("restarted", [False, True], ids=["the same daemon", "a new daemon"])
 def test_a_lost_answer_to_a_write_that_was_applied_is_read_back(*, restarted: bool) -> None:
     """A write that was applied, though its answer was lost, counts as the step it is: no second one follows."""
@@ -183,6 +186,7 @@ def test_a_lost_answer_to_a_write_that_was_applied_is_read_back(*, restarted: bo
     assert second.decision.at - first.decision.at == 180
 
 
+@pytest.mark.fault("write-unanswered")
 @pytest.mark.parametrize("restarted", [False, True], ids=["the same daemon", "a new daemon"])
 def test_a_lost_answer_that_cannot_be_read_back_is_unknown_and_never_doubles_the_step(*, restarted: bool) -> None:
     """A write that was applied unseen is found at the next look by its label, and starts the cooldown as any other."""
@@ -212,6 +216,7 @@ def test_a_lost_write_that_was_not_applied_is_decided_anew() -> None:
     assert (world.replicas(), len(world.api.updates)) == (4, 1)
 
 
+@pytest.mark.fault("write-unanswered")
 def test_a_write_that_is_carried_out_late_is_not_made_a_second_time() -> None:
     """A write that arrives after it was given up meets no second one: it counts as made, and starts the cooldown."""
     world = settled_world(cpu=85)
@@ -252,6 +257,7 @@ def test_a_late_write_between_the_look_and_the_second_write_is_a_conflict_at_mos
 # others write too
 
 
+@pytest.mark.fault("write-conflict")
 def test_an_operators_scale_between_read_and_write_is_decided_on_anew() -> None:
     """Where an operator scales between the look and the write, the service is read and decided on again at once."""
     world = settled_world(cpu=85)
@@ -275,6 +281,7 @@ def test_the_same_at_the_moment_of_the_write() -> None:
     assert world.replicas() == 6
 
 
+@pytest.mark.fault("write-conflict")
 def test_deciding_anew_is_bounded() -> None:
     """Against somebody who writes all the time an evaluation gives up after three rounds, and says conflict."""
     world = settled_world(FREE, cpu=85)
@@ -303,6 +310,7 @@ def test_a_change_by_others_is_told_whatever_round_decides() -> None:
     assert Reason.CHANGED_EXTERNALLY in reasons(record)
 
 
+@pytest.mark.fault("rollout")
 def test_a_rollout_between_read_and_write_is_respected() -> None:
     """A deploy between the look and the write holds the decision: the write would take its rollback away."""
     world = settled_world(cpu=85)
@@ -326,6 +334,7 @@ def test_where_the_second_look_fails_the_conflict_is_told() -> None:
     assert world.replicas() == 6
 
 
+@pytest.mark.fault("service-removed")
 @pytest.mark.parametrize("call", ["service", "update"])
 @pytest.mark.parametrize("pattern", ["web", "w*"], ids=["named", "by a glob"])
 def test_a_service_that_is_removed_between_read_and_write(call: str, pattern: str) -> None:
@@ -339,6 +348,7 @@ def test_a_service_that_is_removed_between_read_and_write(call: str, pattern: st
     assert reasons(record)[-1] is Reason.SERVICE_NOT_FOUND
 
 
+@pytest.mark.fault("service-removed")
 @pytest.mark.parametrize("pattern", ["web", "w*"], ids=["named", "by a glob"])
 def test_a_service_that_is_removed_after_a_conflict(pattern: str) -> None:
     """A service that somebody writes to and then removes within one evaluation is not found, and not passed over."""
@@ -351,6 +361,7 @@ def test_a_service_that_is_removed_after_a_conflict(pattern: str) -> None:
     assert said(record)[1] is Reason.SERVICE_NOT_FOUND
 
 
+@pytest.mark.fault("service-removed")
 def test_a_service_that_is_recreated_between_read_and_write() -> None:
     """A service of the same name is another service: the order for the first one is not carried out on it."""
     world = settled_world(cpu=85)
@@ -367,6 +378,7 @@ def test_a_service_that_is_recreated_between_read_and_write() -> None:
     assert world.replicas() == 1
 
 
+@pytest.mark.fault("operator-scales")
 def test_an_operators_scale_is_adopted_and_starts_the_cooldown() -> None:
     """An outside count is adopted, told of once, and no rule removes replicas within the cooldown after it."""
     world = settled_world(cpu=10, replicas=2)
@@ -388,6 +400,7 @@ def test_an_operators_scale_is_adopted_and_starts_the_cooldown() -> None:
 # data that are missing
 
 
+@pytest.mark.fault("prometheus-away")
 def test_an_unreachable_prometheus_shrinks_nothing() -> None:
     """With Prometheus away a calm is no longer known to last, so nothing is removed, and every hold says why."""
     world = settled_world(cpu=50)
@@ -403,6 +416,7 @@ def test_an_unreachable_prometheus_shrinks_nothing() -> None:
     assert lacking == {Reason.STALE_DATA, Reason.NO_DATA}
 
 
+@pytest.mark.fault("prometheus-away")
 def test_bounds_are_corrected_without_prometheus() -> None:
     """A service below its minimum or above its maximum is corrected whether or not there are data."""
     world = settled_world(policy_for("web", least=2, most=6), cpu=50)
@@ -416,6 +430,7 @@ def test_bounds_are_corrected_without_prometheus() -> None:
     assert said(down) == (Outcome.APPLIED, Reason.TOO_MANY_REPLICAS, 9, 6)
 
 
+@pytest.mark.fault("prometheus-away")
 def test_a_lost_prometheus_is_reported_once_and_its_return_once() -> None:
     """An outage is told of when it begins and when it ends, and windows are refilled when it is over."""
     world = settled_world(cpu=10, replicas=1)
@@ -431,6 +446,7 @@ def test_a_lost_prometheus_is_reported_once_and_its_return_once() -> None:
     assert only(evaluation).decision.primary.reason is not Reason.WINDOW_INCOMPLETE
 
 
+@pytest.mark.fault("prometheus-away")
 def test_after_an_outage_scaling_goes_on_at_once() -> None:
     """When Prometheus is back the whole window is known again, outage included, for it went on scraping."""
     world = settled_world(cpu=50)
@@ -442,6 +458,7 @@ def test_after_an_outage_scaling_goes_on_at_once() -> None:
     assert said(only(world.next())) == (Outcome.APPLIED, Reason.BELOW_THRESHOLD, 3, 2)
 
 
+@pytest.mark.fault("query-fails")
 def test_a_refused_query_concerns_its_metric_only() -> None:
     """Where Prometheus refuses one query, rules of the other metrics still add replicas, and none removes any."""
     rules = (CPU_LOW, CPU_HIGH, MEMORY_HIGH)
@@ -486,6 +503,7 @@ def test_a_silent_prometheus_is_not_asked_for_the_other_metrics() -> None:
     assert evaluation.problems == (Problem("prometheus", "timed out"),)
 
 
+@pytest.mark.fault("tasks-silent")
 def test_a_task_that_does_not_report_holds_a_reduction() -> None:
     """Where fewer tasks report than run, a calm is not known, and nothing is removed."""
     world = settled_world(cpu=10)
@@ -494,6 +512,7 @@ def test_a_task_that_does_not_report_holds_a_reduction() -> None:
     assert said(only(world.next()))[:2] == (Outcome.HELD, Reason.PARTIAL_DATA)
 
 
+@pytest.mark.fault("tasks-silent")
 def test_tasks_that_did_not_report_for_two_steps_hold_a_reduction() -> None:
     """A window that lacks a task for two steps in its middle proves no calm until they have left it."""
     world = settled_world(cpu=10)
@@ -517,6 +536,7 @@ def test_one_step_without_a_task_is_forgiven() -> None:
     assert said(only(world.next())) == (Outcome.APPLIED, Reason.BELOW_THRESHOLD, 3, 2)
 
 
+@pytest.mark.fault("tasks-silent")
 def test_partial_data_may_add() -> None:
     """Where the tasks that report are so busy that the average is above the bound all the same, replicas are added."""
     world = settled_world(cpu=95, replicas=5)
@@ -539,6 +559,7 @@ def test_young_tasks_owe_no_samples() -> None:
     assert old.decision.primary.reason is Reason.PARTIAL_DATA
 
 
+@pytest.mark.fault("node-lost")
 def test_a_lost_node_lowers_what_counts_as_running() -> None:
     """Tasks on a node that is down do not run, whatever Swarm still says of their state."""
     world = World(nodes=[Node("n1"), Node("n2", memory=2**30)])
@@ -552,6 +573,7 @@ def test_a_lost_node_lowers_what_counts_as_running() -> None:
     assert (decision.requested, decision.running) == (4, 2)
 
 
+@pytest.mark.fault("no-room")
 def test_nothing_is_added_while_tasks_wait() -> None:
     """While requested replicas do not run yet, a breach adds no more of them, and says what Swarm says."""
     world = settled_world(FREE, cpu=85)
@@ -564,6 +586,7 @@ def test_nothing_is_added_while_tasks_wait() -> None:
     assert "preparing" in record.decision.primary.detail
 
 
+@pytest.mark.fault("swarm-away")
 def test_an_unreachable_swarm_is_a_problem_and_no_more() -> None:
     """Without an answer of Swarm's an evaluation says so, decides nothing, and the next one goes on."""
     world = settled_world(cpu=85)
@@ -576,6 +599,7 @@ def test_an_unreachable_swarm_is_a_problem_and_no_more() -> None:
     assert said(only(back))[0] is Outcome.APPLIED
 
 
+@pytest.mark.fault("swarm-away")
 def test_a_swarm_lost_before_the_write_fails_the_step_and_starts_no_cooldown() -> None:
     """A step that could not be written is failed, and taken at the next evaluation."""
     world = settled_world(cpu=85)
@@ -679,6 +703,7 @@ def test_each_record_is_told_when_its_outcome_is_known() -> None:
 # which services
 
 
+@pytest.mark.fault("policies-conflict")
 def test_two_globs_that_match_leave_that_one_service_untouched() -> None:
     """Where two policies match a service with equal rank, it is left as it is, and the others are served."""
     world = World(policy_for("*-api", name="apis"), policy_for("shop-*", name="shop"))
@@ -750,6 +775,7 @@ def test_a_removed_service_is_forgotten() -> None:
     assert len(world.cycle._memories) == 1
 
 
+@pytest.mark.fault("unscalable")
 def test_a_global_service_is_refused() -> None:
     """A service of another mode is held as that, and not written to."""
     world = World()
@@ -759,6 +785,7 @@ def test_a_global_service_is_refused() -> None:
     assert said(only(world.next()))[:2] == (Outcome.HELD, Reason.UNSUPPORTED_MODE)
 
 
+@pytest.mark.fault("rollback-point")
 def test_a_service_whose_rollback_point_a_scale_takes_says_so() -> None:
     """A scale after a deploy says that `docker service rollback` now undoes the scale; the one after it does not."""
     world = settled_world(FREE, cpu=50)
@@ -775,6 +802,7 @@ def test_a_service_whose_rollback_point_a_scale_takes_says_so() -> None:
 # clocks
 
 
+@pytest.mark.fault("clock-skew")
 @pytest.mark.parametrize(("offset", "newest"), [(-20.0, -2 * STEP), (-1.0, -STEP), (0.0, 0), (20.0, 0)])
 def test_windows_end_at_the_earlier_of_the_two_clocks(offset: float, newest: int) -> None:
     """A Prometheus whose clock is behind is asked for no step that it has not reached yet."""
@@ -785,6 +813,7 @@ def test_windows_end_at_the_earlier_of_the_two_clocks(offset: float, newest: int
     assert world.source.asked[-1][2] - world.clock.time == newest
 
 
+@pytest.mark.fault("clock-skew")
 @pytest.mark.parametrize(
     ("offset", "told"),
     [(-15.0, None), (-40.0, "40s behind ours"), (15.0, None), (40.0, "40s ahead of ours")],

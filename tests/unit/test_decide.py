@@ -377,6 +377,7 @@ CLOSED = [
 ]
 
 
+@pytest.mark.fault("rollout")
 @pytest.mark.parametrize(("facts", "reason"), CLOSED)
 @pytest.mark.parametrize(
     ("load", "requested"),
@@ -406,6 +407,7 @@ def test_an_unsupported_mode_is_always_said() -> None:
     assert told(decision) == [(Reason.UNSUPPORTED_MODE, None)]
 
 
+@pytest.mark.fault("scaled-to-zero")
 @pytest.mark.parametrize("load", [HIGH, LOW, None])
 def test_scaled_to_zero(load: Window | None) -> None:
     """0 requested by hand, and min is not 0: it stays, whatever rules and bounds say."""

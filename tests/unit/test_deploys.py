@@ -31,6 +31,7 @@ def scaled_world(policy: Policy | None = None, *, replicas: int = 5, **options: 
     return world
 
 
+@pytest.mark.fault("deploy-lowers")
 def test_a_deploy_that_lowers_the_count_is_repaired() -> None:
     """Our label is gone and the count is lower: set once to PreviousSpec's count."""
     world = scaled_world()
@@ -44,6 +45,7 @@ def test_a_deploy_that_lowers_the_count_is_repaired() -> None:
     assert world.replicas() == 5
 
 
+@pytest.mark.fault("deploy-lowers")
 def test_also_when_the_daemon_was_down_meanwhile() -> None:
     """The service itself tells of it: PreviousSpec holds the count and our label."""
     world = scaled_world()
@@ -54,6 +56,7 @@ def test_also_when_the_daemon_was_down_meanwhile() -> None:
     assert said(only(world.next())) == (Outcome.APPLIED, Reason.RESTORED_AFTER_DEPLOY, 3, 5)
 
 
+@pytest.mark.fault("deploy-lowers")
 def test_after_any_rollout_is_over() -> None:
     """A deploy with a new version rolls out first; nothing is written meanwhile."""
     world = scaled_world()
@@ -114,6 +117,7 @@ def test_an_operators_scale_is_no_deploy(count: int) -> None:
     assert only(world.next()).decision.desired == count
 
 
+@pytest.mark.fault("deploy-lowers")
 def test_a_deploy_to_zero_is_respected() -> None:
     """A count of 0 is meant, whoever set it."""
     world = scaled_world()

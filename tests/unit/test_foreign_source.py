@@ -161,6 +161,7 @@ def gate() -> Iterator[threading.Event]:
     event.set()
 
 
+@pytest.mark.fault("plugin-broken")
 def test_a_hanging_source(gate: threading.Event) -> None:
     """It is waited for no longer than it may take, and not asked again before it has come back."""
     foreign = ForeignSource("numbers", lambda: Source(lambda: gate.wait(PATIENCE) and {}), at_most=A_MOMENT)

@@ -107,6 +107,7 @@ def label(**keys: object) -> str:
         label(changes=[[[[]], 3, 4]]),
     ],
 )
+@pytest.mark.fault("policies-conflict")
 def test_hostile_labels_say_nothing(text: str) -> None:
     """Anybody may have written the label: what the autoscaler cannot have written is no history."""
     assert ScaleState.decode(text) is None

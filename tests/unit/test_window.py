@@ -16,6 +16,7 @@ def drawn(picture: str) -> Window:
     return window([1.0 if mark == "x" else MISSING for mark in picture])
 
 
+@pytest.mark.fault("samples-missing")
 @pytest.mark.parametrize(
     ("look_back", "picture", "lacking"),
     [
@@ -59,6 +60,7 @@ def test_complete(look_back: int, picture: str, lacking: Reason | None) -> None:
     assert drawn(picture).lacking(look_back) == lacking
 
 
+@pytest.mark.fault("samples-missing")
 @pytest.mark.parametrize("odd", [nan, inf, -inf])
 def test_odd_samples_are_missing(odd: float) -> None:
     """NaN and infinite samples are missing."""
@@ -88,6 +90,7 @@ def test_newest() -> None:
     assert window([]).newest is None
 
 
+@pytest.mark.fault("tasks-silent")
 @pytest.mark.parametrize(
     ("reporting", "owed", "lacking"),
     [

@@ -365,6 +365,7 @@ class TestFaults:
         assert (rig.plant.names, rig.plugged.names) == ([], ["jobs"])
         assert [problem.kind for problem in problems] == ["prometheus"]
 
+    @pytest.mark.fault("query-fails")
     @pytest.mark.parametrize("keys", [BY, TEMPLATE])
     def test_a_metric_at_which_prometheus_falls_silent_starves_no_other(self, keys: dict[str, Any]) -> None:
         """A query that is too slow at every evaluation is asked last: the other metrics have their data."""
@@ -692,6 +693,7 @@ class TestNeverShrinks:
 
         assert (decision.desired, decision.primary.reason) == (desired, Reason.ABOVE_TARGET)
 
+    @pytest.mark.fault("samples-missing")
     @pytest.mark.parametrize("other", [SHARED, TEMPLATE, BY, PLUGGED], ids=["one value", "template", "by", "plugin"])
     @pytest.mark.parametrize("lost", [RefusedError("no"), UnreachableError("away")], ids=["refused", "away"])
     def test_any_metric_that_is_missing(self, other: dict[str, Any], lost: BackendError) -> None:
@@ -737,6 +739,7 @@ class TestNeverShrinks:
         assert said(reduced[0]) == (Outcome.APPLIED, Reason.BELOW_THRESHOLD, 5, 4)
         assert reduced[0].decision.at - (NOW + 30 * STEP) == 2 * 60 + 60 + STEP
 
+    @pytest.mark.fault("node-lost")
     def test_a_lost_task_behind_a_late_window(self) -> None:
         """A task that stops reporting holds reductions once the window reaches that time, and as long as it lasts."""
         metric = Metric.model_validate({**PER_TASK, "offset": "2m"})

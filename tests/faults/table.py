@@ -1,0 +1,302 @@
+"""The table of faults: what goes wrong, what the autoscaler does then, and where that is tried.
+
+docs/operations.md shows it to operators (`python -m tests.docs.reference` writes it there). Tests name their row by
+`@pytest.mark.fault("id")`; tests/docs/test_faults.py holds that every row is tried where it says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """A row: a fault and what is expected of the autoscaler, in Markdown and an operator's words.
+
+    *real* and *fake* say on what it was tried, and which part of the fault where it is not all: on a real Docker engine
+    in swarm mode with a real Prometheus and cAdvisor, and on servers and a simulated Swarm that misbehave on purpose.
+    None where it was not.
+    """
+
+    id: str
+    fault: str
+    does: str
+    see: str
+    cure: str
+    real: str | None = None
+    fake: str | None = None
+
+    @property
+    def tried(self) -> str:
+        """On what it was tried, as the table's last column says it."""
+        places = {"real": self.real, "fake": self.fake}
+        return ", ".join(f"{name} ({part})" if part else name for name, part in places.items() if part is not None)
+
+
+FAULTS = (
+    # Data
+    Fault(
+        id="prometheus-away",
+        fault="Prometheus refuses, times out, answers 5xx, HTML, half an answer, with warnings",
+        does="holds what needs data, keeps bounds and fallbacks, tries again with backoff, refills its windows by "
+        "itself",
+        see="`prometheus_lost`, `prometheus_recovered`; `no_data`, `stale_data`",
+        cure="look at Prometheus; the message says where and what",
+        real="stopped",
+        fake="all",
+    ),
+    Fault(
+        id="query-fails",
+        fault="one query is wrong or too slow",
+        does="the other metrics go on; that one is asked last",
+        see="`query_failed` with the metric's name",
+        cure="`autoscaler check --live`",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="samples-missing",
+        fault="samples missing, NaN, infinite, late, a hole",
+        does="never 0, never a calm; one missing sample is forgiven, two in a row are not",
+        see="`window_incomplete`, `stale_data`",
+        cure="check the scrape; `check --live` shows the age of each sample",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="tasks-silent",
+        fault="some tasks do not report",
+        does="no reduction; an `above` still fires where the missing ones at 0 leave it passed",
+        see="`partial_data`",
+        cure="`check --live` says how many of how many",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="scrape-interval",
+        fault="Prometheus scrapes at another interval than the settings say",
+        does="goes on",
+        see="`scrape_interval_differed`, with the setting that cures it",
+        cure="set `AUTOSCALER_SCRAPE_INTERVAL`",
+        real="",
+    ),
+    Fault(
+        id="clock-skew",
+        fault="clocks differ",
+        does="windows end at the earlier of the two",
+        see="`clock_skew_found`",
+        cure="NTP",
+        fake="",
+    ),
+    # Docker and Swarm
+    Fault(
+        id="swarm-away",
+        fault="Docker is gone, no manager, no quorum, access denied",
+        does="nothing is scaled; keeps evaluating",
+        see="`swarm_lost`, `swarm_recovered`; `/-/healthy` stays good",
+        cure="the message says which",
+        real="stopped",
+        fake="all",
+    ),
+    Fault(
+        id="write-unanswered",
+        fault="a write without an answer",
+        does="reads back first; it may still be applied",
+        see="outcome `unknown`",
+        cure="nothing: the next evaluation sees what became of it",
+        fake="",
+    ),
+    Fault(
+        id="write-conflict",
+        fault="somebody else changes the service at the same time",
+        does="refused by the version index, read and decided anew, three times at most",
+        see="outcome `conflict`",
+        cure="nothing",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="service-removed",
+        fault="a service is removed in the middle",
+        does="nothing is raised",
+        see="`service_not_found`",
+        cure="nothing",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="no-room",
+        fault="replicas find no room, fail, or start for long",
+        does="no further increase",
+        see="`tasks_pending`, with Swarm's own words",
+        cure="give it room, or look at why it fails",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="node-lost",
+        fault="a node is lost with its tasks",
+        does="its tasks count as running no more; no reduction before those left have complete windows",
+        see="`tasks_pending`, `partial_data`",
+        cure="nothing: Swarm starts them elsewhere",
+        fake="",
+    ),
+    Fault(
+        id="unscalable",
+        fault="a service is global or a job",
+        does="leaves it alone: any write would run a job again",
+        see="`unsupported_mode`",
+        cure="take it out of the policy",
+        real="",
+        fake="",
+    ),
+    # Deploys and operators
+    Fault(
+        id="rollout",
+        fault="a rolling update or rollback runs, is paused, or has just been deployed",
+        does="nothing is written until it is over",
+        see="`rollout_in_progress`",
+        cure="nothing; a paused one is yours to resume",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="automatic-rollback",
+        fault="an automatic rollback",
+        does="ends on the good version, under load too",
+        see="`rollout_in_progress`",
+        cure="look at the deploy",
+        real="",
+    ),
+    Fault(
+        id="deploy-lowers",
+        fault="`docker stack deploy` lowered the count",
+        does="sets it again once the rollout is over, also after a restart",
+        see="`restored_after_deploy`",
+        cure="`stack-file` avoids the dip",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="rollback-point",
+        fault="you need the version before the last deploy",
+        does="saved it in a label at the first scale after that deploy",
+        see="`rollback_point_replaced`",
+        cure="`autoscaler rollback SERVICE`",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="operator-scales",
+        fault="somebody scales by hand",
+        does="adopts the count, starts the cooldown",
+        see="`changed_externally`",
+        cure="nothing",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="scaled-to-zero",
+        fault="somebody scales to 0",
+        does="leaves it there",
+        see="`scaled_to_zero`",
+        cure="scale it to 1 or more to resume",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="ineffective",
+        fault="replicas do not help",
+        does="stops after `ineffective_after` increases",
+        see="`ineffective`",
+        cure="look for the leak, the lock, the full database",
+        fake="",
+    ),
+    # Policies, labels, plugins
+    Fault(
+        id="policies-broken",
+        fault="a policy file is broken while it runs",
+        does="the last good set stays in force, whole",
+        see="`policies_refused` with file:line:column",
+        cure="correct it; `autoscaler check`",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="policies-conflict",
+        fault="two policies mean one service, or a label of it is wrong",
+        does="that service is left alone, the others are not",
+        see="`policy_conflict`, with the cure",
+        cure="correct the policy or the label",
+        fake="",
+    ),
+    Fault(
+        id="plugin-broken",
+        fault="a plugin raises, hangs, returns nonsense",
+        does="its rule lacks data",
+        see="`no_data` with what happened, `lacking` in the log",
+        cure="tell its author",
+        fake="",
+    ),
+    # The autoscaler itself
+    Fault(
+        id="killed",
+        fault="the daemon is killed",
+        does="no second step for the same breach, no reduction before the windows are complete",
+        see="nothing",
+        cure="nothing",
+        real="after a write",
+        fake="anywhere",
+    ),
+    Fault(
+        id="leader-dies",
+        fault="the autoscaler that acts dies",
+        does="another one takes over within 30 s; a single one acts again after 15 to 20 s",
+        see="`lease_acquired`, `not_leader`; `autoscaler_leader`",
+        cure="alert where `sum(autoscaler_leader)` is not 1 for more than a minute (it is 0 in dry-run)",
+        real="killed, stopped for 40 s",
+        fake="",
+    ),
+    Fault(
+        id="two-act",
+        fault="two autoscalers believe that they act",
+        does="the version index refuses the second step",
+        see="outcome `conflict`",
+        cure="nothing",
+        fake="",
+    ),
+    Fault(
+        id="lease-unusable",
+        fault="the lease cannot be read or written",
+        does="nothing is scaled",
+        see="`lease_failed`, with what to allow",
+        cure="let the proxy pass the calls it names",
+        fake="",
+    ),
+    Fault(
+        id="asked-to-stop",
+        fault="SIGTERM",
+        does="gives the lease back; finishes or verifies the write on its way",
+        see="`daemon_stopped`",
+        cure="nothing",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="evaluation-late",
+        fault="an evaluation takes longer than the interval",
+        does="evaluations never overlap; the missed ones are not made up for",
+        see="`autoscaler_evaluations_missed_total`",
+        cure="look at which backend is slow",
+        fake="",
+    ),
+    Fault(
+        id="defect",
+        fault="a defect of the autoscaler",
+        does="costs one evaluation",
+        see="`evaluation_failed` with a traceback",
+        cure="report it",
+        fake="",
+    ),
+)
+"""Every fault, in the order of the document."""
