@@ -16,7 +16,7 @@ STATE_LABEL = "autoscaler.state"
 ROLLBACK_LABEL = "autoscaler.rollback"
 """The label that holds the version before the last deploy, as Swarm itself forgets it at the first scale."""
 SETTLE_TIME = 10.0
-"""Seconds after a new task template was written in which Swarm may not have begun its rollout yet (facts 2)."""
+"""Seconds after a new task template was seen in which Swarm may not have begun its rollout yet (facts 2)."""
 
 STARTUP_GRACE = 120.0
 """Seconds that a task may take to start before it counts as stuck."""
@@ -93,14 +93,18 @@ class ServiceView:
         """How many tasks run that already ran at *moment*."""
         return sum(task.running and task.since <= moment for task in self.tasks)
 
-    def rollout(self, now: float) -> str:
-        """Why the service counts as rolling out at *now*, in words; empty where it does not."""
-        if self.update_state in _BUSY:
-            message = f": {self.update_message}" if self.update_message else ""
-            return _BUSY[self.update_state] + message
-        if self.template_changed and not self.update_state and now - self.updated_at < SETTLE_TIME:
-            return f"deployed {words(max(0.0, now - self.updated_at))} ago, settles for {words(SETTLE_TIME)}"
-        return ""
+    @property
+    def rollout(self) -> str:
+        """What Swarm says of a rollout or rollback that runs or is paused, in words; empty where there is none."""
+        if self.update_state not in _BUSY:
+            return ""
+        message = f": {self.update_message}" if self.update_message else ""
+        return _BUSY[self.update_state] + message
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a rollout may follow the last write, of which Swarm says nothing yet: it does within milliseconds."""
+        return self.template_changed and not self.update_state
 
     def pending(self, now: float) -> str:
         """What Swarm says of the tasks that do not run, with the age of the oldest; empty where all run."""

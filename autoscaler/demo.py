@@ -84,7 +84,7 @@ async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int],
     daemon = Daemon(
         cycle=Cycle(
             windows=Windows({PROMETHEUS: CountedSource(source, telemetry.count_query)}, _SETTINGS, _INTERVAL),
-            swarm=CountedSwarm(DockerSwarm(shop.engine, clock), telemetry.count_request),
+            swarm=CountedSwarm(DockerSwarm(shop.engine), telemetry.count_request),
             clock=clock,
             deadline=_DEADLINE,
         ),

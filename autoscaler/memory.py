@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from autoscaler.cluster import STATE_LABEL
+from autoscaler.cluster import SETTLE_TIME, STATE_LABEL
 from autoscaler.durations import words
 from autoscaler.model import Climb, Direction, History, Observation, Recommended, ScaleEvent
 
@@ -110,6 +110,11 @@ class Memory:
     events: tuple[ScaleEvent, ...] = ()
     proposed: tuple[ScaleEvent, ...] = ()
     """What a dry-run would have done: a cooldown without a change."""
+    version: int | None = None
+    """The service's version index as it was last seen."""
+    version_since: float = 0.0
+    """When that version was first seen, by our own clock: Swarm's may be another. At the first look of all it is the
+    time of the last update, if that is in the past."""
     label: str = ""
     """The autoscaler's label as it was last seen; what it tells is in `events`."""
     before: SpecBefore | None = None
@@ -161,7 +166,12 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
     *now* where that is no later than what was known before. A second look at the same service finds nothing new.
     """
     # A first look remembers the count that it found: a restart does not end a stabilization window (as the HPA has it).
-    memory = memory or Memory(recommended=(Recommended(now, view.requested),), judged_at=now)
+    memory = memory or Memory(
+        recommended=(Recommended(now, view.requested),),
+        judged_at=now,
+        version=view.version,
+        version_since=min(view.updated_at, now),
+    )
     own, previous = _unread(view, memory)
     told = {event for state in (own, previous) if state for event in state.events} - set(memory.events)
     # A label's stamp in the future counts as now, once: the label is not read again, so that it cannot hold for ever.
@@ -186,6 +196,8 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
         climb=climb,
         requested=view.requested,
         events=kept,
+        version=view.version,
+        version_since=memory.version_since if view.version == memory.version else now,
         label=label,
         before=view.before,
         lowered=lowered,
@@ -203,13 +215,21 @@ def observed(view: ServiceView, memory: Memory, windows: Mapping[str, Window], c
         running=view.running,
         windows=windows,
         mode=view.mode,
-        rollout=view.rollout(now),
+        rollout=view.rollout or _settling(view, memory, now),
         pending=view.pending(now) if view.running < view.requested else "",
         stuck=view.stuck(now),
         changed_externally=changed,
         lowered_from=memory.lowered.before if memory.lowered else None,
         asleep=view.requested == 0 and _set_by_us(view),
     )
+
+
+def _settling(view: ServiceView, memory: Memory, now: float) -> str:
+    """Why a rollout may be about to begin, in words; empty where it has had the time for it."""
+    age = now - memory.version_since
+    if not view.unsettled or age >= SETTLE_TIME:
+        return ""
+    return f"deployed {words(age)} ago, settles for {words(SETTLE_TIME)}"
 
 
 def _set_by_us(view: ServiceView) -> bool:

@@ -86,7 +86,7 @@ def read_swarm(settings: Settings) -> Cluster:
 
 
 def _swarm(settings: Settings) -> DockerSwarm:
-    return DockerSwarm(DockerEngine(settings.docker_host), SystemClock(), hostname=socket.gethostname())
+    return DockerSwarm(DockerEngine(settings.docker_host), hostname=socket.gethostname())
 
 
 def daemon(settings: Settings, policies: Policies) -> Daemon:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from autoscaler.adapters.engine_api import Document, EngineApi
     from autoscaler.cluster import Cluster
-    from autoscaler.ports import Clock, Orchestrator, Order
+    from autoscaler.ports import Orchestrator, Order
 
 _READ_BACKS = 2
 _ROUNDS = 3
@@ -42,9 +42,8 @@ class DockerSwarm:
     *hostname* is this machine's, by which the service that this process is a task of is found.
     """
 
-    def __init__(self, api: EngineApi, clock: Clock, hostname: str | None = None) -> None:
+    def __init__(self, api: EngineApi, hostname: str | None = None) -> None:
         self._api = api
-        self._clock = clock
         self._hostname = hostname
         self._short = True  # of a Swarm not read yet nothing better is known
 
@@ -91,7 +90,7 @@ class DockerSwarm:
             with _documented():
                 view = documents.service_view(document)
                 spec = _before_the_deploy(service, document)
-            if view.update_state.startswith("rollback") and view.rollout(self._clock.now()):
+            if view.update_state.startswith("rollback") and view.rollout:
                 raise RefusedError(f"{service} is being rolled back already (wait for it: docker service ps {service})")
             try:
                 self._api.update(document["ID"], view.version, spec, deadline)
@@ -117,9 +116,8 @@ class DockerSwarm:
             return Receipt(
                 Written.CONFLICT, f"changed since it was read: {seen} then, {view.requested} at {view.version} now"
             )
-        rollout = view.rollout(self._clock.now())
-        if rollout:
-            return Receipt(Written.CONFLICT, rollout)
+        if view.rollout:
+            return Receipt(Written.CONFLICT, view.rollout)
         if order.replicas == view.requested:
             # Even a write that changes nothing takes PreviousSpec and UpdateStatus away (facts 2).
             return Receipt(Written.REFUSED, f"the service already asks for {order.replicas} replicas")

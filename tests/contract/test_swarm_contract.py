@@ -42,11 +42,7 @@ class SimulatedWorld:
 
     def swarm(self, hostname: str | None = None) -> DockerSwarm:
         """What is tested, for a process on a machine of this name."""
-        return DockerSwarm(self.api, self.clock, hostname)
-
-    def advance(self, seconds: float) -> None:
-        """Let time go on, for all."""
-        self.clock.time += seconds
+        return DockerSwarm(self.api, hostname)
 
     def create(self, spec: Document) -> None:
         """Create a service."""
@@ -82,7 +78,7 @@ class SimulatedWorld:
         for _ in range(_LONGEST):
             if holds():
                 return
-            self.advance(1)
+            self.clock.time += 1
         pytest.fail(f"waited an hour of virtual time in vain for {what}")
 
 

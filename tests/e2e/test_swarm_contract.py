@@ -10,7 +10,6 @@ import pytest
 
 from autoscaler.adapters.engine import DockerEngine
 from autoscaler.adapters.swarm import DockerSwarm
-from autoscaler.daemon import SystemClock
 from tests.contract.swarm_cases import Document, SwarmContract, World
 from tests.e2e.lab import load_image, wait_for
 
@@ -23,32 +22,16 @@ pytestmark = pytest.mark.e2e
 
 
 @dataclass
-class ShiftedClock:
-    """The real time and what was added to it: settle times pass without being waited for."""
-
-    added: float = 0.0
-
-    def now(self) -> float:
-        """The time."""
-        return SystemClock().now() + self.added
-
-
-@dataclass
 class RealWorld:
     """A real engine, seen through *api*."""
 
     engine: Engine
     api: DockerEngine
-    clock: ShiftedClock = field(default_factory=ShiftedClock)
     created: list[str] = field(default_factory=list)
 
     def swarm(self, hostname: str | None = None) -> DockerSwarm:
         """What is tested, for a process on a machine of this name."""
-        return DockerSwarm(self.api, self.clock, hostname)
-
-    def advance(self, seconds: float) -> None:
-        """Let the autoscaler's clock go on, not Swarm's."""
-        self.clock.added += seconds
+        return DockerSwarm(self.api, hostname)
 
     def create(self, spec: Document) -> None:
         """Create a service."""

@@ -90,14 +90,14 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     clock.time += 60
     with EngineServer(engine, tmp_path / "docker.sock") as server:
         client = DockerEngine(server.url, SILENCE)
-        yield Bench(clock, engine, server, DockerSwarm(client, clock))
+        yield Bench(clock, engine, server, DockerSwarm(client))
         client.close()
 
 
 def unusable(url: str) -> str:
     """What is said where nothing at *url* answers."""
     with pytest.raises(BackendError) as caught:
-        DockerSwarm(DockerEngine(url, SILENCE), VirtualClock()).read(Deadline(5))
+        DockerSwarm(DockerEngine(url, SILENCE)).read(Deadline(5))
     return str(caught.value)
 
 
@@ -145,7 +145,7 @@ class TestSocket:
         clock = VirtualClock()
         engine = SimulatedEngine(clock)
         client = DockerEngine(f"unix://{tmp_path}/docker.sock", SILENCE)
-        swarm = DockerSwarm(client, clock)
+        swarm = DockerSwarm(client)
         for version in ("1.41", "1.51"):
             with pytest.raises(UnreachableError):
                 swarm.read(Deadline(5))

@@ -309,7 +309,7 @@ class World:
         self.api.before("services", *[raising(LOST)] * times)
 
     def _new_cycle(self) -> Cycle:
-        swarm: Orchestrator = DockerSwarm(self.api, self.clock)
+        swarm: Orchestrator = DockerSwarm(self.api)
         clock: Clock = self.clock
         return Cycle(
             windows=Windows({PROMETHEUS: self.source, **self.plugged}, SETTINGS, STEP),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from autoscaler.cluster import SETTLE_TIME, STATE_LABEL, ServiceView, SpecBefore, TaskView
-from autoscaler.memory import Memory, ScaleState, prune, remember
+from autoscaler.memory import Memory, ScaleState, observed, prune, remember
 from autoscaler.model import Direction, ScaleEvent
 from tests.support.builders import NOW, FakeService
 
@@ -614,18 +614,46 @@ def test_rollout(state: str, message: str, words: str) -> None:
     """UpdateStatus updating, paused, rollback_started or rollback_paused is a rollout in progress."""
     view = replace(FakeService(3, NOW - 60).view(), update_state=state, update_message=message)
 
-    assert view.rollout(NOW) == words
+    assert (view.rollout, rollout_seen(view, None, NOW)[0]) == (words, words)
 
 
-def test_settle_time() -> None:
-    """A task template younger than the settle time counts as a rollout; a changed count alone does not."""
+def rollout_seen(view: ServiceView, memory: Memory | None, at: float) -> tuple[str, Memory]:
+    """What a decision at *at* is told of a rollout, and what is remembered then."""
+    known, changed = remember(view, memory, at)
+    return observed(view, known, {}, changed, at).rollout, known
+
+
+@pytest.mark.fault("rollout")
+@pytest.mark.parametrize("skew", [0, 3600, -3600], ids=["same clock", "ours ahead", "ours behind"])
+def test_settle_time(skew: int) -> None:
+    """A version with a new task template counts as a rollout for the settle time after it was seen first.
+
+    By our own clock: Swarm's may be another. A changed count alone does not.
+    """
+    service, start = FakeService(3, NOW - 86_400), NOW + skew
+    _, memory = rollout_seen(service.view(), None, start - 30)
+    service.deployed(NOW, 3)
+    deployed = replace(service.view(), template_changed=True)
+
+    said, memory = rollout_seen(deployed, memory, start)
+    assert said == "deployed 0s ago, settles for 10s"
+    said, memory = rollout_seen(deployed, memory, start + 4)
+    assert said == "deployed 4s ago, settles for 10s"
+    said, memory = rollout_seen(deployed, memory, start + SETTLE_TIME)
+    assert said == ""
+    service.scaled_by_operator(NOW + 20, 4)
+    assert rollout_seen(service.view(), memory, start + 20)[0] == ""
+
+
+def test_settle_time_at_the_first_look() -> None:
+    """Whoever has just started goes by Swarm's time of the last update, and never waits longer than the settle time."""
     deployed = replace(FakeService(3, NOW).view(), template_changed=True)
-    only_scaled = FakeService(3, NOW).view()
 
-    assert deployed.rollout(NOW + 4) == "deployed 4s ago, settles for 10s"
-    assert deployed.rollout(NOW - 60) == "deployed 0s ago, settles for 10s"
-    assert deployed.rollout(NOW + SETTLE_TIME) == ""
-    assert only_scaled.rollout(NOW + 1) == ""
+    assert rollout_seen(deployed, None, NOW + 4)[0] == "deployed 4s ago, settles for 10s"
+    assert rollout_seen(deployed, None, NOW + SETTLE_TIME)[0] == ""
+    said, memory = rollout_seen(deployed, None, NOW - 3600)
+    assert said == "deployed 0s ago, settles for 10s"
+    assert rollout_seen(deployed, memory, NOW - 3600 + SETTLE_TIME)[0] == ""
 
 
 def task(state: str = "running", *, age: float = 60, ready: bool = True, words: str = "") -> TaskView:

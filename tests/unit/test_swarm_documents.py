@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -109,7 +110,7 @@ def test_service() -> None:
 
     assert (seen.id, seen.name, seen.version, dict(seen.labels)) == ("s1", "web", 12, {"tier": "web"})
     assert (seen.created_at, seen.updated_at) == (ZERO, ZERO + 120.123456)
-    assert seen.rollout(ZERO + 3600) == "a rolling update is in progress: update in progress"
+    assert seen.rollout == "a rolling update is in progress: update in progress"
 
 
 @pytest.mark.parametrize("part", ["UpdateStatus", "PreviousSpec", "Endpoint"])
@@ -133,8 +134,7 @@ def test_created_service_settles() -> None:
     """A service without a previous spec was deployed when it was created: it settles, and has no rollback point."""
     seen = documents.service_view(service())
 
-    assert seen.rollout(ZERO + 9) == "deployed 9s ago, settles for 10s"
-    assert seen.rollout(ZERO + 10) == ""
+    assert seen.unsettled
     assert (seen.before, seen.loses_rollback_point) == (None, False)
 
 
@@ -152,14 +152,15 @@ def test_created_service_settles() -> None:
     ],
 )
 def test_template_changed(part: str, value: object, changed: bool) -> None:  # noqa: FBT001 - a row of the table
-    """A rollout follows where the last update changed what tasks are made from, and only there."""
+    """A rollout follows where the last update changed what tasks are made from, and only there, and soon shows."""
     document = service()
     document["PreviousSpec"] = document["Spec"] | {part: value}
 
     seen = documents.service_view(document)
 
     assert (seen.template_changed, seen.loses_rollback_point) == (changed, changed)
-    assert bool(seen.rollout(ZERO + 1)) is changed
+    assert seen.unsettled is changed
+    assert not replace(seen, update_state="completed").unsettled
 
 
 def test_spec_before() -> None:
