@@ -7,7 +7,8 @@ AutoscalerError
 └── BackendError                Swarm or Prometheus did not do what was asked
     ├── UnreachableError        no usable answer: refused, cut, timed out, not a manager, no quorum, 5xx
     │   └── DeadlineError       the time allowed for the call ran out; the call may still be going on
-    └── RefusedError            an answer that says no, and would say no again: bad query, bad request, forbidden
+    └── RefusedError            an answer to this call that is no, or of no use: bad query, bad request, forbidden,
+                                doubted by the server itself; another call may well be answered
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class UnreachableError(BackendError):
 
 
 class RefusedError(BackendError):
-    """The backend understood and said no; the same call would be refused again."""
+    """The backend understood this call, and said no or nothing that can be used; it would say so again."""
 
 
 class DeadlineError(UnreachableError):

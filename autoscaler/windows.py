@@ -73,8 +73,8 @@ class Windows:
     """By query and window step: a metric that is defined anew begins anew."""
     _in_force: dict[tuple[str, str], WindowCache] = field(default_factory=dict)
     """By metric, and by service where each has a query of its own."""
-    _silenced: dict[str, float] = field(default_factory=dict)
-    """When a source last fell silent at a query of a metric, by metric; not any more once it answers one."""
+    _failed: dict[str, float] = field(default_factory=dict)
+    """When a query of a metric last failed, by metric; not any more once one is answered."""
     _moment: float = 0.0
     """The moment up to which samples are looked for: now, or what Prometheus' clock says where that is behind."""
 
@@ -111,9 +111,9 @@ class Windows:
                 detail = f"Prometheus' clock is {words(abs(offset))} {where} ours (set both by NTP)"
                 problems.append(Problem("clock", detail))
             problems += self._differing_interval(now, deadline)
-        # A source may fall silent at one query at every evaluation, say because that takes it too long: the other ones
-        # come first, and of several such the one that has waited longest.
-        for question in sorted(questions, key=lambda question: self._silenced.get(question.query.metric, -inf)):
+        # A query may fail at every evaluation, say because it takes the source too long: the other ones come first, and
+        # of several such the one that has waited longest.
+        for question in sorted(questions, key=lambda question: self._failed.get(question.query.metric, -inf)):
             source, metric = question.metric.source, question.query.metric
             if source in lost:
                 continue
@@ -122,12 +122,13 @@ class Windows:
             except UnreachableError as error:
                 # The other queries would wait for the same silent server, each for its whole time-out.
                 lost.add(source)
-                self._silenced[metric] = now
+                self._failed[metric] = now
                 problems.append(_silent(source, error))
             except BackendError as error:
+                self._failed[metric] = now
                 problems.append(Problem("query", str(error), metric))
             else:
-                self._silenced.pop(metric, None)
+                self._failed.pop(metric, None)
         self._in_force = {
             (question.query.metric, question.query.service): cache
             for question in questions

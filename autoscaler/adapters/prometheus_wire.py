@@ -210,7 +210,7 @@ class Wire:
             raise UnreachableError(f"{self._where} answers with status {status}: {self._said(document)}")
         if doubt := _doubt(document):
             # Thanos and others answer with what they have when a store is away: not the whole truth, so no data.
-            raise UnreachableError(f"{self._where} warns of its own answer, so it is not used: {self._shown(doubt)}")
+            raise RefusedError(f"{self._where} warns of its own answer, so it is not used: {self._shown(doubt)}")
         return document
 
     def _refused(self, response: requests.Response, body: str) -> BackendError:
@@ -222,9 +222,7 @@ class Wire:
             message = f"{self._where} fails with HTTP {status}{said}"
             if _error_type(_loaded(body)) in {"timeout", "canceled"}:
                 # Its own time limit for a query: another try would only be the same load again.
-                return UnreachableError(
-                    f"{message} (the query takes it too long; simplify it, or use a recording rule)"
-                )
+                return RefusedError(f"{message} (the query takes it too long; simplify it, or use a recording rule)")
             return PassingError(message, _seconds(response.headers.get("Retry-After", "")))
         cure = _CURES.get(status, "")
         if response.is_redirect or response.is_permanent_redirect:

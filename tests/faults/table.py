@@ -37,7 +37,7 @@ FAULTS = (
     # Data
     Fault(
         id="prometheus-away",
-        fault="Prometheus refuses, times out, answers 5xx, HTML, half an answer, with warnings",
+        fault="Prometheus refuses, times out, answers 5xx, HTML, half an answer",
         does="holds what needs data, keeps bounds and fallbacks, tries again with backoff, refills its windows by "
         "itself",
         see="`prometheus_lost`, `prometheus_recovered`; `no_data`, `stale_data`",
@@ -47,7 +47,7 @@ FAULTS = (
     ),
     Fault(
         id="query-fails",
-        fault="one query is wrong or too slow",
+        fault="one query is wrong or too slow, or is answered with a warning (a store of Thanos is away)",
         does="the other metrics go on; that one is asked last",
         see="`query_failed` with the metric's name",
         cure="`autoscaler check --live`",

@@ -109,8 +109,7 @@ CASES = {
     "500": Case(status(500, error("boom", "internal")), UnreachableError, "HTTP 500: boom", 3),
     "502 in HTML": Case(status(502, "<html>\n<h1>Bad Gateway"), UnreachableError, "HTTP 502: <html> <h1>Bad Gate", 3),
     "429": Case(status(429, "slow down"), UnreachableError, "HTTP 429: slow down", 3),
-    # It would be the same load again, and longer than there is time for.
-    "503 for a slow query": Case(status(503, error("query timed out", "timeout")), UnreachableError, "recording rule"),
+    # Longer than there is time for.
     "503 with a long Retry-After": Case(status(503, "", {"Retry-After": "3600"}), UnreachableError, "HTTP 503"),
     # Something else than an answer.
     "HTML": Case(status(200, "<!doctype html><title>Sign in</title>"), UnreachableError, "a web page (is AUTOSCALER_"),
@@ -122,8 +121,6 @@ CASES = {
     "JSON without end": Case(status(200, "[" * 100_000), UnreachableError, "no answer to a query"),
     "broken samples": Case(status(200, BROKEN), UnreachableError, "no answer to a query"),
     "status error": Case(status(200, error("store is away")), UnreachableError, "status error: store is away"),
-    "warnings": Case(status(200, success([], warnings=["store-2 is away"])), UnreachableError, "store-2 is away"),
-    "a partial answer": Case(status(200, success([], isPartial=True)), UnreachableError, "isPartial"),
     # No, and no again.
     "400": Case(status(400, error("parse error: unexpected end", "bad_data")), RefusedError, "400: parse error: unexp"),
     "401": Case(status(401, "Unauthorized\n"), RefusedError, "HTTP 401: Unauthorized (set AUTOSCALER_PROMETHEUS_USER"),
@@ -136,6 +133,10 @@ CASES = {
         RefusedError,
         "set AUTOSCALER_PROMETHEUS_URL to where it moved, https://login.example/auth)",
     ),
+    # An answer of no use, to this query: another one may fare better.
+    "warnings": Case(status(200, success([], warnings=["store-2 is away"])), RefusedError, "store-2 is away"),
+    "a partial answer": Case(status(200, success([], isPartial=True)), RefusedError, "isPartial"),
+    "503 for a slow query": Case(status(503, error("query timed out", "timeout")), RefusedError, "recording rule"),
     # An answer, but to another question.
     "two series": Case(
         status(200, TWICE), RefusedError, "several series for the service web (aggregate them, as in sum"
