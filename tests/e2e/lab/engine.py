@@ -1,4 +1,4 @@
-"""A private Docker engine, manager of a swarm of one."""
+"""A private Docker engine, manager of a swarm of its own or of one that it joins."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ import docker
 import requests
 from docker.errors import DockerException
 
-from .network import Network
+from .network import Network, Switch
 from .process import Child, LabError, run, wait_for
 from .scratch import Scratch
 
@@ -21,13 +21,17 @@ Document = dict[str, Any]  # what the engine's API answers: JSON as it came
 class Engine:
     """A real dockerd in swarm mode with its own socket, data and network; a context manager.
 
-    Several can run at the same time. On exit nothing of it is left: no process, mount, interface, directory.
+    Several can run at the same time, and on a *switch* they can be managers of one swarm: the first makes it, and the
+    others join it. On exit nothing of it is left: no process, mount, interface, directory.
     """
 
     network: Network
 
-    def __init__(self, *, timeout: float = 30) -> None:
+    def __init__(self, *, timeout: float = 30, switch: Switch | None = None, joins: Self | None = None) -> None:
         self._timeout = timeout
+        self._switch = switch
+        self._joins = joins
+        self._swarm_address = "127.0.0.1"
         self._dockerd: Child | None = None
         self._client: docker.APIClient | None = None
         self._cleanup = contextlib.ExitStack()
@@ -42,8 +46,8 @@ class Engine:
             self.network = stack.enter_context(Network(scratch))
             stack.callback(self.stop)
             self._launch()
-            self.client.init_swarm(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
-            stack.callback(self._remove_services)
+            self._enter_swarm()
+            stack.callback(self.remove_services)
             wait_for("the swarm to have a leader", self._leads, self._timeout)
             self._cleanup = stack.pop_all()
         return self
@@ -110,6 +114,11 @@ class Engine:
         self.network.end_processes()
         self.socket.unlink(missing_ok=True)
 
+    def kill(self) -> None:
+        """End dockerd, containerd and all containers at once, as a power cut does; data stays."""
+        self.network.end_processes()
+        self.stop()
+
     def pause(self) -> None:
         """Leave dockerd hanging: connections are accepted and never answered. Containers go on."""
         self._child.pause()
@@ -126,6 +135,12 @@ class Engine:
             yield
         finally:
             self.resume()
+
+    @property
+    def node_id(self) -> str:
+        """Its node's id in the swarm, which it keeps over restarts."""
+        identity: str = self.client.info()["Swarm"]["NodeID"]
+        return identity
 
     # Images and the command line.
 
@@ -218,6 +233,16 @@ class Engine:
         self._delete(name)
         wait_for(f"the containers of {name} to be gone", lambda: not self._containers(name), timeout)
 
+    def remove_services(self) -> None:
+        """Ask for the end of everything; what does not comply in time is ended with the engine."""
+        if not self.running:
+            return
+        self.resume()
+        with contextlib.suppress(OSError, DockerException, LabError):
+            for service in self._get("/services"):
+                self._delete(service["ID"])
+            wait_for("the containers to be gone", lambda: not self.client.containers(all=True), timeout=20)
+
     def _containers(self, service: str) -> list[Document]:
         found: list[Document] = self.client.containers(
             all=True, filters={"label": f"com.docker.swarm.service.name={service}"}
@@ -251,6 +276,17 @@ class Engine:
         self._client = docker.APIClient(base_url=self.socket_url, version="auto", timeout=int(self._timeout))
         self._dockerd.wait_ready(self._client.ping, self._timeout)
 
+    def _enter_swarm(self) -> None:
+        if self._switch is not None:
+            self._swarm_address = self._switch.plug(self.network)
+        here, port = self._swarm_address, 2377
+        if self._joins is None:
+            self.client.init_swarm(advertise_addr=here, listen_addr=f"{here}:{port}")
+            return
+        token = self._joins.client.inspect_swarm()["JoinTokens"]["Manager"]
+        there = f"{self._joins._swarm_address}:{port}"
+        self.client.join_swarm([there], token, advertise_addr=here, listen_addr=f"{here}:{port}")
+
     def _leads(self) -> bool:
         self._get("/services")  # a 503 until the raft has a leader
         return bool(self.client.info()["Swarm"]["ControlAvailable"])
@@ -259,19 +295,9 @@ class Engine:
         containers = {container["Id"] for container in self._get("/containers/json")}
         return all(
             task["Status"]["ContainerStatus"]["ContainerID"] in containers
-            for task in self._get("/tasks")
+            for task in self._get("/tasks", filters=json.dumps({"node": [self.node_id]}))
             if task["Status"]["State"] == "running"
         )
-
-    def _remove_services(self) -> None:
-        """Ask for the end of everything; what does not comply in time is ended with the engine."""
-        if not self.running:
-            return
-        self.resume()
-        with contextlib.suppress(OSError, DockerException, LabError):
-            for service in self._get("/services"):
-                self._delete(service["ID"])
-            wait_for("the containers to be gone", lambda: not self.client.containers(all=True), timeout=20)
 
     def _get(self, path: str, **params: str) -> Any:
         answer = self.client.get(self._url(path), params=params, timeout=self._timeout)

@@ -13,32 +13,28 @@ from .scratch import Scratch
 _LINKS = range(1, 200)
 
 
-class Network:
-    """A network namespace joined to ours by a pair of interfaces.
+class Namespace:
+    """A network namespace; a context manager.
 
-    `address` is where programs inside are reached from here (ports published with `mode: host`); at `host_address`
-    programs here can listen for those inside, containers included. A process that does nothing holds it, so that it
-    outlives the engine's restarts and goes, interfaces and firewall rules with it, when that process ends.
+    A process that does nothing holds it, so that it outlives the programs inside and goes when that process ends, with
+    its interfaces and firewall rules.
     """
 
-    address: str
-    host_address: str
-    link: str
-
-    def __init__(self, scratch: Scratch) -> None:
+    def __init__(self, scratch: Scratch, name: str = "network") -> None:
         self._scratch = scratch
+        self._name = name
         self._holder: Child | None = None
 
     def __enter__(self) -> Self:
         self._holder = Child(
-            "network holder",
+            f"{self._name} holder",
             ["unshare", "--net", "--", "sleep", "infinity"],
-            self._scratch.path / "network.log",
+            self._scratch.path / f"{self._name}.log",
             keep_fds=[self._scratch.lock_fd],
             death_signal="KILL",
         )
         try:
-            self._holder.wait_ready(lambda: _namespace(self._pid) != _namespace(os.getpid()), timeout=5)
+            self._holder.wait_ready(lambda: _namespace(self.pid) != _namespace(os.getpid()), timeout=5)
             self._join()
         except BaseException:
             self._holder.stop()
@@ -51,23 +47,62 @@ class Network:
         self.end_processes()
         if self._holder is not None:
             self._holder.stop()
-        # The kernel takes a namespace down in the background; its interfaces are gone only then.
-        wait_for(f"the interface {self.link} to be gone", lambda: self.link not in _links(), timeout=10)
 
     def inside(self, *argv: str | Path) -> list[str]:
         """The command that runs *argv* inside this network (mounts and processes stay the machine's)."""
         # Not `ip netns exec`: that mounts a fresh /sys without the cgroups, and dockerd refuses to start.
-        return ["nsenter", f"--net=/proc/{self._pid}/ns/net", "--", *map(str, argv)]
+        return ["nsenter", f"--net=/proc/{self.pid}/ns/net", "--", *map(str, argv)]
 
     def end_processes(self) -> list[int]:
         """Kill whatever still runs inside, with its descendants; returns the pids, usually none.
 
         What runs in this namespace was started by this lab, and a container's processes descend from a shim that does.
         """
-        own = {self._pid, *self._descendants_inside()}
-        own.discard(self._pid)
+        own = {self.pid, *self._descendants_inside()}
+        own.discard(self.pid)
         ended(sorted(own))
         return sorted(own)
+
+    @property
+    def pid(self) -> int:
+        """The process that holds it."""
+        if self._holder is None:
+            raise LabError("the namespace is used before it was entered; use it as a context manager")
+        return self._holder.pid
+
+    def _join(self) -> None:
+        """Make the interfaces inside."""
+        run(*self.inside("ip", "link", "set", "lo", "up"))
+
+    def _descendants_inside(self) -> set[int]:
+        parents = dict(processes())
+        namespace = _namespace(self.pid)
+        inside = {pid for pid in parents if pid != self.pid and _namespace(pid) == namespace}
+        grown = True
+        while grown:
+            more = {pid for pid, parent in parents.items() if parent in inside} - inside
+            inside |= more
+            grown = bool(more)
+        return inside
+
+
+class Network(Namespace):
+    """A network namespace joined to ours by a pair of interfaces.
+
+    `address` is where programs inside are reached from here (ports published with `mode: host`); at `host_address`
+    programs here can listen for those inside, containers included.
+    """
+
+    address: str
+    host_address: str
+    link: str
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        # The kernel takes a namespace down in the background; its interfaces are gone only then.
+        wait_for(f"the interface {self.link} to be gone", lambda: self.link not in _links(), timeout=10)
 
     @contextlib.contextmanager
     def outbound(self) -> Iterator[None]:
@@ -92,12 +127,6 @@ class Network:
                 rules.callback(run, "iptables", "--wait", "5", "--table", table, "--delete", *rule)
             yield
 
-    @property
-    def _pid(self) -> int:
-        if self._holder is None:
-            raise LabError("the network is used before it was entered; use it as a context manager")
-        return self._holder.pid
-
     def _join(self) -> None:
         """Connect the two sides. The interface's name is the claim on its addresses: labs side by side cannot meet."""
         for number in _LINKS:
@@ -106,7 +135,7 @@ class Network:
             if self.link in _links():
                 continue
             try:
-                run("ip", "link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", str(self._pid))
+                run("ip", "link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", str(self.pid))
             except LabError:
                 if self.link in _links():  # another lab was faster
                     continue
@@ -122,16 +151,47 @@ class Network:
         run(*self.inside("ip", "address", "add", f"{self.address}/30", "dev", "eth0"))
         run(*self.inside("ip", "link", "set", "eth0", "up"))
 
-    def _descendants_inside(self) -> set[int]:
-        parents = dict(processes())
-        namespace = _namespace(self._pid)
-        inside = {pid for pid in parents if pid != self._pid and _namespace(pid) == namespace}
-        grown = True
-        while grown:
-            more = {pid for pid, parent in parents.items() if parent in inside} - inside
-            inside |= more
-            grown = bool(more)
-        return inside
+
+class Switch(Namespace):
+    """A bridge that joins networks to each other; a context manager.
+
+    It is in a namespace of its own, where no other lab, no firewall rule and no engine of the machine can meet it: the
+    addresses are the same in every lab.
+    """
+
+    def __init__(self, scratch: Scratch) -> None:
+        super().__init__(scratch, "switch")
+        self._ports: dict[Network, int] = {}
+
+    def plug(self, network: Network) -> str:
+        """Give *network* a port; returns its address there, by which the other networks reach it."""
+        number = self._ports[network] = len(self._ports) + 1
+        port, address = self._port(network), f"10.214.0.{number}"
+        run(
+            *self.inside("ip", "link", "add", port, "type", "veth", "peer", "name", "swarm0", "netns", f"{network.pid}")
+        )
+        run(*self.inside("ip", "link", "set", port, "master", "bridge", "up"))
+        run(*network.inside("ip", "address", "add", f"{address}/24", "dev", "swarm0"))
+        run(*network.inside("ip", "link", "set", "swarm0", "up"))
+        return address
+
+    def cut(self, network: Network) -> None:
+        """Let nothing pass to and from *network*, in silence: nobody is told, as when a switch fails."""
+        self._set_port(network, "disabled")
+
+    def mend(self, network: Network) -> None:
+        """Let everything pass again."""
+        self._set_port(network, "forwarding")
+
+    def _join(self) -> None:
+        run(*self.inside("ip", "link", "add", "bridge", "type", "bridge"))
+        run(*self.inside("ip", "link", "set", "bridge", "up"))
+
+    def _set_port(self, network: Network, state: str) -> None:
+        run(*self.inside("bridge", "link", "set", "dev", self._port(network), "state", state))
+
+    def _port(self, network: Network) -> str:
+        return f"port{self._ports[network]}"
 
 
 def _links() -> set[str]:
