@@ -11,6 +11,7 @@ import heapq
 import threading
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from typing import TYPE_CHECKING
 
 from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
@@ -208,10 +209,21 @@ class SimulatedEngine:
                 self._fill(service)
             self._place_waiting()
 
+    def change_leader(self, seconds: float) -> None:
+        """Let another manager lead: it knows of no node until that reports, the last of them after *seconds*."""
+        with self._present():
+            for number, node in enumerate(self._nodes.values(), start=1):
+                node.heard = False
+                self._after(seconds * number / len(self._nodes), partial(self._hear, node))
+
     def running(self, name: str) -> int:
         """How many tasks of the service really run: desired running and running, on a node that is ready."""
         with self._present():
             return sum(task.state == "running" for task in self._find(name).live.values())
+
+    def _hear(self, node: Node) -> None:
+        node.heard = True
+        self._place_waiting()
 
     # Time.
 

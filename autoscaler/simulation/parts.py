@@ -30,6 +30,9 @@ class Node:
     cores: float = 8.0
     memory: int = 16 * 2**30
     ready: bool = True
+    """Whether it is up; a node that is not is `down`."""
+    heard: bool = True
+    """Whether the leader has heard of it; one it has not heard of yet is `unknown`, and its tasks go on."""
     tasks: int = 0
     """Tasks that hold room here."""
     nano_cpus_reserved: int = 0
@@ -45,13 +48,13 @@ class Node:
                 "Hostname": self.name,
                 "Resources": {"NanoCPUs": round(self.cores * 1e9), "MemoryBytes": self.memory},
             },
-            "Status": {"State": "ready" if self.ready else "down"},
+            "Status": {"State": ("ready" if self.heard else "unknown") if self.ready else "down"},
         }
 
     def objection(self, task: Task) -> str:
         """Why *task* cannot be placed here, in Swarm's words for *{}* nodes (facts 6); empty where it can."""
         nano_cpus, memory = task.reservations
-        if not self.ready:
+        if not self.ready or not self.heard:
             return "{} not available for new tasks"
         if nano_cpus > round(self.cores * 1e9) - self.nano_cpus_reserved or memory > self.memory - self.memory_reserved:
             return "insufficient resources on {}"

@@ -41,8 +41,9 @@ class Target(Rule):
         """``ceil(running * value / target)`` of an average, ``ceil(total / target)`` of a total.
 
         Within the tolerance the requested count; never fewer than that above the target, and never more below it: what
-        was asked for may not run yet, and what runs may be leaving. Source: Kubernetes, horizontal pod autoscaling,
-        algorithm details.
+        was asked for may not run yet, and what runs may be leaving. Below the target a requested replica that does not
+        run counts as one at its target, for nobody knows its load: its node may just have been lost.
+        Source: Kubernetes, horizontal pod autoscaling, algorithm details (there so for pods without metrics).
         """
         value = signal.window.newest or 0.0
         needed = self._needed(value, signal)
@@ -50,11 +51,16 @@ class Target(Rule):
         if (have and abs(needed / have - 1) <= self.tolerance + _ROUNDING) or needed == have == 0:
             detail = self._describe(signal.window, value, f"within {self.tolerance * 100:g} %")
             return Recommendation(self.name, Reason.WITHIN_TOLERANCE, signal.requested, value, detail)
-        count = ceil(min(max(needed, 0.0), _MOST) - _ROUNDING)
-        detail = self._describe(signal.window, value, f"{needed:.4g} of {have} running replicas needed")
+        said = f"{needed:.4g} of {have} running replicas needed"
         if needed > have:
-            return Recommendation(self.name, Reason.ABOVE_TARGET, max(count, signal.requested), value, detail)
-        return Recommendation(self.name, Reason.BELOW_TARGET, min(count, signal.requested), value, detail)
+            count = max(_whole(needed), signal.requested)
+            return Recommendation(
+                self.name, Reason.ABOVE_TARGET, count, value, self._describe(signal.window, value, said)
+            )
+        if unknown := _unknown(signal):
+            said += f", and {unknown} that {'does' if unknown == 1 else 'do'} not run"
+        count = min(_whole(needed) + unknown, signal.requested)
+        return Recommendation(self.name, Reason.BELOW_TARGET, count, value, self._describe(signal.window, value, said))
 
     def recommend_on_partial(self, signal: Signal) -> Recommendation | None:
         """An increase that is needed even with the missing tasks counted as 0."""
@@ -74,3 +80,14 @@ class Target(Rule):
         unit = f" {window.unit}" if window.unit else ""
         base = f" of {window.base}" if window.base else ""
         return f"{self.metric} {value:.4g}{unit}{base}, target {self.target:g}{unit}: {outcome}"
+
+
+def _whole(needed: float) -> int:
+    return ceil(min(max(needed, 0.0), _MOST) - _ROUNDING)
+
+
+def _unknown(signal: Signal) -> int:
+    """How many requested replicas the value says nothing of; a total that is not made of tasks says all there is."""
+    if signal.window.total and signal.window.reporting is None:
+        return 0
+    return max(0, signal.requested - signal.running)

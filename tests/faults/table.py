@@ -136,9 +136,19 @@ FAULTS = (
     Fault(
         id="node-lost",
         fault="a node is lost with its tasks",
-        does="its tasks count as running no more; no reduction before those left have complete windows",
+        does="its tasks count as running no more; no reduction before those left have complete windows, and a `target` "
+        "counts what does not run as being at the target",
         see="`tasks_pending`, `partial_data`",
         cure="nothing: Swarm starts them elsewhere",
+        fake="",
+    ),
+    Fault(
+        id="swarm-leader-lost",
+        fault="the manager that leads the Swarm is lost, and the autoscaler speaks to another one",
+        does="nothing is scaled while the others elect a leader; while that has not heard of all nodes their tasks do "
+        "not count as running, and nothing is removed for it",
+        see="`swarm_lost`, `swarm_recovered`; `tasks_pending` for a moment",
+        cure="nothing",
         fake="",
     ),
     Fault(

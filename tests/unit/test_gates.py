@@ -127,7 +127,7 @@ def test_a_count_waits_only_while_tasks_are_stuck(
 @pytest.mark.parametrize("stuck", [False, True])
 def test_a_count_passes_downwards(*, stuck: bool) -> None:
     """`tasks_pending` passes a rule's reduction."""
-    assert decided(TARGET, cpu=10, running=2, stuck=stuck).desired == 1
+    assert decided(TARGET, cpu=10, running=2, stuck=stuck).desired == 2
     assert decided(TABLE, queue=1, running=2, stuck=stuck).desired == 1
 
 

@@ -326,6 +326,23 @@ def test_node_goes_down() -> None:
     assert sorted(task["NodeID"] for task in lab.engine.tasks()) == ["a"] * 4 + ["b"] * 4
 
 
+def test_another_leader() -> None:
+    """A new leader knows of no node until that reports: the tasks go on, and new ones wait (measured, 20.10)."""
+    lab = Lab(Node("a"), Node("b"))
+    lab.create(2)
+    lab.engine.change_leader(4)
+    assert [node["Status"]["State"] for node in lab.engine.nodes()] == ["unknown", "unknown"]
+    assert lab.states() == [("running", "running")] * 2
+    lab.engine.operator_scale("web", 3)
+    assert ("running", "pending") in lab.states()
+
+    lab.after(2)
+    assert [node["Status"]["State"] for node in lab.engine.nodes()] == ["ready", "unknown"]
+    lab.after(4)
+    assert [node["Status"]["State"] for node in lab.engine.nodes()] == ["ready", "ready"]
+    assert lab.engine.running("web") == 3
+
+
 @pytest.mark.parametrize(
     ("template", "words"),
     [

@@ -124,7 +124,13 @@ def test_an_absurd_value_is_a_large_count(value: float) -> None:
         pytest.param(70, 5, 2, 5, Reason.ABOVE_TARGET, id="above the target nothing is removed"),
         pytest.param(180, 5, 2, 6, Reason.ABOVE_TARGET, id="2 of 5 run, 6 are needed"),
         pytest.param(60, 5, 2, 5, Reason.WITHIN_TOLERANCE, id="within the tolerance the requested count"),
-        pytest.param(30, 5, 2, 1, Reason.BELOW_TARGET, id="below the target what the running ones need"),
+        pytest.param(
+            30, 5, 2, 4, Reason.BELOW_TARGET, id="2 of 5 run, 1 is needed: nobody knows what the others carry"
+        ),
+        pytest.param(
+            50, 4, 2, 4, Reason.BELOW_TARGET, id="half were lost with their node: what is left proves no calm"
+        ),
+        pytest.param(50, 3, 1, 3, Reason.BELOW_TARGET, id="a new leader of the Swarm has heard of one node yet"),
         pytest.param(40, 3, 5, 3, Reason.BELOW_TARGET, id="two are leaving: below the target nothing is added"),
         pytest.param(20, 3, 5, 2, Reason.BELOW_TARGET, id="two are leaving and one more may"),
         pytest.param(90, 3, 5, 8, Reason.ABOVE_TARGET, id="two are leaving although they are needed"),
@@ -134,7 +140,7 @@ def test_an_absurd_value_is_a_large_count(value: float) -> None:
 def test_running_replicas_count(value: float, requested: int, running: int, replicas: int, reason: Reason) -> None:
     """The formula takes running replicas, and keeps its direction: above the target never fewer than requested.
 
-    As the HPA, which takes no action where pods that are not ready would turn the direction.
+    Below it those that do not run count as being at the target, as the HPA counts pods without metrics.
     """
     said = opinion(target(60), value, requested, running)
 
@@ -148,6 +154,14 @@ def test_running_replicas_count(value: float, requested: int, running: int, repl
 def test_a_total_and_running_replicas(total: float, requested: int, running: int, replicas: int) -> None:
     """The count that a total needs, in the direction in which the load of the running replicas points."""
     assert opinion_on_total(target(60), total, requested, running).replicas == replicas
+
+
+@pytest.mark.parametrize(("running", "replicas"), [(5, 1), (4, 2), (2, 4), (0, 5)])
+def test_a_total_of_the_tasks(running: int, replicas: int) -> None:
+    """A total that is the sum over tasks lacks those that do not run: they count as being at the target each."""
+    summed = replace(window([60] * 8, reporting=[running] * 8), total=True, averaged=False)
+
+    assert target(60).recommend(Signal(summed, 5, running)).replicas == replicas
 
 
 # partial data
