@@ -256,7 +256,7 @@ FAULTS = (
         see="nothing",
         cure="nothing",
         real="after a write",
-        fake="anywhere",
+        fake="before and after every call",
     ),
     Fault(
         id="leader-dies",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from autoscaler.adapters.swarm import DockerSwarm, DryRun
 from autoscaler.cluster import STATE_LABEL
@@ -23,9 +24,9 @@ from autoscaler.windows import Windows
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from autoscaler.adapters.engine_api import Document
+    from autoscaler.adapters.engine_api import Document, EngineApi
     from autoscaler.deadline import Deadline
     from autoscaler.model import Outcome, Recommendation, Why
     from autoscaler.ports import Clock, MetricSource, Orchestrator, Query, Series
@@ -39,6 +40,10 @@ WARMUP = 30
 SETTINGS = MetricSettings(scrape_interval=STEP, rate_window=4 * STEP, warmup=WARMUP)
 MEMORY_LIMIT = 2**20
 LOST = UnreachableError("connection refused")
+
+C = TypeVar("C", bound=Cycle)
+Moment = Callable[[str], None]
+"""Is told of a moment such as `before update` or `after fetch cpu`."""
 
 
 @dataclass
@@ -102,10 +107,18 @@ class FaultyEngine:
     """An engine's API on another one, in whose calls something can come between or go wrong; it counts them."""
 
     engine: WholeApi
+    at: Moment = lambda _: None
+    """Is told of the moments before and after each call; what it raises ends the caller."""
+    written: Callable[[Document, Document], None] = lambda _before, _spec: None
+    """Is told of each update that was carried out: the service before, and the spec that was written."""
     calls: Counter[str] = field(default_factory=Counter)
     """How often each operation was called."""
     updates: list[tuple[str, Document, Document]] = field(default_factory=list)
     """Each update that was carried out: the service's name, its document before, and the spec that was written."""
+    late: list[Callable[[], None]] = field(default_factory=list)
+    """Updates that their caller has given up, and that are still to be carried out (facts 8)."""
+    _late: int = 0
+    """How many of the next updates are."""
     _before: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
     _after: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
 
@@ -140,9 +153,28 @@ class FaultyEngine:
     def update(self, service_id: str, version: int, spec: Document, deadline: Deadline, /) -> None:
         """The engine's answer, or what was injected."""
         with self._call("update"):
-            before = self.engine.service(service_id, deadline)
-            self.engine.update(service_id, version, spec, deadline)
-            self.updates.append((spec["Name"], before, spec))
+            if not self._late:
+                self._update(service_id, version, spec, deadline)
+                return
+            self._late -= 1
+            self.late.append(lambda: self._update(service_id, version, spec, deadline))
+            raise LOST
+
+    def hold_up(self, updates: int = 1) -> None:
+        """Let the caller of the next update, or of more, wait in vain; it stays to be carried out."""
+        self._late += updates
+
+    def catch_up(self) -> None:
+        """Carry the late updates out, as far as the services still are what they were."""
+        while self.late:
+            with suppress(BackendError):
+                self.late.pop(0)()
+
+    def _update(self, service_id: str, version: int, spec: Document, deadline: Deadline) -> None:
+        before = self.engine.service(service_id, deadline)
+        self.engine.update(service_id, version, spec, deadline)
+        self.updates.append((spec["Name"], before, spec))
+        self.written(before, spec)
 
     def config(self, name: str, deadline: Deadline, /) -> Document:
         """The engine's answer, or what was injected."""
@@ -161,12 +193,23 @@ class FaultyEngine:
 
     @contextmanager
     def _call(self, operation: str) -> Iterator[None]:
-        self.calls[operation] += 1
-        if waiting := self._before.get(operation):
-            waiting.pop(0)()
+        with told(self.at, operation):
+            self.calls[operation] += 1
+            if waiting := self._before.get(operation):
+                waiting.pop(0)()
+            yield
+            if waiting := self._after.get(operation):
+                waiting.pop(0)()
+
+
+@contextmanager
+def told(at: Moment, operation: str) -> Iterator[None]:
+    """A call of *operation*, of which *at* is told the moments before and after, also where it fails."""
+    at(f"before {operation}")
+    try:
         yield
-        if waiting := self._after.get(operation):
-            waiting.pop(0)()
+    finally:
+        at(f"after {operation}")
 
 
 def raising(error: Exception) -> Callable[[], None]:
@@ -183,6 +226,8 @@ class WatchedSource:
     """A metric source that notes what is asked of it, and refuses the queries of some metrics."""
 
     source: MetricSource
+    at: Moment = lambda _: None
+    """Is told of the moments before and after each call; what it raises ends the caller."""
     asked: list[tuple[str, int, int]] = field(default_factory=list)
     """The metric, the first and the last step of each query."""
     errors: dict[str, BackendError] = field(default_factory=dict)
@@ -196,10 +241,15 @@ class WatchedSource:
 
     def clock_offset(self, now: float, deadline: Deadline) -> float:
         """The source's answer."""
-        return self.source.clock_offset(now, deadline)
+        with told(self.at, "clock_offset"):
+            return self.source.clock_offset(now, deadline)
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> Mapping[str, Series]:
         """The source's answer, or the metric's error."""
+        with told(self.at, f"fetch {query.metric}"):
+            return self._fetch(query, start, end, step, deadline)
+
+    def _fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> Mapping[str, Series]:
         self.asked.append((query.metric, start, end))
         if query.metric in self.errors:
             raise self.errors[query.metric]
@@ -309,10 +359,13 @@ class World:
         self.api.before("services", *[raising(LOST)] * times)
 
     def _new_cycle(self) -> Cycle:
-        swarm: Orchestrator = DockerSwarm(self.api)
-        clock: Clock = self.clock
-        return Cycle(
-            windows=Windows({PROMETHEUS: self.source, **self.plugged}, SETTINGS, STEP),
+        return self.cycle_on(self.api, self.source, self.clock)
+
+    def cycle_on(self, api: EngineApi, source: MetricSource, clock: Clock, kind: type[C] = Cycle) -> C:  # type: ignore[assignment] # mypy knows no default of a type variable
+        """A cycle without a past, with backends and a clock of its own."""
+        swarm: Orchestrator = DockerSwarm(api)
+        return kind(
+            windows=Windows({PROMETHEUS: source, **self.plugged}, SETTINGS, STEP),
             swarm=DryRun(swarm) if self._dry_run else swarm,
             clock=clock,
             deadline=10.0,
