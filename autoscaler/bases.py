@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autoscaler.amounts import cores, memory
+
 if TYPE_CHECKING:
     from autoscaler.cluster import ServiceView
-
-_UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +27,10 @@ def base_of(metric: str, service: ServiceView) -> Base | None:
     """
     if metric == "cpu":
         if service.cpu_limit:
-            return Base(service.cpu_limit, f"the limit of {_cores(service.cpu_limit)}")
+            return Base(service.cpu_limit, f"the limit of {cores(service.cpu_limit)}")
         return Base(1.0, "1 core (no limit)")
     if service.memory_limit:
-        return Base(service.memory_limit, f"the limit of {_bytes(service.memory_limit)}")
+        return Base(service.memory_limit, f"the limit of {memory(service.memory_limit)}")
     if service.node_memory:
-        return Base(service.node_memory, f"a node's {_bytes(service.node_memory)} (no limit)")
+        return Base(service.node_memory, f"a node's {memory(service.node_memory)} (no limit)")
     return None
-
-
-def _cores(amount: float) -> str:
-    return f"{amount:g} core" if amount == 1 else f"{amount:g} cores"
-
-
-def _bytes(amount: float) -> str:
-    for size, unit in _UNITS:
-        if amount >= size:
-            return f"{amount / size:.4g} {unit}"
-    return f"{amount:g} B"

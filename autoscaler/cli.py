@@ -13,10 +13,10 @@ import click
 from rich.console import Console
 
 import autoscaler
-from autoscaler import loader, plugins, policy_tests, render, wiring
+from autoscaler import loader, plugins, policy_tests, render, survey, wiring
 from autoscaler.daemon import Policies
 from autoscaler.demo import run_demo
-from autoscaler.documents import problem_document, record_document, survey_document
+from autoscaler.documents import capacity_document, problem_document, record_document, survey_document
 from autoscaler.durations import parse
 from autoscaler.errors import BackendError, ConfigurationError, SettingsError
 from autoscaler.journal import Journal
@@ -25,7 +25,6 @@ from autoscaler.model import Outcome
 from autoscaler.policy import PolicySet, policy_schema
 from autoscaler.settings import Settings, split_address
 from autoscaler.stack_file import live_counts, with_counts
-from autoscaler.survey import Survey, survey
 from autoscaler.web.metrics import Telemetry
 
 if TYPE_CHECKING:
@@ -126,21 +125,25 @@ def run(*, once: bool, **options: Any) -> None:
 def plan(output: str, **options: Any) -> None:
     """Evaluate once against the live Swarm and Prometheus, and print what would change. Changes nothing.
 
+    Also adds up what services reserve and nodes have, and warns where a policy's maximum finds no room.
+
     Exits with 0 where nothing is to do, 2 where something would change, 1 where it could not be told.
     """
     settings = Settings.read(options)
     configure(settings.log_format, "error")
     policies = _load_policies(settings)
-    evaluation = wiring.cycle(settings, Telemetry(Journal(), lambda: True), dry_run=True).evaluate(policies.current)
+    planned = survey.plan(wiring.cycle(settings, Telemetry(Journal(), lambda: True), dry_run=True), policies.current)
+    evaluation, capacity = planned.evaluation, planned.capacity
     if output == "json":
         _print_json(
             {
                 "services": [record_document(record) for record in evaluation.records],
                 "problems": [problem_document(problem) for problem in evaluation.problems],
+                "capacity": None if capacity is None else capacity_document(capacity),
             }
         )
     else:
-        _console().print(render.plan(evaluation.records, evaluation.problems))
+        _console().print(render.plan(evaluation.records, evaluation.problems, capacity))
     sys.exit(_plan_exit(evaluation))
 
 
@@ -151,6 +154,8 @@ def plan(output: str, **options: Any) -> None:
 @_settings_options
 def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> None:
     """Validate policy files: the PATHs, or those that the settings name.
+
+    With --live it asks Swarm and Prometheus too, and adds up whether every policy's maximum finds room.
 
     Exits with 1 where they are invalid, or, with --live, where a service lacks data.
     """
@@ -180,9 +185,9 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
     sys.exit(_ERROR if found is not None and not found.good else 0)
 
 
-def _survey(settings: Settings, policies: PolicySet) -> Survey:
+def _survey(settings: Settings, policies: PolicySet) -> survey.Survey:
     configure(settings.log_format, "error")
-    return survey(wiring.cycle(settings, Telemetry(Journal(), lambda: True), dry_run=True), policies)
+    return survey.survey(wiring.cycle(settings, Telemetry(Journal(), lambda: True), dry_run=True), policies)
 
 
 @main.command()

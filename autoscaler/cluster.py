@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from autoscaler.durations import words
+from autoscaler.placement import Demand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from autoscaler.placement import NodeView
 
 
 STATE_LABEL = "autoscaler.state"
@@ -21,6 +24,9 @@ SETTLE_TIME = 10.0
 STARTUP_GRACE = 120.0
 """Seconds that a task may take to start before it counts as stuck."""
 _STUCK = frozenset({"pending", "failed", "rejected"})
+_ROOMLESS = frozenset({"new", "pending", "failed", "rejected"})
+"""States before a node is found and after it is left; a global service's tasks name their node from the beginning."""
+_ANY = Demand()
 
 _BUSY = {
     "updating": "a rolling update is in progress",
@@ -41,11 +47,18 @@ class TaskView:
     on_ready_node: bool
     words: str = ""
     """Swarm's own words on the state: its error, or else its message."""
+    node: str = ""
+    """The id of its node; empty where Swarm has found none for it."""
 
     @property
     def running(self) -> bool:
         """Whether it counts as a running replica: in state running, on a ready node."""
         return self.state == "running" and self.on_ready_node
+
+    @property
+    def holds_room(self) -> bool:
+        """Whether Swarm has given it a node, and what it reserves there."""
+        return bool(self.node) and self.state not in _ROOMLESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +96,8 @@ class ServiceView:
     """Bytes per task; None without a limit."""
     node_memory: float | None = None
     """Bytes of memory of the smallest node that runs a task, or else of the smallest ready one; None without any."""
+    demand: Demand = _ANY
+    """What each task asks of its node."""
 
     @property
     def running(self) -> int:
@@ -135,3 +150,4 @@ class Cluster:
     services: Mapping[str, ServiceView]
     own_service: str | None = None
     """The name of the service this process runs in, where it runs in one."""
+    nodes: tuple[NodeView, ...] = ()

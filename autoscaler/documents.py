@@ -6,6 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from autoscaler.amounts import Amount
+    from autoscaler.capacity import Capacity, Place
     from autoscaler.model import Recommendation, Why
     from autoscaler.records import Problem, Record
     from autoscaler.survey import Survey
@@ -45,7 +47,42 @@ def survey_document(found: Survey) -> dict[str, Any]:
         "unmatched": list(found.unmatched),
         "problems": [problem_document(problem) for problem in found.problems],
         "scrape_interval": found.scrape_interval,
+        "capacity": None if found.capacity is None else capacity_document(found.capacity),
     }
+
+
+def capacity_document(capacity: Capacity) -> dict[str, Any]:
+    """*capacity* as a JSON object; CPU in cores, memory in bytes, null for any number of replicas."""
+    return {
+        "fits": capacity.fits,
+        "nodes": capacity.nodes,
+        "closed_nodes": list(capacity.closed),
+        "total": _amount(capacity.total),
+        "reserved": _amount(capacity.reserved),
+        "reserved_at_maxima": _amount(capacity.at_maxima),
+        "limits_at_maxima": _amount(capacity.limits_at_maxima),
+        "services": [_place(place) for place in capacity.places],
+    }
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return {
+        "service": place.service,
+        "policy": place.policy,
+        "requested": place.requested,
+        "maximum": place.maximum,
+        "fits": place.fits,
+        "fitting_now": place.now,
+        "fitting_with_others_at_maximum": place.with_others,
+        "reserves": _amount(place.reserves),
+        "limits": _amount(place.limits),
+        "obstacle": place.obstacle,
+        "cure": place.cure,
+    }
+
+
+def _amount(amount: Amount) -> dict[str, Any]:
+    return {"cores": amount.cores, "memory": amount.memory}
 
 
 def _why(why: Why) -> dict[str, Any]:

@@ -201,6 +201,12 @@ class Policy(Frozen):
         highest, highest_by = min(above, default=(max(self.replicas.max, lowest), ""))
         return Bounds(lowest, highest, lowest_by, highest_by)
 
+    @property
+    def highest(self) -> int:
+        """The largest max that can ever be in force, by whatever schedule."""
+        bounds = (bound for schedule in self.schedules for bound in (schedule.min, schedule.max) if bound is not None)
+        return max((self.replicas.max, *bounds))
+
     def behaviour(self, direction: Direction) -> Behaviour:
         """How the policy changes counts in *direction*."""
         return self.scale_up if direction is Direction.UP else self.scale_down

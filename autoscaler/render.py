@@ -8,17 +8,21 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from autoscaler.amounts import cores, memory
 from autoscaler.durations import words
 from autoscaler.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
+    from autoscaler.amounts import Amount
+    from autoscaler.capacity import Capacity, Place
     from autoscaler.records import Problem, Record
     from autoscaler.survey import Reading, Survey
 
+_MOST_NAMES = 10
 _STYLES = {
     Outcome.APPLIED: "bold green",
     Outcome.DRY_RUN: "bold cyan",
@@ -63,8 +67,11 @@ def table(records: Sequence[Record], title: str | None = None) -> Table:
     return grid
 
 
-def plan(records: Sequence[Record], problems: Sequence[Problem]) -> RenderableType:
-    """What an evaluation would do: the table, the problems it met, the warnings, and a sentence that sums up."""
+def plan(records: Sequence[Record], problems: Sequence[Problem], capacity: Capacity | None = None) -> RenderableType:
+    """What an evaluation would do: the table, the problems it met, the warnings, and a sentence that sums up.
+
+    Of the *capacity* the sums, and what finds no room.
+    """
     parts: list[RenderableType] = []
     ordered = sorted(records, key=lambda record: (not record.decision.changes, record.decision.service))
     if ordered:
@@ -76,6 +83,8 @@ def plan(records: Sequence[Record], problems: Sequence[Problem]) -> RenderableTy
         for record in ordered
         if record.rollback_warning
     )
+    if capacity is not None and capacity.places:
+        parts += [*_sums(capacity), Text()]
     parts.append(Text(_summary(records, problems), "bold"))
     return Group(*parts)
 
@@ -99,6 +108,8 @@ def survey(found: Survey) -> RenderableType:
         parts.append(Text(f"No policy applies to: {', '.join(found.unmatched)}", "dim"))
     if found.scrape_interval is not None:
         parts.append(Text(f"Prometheus scrapes cAdvisor every {words(found.scrape_interval)}."))
+    if found.capacity is not None and found.capacity.places:
+        parts += [Text(), _places(found.capacity.places), Text(), *_sums(found.capacity), Text()]
     lacking = sum(bool(reading.lack) for reading in found.readings)
     if found.readings:
         what = "All have data." if not lacking else f"{lacking} lack data."
@@ -113,6 +124,74 @@ def _reading(reading: Reading) -> tuple[Text, ...]:
     age = "" if reading.age is None else words(reading.age)
     cells = (reading.metric, reading.service, reading.policy, value, age, tasks)
     return (*map(Text, cells), remark)
+
+
+def _places(places: Iterable[Place]) -> Table:
+    """A row per service with a policy: how many replicas there are, may be, and find room."""
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    grid.add_column("SERVICE", overflow="fold")
+    for header in ("REPLICAS", "MAX", "FIT NOW", "FIT WITH OTHERS AT MAX"):
+        grid.add_column(header, justify="right")
+    grid.add_column("EACH RESERVES", overflow="fold")
+    grid.add_column("LIMITS", overflow="fold")
+    for place in places:
+        colour = "" if place.fits else "yellow"
+        fitting = ("any" if count is None else str(count) for count in (place.now, place.with_others))
+        counts = (str(place.requested), str(place.maximum), *fitting)
+        limits = str(place.limits) if place.limits.nano_cpus or place.limits.memory else "none"
+        grid.add_row(*map(Text, (place.service, *counts, str(place.reserves), limits)), style=colour)
+    return grid
+
+
+def _sums(capacity: Capacity) -> Iterator[RenderableType]:
+    """What there is, is reserved and may be, and a warning for each maximum that finds no room."""
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for header in ("CAPACITY", "CPU", "MEMORY"):
+        grid.add_column(header, no_wrap=True)
+    nodes = f"{capacity.nodes} node{'' if capacity.nodes == 1 else 's'}"
+    grid.add_row(nodes, cores(capacity.total.cores), memory(capacity.total.memory))
+    for label, amount in (
+        ("reserved now", capacity.reserved),
+        ("reserved with every policy at its maximum", capacity.at_maxima),
+        ("limits then", capacity.limits_at_maxima),
+    ):
+        grid.add_row(label, *_shares(amount, capacity.total))
+    yield grid
+    for place in capacity.places:
+        if not place.fits:
+            yield Text(f"warning: {place_line(place)}", "yellow")
+    without = [place.service for place in capacity.places if not (place.reserves.nano_cpus or place.reserves.memory)]
+    if without:
+        yield Text(f"Reserve nothing, so that any number fits as far as Swarm knows: {_listed(without)}.")
+    if capacity.closed:
+        yield Text(f"Take no tasks now, and are not counted: {_listed(capacity.closed)}.")
+    fits = "All maxima find room at once" if capacity.fits else "Not all maxima find room at once"
+    yield Text(f"{fits}, by first fit: an estimate, for Swarm spreads tasks, which may leave room in smaller pieces.")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """*names* in one text, of many the first."""
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def place_line(place: Place) -> str:
+    """Why the maximum of a service finds no room, with the numbers and the cure."""
+    now = "any number does" if place.now is None else f"{place.now} replica{'' if place.now == 1 else 's'} do"
+    return (
+        f"{place.service}: max {place.maximum} finds no room: {now} with everything else as it is, {place.with_others} "
+        f"with all others at their maximum; {place.obstacle} ({place.cure})"
+    )
+
+
+def _shares(amount: Amount, total: Amount) -> tuple[str, str]:
+    """Both amounts with what share of the whole they are."""
+    pairs = (
+        (cores(amount.cores), amount.nano_cpus, total.nano_cpus),
+        (memory(amount.memory), amount.memory, total.memory),
+    )
+    cpu, held = (f"{text} ({part / whole:.0%})" if whole else text for text, part, whole in pairs)
+    return cpu, held
 
 
 def line(record: Record) -> str:

@@ -1,11 +1,12 @@
-"""A survey of what policies need: whether each metric has data for each service that a policy looks at it for."""
+"""A survey of what policies need: data of each metric for each service, and room for the replicas they may ask for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from autoscaler.capacity import Maximum, add_up
 from autoscaler.cycle import assign
 from autoscaler.deadline import Deadline
 from autoscaler.durations import words
@@ -14,9 +15,14 @@ from autoscaler.matching import Matcher
 from autoscaler.records import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from autoscaler.capacity import Capacity
+    from autoscaler.cluster import Cluster
     from autoscaler.cycle import Cycle
     from autoscaler.policy import PolicySet
-    from autoscaler.records import Record
+    from autoscaler.ports import Orchestrator, Order, Receipt
+    from autoscaler.records import Evaluation, Record
     from autoscaler.window import Window
     from autoscaler.windows import Needed
 
@@ -57,6 +63,8 @@ class Survey:
     problems: tuple[Problem, ...] = ()
     scrape_interval: float | None = None
     """The real one, in seconds, as far as it can be told."""
+    capacity: Capacity | None = None
+    """Whether every policy's maximum finds room; None where Swarm gave no answer."""
 
     @property
     def good(self) -> bool:
@@ -81,7 +89,54 @@ def survey(cycle: Cycle, policies: PolicySet) -> Survey:
     ]
     meant = {item.view.name for item in assigned} | {record.decision.service for record in untouched}
     unmatched = sorted(cluster.services.keys() - meant - {cluster.own_service})
-    return Survey(tuple(readings), tuple(untouched), tuple(unmatched), tuple(problems), cycle.windows.scrape_interval)
+    return Survey(
+        tuple(readings),
+        tuple(untouched),
+        tuple(unmatched),
+        tuple(problems),
+        cycle.windows.scrape_interval,
+        _capacity(cluster, assigned),
+    )
+
+
+@dataclass(slots=True)
+class Plan:
+    """What an evaluation would do now, and whether every policy's maximum finds room."""
+
+    evaluation: Evaluation
+    capacity: Capacity | None = None
+    """None where Swarm gave no answer."""
+
+
+def plan(cycle: Cycle, policies: PolicySet) -> Plan:
+    """One evaluation of *cycle*, whose orchestrator writes nothing, and the sums over what it read: no further call."""
+    swarm = _Kept(cycle.swarm)
+    evaluation = replace(cycle, swarm=swarm).evaluate(policies)
+    if swarm.cluster is None:
+        return Plan(evaluation)
+    assigned, _ = assign(Matcher(policies), swarm.cluster, evaluation.at)
+    return Plan(evaluation, _capacity(swarm.cluster, assigned))
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An orchestrator that keeps what it read last."""
+
+    swarm: Orchestrator
+    cluster: Cluster | None = None
+
+    def read(self, deadline: Deadline) -> Cluster:
+        """What the orchestrator behind it reads."""
+        self.cluster = self.swarm.read(deadline)
+        return self.cluster
+
+    def scale(self, order: Order, deadline: Deadline) -> Receipt:
+        """What the orchestrator behind it does."""
+        return self.swarm.scale(order, deadline)
+
+
+def _capacity(cluster: Cluster, assigned: Iterable[Needed]) -> Capacity:
+    return add_up(cluster, {item.view.name: Maximum(item.policy.highest, item.policy.name) for item in assigned})
 
 
 def _readings(cycle: Cycle, policies: PolicySet, item: Needed, now: float) -> list[Reading]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
+from autoscaler.placement import Demand, NodeView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +30,7 @@ _WITHOUT_COUNT = "replicated without a count"
 _TEMPLATE = ("TaskTemplate", "EndpointSpec", "Networks")
 """The parts of a spec whose change replaces tasks (swarmkit's IsTaskDirty)."""
 _UNSCHEDULED = ("new", "pending")
+_ANY = Demand()
 _LARGEST_POINT = 2**20
 """How many bytes a rollback point may unpack to."""
 _CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
@@ -46,7 +48,8 @@ def cluster(
     *tasks* may hold ended ones too: the newest failure among them is quoted where a service is short of running tasks.
     The service that *hostname* is a container of is this process' own.
     """
-    memory = {node["ID"]: _node_memory(node) for node in nodes}
+    seen = tuple(map(node_view, nodes))
+    memory = {node.id: node.memory for node in seen}
     ready = frozenset(node["ID"] for node in nodes if _is_ready(node))
     listed: dict[str, list[Document]] = {}
     for task in tasks:
@@ -64,7 +67,7 @@ def cluster(
         views[view.name] = view
         if own_container and any(_container_id(task).startswith(own_container) for task in own_tasks):
             own_service = view.name
-    return Cluster(views, own_service)
+    return Cluster(views, own_service, seen)
 
 
 def lean(document: Document) -> Document:
@@ -108,6 +111,46 @@ def service_view(document: Document, tasks: tuple[TaskView, ...] = (), node_memo
         cpu_limit=limits.get("NanoCPUs", 0) / 1e9 or None,
         memory_limit=float(limits.get("MemoryBytes", 0)) or None,
         node_memory=node_memory,
+        demand=demand(spec),
+    )
+
+
+def demand(spec: Document) -> Demand:
+    """What a task of *spec* asks of its node."""
+    reservations = _path(spec, "TaskTemplate", "Resources", "Reservations")
+    placement = _path(spec, "TaskTemplate", "Placement")
+    ports = _path(spec, "EndpointSpec").get("Ports") or ()
+    taken = [port for port in ports if port.get("PublishMode") == "host" and port.get("PublishedPort")]
+    if not (reservations or placement or taken):
+        return _ANY  # most services: one value for all of them
+    return Demand(
+        nano_cpus=int(reservations.get("NanoCPUs", 0)),
+        memory=int(reservations.get("MemoryBytes", 0)),
+        constraints=tuple(placement.get("Constraints") or ()),
+        platforms=tuple(
+            (platform.get("OS", ""), platform.get("Architecture", "")) for platform in placement.get("Platforms") or ()
+        ),
+        max_per_node=int(placement.get("MaxReplicas", 0)),
+        host_ports=tuple(f"{port['PublishedPort']}/{port.get('Protocol', 'tcp')}" for port in taken),
+    )
+
+
+def node_view(document: Document) -> NodeView:
+    """The node as it is listed."""
+    spec, description = _path(document, "Spec"), _path(document, "Description")
+    resources, platform = _path(description, "Resources"), _path(description, "Platform")
+    return NodeView(
+        id=document["ID"],
+        hostname=description.get("Hostname", ""),
+        role=spec.get("Role", ""),
+        takes_tasks=_is_ready(document) and spec.get("Availability", "active") == "active",
+        nano_cpus=int(resources.get("NanoCPUs", 0)),
+        memory=int(resources.get("MemoryBytes", 0)),
+        os=platform.get("OS", ""),
+        architecture=platform.get("Architecture", ""),
+        address=_path(document, "Status").get("Addr", ""),
+        labels=spec.get("Labels") or {},
+        engine_labels=_path(description, "Engine").get("Labels") or {},
     )
 
 
@@ -219,6 +262,7 @@ def _task_view(task: Document, ready_nodes: frozenset[str], failed: Document | N
         since=unix_time(task["CreatedAt"] if state in _UNSCHEDULED else status["Timestamp"]),
         on_ready_node=task.get("NodeID", "") in ready_nodes,
         words=said or status.get("Message", ""),
+        node=task.get("NodeID", ""),
     )
 
 
@@ -238,10 +282,6 @@ def _is_ready(node: Document) -> bool:
 
 def _is_running(task: Document) -> bool:
     return bool(task.get("DesiredState") == "running" and task["Status"].get("State") == "running")
-
-
-def _node_memory(node: Document) -> float | None:
-    return float(_path(node, "Description", "Resources").get("MemoryBytes", 0)) or None
 
 
 def _container_id(task: Document) -> str:

@@ -8,9 +8,12 @@ import pytest
 from rich.console import Console
 
 from autoscaler import render
+from autoscaler.amounts import Amount
+from autoscaler.capacity import Capacity, Place
 from autoscaler.model import Outcome, Why
 from autoscaler.reasons import Reason
 from autoscaler.records import Problem, Record
+from autoscaler.survey import Survey
 from tests.support.world import decided
 
 if TYPE_CHECKING:
@@ -114,3 +117,67 @@ def test_a_record_on_one_line(item: Record, text: str) -> None:
 def test_every_outcome_has_a_style(outcome: Outcome) -> None:
     """Each outcome has a colour of its own kind."""
     assert render.style(record(CALM, outcome))
+
+
+# room
+
+LARGE = Place("api", "shop", 2, 10, 7, 4, Amount(500_000_000, 2**29), Amount(), "each reserves much", "add nodes")
+FREE = Place("web", "shop", 2, 5, None, None, Amount(), Amount(10**9, 2**30))
+CAPACITY = Capacity(
+    nodes=2,
+    total=Amount(16 * 10**9, 2**35),
+    reserved=Amount(4 * 10**9, 2**33),
+    at_maxima=Amount(20 * 10**9, 2**34),
+    limits_at_maxima=Amount(24 * 10**9, 2**35),
+    closed=("n3",),
+    places=(LARGE, FREE),
+)
+
+
+def test_a_plan_says_what_finds_no_room() -> None:
+    """A plan adds up CPU and memory, and warns of each maximum that finds no room, with numbers and cure."""
+    rows = printed(render.plan([UP], [], CAPACITY), 200)
+    sums = [" ".join(row.split()) for row in rows[3:8]]
+
+    assert sums == [
+        "CAPACITY CPU MEMORY",
+        "2 nodes 16 cores 32 GiB",
+        "reserved now 4 cores (25%) 8 GiB (25%)",
+        "reserved with every policy at its maximum 20 cores (125%) 16 GiB (50%)",
+        "limits then 24 cores (150%) 32 GiB (100%)",
+    ]
+    assert rows[8] == (
+        "warning: api: max 10 finds no room: 7 replicas do with everything else as it is, 4 with all others at their "
+        "maximum; each reserves much (add nodes)"
+    )
+    assert rows[9:11] == [
+        "Reserve nothing, so that any number fits as far as Swarm knows: web.",
+        "Take no tasks now, and are not counted: n3.",
+    ]
+    assert rows[11].startswith("Not all maxima find room at once, by first fit: an estimate")
+    assert rows[-1] == "1 service: 1 to change, 0 held. Nothing was changed by this plan."
+
+
+def test_a_plan_whose_maxima_fit() -> None:
+    """Where all maxima find room a plan warns of none."""
+    rows = printed(render.plan([UP], [], replace(CAPACITY, places=(FREE,))), 200)
+
+    assert not [row for row in rows if row.startswith("warning")]
+    assert any(row.startswith("All maxima find room at once") for row in rows)
+
+
+def test_a_survey_has_a_row_of_room_for_each_service() -> None:
+    """`check --live` shows for each service how many replicas there are, may be and find room."""
+    rows = [" ".join(row.split()) for row in printed(render.survey(Survey(capacity=CAPACITY)), 200)]
+
+    assert "SERVICE REPLICAS MAX FIT NOW FIT WITH OTHERS AT MAX EACH RESERVES LIMITS" in rows
+    assert "api 2 10 7 4 0.5 cores and 512 MiB none" in rows
+    assert "web 2 5 any any nothing 1 core and 1 GiB" in rows
+
+
+def test_of_many_names_the_first() -> None:
+    """Of many services without a reservation the first are named, and the others counted."""
+    many = tuple(replace(FREE, service=f"web{n:02}") for n in range(15))
+    rows = printed(render.plan([UP], [], replace(CAPACITY, places=many)), 200)
+
+    assert any(row.endswith("web08, web09 and 5 more.") for row in rows)

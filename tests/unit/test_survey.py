@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from autoscaler.errors import UnreachableError
 from autoscaler.metrics import Metric
 from autoscaler.reasons import Reason
-from autoscaler.survey import Reading, survey
+from autoscaler.simulation.parts import Node
+from autoscaler.survey import Reading, plan, survey
 from tests.support.builders import STEP, written
-from tests.support.world import World, policy_for, settled_world
+from tests.support.world import World, policy_for, service_spec, settled_world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,3 +145,63 @@ def test_the_real_scrape_interval() -> None:
     assert world.next().problems != ()
     world.clock.time += 600
     assert world.next().problems == ()
+
+
+# room
+
+
+def reserving(name: str, replicas: int, cores: float) -> dict[str, Any]:
+    """A service whose replicas reserve so many cores each."""
+    spec = service_spec(name, replicas)
+    spec["TaskTemplate"]["Resources"]["Reservations"] = {"NanoCPUs": round(cores * 1e9)}
+    return spec
+
+
+def test_a_survey_adds_up_what_policies_may_ask_for() -> None:
+    """The largest max that a policy or one of its schedules gives is looked for, with what others have now."""
+    schedule = {"name": "sale", "start": "0 0 1 12 *", "end": "0 0 2 12 *", "max": 9}
+    world = World(written(CPU, most=4, schedules=[schedule]), nodes=[Node("n1", 8)])
+    world.engine.create_service(reserving("web", 2, 1))
+    world.engine.create_service(reserving("db", 1, 1.5))
+    world.settle()
+
+    capacity = seen(world).capacity
+
+    assert capacity is not None
+    (place,) = capacity.places
+    assert (place.service, place.policy, place.maximum, place.now, place.fits) == ("web", "web", 9, 6, False)
+    assert seen(world).good, "a maximum that does not fit is a warning"
+
+
+def test_a_label_that_raises_the_maximum_counts() -> None:
+    """The bounds that a service's own labels give are those that are looked for."""
+    world = World(written(CPU, most=4))
+    world.service(labels={"autoscaler.replicas.max": "30"})
+    world.settle()
+
+    capacity = seen(world).capacity
+
+    assert capacity is not None
+    assert [place.maximum for place in capacity.places] == [30]
+
+
+def test_a_plan_adds_up_without_another_call() -> None:
+    """The sums of a plan are those of the three lists that the evaluation reads."""
+    world = World(written(CPU), nodes=[Node("n1", 4)], dry_run=True)
+    world.engine.create_service(reserving("web", 2, 1))
+    world.settle()
+
+    planned = plan(world.cycle, world.policies)
+
+    assert planned.capacity is not None
+    assert [(place.service, place.now) for place in planned.capacity.places] == [("web", 4)]
+    assert len(planned.evaluation.records) == 1
+    assert (world.api.calls["services"], world.api.calls["tasks"], world.api.calls["nodes"]) == (1, 1, 1)
+
+
+def test_a_plan_without_swarm_adds_nothing_up() -> None:
+    """Without an answer from Swarm there are no sums."""
+    world = settled_world(written(CPU))
+    world.lose_swarm()
+
+    assert plan(world.cycle, world.policies).capacity is None

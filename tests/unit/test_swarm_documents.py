@@ -10,6 +10,7 @@ import pytest
 
 from autoscaler.adapters import swarm_documents as documents
 from autoscaler.cluster import STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.placement import Demand, NodeView
 
 Document = dict[str, Any]
 
@@ -301,3 +302,103 @@ def test_malformed(part: str, value: object) -> None:
 
     with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
         documents.service_view(document)
+
+
+# placement
+
+
+def test_what_a_task_asks_of_its_node() -> None:
+    """Reservations, constraints, platforms, the most per node, and the ports that are the node's own."""
+    document = service()
+    document["Spec"]["TaskTemplate"] |= {
+        "Resources": {"Reservations": {"NanoCPUs": 500_000_000, "MemoryBytes": GIB}},
+        "Placement": {
+            "Constraints": ["node.role == worker"],
+            "Platforms": [{"OS": "linux", "Architecture": "amd64"}, {"OS": "linux"}],
+            "MaxReplicas": 2,
+        },
+    }
+    document["Spec"]["EndpointSpec"] = {
+        "Ports": [
+            {"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080, "PublishMode": "host"},
+            {"Protocol": "udp", "TargetPort": 53, "PublishedPort": 53, "PublishMode": "ingress"},
+            {"Protocol": "udp", "TargetPort": 99, "PublishMode": "host"},
+        ]
+    }
+
+    assert view(document=document).demand == Demand(
+        nano_cpus=500_000_000,
+        memory=GIB,
+        constraints=("node.role == worker",),
+        platforms=(("linux", "amd64"), ("linux", "")),
+        max_per_node=2,
+        host_ports=("8080/tcp",),
+    )
+
+
+@pytest.mark.parametrize("part", ["Resources", "Placement"])
+@pytest.mark.parametrize("value", [None, {}, {"Reservations": None, "Constraints": None, "Platforms": None}])
+def test_a_task_that_asks_for_nothing(part: str, value: object) -> None:
+    """What a spec leaves out, or has as null, is asked of no node."""
+    document = service()
+    document["Spec"]["TaskTemplate"][part] = value
+
+    assert view(document=document).demand == Demand()
+
+
+def test_nodes() -> None:
+    """A node is seen with what it has, where it is, and whether it takes tasks."""
+    document = node("n1") | {
+        "Spec": {"Role": "manager", "Availability": "active", "Labels": {"zone": "a"}},
+        "Description": {
+            "Hostname": "big",
+            "Platform": {"OS": "linux", "Architecture": "x86_64"},
+            "Resources": {"NanoCPUs": 4_000_000_000, "MemoryBytes": 4 * GIB},
+            "Engine": {"Labels": {"storage": "ssd"}},
+        },
+        "Status": {"State": "ready", "Addr": "10.0.0.4"},
+    }
+
+    (seen,) = documents.cluster([], [], [document]).nodes
+
+    assert seen == NodeView(
+        id="n1",
+        hostname="big",
+        role="manager",
+        nano_cpus=4_000_000_000,
+        memory=4 * GIB,
+        os="linux",
+        architecture="x86_64",
+        address="10.0.0.4",
+        labels={"zone": "a"},
+        engine_labels={"storage": "ssd"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "availability", "takes"),
+    [
+        ("ready", "active", True),
+        ("ready", "pause", False),
+        ("ready", "drain", False),
+        ("down", "active", False),
+        ("unknown", "active", False),
+    ],
+)
+def test_nodes_that_take_no_tasks(state: str, availability: str, takes: bool) -> None:  # noqa: FBT001 - a row of the table
+    """Only a node that is ready and active takes new tasks."""
+    document = node("n1", state=state) | {"Spec": {"Availability": availability}}
+
+    assert documents.node_view(document).takes_tasks is takes
+
+
+def test_which_tasks_hold_room() -> None:
+    """A task holds room on its node from when it is assigned to it until it fails or stops."""
+    waiting = task("t1", "pending", node="")
+    named = task("t2", "pending")  # of a global service
+    starting, running = task("t3", "preparing"), task("t4")
+
+    seen = view(waiting, named, starting, running)
+
+    assert [each.holds_room for each in seen.tasks] == [False, False, True, True]
+    assert [each.node for each in seen.tasks] == ["", "n1", "n1", "n1"]
