@@ -27,8 +27,8 @@ _NO_SOCKET = (
     "or set AUTOSCALER_DOCKER_HOST to where it is"
 )
 _NO_PERMISSION = (
-    "no permission to use the socket; run the autoscaler as root or in the group that owns the socket "
-    "(`group_add` with its number, or `user: root` in the stack file)"
+    "no permission to use the socket; run the autoscaler in the group that owns it "
+    '(`user: "65532:GROUP"` in the stack file, GROUP as `stat -c %g` prints it), or through a socket proxy'
 )
 _NOBODY_LISTENS = "nobody listens there; start the engine (`systemctl start docker`)"
 _SILENCE = "no answer in time; is the engine hanging or overloaded?"

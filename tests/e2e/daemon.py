@@ -140,11 +140,13 @@ class Daemon:
                 yield json.loads(line)
 
 
-def command(engine: Engine, prometheus_url: str, policies: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(
+    engine: Engine, prometheus_url: str, policies: Path, *arguments: str, **env: str
+) -> subprocess.CompletedProcess[str]:
     """What `autoscaler ARGUMENTS` prints, and its exit code."""
     return subprocess.run(  # noqa: S603 - our own command line
         [str(AUTOSCALER), *arguments],
-        env=environment(engine, prometheus_url, policies, {"COLUMNS": "200"}),
+        env=environment(engine, prometheus_url, policies, {"COLUMNS": "200"} | env),
         capture_output=True,
         text=True,
         timeout=60,

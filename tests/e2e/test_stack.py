@@ -66,6 +66,7 @@ def settings(engine: Engine, image: str, tmp_path: Path) -> dict[str, str]:  # n
         ),
         "CADVISOR_IMAGE": stand_in(engine, tmp_path, "cadvisor", cadvisor, '["cadvisor"]'),
         "PROMETHEUS_IMAGE": stand_in(engine, tmp_path, "prometheus", Path(tool("prometheus")), '["prometheus"]'),
+        "DOCKER_GID": str(engine.socket.stat().st_gid),
         "AUTOSCALER_INTERVAL": "1s",
         "AUTOSCALER_SCRAPE_INTERVAL": "1s",
         "POLICIES_FILE": str(tmp_path / "policies.yml"),

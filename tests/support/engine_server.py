@@ -55,6 +55,11 @@ class Asked:
     headers: dict[str, str]
     body: Document | None
 
+    @property
+    def target(self) -> str:
+        """The path as it was asked for, with the version."""
+        return f"/v{self.version}{self.path}" if self.version else self.path
+
 
 @dataclass
 class _State:
@@ -317,6 +322,11 @@ class EngineServer:
         """Answer as the engine again; whoever hangs is let go."""
         self._state.fault = None
         self._state.ending.set()
+
+    @property
+    def all_asked(self) -> list[Asked]:
+        """The requests so far."""
+        return list(self._state.asked)
 
     @property
     def asked(self) -> list[Asked]:
