@@ -10,6 +10,7 @@ from .network import Network
 from .ports import free_port
 from .process import INSTALL, Child, LabError, tool, wait_for
 from .prometheus import Prometheus, Sample
+from .tap import Tap
 from .workload import Load, start_load
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Network",
     "Prometheus",
     "Sample",
+    "Tap",
     "free_port",
     "load_image",
     "missing",

@@ -1,0 +1,101 @@
+"""A way to the engine on which a test can act at the very moment of a call."""
+
+import re
+import socket
+import threading
+from collections.abc import Callable
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+from .engine import Engine
+
+Before = Callable[[], None]
+After = Callable[[bytes], None]
+
+
+class Tap:
+    """Passes every call on to *engine*; a context manager. `url` is for DOCKER_HOST.
+
+    What `once` is given happens just before the next call it names is passed on, or just after, with the answer's body.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[re.Pattern[str], Before, After]] = []
+        handler = type("Handler", (_Call,), {"tap": self, "path_of_socket": str(engine.socket)})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"tcp://127.0.0.1:{self._server.server_port}"
+
+    def once(self, call: str, before: Before, after: After = lambda _: None) -> None:
+        """Do this around the next call that matches *call*: method and path, like `GET /v1.41/services`."""
+        with self._lock:
+            self._waiting.append((re.compile(call), before, after))
+
+    def take(self, call: str) -> tuple[Before, After] | None:
+        """What is to be done around *call*, the first time that it is asked for."""
+        with self._lock:
+            for index, (pattern, before, after) in enumerate(self._waiting):
+                if pattern.fullmatch(call):
+                    del self._waiting[index]
+                    return before, after
+        return None
+
+
+class _EngineConnection(HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("docker", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class _Call(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    tap: Tap
+    path_of_socket: str
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        engine = _EngineConnection(self.path_of_socket)
+        engine.connect()
+        todo = self.tap.take(f"{self.command} {self.path.partition('?')[0]}")
+        if todo is not None:
+            todo[0]()
+        engine.request(self.command, self.path, body or None, {"Content-Type": "application/json"})
+        answer = engine.getresponse()
+        content = answer.read()
+        engine.close()
+        if todo is not None:
+            todo[1](content)
+        self.send_response(answer.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET  # noqa: N815 -- the name that the standard library calls
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it
+        """Nothing."""
