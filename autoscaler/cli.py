@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -14,14 +16,22 @@ from rich.console import Console
 
 import autoscaler
 from autoscaler import loader, plugins, policy_tests, render, survey, wiring
-from autoscaler.daemon import Policies
+from autoscaler.daemon import Policies, SystemClock
+from autoscaler.deadline import Deadline
 from autoscaler.demo import run_demo
-from autoscaler.documents import capacity_document, problem_document, record_document, survey_document
-from autoscaler.durations import parse
+from autoscaler.documents import (
+    capacity_document,
+    done_document,
+    problem_document,
+    record_document,
+    survey_document,
+)
+from autoscaler.durations import parse, words
 from autoscaler.errors import BackendError, ConfigurationError, SettingsError
 from autoscaler.journal import Journal
 from autoscaler.logs import configure
-from autoscaler.model import Outcome
+from autoscaler.model import Direction, Outcome
+from autoscaler.pausing import Wish, report
 from autoscaler.policy import PolicySet, policy_schema
 from autoscaler.settings import Settings, split_address
 from autoscaler.stack_file import live_counts, with_counts
@@ -30,22 +40,31 @@ from autoscaler.web.metrics import Telemetry
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from autoscaler.pausing import Done, Pausing
     from autoscaler.records import Evaluation
 
 _NOT_DONE = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT})
 _CHANGES = 2
 _ERROR = 1
 _WIDE = 200
+_LONGEST_CHANGE = 20.0
+"""Seconds that beginning or ending a pause may take."""
 
 
 class _DurationParameter(click.ParamType[int]):
     name = "duration"
 
+    def __init__(self, least: int = 0) -> None:
+        self._least = least
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         try:
-            return parse(value)
+            seconds = parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if seconds < self._least:
+            self.fail(f"{value} is no time (write {words(self._least)} or more)", param, ctx)
+        return seconds
 
 
 def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -75,6 +94,15 @@ _output_option = click.option(
     show_default=True,
     help="For people, or for programs.",
 )
+
+
+def _operator() -> str:
+    """Who runs this, and where."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in many containers
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 class _Commands(click.Group):
@@ -139,11 +167,12 @@ def plan(output: str, **options: Any) -> None:
             {
                 "services": [record_document(record) for record in evaluation.records],
                 "problems": [problem_document(problem) for problem in evaluation.problems],
+                "paused": list(evaluation.paused),
                 "capacity": None if capacity is None else capacity_document(capacity),
             }
         )
     else:
-        _console().print(render.plan(evaluation.records, evaluation.problems, capacity))
+        _console().print(render.plan(evaluation.records, evaluation.problems, capacity, evaluation.paused))
     sys.exit(_plan_exit(evaluation))
 
 
@@ -222,6 +251,55 @@ def rollback(service: str, **options: Any) -> None:
         click.echo(f"{error}", err=True)
         sys.exit(_ERROR)
     click.echo(f"{service}: {done.image_before} → {done.image}; its {done.replicas} replicas stay, and are rolled now.")
+
+
+@main.command()
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.option("--direction", type=click.Choice([*map(str, Direction)]), help="Hold only increases, or only reductions.")
+@click.option("--for", "lasting", type=_DurationParameter(1), metavar="DURATION", help="End by itself after this time.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for whoever asks.")
+@click.option("--by", default=_operator, metavar="NAME", help="Who pauses [the user and host this runs as].")
+@_output_option
+@_settings_options
+def pause(output: str, services: Sequence[str], direction: str | None, **wanted: Any) -> None:
+    """Hold all changes of these services, or of all services where none is named, until `autoscaler resume`.
+
+    Is kept in Swarm, needs no running daemon, and counts from its next evaluation on. What was paused for longer
+    already stays so.
+    """
+    given = {name: wanted.pop(name) for name in ("lasting", "by", "reason")}
+    wish = Wish(services, Direction(direction) if direction else None, **given)
+    already = "was paused already, for as long or longer"
+    _change_pauses(output, wanted, already, lambda pausing, now, deadline: pausing.pause(wish, now, deadline))
+
+
+@main.command()
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@_output_option
+@_settings_options
+def resume(output: str, services: Sequence[str], **options: Any) -> None:
+    """End what `autoscaler pause` with the same services began; without any, the pause of all services.
+
+    A service that was paused by its own name stays so until it is resumed by its own name.
+    """
+    already = "was not paused"
+    _change_pauses(output, options, already, lambda pausing, now, deadline: pausing.resume(services, now, deadline))
+
+
+def _change_pauses(
+    output: str, options: dict[str, Any], already: str, change: Callable[[Pausing, float, Deadline], Done]
+) -> None:
+    settings = Settings.read(options)
+    now = SystemClock().now()
+    try:
+        done = change(wiring.pausing(settings), now, Deadline(_LONGEST_CHANGE))
+    except BackendError as error:
+        click.echo(f"{error}", err=True)
+        sys.exit(_ERROR)
+    if output == "json":
+        _print_json(done_document(done, now))
+    else:
+        click.echo("\n".join(report(done, now, already)))
 
 
 @main.command(name="stack-file")

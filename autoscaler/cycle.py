@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from autoscaler.deadline import Deadline
-from autoscaler.decide import decide
+from autoscaler.decide import decide, paused
 from autoscaler.errors import BackendError
 from autoscaler.matching import Matcher
 from autoscaler.memory import Memory, observed, prune, remember
 from autoscaler.model import Decision, Direction, Outcome, ScaleEvent, Why
+from autoscaler.pauses import KnownPauses
 from autoscaler.ports import Order, Written
 from autoscaler.reasons import Reason
 from autoscaler.records import Evaluation, Problem, Record
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _ROUNDS = 3
 """How often a service is read and decided anew within one evaluation, where others write to it at the same time."""
+_LONGEST_LOOK = 2.0
+"""Seconds of an evaluation that reading the pauses may take."""
 _OUTCOMES = {
     Written.APPLIED: Outcome.APPLIED,
     Written.DRY_RUN: Outcome.DRY_RUN,
@@ -51,6 +54,8 @@ class Cycle:
     """How many seconds one evaluation may take."""
     standby: Callable[[], str] = lambda: ""
     """Says why this autoscaler must not write now, as it does not hold the lease; empty where it may."""
+    pauses: KnownPauses = field(default_factory=KnownPauses)
+    """What operators paused at run time."""
     record: Callable[[Record], None] = lambda _: None
     """Is told of each decision once it is carried out, held, or found to change nothing."""
     _memories: dict[str, Memory] = field(default_factory=dict)
@@ -72,13 +77,16 @@ class Cycle:
         self._forget_removed(cluster)
         assigned, untouched = assign(self._matcher_of(policies), cluster, now)
         problems = self.windows.refresh(assigned, policies.metrics, now, deadline)
+        # The last thing that is read, so that a pause is as new as can be when writing begins.
+        if trouble := self.pauses.look(Deadline(deadline.remaining(at_most=_LONGEST_LOOK))):
+            problems.append(Problem("pauses", trouble))
         records = list(untouched)
         for record in untouched:
             self.record(record)
         for record in self._carry_out(policies, assigned, deadline):
             records.append(record)
             self.record(record)
-        return Evaluation(now, tuple(records), tuple(problems))
+        return Evaluation(now, tuple(records), tuple(problems), self.pauses.lines(now))
 
     # observe
 
@@ -92,7 +100,8 @@ class Cycle:
         adopted[view.id] = "; ".join(filter(None, (adopted.get(view.id), changed)))
         windows, bases = self.windows.of(view, item.policy, policies.metrics)
         observation = observed(view, memory, windows, adopted[view.id], now)
-        return replace(observation, standby=self.standby()), bases
+        held = self.pauses.holding(view.name, now)
+        return replace(observation, standby=self.standby(), paused=held), bases
 
     # decide and act
 
@@ -141,7 +150,7 @@ class Cycle:
             decision = decide(item.policy, observation, memory.history)
             self._memories[item.view.id] = memory.with_decision(decision, item.policy.longest_stabilization)
             outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
-            record = Record(decision, outcome, bases=bases)
+            record = Record(decision, outcome, bases=bases, paused=paused(item.policy, observation))
             decided.append((item, record, self._order(item.view, decision, memory) if decision.changes else None))
         return sorted(decided, key=lambda entry: entry[1].decision.desired < entry[1].decision.requested)
 

@@ -104,6 +104,8 @@ class Daemon:
     """Is set when no write is on its way any more, and none will be."""
     _lease_told: tuple[bool, str, bool] | None = None
     """What the log was told of the lease: whether it is held, who holds it, and whether it cannot be used."""
+    _paused_told: tuple[str, ...] = ()
+    """What the log was told of the pauses."""
     _last_end: float = field(default_factory=time.monotonic)
     address: tuple[str, int] | None = None
     """Where it listens, once it does."""
@@ -311,6 +313,9 @@ class Daemon:
         with self.telemetry.duration.time():
             evaluation = self.cycle.evaluate(self.policies.current)
         log_problems(log, *self.journal.close(evaluation))
+        if not evaluation.met("swarm") and evaluation.paused != self._paused_told:
+            self._paused_told = evaluation.paused
+            log.info("pauses_changed", paused=list(evaluation.paused))
         return evaluation
 
     def _evaluate(self) -> None:

@@ -221,9 +221,18 @@ def _closed_gates(policy: Policy, bounds: Bounds, observation: Observation, coun
         yield Why(Reason.SCALED_TO_ZERO, "somebody set the service to 0 replicas; scale it to 1 or more to resume")
     if observation.rollout:
         yield Why(Reason.ROLLOUT_IN_PROGRESS, observation.rollout)
-    direction = "up" if count > observation.requested else "down"
-    if policy.paused is True or policy.paused == direction:
-        yield Why(Reason.PAUSED, f"wants {count}; the policy says paused: {str(policy.paused).lower()}")
+    said = paused(policy, observation).get(Direction.UP if count > observation.requested else Direction.DOWN)
+    if said:
+        yield Why(Reason.PAUSED, f"wants {count}; {said}")
+
+
+def paused(policy: Policy, observation: Observation) -> dict[Direction, str]:
+    """Why changes are paused, by the policy or at run time, in words, by direction; without those that are not."""
+    written = f"the policy says paused: {str(policy.paused).lower()}"
+    both = {
+        each: (written if policy.paused in {True, each} else "", observation.paused.get(each, "")) for each in Direction
+    }
+    return {each: "; ".join(filter(None, said)) for each, said in both.items() if any(said)}
 
 
 def _lack_in_words(rule: Rule, observation: Observation, lacking: Reason) -> str:

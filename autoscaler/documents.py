@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from autoscaler.pauses import damage
+
 if TYPE_CHECKING:
     from autoscaler.amounts import Amount
     from autoscaler.capacity import Capacity, Place
     from autoscaler.model import Recommendation, Why
+    from autoscaler.pauses import Pauses
+    from autoscaler.pausing import Done
     from autoscaler.records import Problem, Record
     from autoscaler.survey import Survey
 
@@ -29,6 +33,7 @@ def record_document(record: Record) -> dict[str, Any]:
         "reasons": [_why(why) for why in decision.reasons],
         "rules": [_rule(item) for item in decision.recommendations],
         "bases": dict(record.bases),
+        "paused": {direction.value: said for direction, said in record.paused.items()},
         "rollback_warning": record.rollback_warning,
     }
 
@@ -83,6 +88,30 @@ def _place(place: Place) -> dict[str, Any]:
 
 def _amount(amount: Amount) -> dict[str, Any]:
     return {"cores": amount.cores, "memory": amount.memory}
+
+
+def done_document(done: Done, now: float) -> dict[str, Any]:
+    """What was done to the pauses, and those in force at *now*, as a JSON object; `*` stands for all services."""
+    return {
+        "changed": list(done.changed),
+        "unchanged": list(done.unchanged),
+        "paused": pauses_document(done.pauses, now),
+    }
+
+
+def pauses_document(pauses: Pauses, now: float) -> list[dict[str, Any]]:
+    """The pauses in force at *now*: a JSON object for each service and direction."""
+    return [
+        {
+            "service": name,
+            "direction": direction.value,
+            "since": pause.since if pause else None,
+            "until": pause.until if pause else None,
+            "by": pause.by if pause else None,
+            "reason": pause.reason if pause else damage(name),
+        }
+        for name, direction, pause in pauses.in_force(now)
+    ]
 
 
 def _why(why: Why) -> dict[str, Any]:

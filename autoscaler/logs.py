@@ -95,6 +95,7 @@ def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None
 
 _PROBLEM_EVENTS = {
     "swarm": ("swarm_lost", "swarm_recovered"),
+    "pauses": ("pauses_lost", "pauses_recovered"),
     "prometheus": ("prometheus_lost", "prometheus_recovered"),
     "source": ("metric_source_lost", "metric_source_recovered"),
     "query": ("query_failed", "query_recovered"),
@@ -119,6 +120,8 @@ def _subject(problem: Problem) -> dict[str, str]:
 def _consequence(kind: str) -> str:
     if kind == "swarm":
         return "nothing is scaled until it is back"
+    if kind == "pauses":
+        return "the pauses that were read last stay in force; where none were read yet, nothing is scaled"
     if kind == "clock":
         return "windows end at the earlier of the two clocks"
     if kind == "scrape_interval":

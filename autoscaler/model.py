@@ -109,6 +109,8 @@ class Observation:
     """Whether replicas that do not run have no room, fail, or have been starting for longer than is usual."""
     standby: str = ""
     """Why this autoscaler must not act, in words; empty where it may: it holds the lease, or needs none."""
+    paused: Mapping[Direction, str] = field(default_factory=dict)
+    """Who paused changes of the service at run time, and why, in words, by direction; without those that are not."""
     changed_externally: str = ""
     """The outside change that this evaluation adopted, in words; empty where there was none."""
     lowered_from: int | None = None

@@ -72,7 +72,7 @@ _MEANINGS = {
     Reason.TOO_FEW_REPLICAS: "the policy's minimum asks for more replicas",
     Reason.TOO_MANY_REPLICAS: "the policy's maximum allows no more replicas",
     Reason.SCHEDULE_BOUNDS: "a schedule's minimum or maximum is in force and decides",
-    Reason.PAUSED: "the policy is paused in this direction",
+    Reason.PAUSED: "the policy or an operator paused changes in this direction, or the pauses in Swarm cannot be read",
     Reason.ROLLOUT_IN_PROGRESS: "a rolling update or rollback runs, is paused, or has only just been deployed",
     Reason.TASKS_PENDING: "replicas that were asked for before do not run yet",
     Reason.GUARD: "a guard's metric is beyond its bound, or is not known, and forbids the change",

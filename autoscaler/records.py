@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.model import Decision, Outcome
+    from autoscaler.model import Decision, Direction, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Record:
     """Why the outcome is not what was decided, in words; empty where it is."""
     bases: Mapping[str, str] = field(default_factory=dict)
     """What 100 % is, in words, for each metric that is a share of something."""
+    paused: Mapping[Direction, str] = field(default_factory=dict)
+    """Why changes of the service are paused, in words, by direction, wanted or not; without those that are not."""
     rollback_warning: str = ""
     """What `docker service rollback` would do after this scale, where the scale takes the rollback point away."""
     repeated: bool = False
@@ -32,7 +34,7 @@ class Problem:
     """Something that kept an evaluation from doing all of its work; it is over when an evaluation meets it no more."""
 
     kind: str
-    """`swarm`, `prometheus`, `source`, `query`, `clock` or `scrape_interval`."""
+    """`swarm`, `pauses`, `prometheus`, `source`, `query`, `clock` or `scrape_interval`."""
     detail: str
     subject: str = ""
     """The metric whose query failed, for kind `query`; the plugin's source that gives no answer, for kind `source`."""
@@ -50,6 +52,8 @@ class Evaluation:
     at: float
     records: tuple[Record, ...] = ()
     problems: tuple[Problem, ...] = ()
+    paused: tuple[str, ...] = ()
+    """What is paused at run time, a sentence each."""
 
     @property
     def incomplete(self) -> bool:

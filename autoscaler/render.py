@@ -67,10 +67,15 @@ def table(records: Sequence[Record], title: str | None = None) -> Table:
     return grid
 
 
-def plan(records: Sequence[Record], problems: Sequence[Problem], capacity: Capacity | None = None) -> RenderableType:
+def plan(
+    records: Sequence[Record],
+    problems: Sequence[Problem],
+    capacity: Capacity | None = None,
+    paused: Sequence[str] = (),
+) -> RenderableType:
     """What an evaluation would do: the table, the problems it met, the warnings, and a sentence that sums up.
 
-    Of the *capacity* the sums, and what finds no room.
+    Of the *capacity* the sums, and what finds no room; of what is *paused* a line each.
     """
     parts: list[RenderableType] = []
     ordered = sorted(records, key=lambda record: (not record.decision.changes, record.decision.service))
@@ -78,6 +83,7 @@ def plan(records: Sequence[Record], problems: Sequence[Problem], capacity: Capac
         parts.append(table(ordered))
         parts.append(Text())
     parts.extend(Text(f"problem: {problem_line(problem)}", "bold red") for problem in problems)
+    parts.extend(Text(f"paused: {said}", "yellow") for said in paused)
     parts.extend(
         Text(f"warning: {record.decision.service}: {record.rollback_warning}", "yellow")
         for record in ordered

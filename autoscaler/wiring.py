@@ -10,18 +10,21 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from autoscaler import plugins, queries
-from autoscaler.adapters.counted import CountedLease, CountedSource, CountedSwarm
+from autoscaler.adapters.counted import CountedLease, CountedPauses, CountedSource, CountedSwarm
 from autoscaler.adapters.engine import DockerEngine
 from autoscaler.adapters.foreign_source import ForeignSource
 from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
 from autoscaler.adapters.swarm import DockerSwarm, DryRun, RolledBack
 from autoscaler.adapters.swarm_lease import SwarmLease
+from autoscaler.adapters.swarm_pauses import SwarmPauses
 from autoscaler.cycle import Cycle
 from autoscaler.daemon import Daemon, Policies, SystemClock
 from autoscaler.deadline import Deadline
 from autoscaler.journal import Journal
 from autoscaler.lease import Lease
 from autoscaler.metrics import PROMETHEUS
+from autoscaler.pauses import KnownPauses
+from autoscaler.pausing import Pausing
 from autoscaler.web.metrics import Telemetry
 from autoscaler.windows import Windows
 
@@ -52,7 +55,8 @@ def deadline(settings: Settings) -> float:
 def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
     """An evaluation cycle on the Swarm and the Prometheus of *settings*; it writes nothing where *dry_run*."""
     clock = SystemClock()
-    swarm: Orchestrator = _swarm(settings)
+    engine = DockerEngine(settings.docker_host)
+    swarm: Orchestrator = _swarm(engine)
     source = PrometheusSource(_connection(settings), clock)
     metric_settings = _metric_settings(settings)
     return Cycle(
@@ -66,6 +70,7 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
             probe=partial(source.scrape_interval, queries.oldest_task(metric_settings)),
         ),
         swarm=CountedSwarm(DryRun(swarm) if dry_run else swarm, telemetry.count_request),
+        pauses=KnownPauses(CountedPauses(SwarmPauses(engine), telemetry.count_request)),
         clock=clock,
         deadline=deadline(settings),
     )
@@ -77,16 +82,22 @@ def _plugged_sources() -> dict[str, MetricSource]:
 
 def roll_back(settings: Settings, service: str) -> RolledBack:
     """Give *service* the version before its last deploy back. Raises BackendError."""
-    return _swarm(settings).roll_back(service, Deadline(_LONGEST_DEADLINE))
+    return _swarm(DockerEngine(settings.docker_host)).roll_back(service, Deadline(_LONGEST_DEADLINE))
 
 
 def read_swarm(settings: Settings) -> Cluster:
     """The Swarm of *settings* as it is now. Raises BackendError."""
-    return _swarm(settings).read(Deadline(_LONGEST_DEADLINE))
+    return _swarm(DockerEngine(settings.docker_host)).read(Deadline(_LONGEST_DEADLINE))
 
 
-def _swarm(settings: Settings) -> DockerSwarm:
-    return DockerSwarm(DockerEngine(settings.docker_host), hostname=socket.gethostname())
+def _swarm(engine: DockerEngine) -> DockerSwarm:
+    return DockerSwarm(engine, hostname=socket.gethostname())
+
+
+def pausing(settings: Settings) -> Pausing:
+    """What begins and ends pauses in the Swarm of *settings*."""
+    engine = DockerEngine(settings.docker_host)
+    return Pausing(SwarmPauses(engine), lambda deadline: _swarm(engine).read(deadline).services)
 
 
 def daemon(settings: Settings, policies: Policies) -> Daemon:

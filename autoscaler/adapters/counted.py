@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from autoscaler.cluster import Cluster
     from autoscaler.deadline import Deadline
     from autoscaler.lease import Cell, LeaseStore
+    from autoscaler.pauses import PauseCell, PauseStore
     from autoscaler.ports import MetricSource, Orchestrator, Order, Query, Receipt, Series
 
 
@@ -87,6 +88,34 @@ class CountedLease:
             self.count("write_lease", _result(error))
             raise
         self.count("write_lease", "success" if written else "conflict")
+        return written
+
+
+@dataclass(frozen=True, slots=True)
+class CountedPauses:
+    """A pause store that tells *count* the operation, `read_pauses` or `write_pauses`, and its result."""
+
+    store: PauseStore
+    count: Callable[[str, str], None]
+
+    def look(self, deadline: Deadline) -> PauseCell | None:
+        """The store's own answer."""
+        try:
+            cell = self.store.look(deadline)
+        except BackendError as error:
+            self.count("read_pauses", _result(error))
+            raise
+        self.count("read_pauses", "success")
+        return cell
+
+    def write(self, labels: Mapping[str, str], seen: PauseCell | None, deadline: Deadline) -> bool:
+        """The store's own answer."""
+        try:
+            written = self.store.write(labels, seen, deadline)
+        except BackendError as error:
+            self.count("write_pauses", _result(error))
+            raise
+        self.count("write_pauses", "success" if written else "conflict")
         return written
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,18 @@ def not_docker(where: str, what: str) -> UnreachableError:
     return UnreachableError(
         f"{where}: the answer is not the Docker API's ({what}); does AUTOSCALER_DOCKER_HOST name the engine?"
     )
+
+
+@contextmanager
+def documented() -> Iterator[None]:
+    """Turn what parsing raises for a document that is none of Docker's into UnreachableError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreachableError(
+            f"Docker's answer is not what its API documents ({type(error).__name__}: {error}); "
+            "is something else answering at DOCKER_HOST?"
+        ) from error
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autoscaler.adapters import swarm_documents as documents
 from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
+from autoscaler.adapters.engine_errors import documented
 from autoscaler.cluster import STATE_LABEL
 from autoscaler.deadline import Deadline
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
 from autoscaler.ports import Receipt, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from autoscaler.adapters.engine_api import Document, EngineApi
     from autoscaler.cluster import Cluster
     from autoscaler.ports import Orchestrator, Order
@@ -56,7 +54,7 @@ class DockerSwarm:
         services = self._api.services(deadline)
         tasks = self._api.tasks(deadline, ended=self._short)
         nodes = self._api.nodes(deadline)
-        with _documented():
+        with documented():
             cluster = documents.cluster(services, tasks, nodes, self._hostname)
         self._short = any(view.running < view.requested for view in cluster.services.values())
         return cluster
@@ -68,7 +66,7 @@ class DockerSwarm:
         """
         try:
             document = self._api.service(order.service_id, deadline)
-            with _documented():
+            with documented():
                 objection = self._objection(order, document)
                 if objection is not None:
                     return objection
@@ -87,7 +85,7 @@ class DockerSwarm:
         """
         for _ in range(_ROUNDS):
             document = self._named(service, deadline)
-            with _documented():
+            with documented():
                 view = documents.service_view(document)
                 spec = _before_the_deploy(service, document)
             if view.update_state.startswith("rollback") and view.rollout:
@@ -138,7 +136,7 @@ class DockerSwarm:
         doubt = f"no answer to the write ({error})"
         for _ in range(_READ_BACKS):
             try:
-                with _documented():
+                with documented():
                     if _shows(order, self._api.service(order.service_id, deadline)):
                         return Receipt(Written.APPLIED, f"{doubt}; read back: it is applied")
             except NotFoundError as gone:
@@ -193,15 +191,3 @@ def _shows(order: Order, document: Document) -> bool:
     spec = document["Spec"]
     labels = spec.get("Labels") or {}
     return documents.requested_replicas(spec) == order.replicas and labels.get(STATE_LABEL) == order.state
-
-
-@contextmanager
-def _documented() -> Iterator[None]:
-    """Turn what parsing raises for a document that is none of Docker's into UnreachableError."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnreachableError(
-            f"Docker's answer is not what its API documents ({type(error).__name__}: {error}); "
-            "is something else answering at DOCKER_HOST?"
-        ) from error

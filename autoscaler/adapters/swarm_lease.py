@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
-from autoscaler.errors import RefusedError, UnreachableError
+from autoscaler.adapters.engine_errors import documented
+from autoscaler.errors import RefusedError
 from autoscaler.lease import Cell
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class SwarmLease:
 
 def _cell(document: Document) -> Cell:
     """What the config says. Anybody may have written its labels: who is not named holds nothing."""
-    try:
+    with documented():
         labels = document["Spec"].get("Labels") or {}
         count = str(labels.get(COUNT_LABEL))
         return Cell(
@@ -62,8 +63,3 @@ def _cell(document: Document) -> Cell:
             holder=str(labels.get(HOLDER_LABEL, "")),
             count=int(count) if re.fullmatch(r"[0-9]{1,18}", count) else 0,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UnreachableError(
-            f"Docker's answer is not what its API documents ({type(error).__name__}: {error}); "
-            "is something else answering at DOCKER_HOST?"
-        ) from error

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import autoscaler
+from autoscaler.model import Direction
 from autoscaler.reasons import Reason
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class _JournalCollector(Collector):
         snapshot = self._journal.snapshot()
         yield from _replicas(snapshot)
         yield from _decisions(snapshot)
+        yield _paused(snapshot)
         value = GaugeMetricFamily(
             "autoscaler_rule_value",
             "The newest sample a rule judged; absent where it is missing.",
@@ -120,6 +122,18 @@ def _replicas(snapshot: Snapshot) -> Iterator[Metric]:
                 continue  # none is not 0
             gauge.add_metric([service], getattr(record.decision, which))
         yield gauge
+
+
+def _paused(snapshot: Snapshot) -> Metric:
+    gauge = GaugeMetricFamily(
+        "autoscaler_paused",
+        "1 where changes of the service in this direction are paused, by its policy or at run time, else 0.",
+        labels=["service", "direction"],
+    )
+    for service, record in snapshot.latest.items():
+        for direction in Direction:
+            gauge.add_metric([service, direction.value], direction in record.paused)
+    return gauge
 
 
 def _decisions(snapshot: Snapshot) -> Iterator[Metric]:

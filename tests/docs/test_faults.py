@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 REAL = ("tests/e2e/", "tests/integration/test_prometheus_real.py")
-BOTH = ("tests/contract/swarm_cases.py", "tests/contract/lease_cases.py", "tests/contract/metric_source_cases.py")
+BOTH = (
+    "tests/contract/swarm_cases.py",
+    "tests/contract/lease_cases.py",
+    "tests/contract/pause_cases.py",
+    "tests/contract/metric_source_cases.py",
+)
 """Contract suites: their cases run against the fakes and against the real things."""
 
 

@@ -117,8 +117,9 @@ class Daemon:
             raise AssertionError(f"{error}\n{tail}") from error
 
     def get(self, path: str) -> requests.Response:
-        """The answer of its HTTP server."""
-        host, port = self.wait_event("daemon_started")["listen"]
+        """The answer of its HTTP server, which may listen elsewhere after each start."""
+        self.wait_event("daemon_started")
+        host, port = self.events("daemon_started")[-1]["listen"]
         return requests.get(f"http://{host}:{port}{path}", timeout=5)
 
     def decision(self, service: str) -> Event:

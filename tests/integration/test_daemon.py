@@ -13,10 +13,13 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from autoscaler.adapters.swarm_pauses import SwarmPauses
 from autoscaler.daemon import Daemon, Policies
+from autoscaler.deadline import Deadline
 from autoscaler.errors import PolicyError, SettingsError
 from autoscaler.journal import Journal
 from autoscaler.model import Outcome
+from autoscaler.pausing import Pausing, Wish
 from autoscaler.web.metrics import Telemetry
 from tests.support.builders import STEP
 from tests.support.world import LOST, World
@@ -247,6 +250,25 @@ async def test_signals_are_given_back(tmp_path: Path) -> None:
 
 
 # policies
+
+
+async def test_what_is_paused_is_logged_once(tmp_path: Path) -> None:
+    """That something is paused, and that nothing is any more, is told once each, with what is."""
+    made = make(tmp_path)
+    pausing = Pausing(SwarmPauses(made.world.engine), lambda _: ["web0"])
+
+    async with running(made):
+        await made.next_evaluations()
+        pausing.pause(Wish(["web0"], by="ana"), made.world.clock.now(), Deadline(5))
+        await made.next_evaluations(4)
+        pausing.resume(["web0"], made.world.clock.now(), Deadline(5))
+        await made.next_evaluations()
+
+    told = [event["paused"] for event in made.events("pauses_changed")]
+    assert [[line.partition(" since")[0] for line in lines] for lines in told] == [
+        ["web0: up and down paused by ana"],
+        [],
+    ]
 
 
 async def test_changed_policies_are_reloaded(tmp_path: Path) -> None:

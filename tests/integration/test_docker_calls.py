@@ -96,6 +96,9 @@ def _use_everything(
     engine.deploy(service_spec("web", 3, image="app:2"))
     command("rollback", "web")
     command("rollback", "nothing")
+    command("pause", "web", "--for", "1h")  # creates the pauses
+    command("pause", "--direction", "down")
+    command("resume", "web")
     command("stack-file", str(directory / "stack.yml"), "--stack", "shop")
 
 

@@ -516,5 +516,5 @@ def test_what_writes_nothing_needs_no_lease(backends: Backends, arguments: tuple
     result = invoke(*arguments)
 
     assert "not_leader" not in result.output
-    assert not [asked for asked in backends.swarm.asked if "/configs" in asked.path]
+    assert not [asked for asked in backends.swarm.asked if CONFIG in asked.path]
     assert result.exit_code == (2 if arguments == ("plan",) else 0)

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import autoscaler
 from autoscaler.journal import Journal
-from autoscaler.model import Outcome, Recommendation, Why
+from autoscaler.model import Direction, Outcome, Recommendation, Why
 from autoscaler.reasons import Reason
 from autoscaler.records import Evaluation, Problem, Record
 from autoscaler.web.app import Health, Views, application
@@ -29,6 +29,7 @@ METRICS = {
     "autoscaler_desired_replicas",
     "autoscaler_decisions",
     "autoscaler_held",
+    "autoscaler_paused",
     "autoscaler_rule_value",
     "autoscaler_evaluation_duration_seconds",
     "autoscaler_last_evaluation_timestamp_seconds",
@@ -112,6 +113,19 @@ async def test_the_metrics_are_those_of_the_specification(
     assert response.headers["Content-Type"].startswith("text/plain; version=")
     assert {family.name for family in families} == METRICS
     assert all(family.documentation.endswith(".") for family in families)
+
+
+async def test_what_is_paused_is_a_metric(site: Site, client: TestClient[web.Request, web.Application]) -> None:
+    """Each service has a series for each direction: 1 where it is paused, 0 where it is not."""
+    site.evaluated(record("api"), record("web", paused={Direction.DOWN: "paused by ana"}))
+
+    found = await samples(await client.get("/metrics"))
+
+    assert {labels: value for (name, labels), value in found.items() if name == "autoscaler_paused"} == {
+        (("direction", direction), ("service", service)): (service, direction) == ("web", "down")
+        for service in ("api", "web")
+        for direction in ("up", "down")
+    }
 
 
 async def test_the_metrics_before_the_first_evaluation(client: TestClient[web.Request, web.Application]) -> None:
@@ -227,6 +241,7 @@ async def test_the_services_document(site: Site, client: TestClient[web.Request,
         "reasons": [],
         "rules": [],
         "bases": {"cpu": "1 core (no limit)"},
+        "paused": {},
         "rollback_warning": "",
     }
     assert document["policies"] == site.policies

@@ -10,12 +10,14 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from autoscaler.adapters.swarm import DockerSwarm, DryRun
+from autoscaler.adapters.swarm_pauses import SwarmPauses
 from autoscaler.cluster import STATE_LABEL
 from autoscaler.cycle import Cycle
 from autoscaler.errors import BackendError, UnreachableError
 from autoscaler.memory import ScaleState
 from autoscaler.metrics import PROMETHEUS, Metric, with_built_in
 from autoscaler.model import Decision
+from autoscaler.pauses import KnownPauses
 from autoscaler.policy import Policy, PolicySet, Replicas, ScaleDown, ScaleUp
 from autoscaler.queries import MetricSettings
 from autoscaler.simulation.engine import SimulatedEngine
@@ -367,6 +369,7 @@ class World:
         return kind(
             windows=Windows({PROMETHEUS: source, **self.plugged}, SETTINGS, STEP),
             swarm=DryRun(swarm) if self._dry_run else swarm,
+            pauses=KnownPauses(SwarmPauses(self.api)),
             clock=clock,
             deadline=10.0,
             record=self.records.append,

@@ -902,7 +902,7 @@ def test_no_query_is_asked_for_a_policy_without_services() -> None:
 
 
 def test_swarm_is_read_in_three_lists() -> None:
-    """An evaluation that changes nothing makes three calls to Swarm, whatever the number of services."""
+    """An evaluation that changes nothing makes three lists and reads the pauses, whatever the number of services."""
     world = World(policy_for("*", name="all"))
     for number in range(20):
         world.service(f"s{number}")
@@ -910,7 +910,7 @@ def test_swarm_is_read_in_three_lists() -> None:
 
     world.next()
 
-    assert dict(world.api.calls) == {"services": 1, "tasks": 1, "nodes": 1}
+    assert dict(world.api.calls) == {"services": 1, "tasks": 1, "nodes": 1, "config": 1}
 
 
 def test_a_longer_look_back_refills_the_window() -> None:

@@ -62,6 +62,7 @@ def test_a_record_is_a_document_with_every_fact() -> None:
             },
         ],
         "bases": {"cpu": "1 core (no limit)"},
+        "paused": {},
         "rollback_warning": "it undoes the scale",
     }
 

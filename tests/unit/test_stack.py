@@ -15,9 +15,11 @@ GOOD = [
     ("GET", '/v1.41/tasks?filters={"desired-state":["running"]}'),
     ("GET", "/v1.41/nodes"),
     ("GET", "/v1.41/configs/autoscaler-lease"),
+    ("GET", "/v1.41/configs/autoscaler-pauses"),
     ("POST", f"/v1.41/services/{ID}/update?version=7"),
     ("POST", "/v1.41/configs/create"),
     ("POST", "/v1.41/configs/autoscaler-lease/update?version=7"),
+    ("POST", "/v1.41/configs/autoscaler-pauses/update?version=7"),
 ]
 ELSEWHERE = [
     ("GET", "/"),

@@ -1,0 +1,105 @@
+"""Pauses at run time on a real Swarm: by command, through crashes and takeovers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autoscaler.adapters.swarm_pauses import CONFIG
+from tests.e2e.daemon import Daemon, command
+from tests.e2e.lab import wait_for
+from tests.e2e.test_lease import start  # noqa: F401 - a fixture
+from tests.e2e.test_scaling import policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.e2e.lab import Engine, Load, Prometheus
+
+pytestmark = pytest.mark.e2e
+
+EVALUATIONS = 5
+
+
+@pytest.fixture
+def operator(engine: Engine, prometheus: Prometheus, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """What `autoscaler ARGUMENTS` prints, run beside the daemon; nothing is paused after the test."""
+
+    def run(*arguments: str) -> str:
+        result = command(engine, prometheus.url, tmp_path, *arguments)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    yield run
+    run("resume")
+
+
+def stays_paused(daemon: Daemon, load: Load) -> None:
+    """The daemon holds the service as paused, for some evaluations."""
+    for _ in range(EVALUATIONS):
+        at = daemon.decision(load.name).get("at", 0)
+        decision = daemon.wait_decision(
+            load.name,
+            lambda decision, at=at: decision.get("at", 0) > at and decision["primary"]["reason"] == "paused",  # type: ignore[misc]
+        )
+        assert (decision["outcome"], decision["desired"]) == ("held", 1)
+    assert load.replicas == 1
+
+
+@pytest.mark.fault("paused")
+def test_a_pause_survives_a_killed_daemon_and_ends_by_command(
+    engine: Engine,
+    prometheus: Prometheus,
+    service: Callable[..., Load],
+    operator: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    """Paused by command under load nothing is scaled, also by the daemon that follows a killed one; resumed, it is."""
+    load = service()
+    load.set(cpu=50)
+    with Daemon(engine, prometheus, tmp_path, policy(load.name, up="10m")) as daemon:
+        daemon.wait_decision(load.name, lambda decision: decision.get("primary", {}).get("reason") == "no_breach")
+        version = engine.service(load.name)["Version"]["Index"]
+        said = operator("pause", load.name, "--for", "1h", "--by", "ana", "--reason", "database moves")
+        assert said.startswith(f"{load.name}: up and down paused by ana since ")
+        daemon.wait_event("pauses_changed", timeout=10)
+        load.set(cpu=95)
+        stays_paused(daemon, load)
+        assert f'autoscaler_paused{{direction="up",service="{load.name}"}} 1.0' in daemon.get("/metrics").text
+
+        daemon.kill()
+        daemon.start()
+        daemon.wait_event("lease_acquired", after=1)
+        stays_paused(daemon, load)
+        held = daemon.wait_event("service_evaluated", service=load.name, reason="paused")
+        assert "database moves (autoscaler resume" in held["why"]
+        assert engine.service(load.name)["Version"]["Index"] == version
+
+        assert operator("resume", load.name) == "Nothing is paused.\n"
+        wait_for("the held step", lambda: load.replicas == 2, 30)
+
+
+@pytest.mark.fault("paused")
+def test_a_pause_survives_a_takeover(
+    engine: Engine,
+    service: Callable[..., Load],
+    start: Callable[[str], tuple[Daemon, Daemon]],  # noqa: F811 - the fixture
+    operator: Callable[..., str],
+) -> None:
+    """What is paused under one autoscaler is paused under the one that takes over; all services, in one direction."""
+    load = service()
+    load.set(cpu=95)
+    operator("pause", "--direction", "up")
+    leader, standby = start(policy(load.name))
+    stays_paused(leader, load)
+
+    leader.kill()
+    standby.wait_event("lease_acquired", timeout=30)
+    stays_paused(standby, load)
+
+    assert json.loads(engine.docker("config", "inspect", CONFIG))[0]["Spec"]["Labels"].keys() == {"autoscaler.pause.*"}
+    operator("resume")
+    wait_for("the held step", lambda: load.replicas == 2, 30)
