@@ -123,7 +123,7 @@ def _consequence(kind: str) -> str:
     if kind == "pauses":
         return "the pauses that were read last stay in force; where none were read yet, nothing is scaled"
     if kind == "clock":
-        return "windows end at the earlier of the two clocks"
+        return "windows go by Prometheus' clock, cooldowns and schedules by ours"
     if kind == "scrape_interval":
         return "windows may look incomplete, or hold each sample several times"
     return "no service is scaled down on missing data; scaling goes on when the data are back"

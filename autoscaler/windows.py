@@ -38,6 +38,8 @@ Prometheus that hangs must leave the time to carry that out."""
 _PROBED_EVERY = 600.0
 """Seconds after which the real scrape interval is measured again."""
 _TOLERANCE = 0.2
+_PRECISION = 2.0
+"""By how many seconds Prometheus' clock may seem to have gone back, as it is known to about a second."""
 
 
 class Needed(NamedTuple):
@@ -76,7 +78,11 @@ class Windows:
     _failed: dict[str, float] = field(default_factory=dict)
     """When a query of a metric last failed, by metric; not any more once one is answered."""
     _moment: float = 0.0
-    """The moment up to which samples are looked for: now, or what Prometheus' clock says where that is behind."""
+    """The moment up to which samples are looked for: what Prometheus' clock says, which dates them."""
+    _offset: float = 0.0
+    """How far Prometheus' clock is ahead of ours, as it was last told."""
+    _latest: float = -inf
+    """The latest moment that Prometheus' clock has said."""
 
     def refresh(
         self,
@@ -97,15 +103,15 @@ class Windows:
         questions = list(self._questions(list(needed), metrics, at_least, problems))
         for key in self._caches.keys() - {self._key(question) for question in questions}:
             del self._caches[key]  # no policy looks at it any more
-        self._moment = now
+        self._moment = now + self._offset
         lost: set[str] = set()
         try:
             offset = self.sources[PROMETHEUS].clock_offset(now, deadline)
+            self._set_clock(now, offset)
         except BackendError as error:
             problems.append(_silent(PROMETHEUS, error))
             lost.add(PROMETHEUS)
         else:
-            self._moment = now + min(0.0, offset)
             if abs(offset) > self.step:
                 where = "behind" if offset < 0 else "ahead of"
                 detail = f"Prometheus' clock is {words(abs(offset))} {where} ours (set both by NTP)"
@@ -199,6 +205,20 @@ class Windows:
             cache.merge(source.fetch(query, first, last, step, deadline), first, last)
             self._caches[key] = cache
 
+    def _set_clock(self, now: float, offset: float) -> None:
+        """Go by Prometheus' clock, which is *offset* ahead of ours. Raises UnreachableError where it was set back."""
+        theirs = now + offset
+        back = self._latest - theirs
+        if back > _PRECISION:
+            # What it holds up to where it was is not new, and it takes no newer sample of a series until it is there
+            # again. Beyond that there is none, so the newest one is missing.
+            self._moment = max(self._moment, self._latest + 2 * self.step)
+            raise UnreachableError(
+                f"Prometheus' clock went back by {words(back)}: the samples it has of that time are old, and are not "
+                "used until the time is over (set its clock by NTP)"
+            )
+        self._offset, self._moment, self._latest = offset, theirs, max(self._latest, theirs)
+
     def _newest(self, metric: Metric) -> int:
         """The newest window step that samples are expected at."""
         step = metric.step or self.step
@@ -248,7 +268,8 @@ class Windows:
         """How many of the tasks that run now should have reported at each step; None where no step lacks any."""
         if min(tasks) >= view.running:
             return None
-        oldest = newest - self.settings.warmup - (len(tasks) - 1) * step
+        # Swarm dates tasks by its clock, which is taken to be ours.
+        oldest = newest - self._offset - self.settings.warmup - (len(tasks) - 1) * step
         return tuple(
             # Nobody asks it of a sample that is missing, or that all the present tasks stand behind.
             view.running_since(oldest + row * step) if count < view.running and isfinite(value) else 0

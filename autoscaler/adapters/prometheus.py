@@ -19,7 +19,7 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay, wait_exponential
 
-from autoscaler.adapters.prometheus_wire import ConnectionSettings, PassingError, Wire
+from autoscaler.adapters.prometheus_wire import ConnectionSettings, Offset, PassingError, Wire
 from autoscaler.deadline import Guard
 from autoscaler.errors import DeadlineError, RefusedError
 from autoscaler.ports import Series
@@ -42,7 +42,7 @@ _POINTS = 11_000
 _ATTEMPTS = 3
 _BACKOFF = wait_exponential(multiplier=0.1, max=1)
 _OFFSET_FRESH = 60.0
-"""For how many seconds the clock offset that an answer showed is believed."""
+"""For how many seconds a clock's offset is believed."""
 _SHORTEST_TIMEOUT = 0.001
 _LOOKED_AT = 900
 """For how many seconds back the scrapes of a series are looked at."""
@@ -59,6 +59,8 @@ class PrometheusSource:
         self._timeout = connection.timeout
         self._guard = Guard("Prometheus")
         self._wire = Wire(connection, clock)
+        self._told: Offset | None = None
+        """What Prometheus last said of its own clock."""
         credentials = connection.credentials
         self._prometheus = PrometheusConnect(
             url=connection.address,
@@ -73,13 +75,31 @@ class PrometheusSource:
     def clock_offset(self, now: float, deadline: Deadline) -> float:
         """How far Prometheus' clock is behind (negative) or ahead of *now*, in seconds; 0 within a second.
 
-        As the Date of an answer of the last minute shows it; it asks for one where there is none.
+        0 where the Date of an answer of the last minute shows no difference. Otherwise Prometheus is asked what time it
+        is, once a minute: the Date may be that of a proxy or of a cache before it.
         """
-        seen = self._wire.dated
-        if seen is None or not 0 <= now - seen.received <= _OFFSET_FRESH:
-            self._call(lambda timeout: self._prometheus.custom_query("vector(1)", timeout=timeout), deadline)
-            seen = self._wire.dated
-        return seen.offset if seen else 0.0
+        if not self._agrees(now):
+            if self._told is None or not _is_fresh(self._told, now):
+                self._told = self._call(self._time, deadline)
+            if not self._agrees(now):
+                return self._told.offset
+        return 0.0
+
+    def _agrees(self, now: float) -> bool:
+        """Whether the Date of a recent answer agrees with our clock."""
+        dated = self._wire.dated
+        return dated is not None and _is_fresh(dated, now) and not dated.offset
+
+    def _time(self, timeout: float) -> Offset:
+        """What Prometheus says of its own clock."""
+        sent = self._clock.now()
+        answer = self._prometheus.custom_query("vector(time())", timeout=timeout)
+        received = self._clock.now()
+        try:
+            theirs = float(answer[0]["value"][1])
+            return Offset.between(theirs - received, theirs - sent, received)
+        except (LookupError, TypeError, ValueError) as error:
+            raise RefusedError(f"Prometheus does not say what time it is, but {str(answer)[:100]}") from error
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> dict[str, Series]:
         """The samples at *start*, *start* + *step*, … *end*, by service."""
@@ -136,6 +156,10 @@ class PrometheusSource:
             reraise=True,
         )
         return retrying(once)
+
+
+def _is_fresh(offset: Offset, now: float) -> bool:
+    return 0 <= now - offset.received <= _OFFSET_FRESH
 
 
 def _pause(state: RetryCallState) -> float:

@@ -15,7 +15,7 @@ import ssl
 from array import array
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 from weakref import WeakSet
 
@@ -104,11 +104,16 @@ class PassingError(UnreachableError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Dated:
-    """What the Date of an answer says of the two clocks."""
+class Offset:
+    """What an answer shows of the server's clock, in seconds beside ours, and when it was received."""
 
     offset: float
     received: float
+
+    @classmethod
+    def between(cls, least: float, most: float, received: float) -> Self:
+        """The offset nearest to 0 of those that are possible."""
+        return cls(least if least > 0 else min(most, 0.0), received)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +147,8 @@ class Wire:
         self.cert: str | tuple[str, str] | None = connection.cert_file or None
         if connection.key_file:
             self.cert = (connection.cert_file, connection.key_file)
-        self.dated: _Dated | None = None
-        """What the newest good answer showed; None before the first."""
+        self.dated: Offset | None = None
+        """What the Date of the newest good answer showed; None before the first, and without one."""
 
     def mount(self, prefix: str, _: HTTPAdapter) -> None:
         """Called by PrometheusConnect with an adapter of its own making; ours keeps track of the sockets."""
@@ -258,10 +263,9 @@ class Wire:
         try:
             theirs = parsedate_to_datetime(date).timestamp()
         except ValueError:
-            self.dated = _Dated(0.0, received)
+            self.dated = None
             return
-        least, most = theirs - received, theirs + 1 - sent
-        self.dated = _Dated(least if least > 0 else min(most, 0.0), received)
+        self.dated = Offset.between(theirs - received, theirs + 1 - sent, received)
 
     def _said(self, document: Any) -> str:
         """Prometheus' own words on an error; empty where there are none."""

@@ -135,7 +135,7 @@ class SeriesSource:
         """The time of the first samples: a window's grid is that of Unix time, whenever the test begins."""
 
     def clock_offset(self, now: float, deadline: Deadline) -> float:  # noqa: ARG002 - the port's signature
-        """How far the grid is behind the test's clock: windows end at the earlier of the two."""
+        """How far the grid is behind the test's clock: windows end by the grid."""
         return -float(self._late)
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> dict[str, Series]:  # noqa: ARG002 - likewise

@@ -25,7 +25,7 @@ class SimulatedPrometheus:
     *sample* is given a metric and a time, and returns each service's value and the number of tasks behind it. It is
     asked once for each step, in the order of time, as soon after that time as this source is called: call `record` from
     the loop that moves the clock where the plant's state at the very step matters. Times are Unix seconds and multiples
-    of *step*.
+    of *step*, by its own clock, which is *offset* ahead of *clock*.
     """
 
     def __init__(  # noqa: PLR0913 - a recording's coordinates; all but three have names
@@ -41,8 +41,9 @@ class SimulatedPrometheus:
         self._clock = clock
         self._sample = sample
         self._step = step
-        self._offset = offset
-        self._next = int((clock.now() if start is None else start) // step * step)
+        self.offset = offset
+        """How far its clock is ahead; set back, it records nothing until it has caught up, as Prometheus does."""
+        self._next = int((clock.now() + offset if start is None else start) // step * step)
         self._recorded: dict[str, dict[int, Mapping[str, tuple[float, int]]]] = {metric: {} for metric in metrics}
         self._lost: set[str] = set()
         self._error: BackendError | None = None
@@ -67,7 +68,7 @@ class SimulatedPrometheus:
 
     def record(self) -> None:
         """Take the samples of every step up to now that was not taken yet."""
-        now = self._clock.now()
+        now = self._clock.now() + self.offset
         while self._next <= now:
             for metric, recorded in self._recorded.items():
                 services = self._sample(metric, self._next)
@@ -79,7 +80,7 @@ class SimulatedPrometheus:
         """The offset that the simulation was given."""
         self.record()
         self._raise_if_failing()
-        return self._offset
+        return self.offset
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> dict[str, Series]:  # noqa: ARG002 - the port's signature
         """The samples at *start*, *start* + *step*, … *end*, by service, whatever the query's expression.

@@ -83,8 +83,9 @@ FAULTS = (
     Fault(
         id="clock-skew",
         fault="clocks differ",
-        does="windows end at the earlier of the two",
-        see="`clock_skew_found`",
+        does="windows go by Prometheus' own clock, whatever the `Date` of a proxy before it says; set back, its "
+        "samples are not used until it has caught up",
+        see="`clock_skew_found`; `prometheus_lost` with how far it was set back",
         cure="NTP",
         fake="",
     ),

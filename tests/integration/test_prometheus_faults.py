@@ -327,42 +327,62 @@ class TestAnswers:
 class TestClock:
     @pytest.mark.fault("clock-skew")
     @pytest.mark.parametrize(
-        ("date", "ours", "offset"),
+        ("theirs", "ours", "offset"),
         [
             (NOW, NOW, 0.0),
             (NOW, NOW + 0.999, 0.0),
-            (NOW, NOW + 1.5, -0.5),
-            (NOW, NOW + 61, -60.0),
+            (NOW, NOW + 1.5, -1.5),
+            (NOW, NOW + 61, -61.0),
             (NOW, NOW - 0.5, 0.5),
             (NOW, NOW - 90, 90.0),
         ],
     )
-    def test_the_offset(self, server: PrometheusServer, date: float, ours: float, offset: float) -> None:
-        """The offset is the least that the Date, whose parts of a second are cut off, allows."""
-        server.set_clock(date)
+    def test_the_offset(self, server: PrometheusServer, theirs: float, ours: float, offset: float) -> None:
+        """The offset is what the server says of its clock, and 0 where a Date without parts of a second agrees."""
+        server.set_clock(theirs)
         assert source(server.url, Clock(ours)).clock_offset(ours, Deadline(LONG)) == offset
 
-    def test_the_newest_answer_tells(self, server: PrometheusServer) -> None:
-        """No question of its own is asked within a minute of an answer."""
-        clock = Clock()
-        asked = source(server.url, clock)
-        server.set_clock(NOW + 30)
+    @pytest.mark.fault("clock-skew")
+    @pytest.mark.parametrize("off", [-3600, -90, 90, 3600])
+    def test_a_proxy_whose_clock_is_off(self, server: PrometheusServer, off: int) -> None:
+        """The Date of something before the server says nothing of the server's clock."""
+        server.set_clock(NOW, date=NOW + off)
+        asked = source(server.url)
         fetch(asked)
-        clock.time = NOW + 59
-        assert asked.clock_offset(clock.now(), Deadline(LONG)) == 30.0
-        assert len(server.asked) == 1
+        assert asked.clock_offset(NOW, Deadline(LONG)) == 0.0
+        server.set_clock(NOW - 100, date=NOW + off)
+        assert source(server.url).clock_offset(NOW, Deadline(LONG)) == -100.0
 
-    @pytest.mark.parametrize("later", [61, -5])
-    def test_an_old_answer_tells_nothing(self, server: PrometheusServer, later: int) -> None:
-        """After a minute, or when our clock was set back, the server is asked anew, and cheaply."""
+    def test_a_date_that_agrees_tells(self, server: PrometheusServer) -> None:
+        """No question of its own is asked within a minute of an answer whose Date agrees with our clock."""
         clock = Clock()
         asked = source(server.url, clock)
         server.set_clock(NOW)
         fetch(asked)
+        clock.time = NOW + 59
+        assert asked.clock_offset(clock.now(), Deadline(LONG)) == 0.0
+        assert len(server.asked) == 1
+
+    @pytest.mark.parametrize(("later", "asked_again"), [(59, 0), (61, 1), (-5, 1)])
+    def test_the_time_is_asked_for_once_a_minute(self, server: PrometheusServer, later: int, asked_again: int) -> None:
+        """Where the clocks differ, the server is asked anew after a minute, or when our clock was set back."""
+        clock = Clock()
+        asked = source(server.url, clock)
+        server.set_clock(NOW + 30)
+        fetch(asked)
+        assert asked.clock_offset(NOW, Deadline(LONG)) == 30.0
         clock.time = NOW + later
         server.set_clock(clock.now() + 7)
-        assert asked.clock_offset(clock.now(), Deadline(LONG)) == 7.0
-        assert [request.form["query"] for request in server.asked] == ["load", "vector(1)"]
+        fetch(asked)
+        assert asked.clock_offset(clock.now(), Deadline(LONG)) == (7.0 if asked_again else 30.0)
+        assert [request.form["query"] for request in server.asked].count("vector(time())") == 1 + asked_again
+
+    @pytest.mark.parametrize("answer", [[], [{"metric": {}}], [{"metric": {}, "value": [NOW, "noon"]}]])
+    def test_no_time_at_all(self, server: PrometheusServer, answer: list[object]) -> None:
+        """A server that does not say what time it is, is refused."""
+        server.fail(status(200, success(answer, "vector")))
+        with pytest.raises(RefusedError, match="does not say what time it is"):
+            source(server.url).clock_offset(NOW, Deadline(LONG))
 
     def test_an_error_page_tells_nothing(self, server: PrometheusServer) -> None:
         """Only answers of Prometheus date its clock: an error may come from something before it."""
@@ -402,11 +422,12 @@ class TestCredentials:
     def test_headers(self, server: PrometheusServer) -> None:
         """Headers such as a tenant's go along with every request, and a path before the API is kept."""
         fetch_from = source(ConnectionSettings(f"{server.url}/prometheus/", headers={"X-Scope-OrgID": "shop"}))
+        server.fail(status(200, success([{"metric": {}, "value": [NOW, f"{NOW}"]}], "vector")))
+        fetch_from.clock_offset(NOW, Deadline(LONG))
         server.fail(status(200, success([])))
         fetch(fetch_from)
-        fetch_from.clock_offset(NOW + 100, Deadline(LONG))
         assert [request.headers["X-Scope-OrgID"] for request in server.asked] == ["shop", "shop"]
-        assert server.asked[0].path == "/prometheus/api/v1/query_range"
+        assert server.asked[1].path == "/prometheus/api/v1/query_range"
 
     @pytest.mark.parametrize("name", [*CASES, "hang", "refuse"])
     def test_no_secret_is_told(

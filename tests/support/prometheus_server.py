@@ -7,6 +7,7 @@ import gzip
 import json
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,6 +50,7 @@ class _State:
     fault: Fault | None = None
     faults_left: int = 0
     authorization: str | None = None
+    time: float | None = None
     date: float | None = None
     asked: list[Asked] = field(default_factory=list)
     ending: threading.Event = field(default_factory=threading.Event)
@@ -75,7 +77,8 @@ class Exchange(BaseHTTPRequestHandler):
         elif state.authorization is not None and self.headers.get("Authorization") != state.authorization:
             self.send(401, {"status": "error", "errorType": "unauthorized", "error": "no, you may not"})
         elif parts.path == "/api/v1/query":
-            self.send(200, success([{"metric": {}, "value": [0, "1"]}], "vector"))
+            now = time.time() if state.time is None else state.time  # noqa: TID251 - a server's own clock
+            self.send(200, success([{"metric": {}, "value": [now, f"{now}"]}], "vector"))
         elif parts.path == "/api/v1/query_range":
             self.send(200, success(self.matrix()))
         else:
@@ -192,9 +195,9 @@ class PrometheusServer:
         """Refuse who does not send this Authorization."""
         self._state.authorization = authorization
 
-    def set_clock(self, now: float) -> None:
-        """Stop the clock that answers are dated by at *now*."""
-        self._state.date = now
+    def set_clock(self, now: float, *, date: float | None = None) -> None:
+        """Stop its clock at *now*, and where a proxy before it dates the answers, that one's at *date*."""
+        self._state.time, self._state.date = now, now if date is None else date
 
     def saw_drips_end(self, count: int) -> bool:
         """Whether *count* clients have gone away from a drip, waited for if need be."""
