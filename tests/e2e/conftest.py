@@ -2,54 +2,38 @@
 
 import contextlib
 import itertools
-import os
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import pytest
 
-from tests.e2e.lab import CAdvisor, Engine, LabError, Load, Prometheus, missing, start_load
-
-T = TypeVar("T")
+from tests.e2e.lab import CAdvisor, Engine, Load, Prometheus, missing, start_load
+from tests.support.lab import entered, unavailable
 
 _numbers = itertools.count(1)
-
-
-def _entered(stack: contextlib.ExitStack, part: contextlib.AbstractContextManager[T]) -> T:
-    """The started part; without it the test is skipped, or fails where REQUIRE_LAB=1 says that there must be a lab."""
-    try:
-        return stack.enter_context(part)
-    except LabError as error:
-        _unavailable(str(error))
-
-
-def _unavailable(reason: str) -> NoReturn:
-    if os.environ.get("REQUIRE_LAB") == "1":
-        pytest.fail(f"REQUIRE_LAB=1, but there is no lab: {reason}", pytrace=False)
-    pytest.skip(f"no lab: {reason}")
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """A Docker engine, manager of a swarm of one."""
     if reason := missing():
-        _unavailable(reason)
+        unavailable(reason)
     with contextlib.ExitStack() as stack:
-        yield _entered(stack, Engine())
+        yield entered(stack, Engine())
 
 
 @pytest.fixture(scope="session")
 def cadvisor(engine: Engine) -> Iterator[CAdvisor]:
     """CAdvisor on the engine's containers."""
     with contextlib.ExitStack() as stack:
-        yield _entered(stack, CAdvisor(engine))
+        yield entered(stack, CAdvisor(engine))
 
 
 @pytest.fixture(scope="session")
 def prometheus(cadvisor: CAdvisor) -> Iterator[Prometheus]:
     """Prometheus scraping cAdvisor each second as the job `cadvisor`."""
     with contextlib.ExitStack() as stack:
-        yield _entered(stack, Prometheus({"cadvisor": [cadvisor.address]}, scrape_interval=1))
+        yield entered(stack, Prometheus({"cadvisor": [cadvisor.address]}, scrape_interval=1))
 
 
 @pytest.fixture

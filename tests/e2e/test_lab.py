@@ -16,6 +16,7 @@ from tests.e2e.lab import (
     Load,
     Prometheus,
     Sample,
+    chosen,
     free_port,
     python_base,
     start_load,
@@ -53,6 +54,16 @@ def test_the_engine_manages_a_swarm(engine: Engine) -> None:
     """The engine is the leader of its own swarm."""
     assert engine.client.info()["Swarm"]["ControlAvailable"]
     assert engine.docker("node", "ls", "--format", "{{.ManagerStatus}}").strip() == "Leader"
+
+
+def test_the_programs_are_those_of_the_release(engine: Engine, prometheus: Prometheus) -> None:
+    """20.10 is that engine with Prometheus 2; 28 is that engine or a newer one, with Prometheus 3 or newer."""
+    build = requests.get(f"{prometheus.url}/api/v1/status/buildinfo", timeout=5).json()["data"]
+    majors = [int(version.split(".")[0]) for version in (engine.client.version()["Version"], build["version"])]
+    if chosen().name == "20.10":
+        assert majors == [20, 2]
+    else:
+        assert all(major >= least for major, least in zip(majors, [28, 3], strict=True))
 
 
 def test_a_services_tasks_reach_prometheus_with_swarms_labels(prometheus: Prometheus, service: Start) -> None:

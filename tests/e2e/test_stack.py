@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.lab import LabError, wait_for
-from tests.e2e.lab.images import CACHE
+from tests.e2e.lab.cadvisor import PROGRAM as CADVISOR
 from tests.e2e.lab.process import tool
 from tests.e2e.test_image import BASE, IMAGE, ROOT, image  # noqa: F401 - a fixture
 from tests.e2e.test_scaling import policy
@@ -53,7 +53,6 @@ def stand_in(engine: Engine, directory: Path, name: str, program: Path, entrypoi
 @pytest.fixture
 def settings(engine: Engine, image: str, tmp_path: Path) -> dict[str, str]:  # noqa: F811 - the fixture
     """The environment of `docker stack deploy`: stand-ins, and seconds for minutes."""
-    cadvisor = next(CACHE.rglob("bin/cadvisor"))
     faster = tmp_path / "prometheus.yml"
     faster.write_text((ROOT / "deploy" / "prometheus.yml").read_text().replace("15s", "1s"))
     override = OVERRIDE.format(socket=engine.socket, data=engine.directory / "data", prometheus=faster)
@@ -64,7 +63,7 @@ def settings(engine: Engine, image: str, tmp_path: Path) -> dict[str, str]:  # n
         "SOCKET_PROXY_IMAGE": stand_in(
             engine, tmp_path, "proxy", proxy, '["python3", "/usr/local/bin/socket_proxy.py"]'
         ),
-        "CADVISOR_IMAGE": stand_in(engine, tmp_path, "cadvisor", cadvisor, '["cadvisor"]'),
+        "CADVISOR_IMAGE": stand_in(engine, tmp_path, "cadvisor", CADVISOR, '["cadvisor"]'),
         "PROMETHEUS_IMAGE": stand_in(engine, tmp_path, "prometheus", Path(tool("prometheus")), '["prometheus"]'),
         "DOCKER_GID": str(engine.socket.stat().st_gid),
         "AUTOSCALER_INTERVAL": "1s",

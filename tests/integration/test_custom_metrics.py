@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from contextlib import ExitStack
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,8 +15,9 @@ from autoscaler.metrics import Metric
 from autoscaler.promql import mentions_service
 from autoscaler.queries import MetricSettings, query_of
 from tests.contract.metric_source_cases import START, STEP, shown
-from tests.e2e.lab import LabError, Prometheus
+from tests.e2e.lab import Prometheus, chosen
 from tests.integration.test_prometheus_real import WallClock, close
+from tests.support.lab import entered, unavailable
 from tests.unit.test_promql import NASTY, RIGHT
 
 if TYPE_CHECKING:
@@ -85,21 +84,11 @@ def _braces(**labels: str) -> str:
 @pytest.fixture(scope="module")
 def source() -> Iterator[PrometheusSource]:
     """The adapter on a real Prometheus that holds all samples."""
-    for program in ("prometheus", "promtool"):
-        if shutil.which(program) is None:
-            _unavailable(f"the program {program} is not on PATH; .ci/install-lab installs it")
+    if reason := chosen().missing("prometheus", "promtool"):
+        unavailable(reason)
     with ExitStack() as stack:
-        try:
-            running = stack.enter_context(Prometheus(openmetrics=openmetrics()))
-        except LabError as error:
-            _unavailable(f"Prometheus does not start: {error}")
+        running = entered(stack, Prometheus(openmetrics=openmetrics()))
         yield PrometheusSource(ConnectionSettings(running.url), WallClock())
-
-
-def _unavailable(reason: str) -> NoReturn:
-    if os.environ.get("REQUIRE_LAB") == "1":
-        pytest.fail(f"REQUIRE_LAB=1, but {reason}", pytrace=False)
-    pytest.skip(reason)
 
 
 def ask(

@@ -6,13 +6,11 @@ stamps are honoured: the worst case for what lingers.
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import isnan
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,7 +21,8 @@ from autoscaler.metrics import BUILT_IN, Metric
 from autoscaler.ports import Query
 from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASK_LABEL, TASKS, VALUE, MetricSettings, query_of
 from tests.contract.metric_source_cases import RECORDINGS, START, STEP, MetricSourceContract, Subject, World, shown
-from tests.e2e.lab import LabError, Prometheus
+from tests.e2e.lab import Prometheus, chosen
+from tests.support.lab import entered, unavailable
 from tests.support.prometheus_server import refusing_url
 from tests.unit.test_queries import RIGHT_SELECTORS, WRONG_SELECTORS
 
@@ -119,21 +118,10 @@ class WallClock:
 @pytest.fixture(scope="module")
 def prometheus() -> Iterator[Prometheus]:
     """A real Prometheus that holds every case."""
-    for program in ("prometheus", "promtool"):
-        if shutil.which(program) is None:
-            _unavailable(f"the program {program} is not on PATH; .ci/install-lab installs it")
+    if reason := chosen().missing("prometheus", "promtool"):
+        unavailable(reason)
     with ExitStack() as stack:
-        try:
-            running = stack.enter_context(Prometheus(openmetrics=openmetrics()))
-        except LabError as error:
-            _unavailable(f"Prometheus does not start: {error}")
-        yield running
-
-
-def _unavailable(reason: str) -> NoReturn:
-    if os.environ.get("REQUIRE_LAB") == "1":
-        pytest.fail(f"REQUIRE_LAB=1, but {reason}", pytrace=False)
-    pytest.skip(reason)
+        yield entered(stack, Prometheus(openmetrics=openmetrics()))
 
 
 @dataclass(frozen=True)

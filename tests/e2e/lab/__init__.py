@@ -10,6 +10,7 @@ from .network import Network
 from .ports import free_port
 from .process import INSTALL, Child, LabError, tool, wait_for
 from .prometheus import Prometheus, Sample
+from .releases import Release, chosen
 from .tap import Tap
 from .workload import Load, start_load
 
@@ -23,8 +24,10 @@ __all__ = [
     "Load",
     "Network",
     "Prometheus",
+    "Release",
     "Sample",
     "Tap",
+    "chosen",
     "free_port",
     "load_image",
     "missing",
@@ -33,15 +36,18 @@ __all__ = [
     "wait_for",
 ]
 
-_PROGRAMS = ("dockerd", "docker", "containerd", "iptables", "ip", "prometheus", "promtool", "busybox", "debootstrap")
+_RELEASED = ("dockerd", "docker", "containerd", "runc", "prometheus", "promtool")
+_OWN = ("iptables", "ip", "busybox", "debootstrap")
 
 
 def missing() -> str | None:
     """One sentence on why the lab cannot run here and what would help, or None."""
     if os.geteuid() != 0:
         return f"the lab needs root for a Docker engine of its own; run the end-to-end tests as root after {INSTALL}"
+    if reason := chosen().missing(*_RELEASED):
+        return reason
     try:
-        for program in _PROGRAMS:
+        for program in _OWN:
             tool(program)
     except LabError as error:
         return str(error)

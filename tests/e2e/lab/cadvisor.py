@@ -6,9 +6,8 @@ from types import TracebackType
 from typing import Self
 
 from .engine import Engine
-from .images import CACHE
 from .ports import free_port
-from .process import INSTALL, Child, LabError
+from .process import CACHE, INSTALL, Child, LabError
 
 PROGRAM = CACHE / "cadvisor" / "usr" / "bin" / "cadvisor"
 

@@ -13,6 +13,7 @@ from docker.errors import DockerException
 
 from .network import Network, Switch
 from .process import Child, LabError, run, wait_for
+from .releases import Release, chosen
 from .scratch import Scratch
 
 Document = dict[str, Any]  # what the engine's API answers: JSON as it came
@@ -27,7 +28,15 @@ class Engine:
 
     network: Network
 
-    def __init__(self, *, timeout: float = 30, switch: Switch | None = None, joins: Self | None = None) -> None:
+    def __init__(
+        self,
+        release: Release | None = None,
+        *,
+        timeout: float = 30,
+        switch: Switch | None = None,
+        joins: Self | None = None,
+    ) -> None:
+        self.release = release or chosen()
         self._timeout = timeout
         self._switch = switch
         self._joins = joins
@@ -172,7 +181,7 @@ class Engine:
             "DOCKER_CONFIG": str(self.directory / "docker-config"),
             "DOCKER_BUILDKIT": "0",  # there may be no buildx
         }
-        return run("docker", *arguments, timeout=timeout, env=own | dict(env or {}), cwd=cwd)
+        return run(*self.release.command("docker", *arguments), timeout=timeout, env=own | dict(env or {}), cwd=cwd)
 
     def build(self, context: Path, name: str, *arguments: str, timeout: float = 300) -> str:
         """Build an image called *name* from *context*, with the network this machine has; returns what was printed."""
@@ -262,7 +271,7 @@ class Engine:
         self._dockerd = Child(
             "dockerd",
             self.network.inside(
-                "dockerd",
+                *self.release.command("dockerd"),
                 f"--host={self.socket_url}",
                 f"--data-root={directory / 'data'}",
                 f"--exec-root={directory / 'exec'}",

@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .engine import Engine
-from .process import LabError, run, tool
+from .process import CACHE, LabError, run, tool
 
 LOAD_IMAGE = "local/load:1"
-CACHE = Path(os.environ.get("LAB_CACHE", "/var/cache/swarm-autoscaler-lab"))  # as in .ci/install-lab
 
 _RELEASE = "bookworm"
 _PACKAGES = ("ca-certificates", "python3", "python3-pip", "python3-venv")

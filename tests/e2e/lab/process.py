@@ -13,6 +13,7 @@ from typing import TypeVar
 from docker.errors import DockerException
 
 INSTALL = "sudo .ci/install-lab"
+CACHE = Path(os.environ.get("LAB_CACHE", "/var/cache/swarm-autoscaler-lab"))  # as there
 _LOG_TAIL = 2000  # characters of a child's log in an error: enough for the reason, short enough to read
 
 # Administration programs are not on every user's PATH, and dockerd looks for some itself.

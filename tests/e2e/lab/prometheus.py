@@ -10,6 +10,7 @@ import requests
 
 from .ports import free_port
 from .process import Child, LabError, run, wait_for
+from .releases import Release, chosen
 from .scratch import Scratch
 
 
@@ -37,7 +38,9 @@ class Prometheus:
         scrape_interval: float = 1,
         listen: str = "127.0.0.1",
         openmetrics: str | None = None,
+        release: Release | None = None,
     ) -> None:
+        self.release = release or chosen()
         self.targets = dict(targets or {})
         self.scrape_interval = scrape_interval
         self._listen = listen
@@ -75,7 +78,7 @@ class Prometheus:
         self._child = Child(
             "prometheus",
             [
-                "prometheus",
+                *self.release.command("prometheus"),
                 f"--config.file={self._config}",
                 f"--storage.tsdb.path={self._data}",
                 "--storage.tsdb.retention.time=10y",  # backfilled samples may be old
@@ -121,7 +124,8 @@ class Prometheus:
             raise LabError("backfill while prometheus is stopped: a running one does not see the new blocks at once")
         text = self._scratch.path / "samples.openmetrics"
         text.write_text(openmetrics)
-        run("promtool", "tsdb", "create-blocks-from", "openmetrics", text, self._data, timeout=120)
+        create = ("promtool", "tsdb", "create-blocks-from", "openmetrics", text, self._data)
+        run(*self.release.command(*create), timeout=120)
 
     def query(self, expression: str, *, at: float | None = None) -> list[Sample]:
         """The answer of an instant query *at* Unix seconds or now, one sample per series (a scalar has no labels)."""
