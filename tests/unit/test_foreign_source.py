@@ -176,7 +176,7 @@ def test_a_hanging_source(gate: threading.Event) -> None:
 
 def test_a_source_leaves_the_others_half_of_the_time(gate: threading.Event) -> None:
     """However many hang, something of the evaluation is left for Prometheus and for writing."""
-    evaluation = Deadline(4 * A_MOMENT)
+    evaluation = Deadline(40 * A_MOMENT)  # an eighth is left: more than a busy machine is late
     for _ in range(3):
         with pytest.raises(DeadlineError):
             fetched(lambda: gate.wait(PATIENCE), deadline=evaluation)
