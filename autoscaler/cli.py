@@ -35,6 +35,7 @@ from autoscaler.pausing import Wish, report
 from autoscaler.policy import PolicySet, policy_schema
 from autoscaler.settings import Settings, split_address
 from autoscaler.stack_file import live_counts, with_counts
+from autoscaler.text import printable
 from autoscaler.web.metrics import Telemetry
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigurationError as error:
-            click.echo(str(error), err=True)
+            _complain(*_problems(error))
             sys.exit(_ERROR)
 
 
@@ -192,11 +193,11 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
     try:
         loaded = loader.read_policies(paths or [settings.policies])
     except ConfigurationError as error:
-        problems = getattr(error, "problems", [str(error)])
+        problems = _problems(error)
         if output == "json":
             _print_json({"valid": False, "problems": problems, "warnings": []})
         else:
-            click.echo("\n".join(problems), err=True)
+            _complain(*problems)
         sys.exit(_ERROR)
     policies = loaded.policies
     warnings = [str(warning) for warning in loaded.warnings(settings.window_step)]
@@ -205,8 +206,7 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
         document = {"valid": True, "problems": [], "warnings": warnings, "revision": policies.revision}
         _print_json(document | ({"live": survey_document(found)} if found else {}))
     else:
-        for warning in warnings:
-            click.echo(f"warning: {warning}", err=True)
+        _complain(*(f"warning: {warning}" for warning in warnings))
         rules = sum(len(policy.rules) for policy in policies.policies)
         click.echo(f"{len(policies.policies)} policies with {rules} rules are valid (revision {policies.revision}).")
         if found is not None:
@@ -248,9 +248,9 @@ def rollback(service: str, **options: Any) -> None:
     try:
         done = wiring.roll_back(settings, service)
     except BackendError as error:
-        click.echo(f"{error}", err=True)
+        _complain(f"{error}")
         sys.exit(_ERROR)
-    click.echo(f"{service}: {done.image_before} → {done.image}; its {done.replicas} replicas stay, and are rolled now.")
+    _say(f"{service}: {done.image_before} → {done.image}; its {done.replicas} replicas stay, and are rolled now.")
 
 
 @main.command()
@@ -294,12 +294,12 @@ def _change_pauses(
     try:
         done = change(wiring.pausing(settings), now, Deadline(_LONGEST_CHANGE))
     except BackendError as error:
-        click.echo(f"{error}", err=True)
+        _complain(f"{error}")
         sys.exit(_ERROR)
     if output == "json":
         _print_json(done_document(done, now))
     else:
-        click.echo("\n".join(report(done, now, already)))
+        _say(*report(done, now, already))
 
 
 @main.command(name="stack-file")
@@ -315,11 +315,11 @@ def fill_stack_file(file: TextIO, stack: str, **options: Any) -> None:
     try:
         counts = live_counts(wiring.read_swarm(settings), stack)
     except BackendError as error:
-        click.echo(f"{error}", err=True)
+        _complain(f"{error}")
         sys.exit(_ERROR)
     filled, differing = with_counts(file.read(), counts, file.name)
     for service, (written, live) in sorted(differing.items()):
-        click.echo(f"{stack}_{service}: replicas {'not given' if written is None else written} → {live}", err=True)
+        _complain(f"{stack}_{service}: replicas {'not given' if written is None else written} → {live}")
     click.echo(filled, nl=False)
 
 
@@ -354,6 +354,23 @@ def _console() -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _WIDE
     return console
+
+
+def _say(*lines: str) -> None:
+    """Lines of text, whatever is in them."""
+    for line in lines:
+        click.echo(printable(line))
+
+
+def _complain(*lines: str) -> None:
+    """Lines on standard error, whatever is in them."""
+    for line in lines:
+        click.echo(printable(line), err=True)
+
+
+def _problems(error: ConfigurationError) -> list[str]:
+    problems: list[str] = getattr(error, "problems", [str(error)])
+    return problems
 
 
 def _load_policies(settings: Settings) -> Policies:

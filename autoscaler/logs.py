@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
+from io import StringIO
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from autoscaler.model import Outcome
 from autoscaler.reasons import Reason
+from autoscaler.text import printable
 
 if TYPE_CHECKING:
     from typing import Literal, TextIO
 
-    from structlog.typing import FilteringBoundLogger, Processor
+    from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
     from autoscaler.records import Problem, Record
 
@@ -34,7 +37,7 @@ def configure(log_format: Literal["auto", "console", "json"], level: str, stream
         structlog.processors.StackInfoRenderer(),
     ]
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)]
+        [_printable, structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=_traceback)]
         if console
         else [_TRACEBACKS, structlog.processors.JSONRenderer()]
     )
@@ -56,6 +59,18 @@ def configure(log_format: Literal["auto", "console", "json"], level: str, stream
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Texts as they may be printed: structlog quotes those with blanks, and lets other control characters through."""
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _traceback(stream: TextIO, failure: ExcInfo) -> None:
+    """A traceback whose messages cannot pass for lines of the log."""
+    text = StringIO()
+    structlog.dev.plain_traceback(text, failure)
+    stream.write("\n" + indent(printable(text.getvalue(), keep="\n").strip("\n"), "  "))
 
 
 def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None:

@@ -11,6 +11,7 @@ from rich.text import Text
 from autoscaler.amounts import cores, memory
 from autoscaler.durations import words
 from autoscaler.model import Outcome
+from autoscaler.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,12 +58,12 @@ def table(records: Sequence[Record], title: str | None = None) -> Table:
     for record in records:
         decision = record.decision
         grid.add_row(
-            Text(decision.service),
-            Text(count(record), style(record)),
+            _text(decision.service),
+            _text(count(record), style(record)),
             str(decision.running),
-            Text(decision.primary.reason.value, style(record)),
-            Text(decision.primary.rule or ""),
-            Text(_why(record)),
+            _text(decision.primary.reason.value, style(record)),
+            _text(decision.primary.rule or ""),
+            _text(_why(record)),
         )
     return grid
 
@@ -82,16 +83,16 @@ def plan(
     if ordered:
         parts.append(table(ordered))
         parts.append(Text())
-    parts.extend(Text(f"problem: {problem_line(problem)}", "bold red") for problem in problems)
-    parts.extend(Text(f"paused: {said}", "yellow") for said in paused)
+    parts.extend(_text(f"problem: {problem_line(problem)}", "bold red") for problem in problems)
+    parts.extend(_text(f"paused: {said}", "yellow") for said in paused)
     parts.extend(
-        Text(f"warning: {record.decision.service}: {record.rollback_warning}", "yellow")
+        _text(f"warning: {record.decision.service}: {record.rollback_warning}", "yellow")
         for record in ordered
         if record.rollback_warning
     )
     if capacity is not None and capacity.places:
         parts += [*_sums(capacity), Text()]
-    parts.append(Text(_summary(records, problems), "bold"))
+    parts.append(_text(_summary(records, problems), "bold"))
     return Group(*parts)
 
 
@@ -108,28 +109,33 @@ def survey(found: Survey) -> RenderableType:
         for reading in found.readings:
             grid.add_row(*_reading(reading))
         parts += [grid, Text()]
-    parts += [Text(f"problem: {problem_line(problem)}", "bold red") for problem in found.problems]
-    parts += [Text(f"untouched: {line(record)}", "yellow") for record in found.untouched]
+    parts += [_text(f"problem: {problem_line(problem)}", "bold red") for problem in found.problems]
+    parts += [_text(f"untouched: {line(record)}", "yellow") for record in found.untouched]
     if found.unmatched:
-        parts.append(Text(f"No policy applies to: {', '.join(found.unmatched)}", "dim"))
+        parts.append(_text(f"No policy applies to: {', '.join(found.unmatched)}", "dim"))
     if found.scrape_interval is not None:
-        parts.append(Text(f"Prometheus scrapes cAdvisor every {words(found.scrape_interval)}."))
+        parts.append(_text(f"Prometheus scrapes cAdvisor every {words(found.scrape_interval)}."))
     if found.capacity is not None and found.capacity.places:
         parts += [Text(), _places(found.capacity.places), Text(), *_sums(found.capacity), Text()]
     lacking = sum(bool(reading.lack) for reading in found.readings)
     if found.readings:
         what = "All have data." if not lacking else f"{lacking} lack data."
-        parts.append(Text(f"{len(found.readings)} pairs of metric and service looked at. {what}", "bold"))
+        parts.append(_text(f"{len(found.readings)} pairs of metric and service looked at. {what}", "bold"))
     return Group(*parts)
 
 
 def _reading(reading: Reading) -> tuple[Text, ...]:
     value = "" if reading.value is None else f"{reading.value:.4g}{f' {reading.unit}' if reading.unit else ''}"
     tasks = "" if reading.reporting is None else f"{reading.reporting} of {reading.running}"
-    remark = Text(reading.lack, "bold red") if reading.lack else Text(f"of {reading.base}" if reading.base else "")
+    remark = _text(reading.lack, "bold red") if reading.lack else _text(f"of {reading.base}" if reading.base else "")
     age = "" if reading.age is None else words(reading.age)
     cells = (reading.metric, reading.service, reading.policy, value, age, tasks)
-    return (*map(Text, cells), remark)
+    return (*map(_text, cells), remark)
+
+
+def _text(said: str, style: str = "") -> Text:
+    """What is said by others too, as it may be printed: no markup, no escape sequences, no lines of its own."""
+    return Text(printable(said), style)
 
 
 def _places(places: Iterable[Place]) -> Table:
@@ -145,7 +151,7 @@ def _places(places: Iterable[Place]) -> Table:
         fitting = ("any" if count is None else str(count) for count in (place.now, place.with_others))
         counts = (str(place.requested), str(place.maximum), *fitting)
         limits = str(place.limits) if place.limits.nano_cpus or place.limits.memory else "none"
-        grid.add_row(*map(Text, (place.service, *counts, str(place.reserves), limits)), style=colour)
+        grid.add_row(*map(_text, (place.service, *counts, str(place.reserves), limits)), style=colour)
     return grid
 
 
@@ -165,14 +171,14 @@ def _sums(capacity: Capacity) -> Iterator[RenderableType]:
     yield grid
     for place in capacity.places:
         if not place.fits:
-            yield Text(f"warning: {place_line(place)}", "yellow")
+            yield _text(f"warning: {place_line(place)}", "yellow")
     without = [place.service for place in capacity.places if not (place.reserves.nano_cpus or place.reserves.memory)]
     if without:
-        yield Text(f"Reserve nothing, so that any number fits as far as Swarm knows: {_listed(without)}.")
+        yield _text(f"Reserve nothing, so that any number fits as far as Swarm knows: {_listed(without)}.")
     if capacity.closed:
-        yield Text(f"Take no tasks now, and are not counted: {_listed(capacity.closed)}.")
+        yield _text(f"Take no tasks now, and are not counted: {_listed(capacity.closed)}.")
     fits = "All maxima find room at once" if capacity.fits else "Not all maxima find room at once"
-    yield Text(f"{fits}, by first fit: an estimate, for Swarm spreads tasks, which may leave room in smaller pieces.")
+    yield _text(f"{fits}, by first fit: an estimate, for Swarm spreads tasks, which may leave room in smaller pieces.")
 
 
 def _listed(names: Sequence[str]) -> str:

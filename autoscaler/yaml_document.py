@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import yaml
 
+from autoscaler.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -69,10 +71,7 @@ def about_file(file: str, what: str, cure: str) -> Problem:
 def shown(text: str) -> str:
     """*text* in quotes, on one line and not too long, as a message shows it."""
     cut = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-    escaped = "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in cut
-    )
-    return f'"{escaped}"'
+    return f'"{printable(cut)}"'
 
 
 def described(value: object) -> str:

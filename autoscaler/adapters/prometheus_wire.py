@@ -202,8 +202,8 @@ class Wire:
             document = json.loads(text, object_hook=_compact)
             status = document["status"]
             result = document["data"]["result"] if status == "success" else []
-            sound = all(isinstance(series["metric"], dict) for series in result)
-        except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+            sound = all(map(_is_labelled, result))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
             sound, status = False, ""
         if not sound:
             what = "a web page" if text.lstrip().startswith("<") else "something that is no answer to a query"
@@ -314,6 +314,13 @@ def _compact(document: dict[str, Any]) -> dict[str, Any]:
         times, texts = zip(*samples, strict=True) if samples else ((), ())
         document["values"] = (array("d", times), array("d", map(float, texts)))
     return document
+
+
+def _is_labelled(series: dict[str, Any]) -> bool:
+    """Whether the labels of *series* are text, which can be written: JSON may hold half of a surrogate pair."""
+    labels = series["metric"]
+    texts = (text for label in labels.items() for text in label)
+    return all(isinstance(text, str) and (text.isascii() or bool(text.encode())) for text in texts)
 
 
 def _doubt(document: dict[str, Any]) -> str:

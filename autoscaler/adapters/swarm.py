@@ -88,20 +88,23 @@ class DockerSwarm:
             with documented():
                 view = documents.service_view(document)
                 spec = _before_the_deploy(service, document)
+                done = RolledBack(documents.image(document["Spec"]), documents.image(spec), view.requested)
             if view.update_state.startswith("rollback") and view.rollout:
                 raise RefusedError(f"{service} is being rolled back already (wait for it: docker service ps {service})")
             try:
-                self._api.update(document["ID"], view.version, spec, deadline)
+                self._api.update(view.id, view.version, spec, deadline)
             except VersionConflictError:
                 continue
-            return RolledBack(documents.image(document["Spec"]), documents.image(spec), view.requested)
+            return done
         raise UnreachableError(f"others keep changing {service} (try again)")
 
     def _named(self, service: str, deadline: Deadline) -> Document:
         """The service of this name, whole."""
-        for listed in self._api.services(deadline):
-            if listed["Spec"]["Name"] == service:
-                return self._api.service(listed["ID"], deadline)
+        listed = self._api.services(deadline)
+        with documented():
+            identity = next((str(each["ID"]) for each in listed if each["Spec"]["Name"] == service), None)
+        if identity is not None:
+            return self._api.service(identity, deadline)
         raise RefusedError(f"Swarm has no service {service} (docker service ls shows those that there are)")
 
     def _objection(self, order: Order, document: Document) -> Receipt | None:

@@ -1,6 +1,7 @@
 """Docker's documents as the autoscaler's values.
 
-Pure. What the API does not document raises KeyError, TypeError, ValueError or AttributeError.
+Pure. What the API does not document raises what `engine_errors.documented` knows: what has become a value is what its
+type says.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import re
 import zlib
 from datetime import datetime
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
@@ -95,21 +97,21 @@ def service_view(document: Document, tasks: tuple[TaskView, ...] = (), node_memo
     previous = document.get("PreviousSpec")
     limits = _path(spec, "TaskTemplate", "Resources", "Limits")
     return ServiceView(
-        id=document["ID"],
-        name=spec["Name"],
-        version=document["Version"]["Index"],
+        id=_text(document["ID"]),
+        name=_text(spec["Name"]),
+        version=_whole(document["Version"]["Index"]),
         mode=mode_in_words(spec),
         requested=requested_replicas(spec) or 0,
         created_at=unix_time(document["CreatedAt"]),
         updated_at=unix_time(document["UpdatedAt"]),
-        labels=spec.get("Labels") or {},
+        labels=_labels(spec),
         tasks=tasks,
-        update_state=update.get("State", ""),
-        update_message=update.get("Message", ""),
+        update_state=_text(update.get("State", "")),
+        update_message=_text(update.get("Message", "")),
         template_changed=previous is None or any(spec.get(part) != previous.get(part) for part in _TEMPLATE),
         before=None if previous is None else _spec_before(previous),
-        cpu_limit=limits.get("NanoCPUs", 0) / 1e9 or None,
-        memory_limit=float(limits.get("MemoryBytes", 0)) or None,
+        cpu_limit=_amount(limits.get("NanoCPUs", 0)) / 1e9 or None,
+        memory_limit=_amount(limits.get("MemoryBytes", 0)) or None,
         node_memory=node_memory,
         demand=demand(spec),
     )
@@ -124,14 +126,15 @@ def demand(spec: Document) -> Demand:
     if not (reservations or placement or taken):
         return _ANY  # most services: one value for all of them
     return Demand(
-        nano_cpus=int(reservations.get("NanoCPUs", 0)),
-        memory=int(reservations.get("MemoryBytes", 0)),
-        constraints=tuple(placement.get("Constraints") or ()),
+        nano_cpus=_whole(reservations.get("NanoCPUs", 0)),
+        memory=_whole(reservations.get("MemoryBytes", 0)),
+        constraints=tuple(map(_text, placement.get("Constraints") or ())),
         platforms=tuple(
-            (platform.get("OS", ""), platform.get("Architecture", "")) for platform in placement.get("Platforms") or ()
+            (_text(platform.get("OS", "")), _text(platform.get("Architecture", "")))
+            for platform in placement.get("Platforms") or ()
         ),
-        max_per_node=int(placement.get("MaxReplicas", 0)),
-        host_ports=tuple(f"{port['PublishedPort']}/{port.get('Protocol', 'tcp')}" for port in taken),
+        max_per_node=_whole(placement.get("MaxReplicas", 0)),
+        host_ports=tuple(f"{_whole(port['PublishedPort'])}/{_text(port.get('Protocol', 'tcp'))}" for port in taken),
     )
 
 
@@ -140,17 +143,17 @@ def node_view(document: Document) -> NodeView:
     spec, description = _path(document, "Spec"), _path(document, "Description")
     resources, platform = _path(description, "Resources"), _path(description, "Platform")
     return NodeView(
-        id=document["ID"],
-        hostname=description.get("Hostname", ""),
-        role=spec.get("Role", ""),
+        id=_text(document["ID"]),
+        hostname=_text(description.get("Hostname", "")),
+        role=_text(spec.get("Role", "")),
         takes_tasks=_is_ready(document) and spec.get("Availability", "active") == "active",
-        nano_cpus=int(resources.get("NanoCPUs", 0)),
-        memory=int(resources.get("MemoryBytes", 0)),
-        os=platform.get("OS", ""),
-        architecture=platform.get("Architecture", ""),
-        address=_path(document, "Status").get("Addr", ""),
-        labels=spec.get("Labels") or {},
-        engine_labels=_path(description, "Engine").get("Labels") or {},
+        nano_cpus=_whole(resources.get("NanoCPUs", 0)),
+        memory=_whole(resources.get("MemoryBytes", 0)),
+        os=_text(platform.get("OS", "")),
+        architecture=_text(platform.get("Architecture", "")),
+        address=_text(_path(document, "Status").get("Addr", "")),
+        labels=_labels(spec),
+        engine_labels=_labels(_path(description, "Engine")),
     )
 
 
@@ -171,7 +174,7 @@ def requested_replicas(spec: Document) -> int | None:
     if list(mode) != ["Replicated"]:
         return None
     count = (mode["Replicated"] or {}).get("Replicas")
-    return count if isinstance(count, int) and not isinstance(count, bool) else None
+    return count if type(count) is int and count >= 0 else None
 
 
 def scaled(spec: Document, replicas: int, state: str, point: str | None = None) -> Document:
@@ -256,13 +259,13 @@ def _task_view(task: Document, ready_nodes: frozenset[str], failed: Document | N
     if not said and failed is not None and state != "running":
         said = f"the task before it {failed['Status']['State']}: {_said(failed['Status'])}"
     return TaskView(
-        id=task["ID"],
-        state=state,
+        id=_text(task["ID"]),
+        state=_text(state),
         # A task that was never placed waits since it was created, however often Swarm has tried since.
         since=unix_time(task["CreatedAt"] if state in _UNSCHEDULED else status["Timestamp"]),
         on_ready_node=task.get("NodeID", "") in ready_nodes,
-        words=said or status.get("Message", ""),
-        node=task.get("NodeID", ""),
+        words=_text(said or status.get("Message", "")),
+        node=_text(task.get("NodeID", "")),
     )
 
 
@@ -272,8 +275,7 @@ def _said(status: Document) -> str:
 
 
 def _spec_before(previous: Document) -> SpecBefore:
-    labels = previous.get("Labels") or {}
-    return SpecBefore(requested_replicas(previous), labels.get(STATE_LABEL, ""))
+    return SpecBefore(requested_replicas(previous), _labels(previous).get(STATE_LABEL, ""))
 
 
 def _is_ready(node: Document) -> bool:
@@ -294,7 +296,35 @@ def _path(document: Mapping[str, Any], *keys: str) -> Document:
     found: Any = document
     for key in keys:
         found = found.get(key) or {}
-    return dict(found) if not isinstance(found, dict) else found
+    if not isinstance(found, dict):
+        raise TypeError(f"{type(found).__name__} where an object belongs")
+    return found
+
+
+def _labels(labelled: Document) -> dict[str, str]:
+    return {_text(label): _text(value) for label, value in (labelled.get("Labels") or {}).items()}
+
+
+def _text(value: object) -> str:
+    """*value*, which is text that can be written; JSON may hold half of a surrogate pair, which no stream takes."""
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where text belongs")
+    if not value.isascii():
+        value.encode()
+    return value
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{type(value).__name__} where a whole number belongs")
+    return value
+
+
+def _amount(value: object) -> float:
+    """*value*, which is a finite number of something, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
+        raise TypeError(f"{type(value).__name__} where an amount belongs")
+    return float(value)
 
 
 def unix_time(text: str) -> float:

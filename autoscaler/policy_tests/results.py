@@ -12,6 +12,7 @@ from autoscaler.matching import Matcher
 from autoscaler.policy_tests.run import run
 from autoscaler.policy_tests.timeline import AROUND, Moment, Timeline, timeline
 from autoscaler.policy_tests.world import SeriesSource, with_given_percent
+from autoscaler.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,9 +82,9 @@ class TestResult:
     def render(self) -> Text:
         """The result for people: a line, and for each failure one more and its timeline."""
         mark = ("PASS ", "green") if self.passed else ("FAIL ", "bold red")
-        text = Text.assemble(mark, self.name, (f"  {self.file}:{self.line}", "dim"))
+        text = Text.assemble(mark, printable(self.name), (printable(f"  {self.file}:{self.line}"), "dim"))
         for failure in self.failures:
-            text.append(f"\n{_INDENT}{self.file}:{failure.line}: {failure}")
+            text.append(f"\n{_INDENT}{printable(f'{self.file}:{failure.line}: {failure}')}")
             text.append_text(failure.timeline.render(_INDENT))
         return text
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.text import Text
 
 from autoscaler.durations import words
+from autoscaler.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -212,4 +213,4 @@ class _Table:
             self._append(f"{_GAP}{part}", style)
 
     def _append(self, line: str, style: str) -> None:
-        self.text.append(f"\n{self._indent}{line.rstrip()}", style)
+        self.text.append(f"\n{self._indent}{printable(line.rstrip())}", style)

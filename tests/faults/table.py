@@ -344,5 +344,31 @@ FAULTS = (
         cure="report it",
         fake="",
     ),
+    # Bad actors
+    Fault(
+        id="socket-proxy",
+        fault="the socket proxy refuses a call, or somebody else calls it",
+        does="nothing is scaled without its own calls; all others are refused",
+        see="`swarm_lost`, `lease_failed`, with what to allow",
+        cure="use the allowlist of `deploy/stack.yml`",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="hostile-answers",
+        fault="Docker or Prometheus answer with JSON that their API does not document, or too deeply nested",
+        does="takes no such answer for data: no replica is removed, and the evaluation goes on",
+        see="`swarm_lost`, `prometheus_lost`, with what was odd",
+        cure="look at what answers there",
+        fake="",
+    ),
+    Fault(
+        id="hostile-text",
+        fault="names, labels and messages hold line breaks, terminal escapes, markup, quotes",
+        does="shows them escaped",
+        see="`\\x1b`, `\\n` in logs and tables",
+        cure="find out who wrote them",
+        fake="",
+    ),
 )
 """Every fault, in the order of the document."""

@@ -132,7 +132,7 @@ class TestSocket:
         with _as_nobody():
             said = unusable(bench.server.url)
 
-        assert "no permission to use the socket; run the autoscaler as root or in the group" in said
+        assert "no permission to use the socket; run the autoscaler in the group that owns it" in said
 
     @pytest.mark.parametrize("url", ["ftp://somewhere", "tcp://127.0.0.1", "npipe:////./pipe/docker", "unix:///"])
     def test_nonsense_address(self, url: str) -> None:

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from copy import deepcopy
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prometheus_client.exposition import generate_latest
+from rich.console import Console
+
+from autoscaler import render, survey
+from autoscaler.adapters.swarm import DockerSwarm
+from autoscaler.adapters.swarm_documents import lean
+from autoscaler.adapters.swarm_lease import CONFIG, SwarmLease
+from autoscaler.cluster import Cluster
+from autoscaler.deadline import Deadline
+from autoscaler.documents import record_document, survey_document
+from autoscaler.errors import BackendError
+from autoscaler.journal import Journal
+from autoscaler.lease import Cell
+from autoscaler.logs import log_record
+from autoscaler.model import Outcome
+from autoscaler.ports import Order, Receipt
+from autoscaler.web.metrics import Telemetry
+from tests.support.builders import STEP
+from tests.support.world import FaultyEngine, World, policy_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autoscaler.adapters.engine_api import Document
+    from autoscaler.records import Evaluation
+
+TEXTS = st.sampled_from(
+    ["", "web", "\x1b[31m\n", "\ud800", "9" * 5000, "2026-01-01T00:00:00Z", "2026-01-01", "x" * 10_000]
+)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([0, 1, -1, 10**30, 2**63, 1e308, 1e-300, float("inf"), float("nan")])
+    | TEXTS
+    | st.text(max_size=5)
+)
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=6
+)
+DEADLINE = 10.0
+
+
+def places(value: Any, way: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The way to every part of *value*, the whole left out."""
+    children: list[tuple[str | int, Any]] = []
+    if isinstance(value, dict):
+        children = list(value.items())
+    elif isinstance(value, list):
+        children = list(enumerate(value))
+    return [place for key, child in children for place in ((*way, key), *places(child, (*way, key)))]
+
+
+@st.composite
+def twists(draw: st.DrawFn, document: Any) -> Any:
+    """*document* with one to three of its parts replaced by any JSON, or missing."""
+    twisted = deepcopy(document)
+    for _ in range(draw(st.integers(1, 3))):
+        ways = places(twisted)
+        if not ways:
+            break
+        *above, last = draw(st.sampled_from(ways))
+        parent = twisted
+        for step in above:
+            parent = parent[step]
+        if draw(st.booleans()):
+            parent[last] = draw(JSON)
+        else:
+            del parent[last]
+    return twisted
+
+
+class Twisted(FaultyEngine):
+    """An engine whose lists are what a test says, made lean as those of the real one are."""
+
+    lists: dict[str, list[Document]]
+
+    def services(self, deadline: Deadline, /) -> Sequence[Document]:
+        """The list as it is told, or the engine's."""
+        return self._told("services") or super().services(deadline)
+
+    def tasks(self, deadline: Deadline, /, *, ended: bool) -> Sequence[Document]:
+        """The list as it is told, or the engine's."""
+        return self._told("tasks") or super().tasks(deadline, ended=ended)
+
+    def nodes(self, deadline: Deadline, /) -> Sequence[Document]:
+        """The list as it is told, or the engine's."""
+        return self._told("nodes") or super().nodes(deadline)
+
+    def _told(self, which: str) -> list[Document]:
+        # What is no object has been refused by the parser (tests/unit/test_json_list.py).
+        return [lean(deepcopy(item)) for item in self.lists.get(which, []) if isinstance(item, dict)]
+
+
+def world(cpu: float = 50) -> tuple[World, Twisted]:
+    """A service that was scaled, deployed and scaled again, another one, and an autoscaler that knows both."""
+    made = World(policy_for("web", up_cooldown=0), policy_for("w*", name="others"))
+    engine = Twisted(made.engine)
+    engine.lists = {}
+    made.api = engine
+    made.restart()
+    made.service("web", cpu=90)
+    made.service("worker", labels={"autoscaler.replicas.max": "7"})
+    made.settle()
+    made.run(2 * STEP)
+    made.deploy("web", replicas=made.replicas("web"), image="app:2")
+    made.settle()
+    made.load["web", "cpu"] = cpu
+    made.run(10 * STEP)
+    return made, engine
+
+
+def documents(made: World) -> dict[str, list[Document]]:
+    """What the engine lists."""
+    ages = Deadline(DEADLINE)
+    listed = {"services": made.engine.services(ages), "tasks": made.engine.tasks(ages, ended=True)}
+    found: dict[str, list[Document]] = json.loads(json.dumps(listed | {"nodes": made.engine.nodes(ages)}))
+    return found
+
+
+def show(made: World, evaluation: Evaluation) -> None:
+    """Everything that tells of an evaluation and of the Swarm: log, API, metrics and tables."""
+    journal = Journal()
+    for record in evaluation.records:
+        log_record(structlog.get_logger(), record, news=journal.add(record))
+        json.dumps(record_document(record))
+    journal.close(evaluation)
+    generate_latest(Telemetry(journal, lambda: True).registry)
+    console = Console(file=StringIO(), width=200)
+    planned = survey.plan(made.cycle, made.policies)
+    console.print(render.plan(planned.evaluation.records, planned.evaluation.problems, planned.capacity))
+    found = survey.survey(made.cycle, made.policies)
+    console.print(render.survey(found))
+    json.dumps(survey_document(found))
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+@pytest.mark.fault("hostile-answers")
+def test_no_list_of_docker_breaks_an_evaluation_or_shrinks_a_service(data: st.DataObject) -> None:
+    """Whatever stands in Docker's lists, an evaluation ends, can be told of, and takes no replica away.
+
+    It is the trouble `swarm`, or the services are decided on as they are said to be.
+    """
+    quiet = structlog.PrintLoggerFactory(StringIO())
+    structlog.configure(processors=[structlog.processors.JSONRenderer()], logger_factory=quiet)
+    try:
+        made, engine = world()
+        before = {name: made.replicas(name) for name in ("web", "worker")}
+        engine.lists = data.draw(twists(documents(made)))
+        if not isinstance(engine.lists, dict) or not all(isinstance(each, list) for each in engine.lists.values()):
+            return
+        for _ in range(2):
+            show(made, made.next())
+        assert all(made.replicas(name) >= count for name, count in before.items())
+        engine.lists = {}
+        recovered = made.next()
+        assert not recovered.met("swarm")
+        assert all(made.replicas(name) >= count for name, count in before.items())
+    finally:
+        structlog.reset_defaults()
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_no_service_as_docker_shows_it_breaks_a_scale_or_a_rollback(data: st.DataObject) -> None:
+    """Whatever the one service looks like that is to be written, a scale has an outcome and a rollback an answer."""
+    made, engine = world(cpu=90)
+    service = made.engine.service("web")
+    twisted = data.draw(twists(json.loads(json.dumps(service))))
+    swarm = DockerSwarm(_One(engine, twisted))
+    order = Order(service["ID"], "web", service["Version"]["Index"], made.replicas("web"), 9, "state")
+    assert isinstance(swarm.scale(order, Deadline(DEADLINE)), Receipt)
+    with suppress(BackendError):
+        swarm.roll_back("web", Deadline(DEADLINE))
+
+
+class _One(FaultyEngine):
+    """An engine that shows one service as it is told, and takes every update."""
+
+    def __init__(self, engine: FaultyEngine, shown: Document) -> None:
+        super().__init__(engine)
+        self.shown = shown
+
+    def service(self, service_id: str, deadline: Deadline, /) -> Document:  # noqa: ARG002 - the port's signature
+        return self.shown
+
+    def update(self, _id: str, _version: int, spec: Document, _deadline: Deadline, /) -> None:
+        json.dumps(spec)
+
+
+@given(st.data())
+def test_no_config_breaks_the_lease(data: st.DataObject) -> None:
+    """Whatever the config of the lease looks like, it holds somebody or nobody, or the engine is told to be none."""
+    document = {
+        "ID": "x",
+        "Version": {"Index": 5},
+        "Spec": {"Name": CONFIG, "Labels": {"autoscaler.lease.holder": "a"}},
+    }
+    twisted = data.draw(twists(document))
+
+    class Api:
+        def config(self, _name: str, _deadline: Deadline, /) -> Document:
+            return dict(twisted)
+
+    try:
+        cell = SwarmLease(Api()).look(Deadline(DEADLINE))  # type: ignore[arg-type] # only this call is made
+    except BackendError:
+        return
+    assert isinstance(cell, Cell)
+    json.dumps(cell.holder).encode()
+
+
+def test_the_world_is_one_that_could_shrink() -> None:
+    """What the properties look at is a service that could be scaled, up and down."""
+    made, _ = world()
+    assert isinstance(made.cycle.swarm.read(Deadline(DEADLINE)), Cluster)
+    made.load["web", "cpu"] = 5
+    outcomes = [record.outcome for evaluation in made.run(60 * STEP) for record in evaluation.records]
+    assert Outcome.APPLIED in outcomes
