@@ -47,6 +47,11 @@ def next_climb(
     return None if over else climb
 
 
+def without_last(climb: Climb | None) -> Climb | None:
+    """*climb* once its last increase is given back, for which there was no room: what never ran could not help."""
+    return replace(climb, steps=climb.steps - 1) if climb is not None and climb.steps > 1 else None
+
+
 def _goes_on(asked: Recommendation, climb: Climb, requested: int) -> bool:
     """Whether the rule of *climb* asks for still more, and its metric is what it was before."""
     same = asked.rule == climb.rule and _wants_more(asked, requested)

@@ -24,7 +24,8 @@ SETTLE_TIME = 10.0
 STARTUP_GRACE = 120.0
 """Seconds that a task may take to start before it counts as stuck."""
 _STUCK = frozenset({"pending", "failed", "rejected"})
-_ROOMLESS = frozenset({"new", "pending", "failed", "rejected"})
+_UNSCHEDULED = frozenset({"new", "pending"})
+_ROOMLESS = _UNSCHEDULED | {"failed", "rejected"}
 """States before a node is found and after it is left; a global service's tasks name their node from the beginning."""
 _ANY = Demand()
 
@@ -54,6 +55,11 @@ class TaskView:
     def running(self) -> bool:
         """Whether it counts as a running replica: in state running, on a ready node."""
         return self.state == "running" and self.on_ready_node
+
+    @property
+    def unplaced(self) -> bool:
+        """Whether Swarm has found no node for it."""
+        return not self.node and self.state in _UNSCHEDULED
 
     @property
     def holds_room(self) -> bool:
@@ -122,11 +128,14 @@ class ServiceView:
         return self.template_changed and not self.update_state
 
     def pending(self, now: float) -> str:
-        """What Swarm says of the tasks that do not run, with the age of the oldest; empty where all run."""
+        """What Swarm says of the tasks that do not run; empty where all run.
+
+        Of those that have no room or fail the oldest is quoted, with its age, or else of those that only start.
+        """
         waiting = [task for task in self.tasks if not task.running]
         if not waiting:
             return ""
-        oldest = min(waiting, key=lambda task: task.since)
+        oldest = min(waiting, key=lambda task: (task.state not in _STUCK, task.since))
         said = oldest.words or oldest.state
         if not oldest.on_ready_node and oldest.state == "running":
             said = "its node is not ready"
@@ -136,6 +145,11 @@ class ServiceView:
         """Whether a task that does not run has no room, fails, or has been starting for longer than is usual."""
         waiting = [task for task in self.tasks if not task.running]
         return any(task.state in _STUCK or now - task.since > STARTUP_GRACE for task in waiting)
+
+    @property
+    def unplaced(self) -> tuple[TaskView, ...]:
+        """The tasks that Swarm has found no node for."""
+        return tuple(task for task in self.tasks if task.unplaced)
 
     @property
     def loses_rollback_point(self) -> bool:

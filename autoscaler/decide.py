@@ -1,6 +1,6 @@
 """The decision: a pure function of policy, observation and history, as a pipeline of named steps.
 
-    rules → resolve → stabilization → limits → flap guard → cooldown → restore and fallback → bounds → gates
+    rules → resolve → stabilization → limits → flap guard → cooldown → room → restore and fallback → bounds → gates
 
 Each step takes a count and returns a count with the reason it changed or held it, if it did.
 """
@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autoscaler.behaviour import Step, cool_down, guard_against_flapping, limit, stabilize
-from autoscaler.climbs import next_climb, stop_if_ineffective
+from autoscaler.climbs import next_climb, stop_if_ineffective, without_last
 from autoscaler.durations import words
 from autoscaler.model import Decision, Direction, Observation, Recommendation, Why
 from autoscaler.reasons import Reason
+from autoscaler.room import give_back, overdue, wait_for_room
 from autoscaler.strategies import Signal
 from autoscaler.strategies.isolation import judge, judge_on_partial
 
@@ -30,7 +31,7 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
     """The count that *policy* resolves to for the observed service, with every reason that shaped it.
 
     Deterministic. The count differs from the requested one only as the rules, the bounds and the gates of SPEC 4 allow:
-    it is lowered only where no rule lacks data or the maximum demands it.
+    it is lowered only where no rule lacks data, the maximum demands it, or Swarm finds no room for what was added.
     """
     bounds = policy.bounds(observation.at)
     requested, climb = observation.requested, history.climb
@@ -42,6 +43,8 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
     limited = limit(policy, observation, history, stable.count)
     guarded = guard_against_flapping(policy, observation, limited.count)
     cooled = cool_down(policy, observation, history, guarded.count)
+    waited = wait_for_room(policy, observation, history, cooled.count)
+    waiting = overdue(policy, observation)
 
     def insist(count: int) -> list[Step]:
         """What is asked for whatever the rules say, on top of *count*."""
@@ -49,18 +52,27 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
         safe = fall_back(policy, observation, history, recommendations, restored.count)
         return [restored, safe, bound(bounds, observation, safe.count)]
 
-    insisted, due = insist(cooled.count), insist(observation.requested)
+    def settle(count: int) -> list[Step]:
+        """*count* less what finds no room, and what is insisted on."""
+        if not waiting:
+            return insist(count)
+        given = give_back(observation, history, count, waiting, least=insist(0)[-1].count)
+        return [given, *insist(given.count)]
+
+    insisted, due = settle(waited.count), settle(observation.requested)
     count = insisted[-1].count
     gated = gate(policy, observation, recommendations, count, due[-1].count)
-    held = any(step.held for step in (resolved, stable, limited, guarded, cooled, *insisted, gated))
+    held = any(step.held for step in (resolved, stable, limited, guarded, cooled, waited, *insisted, gated))
     hindered = any(item.lacks_data or item.reason is Reason.INEFFECTIVE for item in recommendations)
     gated = stand_by(observation, gated, held=held or hindered)
 
     # Where a gate left only what is due, that shaped the number.
     last = due if gated.count not in (count, observation.requested) else insisted
-    steps = [resolved, stable, limited, guarded, cooled, *last, gated]
+    steps = [resolved, stable, limited, guarded, cooled, waited, *last, gated]
     shaped = [step for step in steps if step.why is not None]
     reasons = list(_reasons(observation, recommendations, winner, shaped))
+    gives_back = waiting > 0 and last[0].why is not None and gated.count < requested
+    climb = without_last(climb) if gives_back else next_climb(winner, recommendations, climb, requested, gated.count)
     return Decision(
         service=observation.service,
         policy=policy.name,
@@ -69,11 +81,13 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
         running=observation.running,
         desired=gated.count,
         recommended=resolved.count,
-        climb=next_climb(winner, recommendations, climb, requested, gated.count),
+        climb=climb,
         primary=_primary(shaped, winner, recommendations),
         reasons=tuple(reasons),
         recommendations=recommendations,
         held=gated.count == requested and (hindered or any(step.held for step in shaped)),
+        unplaced=len(observation.unplaced_since),
+        gives_back=gives_back,
     )
 
 

@@ -27,6 +27,7 @@ def record_document(record: Record) -> dict[str, Any]:
         "requested": decision.requested,
         "running": decision.running,
         "desired": decision.desired,
+        "unplaced": decision.unplaced,
         "outcome": record.outcome.value,
         "detail": record.detail,
         "primary": _why(decision.primary),

@@ -8,7 +8,7 @@ what happened can be told without a memory of our own (facts 12).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,9 @@ class ScaleState:
     replicas: int
     events: tuple[ScaleEvent, ...] = ()
     climb: Climb | None = None
+    asked: int | None = None
+    """See `History`, for this and the next."""
+    gave_back: float | None = None
 
     def encode(self) -> str:
         """The label's text: JSON, times as Unix seconds to the millisecond."""
@@ -47,6 +50,10 @@ class ScaleState:
         document: dict[str, Any] = {"v": 1, "replicas": self.replicas, "changes": changes}
         if self.climb is not None:
             document["climb"] = [self.climb.rule, self.climb.steps, self.climb.value]
+        if self.asked is not None:
+            document["asked"] = self.asked
+        if self.gave_back is not None:
+            document["gave_back"] = round(self.gave_back, 3)
         return json.dumps(document, separators=(",", ":"))
 
     @classmethod
@@ -63,17 +70,24 @@ class ScaleState:
                 return None
             events = sorted({_event(*change) for change in document["changes"]})
             climb = _climb(*document["climb"]) if "climb" in document else None
-            return cls(_count(document["replicas"]), tuple(events[-_KEPT_EVENTS - len(Direction) :]), climb)
+            asked = _count(document["asked"]) if "asked" in document else None
+            gave_back = _time(document["gave_back"]) if "gave_back" in document else None
+            kept = tuple(events[-_KEPT_EVENTS - len(Direction) :])
+            return cls(_count(document["replicas"]), kept, climb, asked, gave_back)
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
 
 
 def _event(at: Any, before: Any, after: Any) -> ScaleEvent:
-    if isinstance(at, bool) or not isinstance(at, int | float) or not 0 <= at <= _LATEST:
-        raise ValueError(f"{at!r} is no time")
     if before == after:
         raise ValueError(f"{before!r} → {after!r} is no change")
-    return ScaleEvent(float(at), _count(before), _count(after))
+    return ScaleEvent(_time(at), _count(before), _count(after))
+
+
+def _time(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
+        raise ValueError(f"{value!r} is no time")
+    return float(value)
 
 
 def _climb(rule: Any, steps: Any, value: Any) -> Climb:
@@ -129,11 +143,19 @@ class Memory:
     """Whether the autoscaler's label was ever seen on the service: deploys drop it."""
     climb: Climb | None = None
     """The increases in a row that have not lowered a rule's metric."""
+    asked: int | None = None
+    """The count that somebody else asked for last, or the lowest since; None before the first look."""
+    gave_back: float | None = None
+    """When replicas were last given back for want of room."""
+    unplaced: Mapping[str, float] = field(default_factory=dict)
+    """When each task was first seen that Swarm has found no node for, by our own clock; at the first look of all since
+    when Swarm says that it waits, if that is in the past."""
 
     @property
     def history(self) -> History:
         """What counts for stabilization and cooldown: what happened, and what a dry-run would have done."""
-        return History(tuple(sorted({*self.events, *self.proposed})), self.recommended, self.judged_at, self.climb)
+        events = tuple(sorted({*self.events, *self.proposed}))
+        return History(events, self.recommended, self.judged_at, self.climb, self.asked, self.gave_back)
 
     def with_decision(self, decision: Decision, longest: int) -> Memory:
         """This memory and what *decision* tells of the rules, without recommendations older than *longest* seconds."""
@@ -146,12 +168,22 @@ class Memory:
 
     def with_change(self, decision: Decision) -> Memory:
         """This memory once *decision* is carried out."""
-        events = self._events_after(decision)
-        return replace(self, requested=decision.desired, events=events, climb=decision.climb, ours=True)
+        state = self.state_after(decision)
+        return replace(
+            self,
+            requested=state.replicas,
+            events=state.events,
+            climb=state.climb,
+            asked=state.asked,
+            gave_back=state.gave_back,
+            ours=True,
+        )
 
     def state_after(self, decision: Decision) -> ScaleState:
         """What the service's label is to say once *decision* is carried out."""
-        return ScaleState(decision.desired, self._events_after(decision), decision.climb)
+        asked = None if self.asked is None else min(self.asked, decision.desired)
+        gave_back = decision.at if decision.gives_back else self.gave_back
+        return ScaleState(decision.desired, self._events_after(decision), decision.climb, asked, gave_back)
 
     def _events_after(self, decision: Decision) -> tuple[ScaleEvent, ...]:
         event = ScaleEvent(decision.at, decision.requested, decision.desired)
@@ -171,6 +203,7 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
         judged_at=now,
         version=view.version,
         version_since=min(view.updated_at, now),
+        unplaced={task.id: min(task.since, now) for task in view.unplaced},
     )
     own, previous = _unread(view, memory)
     told = {event for state in (own, previous) if state for event in state.events} - set(memory.events)
@@ -191,9 +224,13 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
     lowered = _lowered(view, now, ours=memory.ours) or _still_lowered(view, memory.lowered, now)
     ours = memory.ours or bool(ScaleState.decode(label))
     climb = own.climb if own else memory.climb
+    given = [state.gave_back for state in (own, previous, memory) if state and state.gave_back is not None]
     memory = replace(
         memory,
         climb=climb,
+        asked=_asked(view, memory, own, changed),
+        unplaced={task.id: memory.unplaced.get(task.id, now) for task in view.unplaced},
+        gave_back=min(max(given), now) if given else None,
         requested=view.requested,
         events=kept,
         version=view.version,
@@ -218,6 +255,7 @@ def observed(view: ServiceView, memory: Memory, windows: Mapping[str, Window], c
         rollout=view.rollout or _settling(view, memory, now),
         pending=view.pending(now) if view.running < view.requested else "",
         stuck=view.stuck(now),
+        unplaced_since=tuple(sorted(memory.unplaced.values())),
         changed_externally=changed,
         lowered_from=memory.lowered.before if memory.lowered else None,
         asleep=view.requested == 0 and _set_by_us(view),
@@ -230,6 +268,17 @@ def _settling(view: ServiceView, memory: Memory, now: float) -> str:
     if not view.unsettled or age >= SETTLE_TIME:
         return ""
     return f"deployed {words(age)} ago, settles for {words(SETTLE_TIME)}"
+
+
+def _asked(view: ServiceView, memory: Memory, own: ScaleState | None, changed: str) -> int:
+    """The count that somebody else asked for last, or the lowest since.
+
+    Who changes the count asks for it, and so does a deploy, which drops our label, also where it changes nothing. Of a
+    service that nothing is known of, somebody else asked for all there is.
+    """
+    dropped = bool(memory.label) and STATE_LABEL not in view.labels
+    known = own.asked if own else memory.asked
+    return view.requested if changed or dropped or known is None else min(known, view.requested)
 
 
 def _set_by_us(view: ServiceView) -> bool:

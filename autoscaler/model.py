@@ -77,6 +77,10 @@ class History:
     """When a rule could last judge by its data, or else the first look was; None where there was no look before."""
     climb: Climb | None = None
     """What the increases since the count was last lowered have come to; None where none goes on."""
+    asked: int | None = None
+    """The count that somebody else asked for last, or the lowest since; what is above it, the autoscaler added."""
+    gave_back: float | None = None
+    """When replicas were last given back for want of room; None where none were."""
 
     def last(self, direction: Direction | None = None) -> ScaleEvent | None:
         """The newest event, or the newest in *direction*; None where there is none."""
@@ -107,6 +111,8 @@ class Observation:
     """What Swarm says of the replicas that do not run, with their age; empty where it says nothing."""
     stuck: bool = False
     """Whether replicas that do not run have no room, fail, or have been starting for longer than is usual."""
+    unplaced_since: tuple[float, ...] = ()
+    """Since when each replica waits that Swarm has found no node for."""
     standby: str = ""
     """Why this autoscaler must not act, in words; empty where it may: it holds the lease, or needs none."""
     paused: Mapping[Direction, str] = field(default_factory=dict)
@@ -170,6 +176,10 @@ class Decision:
     """What the rules resolved to, before the steps that followed."""
     climb: Climb | None = None
     """What to remember of the increases in a row, once the decision is carried out."""
+    unplaced: int = 0
+    """Replicas that Swarm has found no node for."""
+    gives_back: bool = False
+    """Whether it lowers the count because Swarm finds no room, whatever else may lower it too."""
 
     @property
     def judged(self) -> bool:

@@ -115,6 +115,15 @@ class ScaleUp(Behaviour):
 
     cooldown: Duration = 180
     """No rule adds replicas this soon after the last increase."""
+    give_back: Duration | None = None
+    """Give replicas back that a rule added and that Swarm has found no room for, for this long; then no rule adds any
+    for as long again. Never by default."""
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.give_back == 0:
+            raise ValueError("give_back 0s would give back what has only just been added (write 1s or more, like 10m)")
+        return self
 
 
 class ScaleDown(Behaviour):

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     PAUSED = "paused"
     ROLLOUT_IN_PROGRESS = "rollout_in_progress"
     TASKS_PENDING = "tasks_pending"
+    NO_ROOM = "no_room"
     GUARD = "guard"
     NOT_LEADER = "not_leader"
     INEFFECTIVE = "ineffective"
@@ -75,6 +76,7 @@ _MEANINGS = {
     Reason.PAUSED: "the policy or an operator paused changes in this direction, or the pauses in Swarm cannot be read",
     Reason.ROLLOUT_IN_PROGRESS: "a rolling update or rollback runs, is paused, or has only just been deployed",
     Reason.TASKS_PENDING: "replicas that were asked for before do not run yet",
+    Reason.NO_ROOM: "Swarm found no room for replicas that were added: they are given back, or were not long ago",
     Reason.GUARD: "a guard's metric is beyond its bound, or is not known, and forbids the change",
     Reason.NOT_LEADER: "another autoscaler of this Swarm holds the lease; this one stands by",
     Reason.INEFFECTIVE: "the rule's last increases did not lower its metric, so it adds no more",

@@ -76,7 +76,7 @@ class LastChange(Frozen):
 
 
 class Event(Frozen):
-    """What somebody else does to the service at a time: one of the two."""
+    """What somebody else does to the service, or to the nodes, at a time: one of these."""
 
     at: Duration = Field(examples=["3m"])
     """When, from the beginning of the test."""
@@ -84,16 +84,24 @@ class Event(Frozen):
     """An operator's `docker service scale` to this count."""
     deploy: _Count | None = None
     """A `docker stack deploy` that sets this count and drops the autoscaler's label; nothing is rolled out."""
+    room: _Count | None = None
+    """From now on so many replicas find room on the nodes."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.scale is None) == (self.deploy is None):
-            raise ValueError("an event does one thing (give either scale or deploy, with a count)")
+        if len(self.said) != 1:
+            raise ValueError("an event does one thing (give either scale, deploy or room, with a count)")
         return self
+
+    @property
+    def said(self) -> dict[str, int]:
+        """What happens, by the file's key."""
+        keys = {"scale": self.scale, "deploy": self.deploy, "room": self.room}
+        return {key: count for key, count in keys.items() if count is not None}
 
     def __str__(self) -> str:
         """``scale: 5``, as the file has it."""
-        return f"scale: {self.scale}" if self.deploy is None else f"deploy: {self.deploy}"
+        return ", ".join(f"{key}: {count}" for key, count in self.said.items())
 
 
 class Expectation(Frozen):
@@ -120,6 +128,8 @@ class ServiceCase(Frozen):
     """The running replicas at the beginning; by default all that are requested."""
     startup: Duration | None = None
     """How long a replica takes to run, at once by default; those missing at the beginning never come where it is 0s."""
+    room: _Count | None = Field(default=None, examples=["4"])
+    """How many replicas find room on the nodes, all by default; those beyond wait, as Swarm lets them."""
     last_change: LastChange | None = Field(default=None, examples=["{ago: 30s, direction: up}"])
     """A change before the beginning, which the cooldown counts from."""
     series: dict[str, Samples] = Field(default_factory=dict, examples=['{cpu: "80x40"}'])

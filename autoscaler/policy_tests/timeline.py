@@ -80,7 +80,7 @@ class Entry:
             "until": words(self.until),
             "evaluations": len(self.moments),
             "failed": self.failed,
-            "events": [event.model_dump(include={"scale", "deploy"}, exclude_none=True) for event in events],
+            "events": [event.said for event in events],
             "requested": evaluated.before,
             "replicas": evaluated.replicas,
             "running": evaluated.running,
@@ -118,7 +118,8 @@ class Timeline:
             table.line(f"… {self.omitted} evaluations before these", "dim")
         for entry, row in zip(self.entries, rows, strict=True):
             for event in entry.moments[0].events:
-                table.line(f"{row[0].ljust(widths[0])}{_GAP}{event}, by somebody else", "cyan")
+                who = ", by somebody else" if event.room is None else ""
+                table.line(f"{row[0].ljust(widths[0])}{_GAP}{event}{who}", "cyan")
             table.row(row, "bold" if entry.failed else "", ">" if entry.failed else " ")
             if entry.more:
                 table.line(_folded(entry), "dim")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import count
 from math import inf, isfinite, lcm
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,32 @@ if TYPE_CHECKING:
 _LONG_AGO = 86400
 
 
+_ANY = 10_000
+"""Room for as many tasks as a test can have."""
+_NO_ROOM = "no suitable node (insufficient resources on all nodes)"
+_numbers = count(1)
+
+
+@dataclass(slots=True)
+class _Task:
+    """A task of the virtual Swarm."""
+
+    created: float
+    runs: float = inf
+    """When it begins to run; infinite for one that never does, or has no room."""
+    placed: bool = True
+    """Whether it has room on a node."""
+    id: str = field(default_factory=lambda: str(next(_numbers)))
+
+    def view(self, now: float) -> TaskView:
+        """The task as Swarm would list it at *now*."""
+        if not self.placed:
+            return TaskView(self.id, "pending", self.created, on_ready_node=False, words=_NO_ROOM)
+        running = self.runs <= now
+        state, since = ("running", self.runs) if running else ("starting", self.created)
+        return TaskView(self.id, state, since, on_ready_node=True, node="node")
+
+
 @dataclass(slots=True)
 class Service:
     """A service as the virtual Swarm has it; times are Unix seconds."""
@@ -30,11 +57,12 @@ class Service:
     name: str
     labels: Mapping[str, str]
     requested: int
-    tasks: list[tuple[float, float]]
-    """When each task begins to run, and when it was started; infinite for one that never runs."""
+    tasks: list[_Task]
     startup: int
     created_at: float
     updated_at: float
+    room: int = _ANY
+    """How many tasks have room."""
     state: str = ""
     """The autoscaler's label."""
     before: SpecBefore | None = None
@@ -44,32 +72,51 @@ class Service:
     def at_the_beginning(cls, tested: Tested, start: float) -> Service:
         """The service as the test has it at 0, which is at *start*."""
         said = tested.said
-        running = said.replicas if said.running is None else said.running
+        room = _ANY if said.room is None else said.room
+        running = min(said.replicas, room) if said.running is None else said.running
         arrival = start + tested.startup if tested.startup else inf
         long_ago = start - _LONG_AGO
-        tasks = [(long_ago, long_ago)] * running + [(arrival, start)] * (said.replicas - running)
+        tasks = [_Task(long_ago, long_ago) for _ in range(running)]
+        tasks += [
+            _Task(start, arrival) if number < room else _Task(start, placed=False)
+            for number in range(running, said.replicas)
+        ]
         state = "" if said.last_change is None else _state(said.last_change, said.replicas, start)
-        return cls(tested.name, said.labels, said.replicas, tasks, tested.startup, long_ago, long_ago, state)
+        return cls(tested.name, said.labels, said.replicas, tasks, tested.startup, long_ago, long_ago, room, state)
 
     def happens(self, event: Event, at: float) -> None:
-        """An operator's scale keeps the autoscaler's label; a deploy drops it (facts 4)."""
+        """An operator's scale keeps the autoscaler's label; a deploy drops it (facts 4); nodes come and go."""
+        if event.room is not None:
+            self.room = event.room
+            self._place(at)
         if event.deploy is not None:
             self.scale(event.deploy, at, "")
         if event.scale is not None:
             self.scale(event.scale, at, self.state)
 
     def scale(self, count: int, at: float, state: str) -> None:
-        """Set the count: new tasks run after the start-up time, and those that run last go first."""
+        """Set the count: new tasks run after the start-up time; without room, or the last to run, tasks go first."""
         self.before = SpecBefore(self.requested, self.state)
         self.state = state
         self.updated_at = at
         self.version += 1
-        self.tasks = sorted(self.tasks)[:count] + [(at + self.startup, at)] * (count - len(self.tasks))
+        self.tasks = sorted(self.tasks, key=lambda task: (not task.placed, task.runs))[:count]
+        self.tasks += [_Task(at, placed=False) for _ in range(count - len(self.tasks))]
         self.requested = count
+        self._place(at)
+
+    def _place(self, at: float) -> None:
+        """Give room to those that wait, the longest first; or take it from those that run last, whose node is gone."""
+        placed = [task for task in self.tasks if task.placed]
+        waiting = [task for task in self.tasks if not task.placed]
+        for task in waiting[: max(0, self.room - len(placed))]:
+            task.placed, task.runs = True, at + self.startup
+        for task in sorted(placed, key=lambda task: task.runs)[self.room :]:
+            self.tasks[self.tasks.index(task)] = _Task(at, placed=False)
 
     def running(self, now: float) -> int:
         """How many tasks run at *now*."""
-        return sum(runs <= now for runs, _ in self.tasks)
+        return sum(task.runs <= now for task in self.tasks)
 
     def view(self, now: float) -> ServiceView:
         """The service as Swarm would list it at *now*."""
@@ -82,12 +129,7 @@ class Service:
             created_at=self.created_at,
             updated_at=self.updated_at,
             labels={**self.labels, STATE_LABEL: self.state} if self.state else self.labels,
-            tasks=tuple(
-                TaskView(str(number), "running", runs, on_ready_node=True)
-                if runs <= now
-                else TaskView(str(number), "starting", started, on_ready_node=True)
-                for number, (runs, started) in enumerate(self.tasks)
-            ),
+            tasks=tuple(task.view(now) for task in self.tasks),
             before=self.before,
         )
 

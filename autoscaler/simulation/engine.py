@@ -2,7 +2,8 @@
 
 Nothing happens between two calls but what the clock brings: each call first lets the events that are due happen, in
 their order. Simplified: tasks of jobs run for ever; a task that fails never runs before; placement knows reservations,
-MaxReplicas and whether nodes are ready; only a changed task template replaces tasks, the old one always stopping first.
+constraints, MaxReplicas and whether nodes are ready; only a changed task template replaces tasks, the old one always
+stopping first.
 """
 
 from __future__ import annotations

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from autoscaler.adapters.swarm_documents import node_view
 from autoscaler.errors import RefusedError
+from autoscaler.placement import satisfies
 
 if TYPE_CHECKING:
     from autoscaler.adapters.engine_api import Document
@@ -33,6 +35,7 @@ class Node:
     """Whether it is up; a node that is not is `down`."""
     heard: bool = True
     """Whether the leader has heard of it; one it has not heard of yet is `unknown`, and its tasks go on."""
+    labels: Document = field(default_factory=dict)
     tasks: int = 0
     """Tasks that hold room here."""
     nano_cpus_reserved: int = 0
@@ -43,9 +46,10 @@ class Node:
         """The node as the engine lists it."""
         return {
             "ID": self.name,
-            "Spec": {"Role": "manager", "Availability": "active"},
+            "Spec": {"Role": "manager", "Availability": "active", "Labels": self.labels},
             "Description": {
                 "Hostname": self.name,
+                "Platform": {"OS": "linux", "Architecture": "x86_64"},
                 "Resources": {"NanoCPUs": round(self.cores * 1e9), "MemoryBytes": self.memory},
             },
             "Status": {"State": ("ready" if self.heard else "unknown") if self.ready else "down"},
@@ -58,7 +62,10 @@ class Node:
             return "{} not available for new tasks"
         if nano_cpus > round(self.cores * 1e9) - self.nano_cpus_reserved or memory > self.memory - self.memory_reserved:
             return "insufficient resources on {}"
-        most = (task.template.get("Placement") or {}).get("MaxReplicas", 0)
+        placement = task.template.get("Placement") or {}
+        if not all(satisfies(node_view(self.document), each) for each in placement.get("Constraints") or ()):
+            return "scheduling constraints not satisfied on {}"
+        most = placement.get("MaxReplicas", 0)
         if most and sum(other.node is self for other in task.service.live.values()) >= most:
             return "max replicas per node limit exceed"
         return ""

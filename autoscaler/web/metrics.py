@@ -114,6 +114,7 @@ def _replicas(snapshot: Snapshot) -> Iterator[Metric]:
         "requested": "Replicas in the service's spec.",
         "running": "Tasks desired running, in state running, on a ready node.",
         "desired": "Replicas that the last decision resolved to.",
+        "unplaced": "Replicas that Swarm has found no node for: no room, or no node that meets their placement.",
     }
     for which, text in helps.items():
         gauge = GaugeMetricFamily(f"autoscaler_{which}_replicas", text, labels=["service"])

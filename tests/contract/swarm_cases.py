@@ -13,6 +13,7 @@ from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
 from autoscaler.memory import ScaleState
 from autoscaler.model import ScaleEvent
+from autoscaler.placement import Demand, satisfies
 from autoscaler.ports import Order, Receipt, Written
 
 if TYPE_CHECKING:
@@ -407,18 +408,57 @@ class SwarmContract:
         assert view_of(world.swarm(), "stopping").running == 1
 
     @pytest.mark.fault("no-room")
-    def test_no_room(self, world: World) -> None:
-        """Of a task that has no room Swarm's own words are quoted."""
-        spec = replicated("no-room", 1)
-        spec["TaskTemplate"]["Resources"] = {"Reservations": {"NanoCPUs": 1_000_000_000_000}}
+    @pytest.mark.parametrize(
+        ("name", "template", "demand", "words"),
+        [
+            (
+                "too-large",
+                {"Resources": {"Reservations": {"NanoCPUs": 10**12, "MemoryBytes": 2**23}}},
+                Demand(nano_cpus=10**12, memory=2**23),
+                "insufficient resources on ",
+            ),
+            (
+                "too-many",
+                {"Placement": {"MaxReplicas": 1}},
+                Demand(max_per_node=1),
+                "max replicas per node limit exceed",
+            ),
+            (
+                "nowhere",
+                {"Placement": {"Constraints": ["node.labels.nobody == yes"]}},
+                Demand(constraints=("node.labels.nobody == yes",)),
+                "scheduling constraints not satisfied on ",
+            ),
+        ],
+    )
+    def test_no_room(self, world: World, name: str, template: Document, demand: Demand, words: str) -> None:
+        """Of a task that has no room Swarm's own words are quoted, and it is known to have no node."""
+        spec = replicated(name, 4)
+        spec["TaskTemplate"] |= template
         world.create(spec)
-        world.wait("Swarm's words", lambda: any(task["Status"].get("Err") for task in world.tasks("no-room")))
+        world.wait("Swarm's words", lambda: any(task["Status"].get("Err") for task in world.tasks(name)))
 
-        view = view_of(world.swarm(), "no-room")
+        view = view_of(world.swarm(), name)
 
-        assert view.running == 0
-        said = view.pending(view.created_at + 60)
-        assert said.startswith("pending for 1m: no suitable node (insufficient resources on ")
+        assert view.demand == demand
+        assert 1 <= len(view.unplaced) <= 4
+        assert not any(task.holds_room for task in view.unplaced)
+        said = view.pending(min(task.since for task in view.unplaced) + 60)
+        assert said.startswith(f"pending for 1m: no suitable node ({words}")
+
+    def test_nodes(self, world: World) -> None:
+        """What nodes have, and where a task may be placed, is read with the services."""
+        nodes = world.swarm().read(Deadline(20)).nodes
+
+        assert nodes
+        for node in nodes:
+            assert node.takes_tasks
+            assert node.nano_cpus >= 10**9
+            assert node.memory >= 2**28
+            assert (node.role, node.os) == ("manager", "linux")
+            assert satisfies(node, f"node.hostname == {node.hostname}")
+            assert satisfies(node, f"node.id != {node.hostname}x")
+            assert not satisfies(node, "node.labels.nobody == yes")
 
     @pytest.mark.fault("no-room")
     def test_failing_tasks(self, world: World) -> None:

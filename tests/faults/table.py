@@ -128,9 +128,10 @@ FAULTS = (
     Fault(
         id="no-room",
         fault="replicas find no room, fail, or start for long",
-        does="no further increase",
-        see="`tasks_pending`, with Swarm's own words",
-        cure="give it room, or look at why it fails",
+        does="no further increase; with `give_back`, lets go of added replicas that find no room for so long, and adds "
+        "none for as long again",
+        see="`tasks_pending`, with Swarm's own words; `autoscaler_unplaced_replicas`; `no_room`",
+        cure="give it room (`autoscaler plan` adds up what would), or look at why it fails",
         real="",
         fake="",
     ),

@@ -27,6 +27,7 @@ METRICS = {
     "autoscaler_requested_replicas",
     "autoscaler_running_replicas",
     "autoscaler_desired_replicas",
+    "autoscaler_unplaced_replicas",
     "autoscaler_decisions",
     "autoscaler_held",
     "autoscaler_paused",
@@ -145,7 +146,8 @@ async def test_the_metrics_have_the_values_of_the_journal(
         Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 6, 91.5),
         Recommendation("memory-high", Reason.NO_DATA),
     )
-    held = Record(decided(ROLLING, requested=4, running=3, desired=4, recommendations=told), Outcome.HELD)
+    waiting = replace(decided(ROLLING, requested=4, running=3, desired=4, recommendations=told), unplaced=1)
+    held = Record(waiting, Outcome.HELD)
     site.evaluated(record())
     site.evaluated(held)
     site.evaluated(held, at=1_800_000_030.5)
@@ -162,6 +164,7 @@ async def test_the_metrics_have_the_values_of_the_journal(
         ("autoscaler_requested_replicas", (("service", "web"),)): 4,
         ("autoscaler_running_replicas", (("service", "web"),)): 3,
         ("autoscaler_desired_replicas", (("service", "web"),)): 4,
+        ("autoscaler_unplaced_replicas", (("service", "web"),)): 1,
         ("autoscaler_decisions_total", (("outcome", "applied"), ("service", "web"))): 1,
         ("autoscaler_decisions_total", (("outcome", "held"), ("service", "web"))): 2,
         ("autoscaler_held_total", (("reason", "rollout_in_progress"), ("service", "web"))): 2,
@@ -202,7 +205,7 @@ async def test_a_service_that_swarm_does_not_have_has_no_replicas(
     found = await samples(await client.get("/metrics"))
 
     assert found["autoscaler_held_total", (("reason", "service_not_found"), ("service", "wbe"))] == 1
-    assert [dict(labels)["service"] for name, labels in found if name.endswith("_replicas")] == ["web"] * 3
+    assert [dict(labels)["service"] for name, labels in found if name.endswith("_replicas")] == ["web"] * 4
 
 
 async def test_odd_names_are_escaped(site: Site, client: TestClient[web.Request, web.Application]) -> None:
@@ -235,6 +238,7 @@ async def test_the_services_document(site: Site, client: TestClient[web.Request,
         "requested": 3,
         "running": 2,
         "desired": 4,
+        "unplaced": 0,
         "outcome": "applied",
         "detail": "read back",
         "primary": {"reason": "above_threshold", "rule": "cpu-high", "detail": "cpu 85 %"},

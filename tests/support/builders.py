@@ -120,6 +120,7 @@ def observation(  # noqa: PLR0913 - an observation has that many facts
     pending: str = "",
     stuck: bool = False,
     changed_externally: str = "",
+    unplaced_since: tuple[float, ...] = (),
 ) -> Observation:
     """What is seen of the service `web`: all its replicas run, unless *running* says otherwise."""
     return Observation(
@@ -133,6 +134,7 @@ def observation(  # noqa: PLR0913 - an observation has that many facts
         pending=pending,
         stuck=stuck,
         changed_externally=changed_externally,
+        unplaced_since=unplaced_since,
     )
 
 

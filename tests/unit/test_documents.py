@@ -38,6 +38,7 @@ def test_a_record_is_a_document_with_every_fact() -> None:
         "requested": 3,
         "running": 2,
         "desired": 3,
+        "unplaced": 0,
         "outcome": "held",
         "detail": "nothing was written",
         "primary": {"reason": "tasks_pending", "rule": None, "detail": "2 of 3 run"},

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from autoscaler.cluster import SETTLE_TIME, STATE_LABEL, ServiceView, SpecBefore, TaskView
 from autoscaler.memory import Memory, ScaleState, observed, prune, remember
-from autoscaler.model import Direction, ScaleEvent
+from autoscaler.model import Direction, ScaleEvent, Why
+from autoscaler.reasons import Reason
 from tests.support.builders import NOW, FakeService
+from tests.support.world import decided
 
 MINUTE = 60
 
@@ -38,6 +41,13 @@ def scaled(before: int = 3, after: int = 4) -> tuple[FakeService, Memory]:
 def test_state_round_trip() -> None:
     """Durable truth lives in Swarm: what one label says is what the next look reads, to the millisecond."""
     state = ScaleState(4, (ScaleEvent(NOW - 60.25, 5, 3), ScaleEvent(NOW + 0.125, 3, 4)))
+
+    assert ScaleState.decode(state.encode()) == state
+
+
+def test_what_others_asked_for_and_what_was_given_back_ride_on_the_label() -> None:
+    """The label tells the count that somebody else asked for last, and when replicas were given back."""
+    state = ScaleState(4, (ScaleEvent(NOW, 5, 4),), asked=2, gave_back=NOW + 0.125)
 
     assert ScaleState.decode(state.encode()) == state
 
@@ -105,6 +115,16 @@ def label(**keys: object) -> str:
         label(changes=[[NOW, 3, 10**12]]),
         label(changes=[[NOW, 4, 4]]),
         label(changes=[[[[]], 3, 4]]),
+        label(asked=-1),
+        label(asked="3"),
+        label(asked=None),
+        label(asked=10**12),
+        label(gave_back=-1),
+        label(gave_back="now"),
+        label(gave_back=True),
+        label(gave_back=None),
+        label(gave_back=float("nan")),
+        label(gave_back=1e300),
     ],
 )
 @pytest.mark.fault("policies-conflict")
@@ -705,3 +725,99 @@ def test_rollback_point() -> None:
 def test_label_name() -> None:
     """Scale history rides on the service, in one label, `autoscaler.state`."""
     assert STATE_LABEL == "autoscaler.state"
+
+
+# what others asked for, and what was given back
+
+
+def written_by_us(service: FakeService, at: float, replicas: int, **state: Any) -> None:
+    """The autoscaler's own scale, with what else its label then says."""
+    event = ScaleEvent(at, service.requested, replicas)
+    service._update(at, replicas, ScaleState(replicas, (event,), **state).encode())
+
+
+def test_all_that_is_found_at_first_somebody_else_asked_for() -> None:
+    """Of a service that nothing is known of, the count is what somebody else asked for; a label without it too."""
+    assert looked(FakeService(3), NOW).asked == 3
+    service = FakeService(3)
+    written_by_us(service, NOW, 5)
+    assert looked(service, NOW).asked == 5, "an older autoscaler's label does not tell"
+
+
+def test_what_the_autoscaler_adds_nobody_asked_for() -> None:
+    """Its increases leave the count that somebody else asked for; what it removes, nobody asks for any more."""
+    service = FakeService(3)
+    memory = looked(service, NOW)
+    written_by_us(service, NOW + 20, 6, asked=3)
+    assert looked(service, NOW + 20, memory).asked == 3
+    assert looked(service, NOW + 20).asked == 3, "also for a new autoscaler"
+
+    written_by_us(service, NOW + 40, 2, asked=2)
+    written_by_us(service, NOW + 60, 4, asked=2)
+    assert looked(service, NOW + 60).asked == 2
+
+
+def test_a_decision_carries_on_what_others_asked_for() -> None:
+    """What is written says so, and so does memory: the lower of what was asked for and what it is lowered to."""
+    memory = looked(FakeService(3), NOW)
+    up, down = (decided(Why(Reason.NO_BREACH), at=NOW, desired=desired) for desired in (6, 2))
+
+    assert (memory.state_after(up).asked, memory.with_change(up).asked) == (3, 3)
+    assert (memory.state_after(down).asked, memory.with_change(down).asked) == (2, 2)
+
+
+def test_an_operator_asks_for_what_he_sets() -> None:
+    """A count that somebody else set is what he asked for, whatever it was before."""
+    service = FakeService(3)
+    memory = looked(service, NOW)
+    written_by_us(service, NOW + 20, 6, asked=3)
+    memory = looked(service, NOW + 20, memory)
+    service.scaled_by_operator(NOW + 40, 5)
+
+    assert remember(service.view(), memory, NOW + 60)[0].asked == 5
+    assert remember(service.view(), None, NOW + 60)[0].asked == 5, "also for a new autoscaler"
+
+
+def test_a_deploy_asks_for_what_its_file_says_also_where_that_changes_nothing() -> None:
+    """A deploy drops the label: its count is asked for, be it lower or, filled in by `stack-file`, the live one."""
+    service = FakeService(3)
+    memory = looked(service, NOW)
+    written_by_us(service, NOW + 20, 6, asked=3)
+    memory = looked(service, NOW + 20, memory)
+    service.deployed(NOW + 40, 6)
+
+    assert remember(service.view(), memory, NOW + 60)[0].asked == 6
+    service.deployed(NOW + 80, 4)
+    assert remember(service.view(), memory, NOW + 90)[0].asked == 4
+
+
+def test_when_replicas_were_given_back_is_the_newest_that_is_known() -> None:
+    """Memory, the label, and the label before a deploy tell it; a stamp in the future counts as now."""
+    service = FakeService(5)
+    memory = replace(looked(service, NOW), gave_back=NOW - 50)
+    assert looked(service, NOW, memory).gave_back == NOW - 50
+
+    written_by_us(service, NOW + 20, 4, gave_back=NOW + 20)
+    assert looked(service, NOW + 20, memory).gave_back == NOW + 20
+    service.deployed(NOW + 40, 4)
+    assert remember(service.view(), None, NOW + 50)[0].gave_back == NOW + 20
+
+    written_by_us(service, NOW + 60, 3, gave_back=NOW + 5000)
+    memory = looked(service, NOW + 60)
+    assert memory.gave_back == NOW + 60
+    assert looked(service, NOW + 90, memory).gave_back == NOW + 60
+
+
+def test_since_when_a_replica_has_no_node_is_told_by_our_own_clock() -> None:
+    """From when it was first seen; at the first look of all since when Swarm says so, if that is in the past."""
+
+    def waiting(*since: float) -> ServiceView:
+        tasks = (TaskView(f"t{n}", "pending", at, on_ready_node=False) for n, at in enumerate(since))
+        return replace(FakeService(2).view(), tasks=tuple(tasks))
+
+    memory, _ = remember(waiting(NOW - 300, NOW + 900), None, NOW)
+    assert observed(waiting(), memory, {}, "", NOW).unplaced_since == (NOW - 300, NOW)
+    memory, _ = remember(waiting(NOW - 300, NOW + 900, NOW - 900), memory, NOW + 15)
+    assert memory.unplaced == {"t0": NOW - 300, "t1": NOW, "t2": NOW + 15}
+    memory, _ = remember(waiting(), memory, NOW + 30)
+    assert memory.unplaced == {}

@@ -507,3 +507,37 @@ def test_policies_of_other_services_change_nothing(tmp_path: Path) -> None:
         for n in range(3)
     )
     assert run(tmp_path, TEST, POLICIES + others)[0].passed
+
+
+# Room on the nodes
+
+
+GIVES_BACK = POLICIES.replace("scale_up: {cooldown: 1m}", "scale_up: {cooldown: 1m, give_back: 5m}")
+
+
+def test_replicas_without_room_wait_and_are_given_back(tmp_path: Path) -> None:
+    """`room` is how many replicas find a node: those beyond wait, and are given back where the policy says so."""
+    assert GIVES_BACK != POLICIES
+    expect = """{at: 1m, replicas: 4},
+        {at: 2m, replicas: 5},
+        {at: 3m, replicas: 5, reason: tasks_pending, rule: high},
+        {at: 7m, replicas: 5, reason: tasks_pending},
+        {at: 7m15s, replicas: 4, reason: no_room},
+        {at: 12m, replicas: 4, reason: no_room, rule: high},
+        {at: 12m15s, replicas: 5, reason: above_threshold},
+        {at: 14m, replicas: 5, reason: tasks_pending}"""
+    text = case('{cpu: "90x80"}', expect, "    room: 4\n")
+
+    assert fails(tmp_path, text, GIVES_BACK) == []
+
+
+def test_room_comes_and_goes(tmp_path: Path) -> None:
+    """An event changes how many replicas find room: those that wait run, or those that run have to wait."""
+    expect = """{at: 2m, replicas: 5},
+        {at: 3m45s, replicas: 5, reason: tasks_pending},
+        {at: 4m, replicas: 6, reason: above_threshold},
+        {at: 5m, replicas: 7},
+        {at: 6m, replicas: 7, reason: tasks_pending}"""
+    text = case('{cpu: "90x80"}', expect, "    room: 4\n    events: [{at: 4m, room: 9}, {at: 6m, room: 2}]\n")
+
+    assert fails(tmp_path, text, GIVES_BACK) == []

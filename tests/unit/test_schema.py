@@ -27,6 +27,7 @@ SCHEMA = policy_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 BEHAVIOUR = {"cooldown": "1m", "stabilization": "2m", "limits": [{"replicas": 2, "per": "1m"}], "select": "min"}
+SCALE_UP = {**BEHAVIOUR, "give_back": "10m"}
 KEYS_OF_ALL = {
     "exclude": ["web_db"],
     "replicas": {"min": 1, "max": 10},
@@ -51,7 +52,7 @@ KEYS_OF_ALL = {
         {"name": "d", "metric": "cpu", "strategy": "steps", "below": 7, "steps": [{"upper": 0, "remove": 1}]},
         {"name": "c", "metric": "companies", "strategy": "table", "table": {"1": 2, "21.5": 3}},
     ],
-    "scale_up": BEHAVIOUR,
+    "scale_up": SCALE_UP,
     "scale_down": {**BEHAVIOUR, "limits": [{"percent": 10, "per": "1m"}], "select": "disabled"},
     "schedules": [
         {"name": "n", "start": "0 1 * * *", "end": "0 2 * * *", "timezone": "Europe/Lisbon", "min": 2, "max": 3}

@@ -371,6 +371,18 @@ def test_no_room(template: Document, words: str) -> None:
     assert lab.engine.running("other") == 1
 
 
+def test_constraints() -> None:
+    """A task goes to a node that meets its constraints, and waits in Swarm's words where none does."""
+    lab = Lab(Node("a"), Node("b", labels={"zone": "b"}), Node("c"))
+    lab.create(2, Placement={"Constraints": ["node.labels.zone == b"]})
+    lab.after(10)
+    assert [task["NodeID"] for task in lab.engine.tasks()] == ["b", "b"]
+
+    lab.engine.create_service(spec(1, Placement={"Constraints": ["node.labels.zone == d"]}) | {"Name": "other"})
+    (waiting,) = (task for task in lab.engine.tasks() if task["Status"]["State"] != "running")
+    assert waiting["Status"]["Err"] == "no suitable node (scheduling constraints not satisfied on 3 nodes)"
+
+
 def test_crash_loop() -> None:
     """A failing task is followed by another after five seconds, and five of them are remembered (facts 6)."""
     lab = Lab()

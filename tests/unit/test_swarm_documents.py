@@ -218,6 +218,17 @@ def test_waiting_since_creation() -> None:
     assert seen.pending(ZERO + 90) == "pending for 1m30s: no suitable node (insufficient resources on 1 node)"
 
 
+def test_what_has_no_room_is_quoted_before_what_starts() -> None:
+    """Of tasks that do not run those without room, or failed, are told of first, however long others start."""
+    starting = task("a", "preparing", minute=0)
+    waiting = task("b", "pending", node="", error="no suitable node (insufficient resources on 1 node)")
+
+    seen = view(starting, waiting | {"CreatedAt": MINUTE[1]})
+
+    assert seen.pending(ZERO + 90.5) == "pending for 30s: no suitable node (insufficient resources on 1 node)"
+    assert [task.id for task in seen.unplaced] == ["b"]
+
+
 def test_newest_failure_is_quoted() -> None:
     """A task that waits without an error of its own quotes the newest failure before it."""
     old = task("old", "failed", desired="shutdown", error="task: non-zero exit (1)", minute=1)
