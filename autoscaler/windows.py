@@ -82,7 +82,9 @@ class Windows:
     _offset: float = 0.0
     """How far Prometheus' clock is ahead of ours, as it was last told."""
     _latest: float = -inf
-    """The latest moment that Prometheus' clock has said."""
+    """The latest moment that Prometheus had a sample of, by its own clock."""
+    _went_back: bool = False
+    """Whether Prometheus' clock was set back, and has not caught up."""
 
     def refresh(
         self,
@@ -202,8 +204,11 @@ class Windows:
         start, _ = cache.missing(newest)
         for first in range(start, newest + 1, _PART * step):
             last = min(first + (_PART - 1) * step, newest)
-            cache.merge(source.fetch(query, first, last, step, deadline), first, last)
+            answer = source.fetch(query, first, last, step, deadline)
+            cache.merge(answer, first, last)
             self._caches[key] = cache
+            if question.metric.source == PROMETHEUS and any(isfinite(series.values[-1]) for series in answer.values()):
+                self._latest = max(self._latest, last + question.metric.offset)
 
     def _set_clock(self, now: float, offset: float) -> None:
         """Go by Prometheus' clock, which is *offset* ahead of ours. Raises UnreachableError where it was set back."""
@@ -211,18 +216,20 @@ class Windows:
         back = self._latest - theirs
         if back > _PRECISION:
             # What it holds up to where it was is not new, and it takes no newer sample of a series until it is there
-            # again. Beyond that there is none, so the newest one is missing.
-            self._moment = max(self._moment, self._latest + 2 * self.step)
+            # again. Windows end beyond that, so that their newest sample is missing.
+            self._moment = max(self._moment, self._latest)
+            self._went_back = True
             raise UnreachableError(
                 f"Prometheus' clock went back by {words(back)}: the samples it has of that time are old, and are not "
                 "used until the time is over (set its clock by NTP)"
             )
-        self._offset, self._moment, self._latest = offset, theirs, max(self._latest, theirs)
+        self._offset, self._moment, self._went_back = offset, theirs, False
 
     def _newest(self, metric: Metric) -> int:
         """The newest window step that samples are expected at."""
         step = metric.step or self.step
-        return int((self._moment - metric.offset) // step * step)
+        beyond = 2 * step if self._went_back else 0
+        return int((self._moment - metric.offset) // step * step) + beyond
 
     def _differing_interval(self, now: float, deadline: Deadline) -> Iterator[Problem]:
         """That the real scrape interval is another one than the settings say, as far as it can be told."""

@@ -76,10 +76,16 @@ class Exchange(BaseHTTPRequestHandler):
             state.fault(self)
         elif state.authorization is not None and self.headers.get("Authorization") != state.authorization:
             self.send(401, {"status": "error", "errorType": "unauthorized", "error": "no, you may not"})
-        elif parts.path == "/api/v1/query":
+        else:
+            self.answer()
+
+    def answer(self) -> None:
+        """Answer as a Prometheus does that is well."""
+        state, path = self.state, urlsplit(self.path).path
+        if path == "/api/v1/query":
             now = time.time() if state.time is None else state.time  # noqa: TID251 - a server's own clock
             self.send(200, success([{"metric": {}, "value": [now, f"{now}"]}], "vector"))
-        elif parts.path == "/api/v1/query_range":
+        elif path == "/api/v1/query_range":
             self.send(200, success(self.matrix()))
         else:
             self.send(404, "404 page not found\n")

@@ -234,6 +234,8 @@ class WatchedSource:
     """The metric, the first and the last step of each query."""
     errors: dict[str, BackendError] = field(default_factory=dict)
     """What the query of a metric raises."""
+    offset: float | None = None
+    """What it says of its clock; the source's own answer where there is none."""
     _answers: float = float("inf")
     """How many more queries are answered before one is lost."""
 
@@ -244,7 +246,7 @@ class WatchedSource:
     def clock_offset(self, now: float, deadline: Deadline) -> float:
         """The source's answer."""
         with told(self.at, "clock_offset"):
-            return self.source.clock_offset(now, deadline)
+            return self.source.clock_offset(now, deadline) if self.offset is None else self.offset
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> Mapping[str, Series]:
         """The source's answer, or the metric's error."""

@@ -866,6 +866,18 @@ def test_a_prometheus_whose_clock_is_set_back_shrinks_nothing(back: float) -> No
     assert said(world.until_changed()) == (Outcome.APPLIED, Reason.BELOW_THRESHOLD, 3, 2)
 
 
+def test_a_clock_that_was_wrong_for_a_moment_costs_that_moment() -> None:
+    """Where Prometheus' clock is said to be an hour ahead, where it has no samples, scaling waits until it is right."""
+    world = settled_world(cpu=50)
+    world.next()
+    world.load["web", "cpu"] = 85
+    world.source.offset = 3600.0
+    assert {said(only(evaluation))[:2] for evaluation in world.run(600)} == {(Outcome.HELD, Reason.NO_DATA)}
+    world.source.offset = None
+
+    assert said(only(world.next())) == (Outcome.APPLIED, Reason.ABOVE_THRESHOLD, 3, 4)
+
+
 # budgets
 
 
