@@ -95,6 +95,12 @@ class DockerSwarm:
                 self._api.update(view.id, view.version, spec, deadline)
             except VersionConflictError:
                 continue
+            except RefusedError as error:  # a config or secret of that version is gone, say
+                refusal = "Swarm does not take the version before its last deploy (deploy the one you want)"
+                raise RefusedError(f"{service}: {refusal}: {error}") from error
+            except UnreachableError as error:
+                doubt = "it may be rolled back all the same (look with docker service ps)"
+                raise UnreachableError(f"{service}: {error}; {doubt}") from error
             return done
         raise UnreachableError(f"others keep changing {service} (try again)")
 
@@ -158,7 +164,7 @@ def _point_to_save(document: Document) -> str | None:
     """
     if not documents.service_view(document).loses_rollback_point:
         return None
-    point = documents.rollback_point(document["PreviousSpec"])
+    point = documents.rollback_point(document)
     return point if len(point) <= _LARGEST_POINT else ""
 
 
@@ -169,7 +175,8 @@ def _before_the_deploy(service: str, document: Document) -> Document:
         raise RefusedError(f"{service}: {error} (deploy the version you want)") from error
     if spec is None:
         raise RefusedError(
-            f"{service} has no version to go back to: none was deployed over another (deploy the one you want)"
+            f"{service} has no version to go back to: none was deployed over another, or somebody else's update made "
+            "Swarm forget it (deploy the version you want)"
         )
     return spec
 

@@ -7,6 +7,7 @@ type says.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import zlib
@@ -189,10 +190,13 @@ def scaled(spec: Document, replicas: int, state: str, point: str | None = None) 
     return spec | {"Mode": spec["Mode"] | {"Replicated": replicated}, "Labels": labels}
 
 
-def rollback_point(previous: Document) -> str:
-    """What tasks were made from in the *previous* spec, as the text of a label."""
-    template = {part: previous.get(part) for part in _TEMPLATE}
-    text = json.dumps(template, separators=(",", ":"), ensure_ascii=False)
+def rollback_point(document: Document) -> str:
+    """What tasks were made from before the service's last update, as the text of a label.
+
+    It says which version came after: others may deploy again, and leave the label as it is.
+    """
+    point = {"before": _template(document["PreviousSpec"]), "after": _fingerprint(document["Spec"])}
+    text = json.dumps(point, separators=(",", ":"), ensure_ascii=False)
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
@@ -200,14 +204,15 @@ def rolled_back(document: Document) -> Document | None:
     """A copy of the service's spec with the version before its last deploy, count and labels as they are.
 
     None where that version is not known: nothing was deployed over another version yet, or somebody dropped the label.
+    Raises ValueError where the label is of no use.
     """
     spec, previous = document["Spec"], document.get("PreviousSpec")
     labels = dict(spec.get("Labels") or {})
-    kept = labels.pop(ROLLBACK_LABEL, "")
+    kept = labels.pop(ROLLBACK_LABEL, None)
     if previous is not None and _template(previous) != _template(spec):
         template = _template(previous)  # nothing was scaled since the deploy: Swarm still has it
-    elif kept:
-        template = _point(kept)
+    elif kept is not None:
+        template = _point(kept, _fingerprint(spec))
     else:
         return None
     changed = {part: value for part, value in template.items() if value is not None}
@@ -218,17 +223,37 @@ def _template(spec: Document) -> Document:
     return {part: spec.get(part) for part in _TEMPLATE}
 
 
-def _point(text: str) -> Document:
-    """What `rollback_point` made *text* of. Raises ValueError for anything else: anybody may have written it."""
+def _fingerprint(spec: Document) -> str:
+    """A text that is the same for two specs only where their tasks are made from the same."""
+    return hashlib.sha256(json.dumps(_template(spec), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _point(text: str, version: str) -> Document:
+    """What `rollback_point` made *text* of, where the deployed *version* came after that.
+
+    Raises ValueError for anything else: anybody may have written it.
+    """
+    if not text:
+        raise ValueError("the version before the last deploy is too large to be kept in a label")
     try:
         unpacking = zlib.decompressobj()
         content = unpacking.decompress(base64.b64decode(text, validate=True), _LARGEST_POINT)
         point = json.loads(content)
     except (zlib.error, ValueError, RecursionError) as error:
         raise ValueError(f"the label {ROLLBACK_LABEL} is damaged ({error})") from error
-    if not isinstance(point, dict) or set(point) != set(_TEMPLATE) or not isinstance(point["TaskTemplate"], dict):
+    template = point.get("before") if isinstance(point, dict) else None
+    if (
+        not isinstance(template, dict)
+        or set(template) != set(_TEMPLATE)
+        or not isinstance(template["TaskTemplate"], dict)
+    ):
         raise ValueError(f"the label {ROLLBACK_LABEL} holds no version of a service")
-    return point
+    if point.get("after") != version:
+        raise ValueError(
+            "the version that was kept is not the one before the last deploy: after that, somebody else's update made "
+            "Swarm forget it"
+        )
+    return template
 
 
 def image(spec: Document) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from autoscaler.cluster import STATE_LABEL, SpecBefore
+from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL, SpecBefore
 from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
 from autoscaler.memory import ScaleState
@@ -164,6 +165,14 @@ def set_replicas(count: int) -> Callable[[Document], None]:
     return lambda spec: spec["Mode"]["Replicated"].update(Replicas=count)
 
 
+def assert_no_way_back(world: World, name: str, words: str) -> None:
+    """A rollback is refused in these *words*, and nothing is written."""
+    before = world.raw(name)
+    with pytest.raises(RefusedError, match=words):
+        world.swarm().roll_back(name, Deadline(20))
+    assert world.raw(name) == before
+
+
 class SwarmContract:
     """The cases. A subclass has the fixture `world`."""
 
@@ -298,6 +307,43 @@ class SwarmContract:
         world.swarm().roll_back("early", Deadline(20))
 
         assert world.raw("early")["Spec"]["TaskTemplate"] == second
+
+    def test_rollback_of_a_rollback(self, world: World) -> None:
+        """A second rollback brings back what the first one took away, also where a scale came between."""
+        settled(world, replicated("twice"))
+        first = world.raw("twice")["Spec"]["TaskTemplate"]
+        world.change("twice", set_env("2"))
+        wait_update(world, "twice", "completed")
+        second = world.raw("twice")["Spec"]["TaskTemplate"]
+        for count, template in ((3, first), (4, second), (None, first)):
+            if count is not None:
+                scale(world.swarm(), order(view_of(world.swarm(), "twice"), count))
+            world.swarm().roll_back("twice", Deadline(20))
+            assert template == world.raw("twice")["Spec"]["TaskTemplate"]
+            wait_update(world, "twice", "completed")
+        assert view_of(world.swarm(), "twice").requested == 4
+
+    @pytest.mark.fault("rollback-point")
+    def test_rollback_to_what_is_not_known_any_more(self, world: World) -> None:
+        """Where the version before the last deploy was not kept, an older one is not taken for it."""
+        settled(world, replicated("forgotten"))
+        world.change("forgotten", set_env("2"))
+        wait_update(world, "forgotten", "completed")
+        scale(world.swarm(), order(view_of(world.swarm(), "forgotten"), 3))
+        world.change("forgotten", set_env("3"))
+        wait_update(world, "forgotten", "completed")
+        world.change("forgotten", set_replicas(4))  # an operator's scale saves nothing
+        assert_no_way_back(world, "forgotten", "is not the one before the last deploy: after that, somebody else's")
+
+        world.change("forgotten", set_env(token_hex(50_000)))
+        wait_update(world, "forgotten", "completed")
+        world.change("forgotten", set_env("5"))
+        wait_update(world, "forgotten", "completed")
+        scale(world.swarm(), order(view_of(world.swarm(), "forgotten"), 3))
+        assert_no_way_back(world, "forgotten", "too large to be kept in a label")
+
+        world.change("forgotten", lambda spec: spec["Labels"].update({ROLLBACK_LABEL: "nonsense"}))
+        assert_no_way_back(world, "forgotten", f"the label {ROLLBACK_LABEL} is damaged")
 
     def test_rollback_to_nowhere(self, world: World) -> None:
         """Where nothing was deployed over another version there is nothing to go back to, and nothing is written."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autoscaler.cluster import ROLLBACK_LABEL
 from autoscaler.daemon import SystemClock
-from tests.e2e.daemon import Daemon
+from tests.e2e.daemon import Daemon, command
 from tests.e2e.lab import Exporter, Prometheus, Tap, start_load, wait_for
 
 if TYPE_CHECKING:
@@ -71,9 +72,18 @@ def updating(action: str, *, order: str = "stop-first", parallelism: int = 1, de
     return change
 
 
-def deployed(engine: Engine, name: str, *, bad: bool, replicas: int | None = None) -> None:
-    """Deploy another version of the service: one whose tasks fail, or another good one."""
+def deployed(
+    engine: Engine,
+    name: str,
+    *,
+    bad: bool,
+    replicas: int | None = None,
+    change: Callable[[Document], None] | None = None,
+) -> None:
+    """Deploy another version of the service: one whose tasks fail, or another good one; *change* edits it before."""
     spec = engine.service(name)["Spec"]
+    if change is not None:
+        change(spec)
     container = spec["TaskTemplate"]["ContainerSpec"]
     container["Env"] = [entry for entry in container["Env"] if not entry.startswith("V=")]
     container["Env"].append(BAD if bad else f"{GOOD} again")
@@ -270,3 +280,84 @@ def rolled_back(engine: Engine, name: str) -> bool:
 def has(engine: Engine, name: str, count: int) -> bool:
     """Whether it has so many replicas, and all run."""
     return engine.replicas(name) == count == len(engine.running_tasks(name))
+
+
+@pytest.mark.fault("rollback-point")
+def test_the_version_before_comes_back_under_load(
+    engine: Engine, prometheus: Prometheus, exporter: Exporter, tmp_path: Path
+) -> None:
+    """`autoscaler rollback` brings the version before the last deploy back while the daemon runs, the count stays.
+
+    The point is saved in the scale that would lose it, of which `plan` warns. A second rollback takes the first back.
+    A paused rollout is superseded. A version whose config was removed is refused in words.
+    """
+    services = {
+        "roll-plain": updating("rollback", parallelism=0),
+        "roll-first": updating("rollback", parallelism=0, order="start-first"),
+        "roll-config": with_config(engine, "roll-config-1"),
+        "roll-paused": updating("pause"),
+    }
+    config = with_config(engine, "roll-config-2")
+    file = tmp_path / "policies.yml"
+    file.write_text(POLICY.format(least=3, up="10m", schedules="[]"))
+
+    def rollback(name: str) -> tuple[int, str, str]:
+        done = command(engine, prometheus.url, file, "rollback", name)
+        return done.returncode, done.stdout, done.stderr
+
+    with ExitStack() as after, running(engine, services) as loads, ExitStack() as stack:
+        after.callback(engine.docker, "config", "rm", "roll-config-2")
+        for name in services:
+            deployed(engine, name, bad=name == "roll-paused", change=config if name == "roll-config" else None)
+        for name in services:
+            reached = "paused" if name == "roll-paused" else "completed"
+            wait_for(f"{name} to be {reached}", partial(has_state, engine, name, reached), 40)
+        exporter.set(PRESSURE, 90)
+        prometheus.wait_for(PRESSURE, lambda samples: samples[0].value == 90)
+        planned = command(engine, prometheus.url, file, "plan")
+        assert planned.returncode == 2, planned.stderr
+        scaled = ("roll-plain", "roll-first", "roll-config")
+        for name in scaled:
+            assert f"warning: {name}: after this scale `docker service rollback` undoes the scale" in planned.stdout
+        assert "warning: roll-paused" not in planned.stdout
+
+        told = stack.enter_context(watched(engine))
+        daemon = stack.enter_context(Daemon(engine, prometheus, tmp_path, file.read_text()))
+        for name in scaled:
+            daemon.wait_event("rollback_point_replaced", service=name)
+            service = engine.service(name)
+            assert ROLLBACK_LABEL in service["Spec"]["Labels"]
+            assert ROLLBACK_LABEL not in service["PreviousSpec"].get("Labels", {}), "not in the same write"
+        assert {name: told[name] for name in scaled} == {name: ["4"] for name in scaled}
+
+        for name in ("roll-plain", "roll-first"):
+            assert rollback(name)[0] == 0
+        for name in ("roll-plain", "roll-first"):
+            wait_for(f"{name} to be completed", partial(has_state, engine, name, "completed"), 40)
+            assert (version_of(engine, name), loads[name].replicas) == (GOOD, 4)
+        assert rollback("roll-plain")[0] == 0
+        assert (version_of(engine, "roll-plain"), loads["roll-plain"].replicas) == (f"{GOOD} again", 4)
+
+        engine.docker("config", "rm", "roll-config-1")
+        before = engine.service("roll-config")
+        code, _, words = rollback("roll-config")
+        assert (code, engine.service("roll-config")) == (1, before)
+        assert "Swarm does not take the version before its last deploy (deploy the one you want)" in words
+        assert "config" in words.partition("deploy the one you want")[2]
+
+        assert rollback("roll-paused")[0] == 0
+        daemon.wait_event("service_evaluated", timeout=60, service="roll-paused", outcome="applied")
+        assert version_of(engine, "roll-paused") == GOOD
+        engine.wait_running("roll-paused", 4)
+
+
+def with_config(engine: Engine, name: str) -> Callable[[Document], None]:
+    """A change that gives a service a new config of this name, in the place of others."""
+    identity = engine.client.create_config(name, b"content")["ID"]
+    file = {"Name": "/settings", "UID": "0", "GID": "0", "Mode": 0o444}
+
+    def change(spec: Document) -> None:
+        updating("rollback", parallelism=0)(spec)
+        spec["TaskTemplate"]["ContainerSpec"]["Configs"] = [{"ConfigID": identity, "ConfigName": name, "File": file}]
+
+    return change
