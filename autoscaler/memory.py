@@ -221,7 +221,11 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
         changed = f"{' → '.join(map(str, counts))} by somebody else, {words(now - at)} ago"
     kept = prune(tuple(events), now)
     label = view.labels.get(STATE_LABEL, "")
-    lowered = _lowered(view, now, ours=memory.ours) or _still_lowered(view, memory.lowered, now)
+    lowered = (
+        _lowered(view, now, ours=memory.ours)
+        or _lowered_between(view, memory, now)
+        or _still_lowered(view, memory.lowered, now)
+    )
     ours = memory.ours or bool(ScaleState.decode(label))
     climb = own.climb if own else memory.climb
     given = [state.gave_back for state in (own, previous, memory) if state and state.gave_back is not None]
@@ -304,6 +308,21 @@ def _lowered(view: ServiceView, now: float, *, ours: bool) -> Lowered | None:
     if now - view.updated_at >= _REPAIRED_WITHIN:
         return None
     return Lowered(view.updated_at, before.requested, view.requested)
+
+
+def _lowered_between(view: ServiceView, memory: Memory, now: float) -> Lowered | None:
+    """What the first of several deploys did since the last look, the last of which let Swarm forget it.
+
+    Our label was there and is gone, also from PreviousSpec, whose count is lower already than the one last seen. Where
+    it is not, it was lowered by the last update alone, which is `_lowered`'s to judge.
+    """
+    before, known = view.before, memory.requested
+    if before is None or before.requested is None or known is None or now - view.updated_at >= _REPAIRED_WITHIN:
+        return None
+    gone = ScaleState.decode(memory.label) and not view.labels.get(STATE_LABEL) and not before.state
+    if not gone or not 0 < before.requested < known or not 0 < view.requested < known:
+        return None
+    return Lowered(view.updated_at, known, view.requested)
 
 
 def _still_lowered(view: ServiceView, lowered: Lowered | None, now: float) -> Lowered | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.daemon import Daemon, command
+from tests.e2e.daemon import AUTOSCALER, Daemon, command
 from tests.e2e.lab import Load, wait_for
 from tests.e2e.lab.images import load_image
+from tests.e2e.lab.process import run
 from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
@@ -57,6 +60,32 @@ def deploy(engine: Engine, tmp_path: Path) -> Iterator[Callable[..., Load]]:
     wait_for("its network to go", lambda: not engine.client.networks(names=["shop_default"]), 60)
 
 
+@contextmanager
+def watched(load: Load) -> Iterator[set[int]]:
+    """The counts that the service asks for meanwhile, looked at every 50 ms."""
+    counts: set[int] = set()
+    over = Event()
+
+    def look() -> None:
+        while not over.wait(0.05):
+            counts.add(load.replicas)
+
+    thread = Thread(target=look)
+    thread.start()
+    try:
+        yield counts
+    finally:
+        over.set()
+        thread.join(10)
+        counts.add(load.replicas)
+
+
+def piped(engine: Engine, autoscaler: str, docker: str, directory: Path) -> None:
+    """`autoscaler … | docker …`, as an operator types it."""
+    own = {"DOCKER_HOST": engine.socket_url, "AUTOSCALER_DOCKER_HOST": engine.socket_url}
+    run("bash", "-c", f"set -o pipefail; {AUTOSCALER} {autoscaler} | docker {docker}", env=own, cwd=directory)
+
+
 def version_of(engine: Engine) -> str:
     """Which version the service's tasks are made of."""
     environment: list[str] = engine.service(SERVICE)["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"]
@@ -86,17 +115,28 @@ def test_a_deploy_is_repaired_and_the_version_before_comes_back(
         assert daemon.wait_event("rollback_point_replaced", service=SERVICE)
         assert (load.replicas, version_of(engine)) == (2, "2")
 
+        # A second deploy in the middle of the first one's rollout, which makes Swarm forget the count before.
+        deploy(version=3)
+        daemon.wait_decision(SERVICE, lambda decision: decision["primary"]["reason"] == "rollout_in_progress")
+        deploy(version=4)
+        daemon.wait_event("service_evaluated", 60, after=1, service=SERVICE, reason="restored_after_deploy")
+        assert (load.replicas, version_of(engine)) == (2, "4")
+
         daemon.terminate()
-        deploy(version=2)
+        deploy(version=4)
         assert engine.replicas(SERVICE) == 1
         daemon.start()
-        daemon.wait_event("service_evaluated", 60, after=1, service=SERVICE, reason="restored_after_deploy")
+        daemon.wait_event("service_evaluated", 60, after=2, service=SERVICE, reason="restored_after_deploy")
         assert load.replicas == 2
 
         engine.docker("service", "scale", "--detach", f"{SERVICE}=1")
         adopted = daemon.wait_event("service_evaluated", service=SERVICE, reasons=["changed_externally", "no_breach"])
         assert adopted["desired"] == 1
         assert load.replicas == 1
+
+        deploy(version=4, replicas=0)
+        daemon.wait_decision(SERVICE, lambda decision: decision["primary"]["reason"] == "scaled_to_zero")
+        assert load.replicas == 0
 
 
 @pytest.mark.fault("rollback-point")
@@ -116,13 +156,9 @@ def test_the_version_before_the_deploy_after_a_scale(
         load.set(cpu=50)
         assert version_of(engine) == "2"
 
-        stack = command(
-            engine, prometheus.url, daemon.policies, "stack-file", str(tmp_path / "stack.yml"), "--stack", "shop"
-        )
-        assert "shop_web: replicas 1 → 2" in stack.stderr
-        (tmp_path / "filled.yml").write_text(stack.stdout)
-        engine.docker("stack", "deploy", "--resolve-image", "never", "-c", str(tmp_path / "filled.yml"), "shop")
-        assert (load.replicas, version_of(engine)) == (2, "2")
+        with watched(load) as counts:
+            piped(engine, "stack-file stack.yml --stack shop", "stack deploy --resolve-image never -c - shop", tmp_path)
+        assert (counts, version_of(engine)) == ({2}, "2")
         deploy(version=3)
         daemon.wait_event("service_evaluated", 60, service=SERVICE, reason="restored_after_deploy")
 

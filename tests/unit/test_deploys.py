@@ -85,6 +85,32 @@ def test_a_second_deploy_before_the_repair() -> None:
     assert (record.decision.primary.reason, world.replicas()) == (Reason.RESTORED_AFTER_DEPLOY, 5)
 
 
+@pytest.mark.fault("deploy-lowers")
+@pytest.mark.parametrize("images", [("app:1", "app:1"), ("app:2", "app:3")], ids=["same version", "new versions"])
+def test_two_deploys_between_two_looks(images: tuple[str, str]) -> None:
+    """Swarm has forgotten the count before the first of two quick deploys; the daemon saw it, and our label with it."""
+    world = scaled_world()
+    for image in images:
+        world.deploy(replicas=3, image=image)
+
+    assert world.until_changed().decision.primary.reason == Reason.RESTORED_AFTER_DEPLOY
+    assert world.replicas() == 5
+
+
+@pytest.mark.parametrize("first", ["deploy", "operator"])
+def test_a_deploy_and_an_operators_scale_between_two_looks(first: str) -> None:
+    """Of a deploy and an operator's scale it is the operator's that lowered the count, in whichever order they came."""
+    world = scaled_world()
+    if first == "deploy":
+        world.deploy(replicas=5)
+        world.engine.operator_scale("web", 3)
+    else:
+        world.engine.operator_scale("web", 3)
+        world.deploy(replicas=3)
+
+    assert {record.decision.desired for evaluation in world.run(300) for record in evaluation.records} == {3}
+
+
 def test_it_is_repaired_once() -> None:
     """An operator who scales down after the repair is respected."""
     world = scaled_world()
