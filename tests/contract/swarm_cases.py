@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 IMAGE = "local/load:1"
+QUICK = {"Parallelism": 0, "Monitor": 500_000_000}
+"""A rollout of all tasks at once, which counts as completed half a second later."""
 STATE = ScaleState(3, (ScaleEvent(1_800_000_000.125, 2, 3),)).encode()
 _OBEDIENT = ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"]
 
@@ -274,7 +276,7 @@ class SwarmContract:
 
     def test_rollback_after_a_scale(self, world: World) -> None:
         """The version before the deploy comes back, with the count as it is; Swarm itself has forgotten it."""
-        settled(world, replicated("undone"))
+        settled(world, replicated("undone", UpdateConfig=QUICK))
         first = world.raw("undone")["Spec"]["TaskTemplate"]
         world.change("undone", set_env("2"))
         wait_update(world, "undone", "completed")
@@ -296,7 +298,7 @@ class SwarmContract:
 
     def test_rollback_before_any_scale(self, world: World) -> None:
         """What Swarm still knows is not looked for elsewhere, and an older point is not taken for it."""
-        settled(world, replicated("early"))
+        settled(world, replicated("early", UpdateConfig=QUICK))
         for number in ("2", "3"):
             world.change("early", set_env(number))
             wait_update(world, "early", "completed")
@@ -310,7 +312,7 @@ class SwarmContract:
 
     def test_rollback_of_a_rollback(self, world: World) -> None:
         """A second rollback brings back what the first one took away, also where a scale came between."""
-        settled(world, replicated("twice"))
+        settled(world, replicated("twice", UpdateConfig=QUICK))
         first = world.raw("twice")["Spec"]["TaskTemplate"]
         world.change("twice", set_env("2"))
         wait_update(world, "twice", "completed")
@@ -326,7 +328,7 @@ class SwarmContract:
     @pytest.mark.fault("rollback-point")
     def test_rollback_to_what_is_not_known_any_more(self, world: World) -> None:
         """Where the version before the last deploy was not kept, an older one is not taken for it."""
-        settled(world, replicated("forgotten"))
+        settled(world, replicated("forgotten", UpdateConfig=QUICK))
         world.change("forgotten", set_env("2"))
         wait_update(world, "forgotten", "completed")
         scale(world.swarm(), order(view_of(world.swarm(), "forgotten"), 3))
