@@ -7,19 +7,29 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.lab import CAdvisor, Engine, Load, Prometheus, missing, start_load
+from tests.e2e.lab import CAdvisor, Engine, Load, Prometheus, Release, missing, start_load
 from tests.support.lab import entered, unavailable
 
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that share images or services and so stay in one worker: together they take longest."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _on_each_release(release: Release) -> None:
+    """Every test here runs on each release that LAB_ENGINE names."""
+
+
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
+def engine(release: Release) -> Iterator[Engine]:
     """A Docker engine, manager of a swarm of one."""
     if reason := missing():
         unavailable(reason)
     with contextlib.ExitStack() as stack:
-        yield entered(stack, Engine())
+        yield entered(stack, Engine(release))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from autoscaler.metrics import Metric
 from autoscaler.promql import mentions_service
 from autoscaler.queries import MetricSettings, query_of
 from tests.contract.metric_source_cases import START, STEP, shown
-from tests.e2e.lab import Prometheus, chosen
+from tests.e2e.lab import Prometheus, Release
 from tests.integration.test_prometheus_real import WallClock, close
 from tests.support.lab import entered, unavailable
 from tests.unit.test_promql import NASTY, RIGHT
@@ -82,12 +82,12 @@ def _braces(**labels: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[PrometheusSource]:
+def source(release: Release) -> Iterator[PrometheusSource]:
     """The adapter on a real Prometheus that holds all samples."""
-    if reason := chosen().missing("prometheus", "promtool"):
+    if reason := release.missing("prometheus", "promtool"):
         unavailable(reason)
     with ExitStack() as stack:
-        running = entered(stack, Prometheus(openmetrics=openmetrics()))
+        running = entered(stack, Prometheus(openmetrics=openmetrics(), release=release))
         yield PrometheusSource(ConnectionSettings(running.url), WallClock())
 
 

@@ -21,7 +21,7 @@ from autoscaler.metrics import BUILT_IN, Metric
 from autoscaler.ports import Query
 from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASK_LABEL, TASKS, VALUE, MetricSettings, query_of
 from tests.contract.metric_source_cases import RECORDINGS, START, STEP, MetricSourceContract, Subject, World, shown
-from tests.e2e.lab import Prometheus, chosen
+from tests.e2e.lab import Prometheus, Release
 from tests.support.lab import entered, unavailable
 from tests.support.prometheus_server import refusing_url
 from tests.unit.test_queries import RIGHT_SELECTORS, WRONG_SELECTORS
@@ -116,12 +116,12 @@ class WallClock:
 
 
 @pytest.fixture(scope="module")
-def prometheus() -> Iterator[Prometheus]:
+def prometheus(release: Release) -> Iterator[Prometheus]:
     """A real Prometheus that holds every case."""
-    if reason := chosen().missing("prometheus", "promtool"):
+    if reason := release.missing("prometheus", "promtool"):
         unavailable(reason)
     with ExitStack() as stack:
-        yield entered(stack, Prometheus(openmetrics=openmetrics()))
+        yield entered(stack, Prometheus(openmetrics=openmetrics(), release=release))
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
-"""What becomes of a test whose real parts cannot be had."""
+"""Which release a test of real parts runs on, and what becomes of it where they cannot be had."""
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import NoReturn, TypeVar
 
 import pytest
 
-from tests.e2e.lab import LabError
+from tests.e2e.lab import VARIABLE, LabError, Release, selected
 
 T = TypeVar("T")
 
@@ -24,3 +25,28 @@ def unavailable(reason: str) -> NoReturn:
     if os.environ.get("REQUIRE_LAB") == "1":
         pytest.fail(f"REQUIRE_LAB=1, but there is no lab: {reason}", pytrace=False)
     pytest.skip(f"no lab: {reason}")
+
+
+def parametrize_releases(metafunc: pytest.Metafunc) -> None:
+    """Run a test that uses the fixture `release` once on each that LAB_ENGINE names, or of those its marker `only_on`.
+
+    Tests of one `xdist_group` share what they need in a worker of pytest-xdist, but not with another release.
+    """
+    if "release" not in metafunc.fixturenames:
+        return
+    group = metafunc.definition.get_closest_marker("xdist_group")
+    only_on = metafunc.definition.get_closest_marker("only_on")
+    parameters = [
+        pytest.param(one, marks=[] if group is None else pytest.mark.xdist_group(f"{group.args[0]}_{one.name}"))
+        for one in selected()
+        if only_on is None or one.name in only_on.args
+    ]
+    metafunc.parametrize("release", parameters, indirect=True, scope="session", ids=lambda one: one.name)
+
+
+@pytest.fixture(scope="session")
+def release(request: pytest.FixtureRequest) -> Iterator[Release]:
+    """The release that the test runs on; what is started meanwhile is of it, in other processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, request.param.name)
+        yield request.param

@@ -10,11 +10,12 @@ from .network import Network
 from .ports import free_port
 from .process import INSTALL, Child, LabError, tool, wait_for
 from .prometheus import Prometheus, Sample
-from .releases import Release, chosen
+from .releases import VARIABLE, Release, chosen, selected
 from .tap import Tap
 from .workload import Load, start_load
 
 __all__ = [
+    "VARIABLE",
     "CAdvisor",
     "Child",
     "Document",
@@ -32,6 +33,7 @@ __all__ = [
     "load_image",
     "missing",
     "python_base",
+    "selected",
     "start_load",
     "wait_for",
 ]

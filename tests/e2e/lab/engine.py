@@ -128,6 +128,12 @@ class Engine:
         self.network.end_processes()
         self.stop()
 
+    def upgrade(self, release: Release) -> None:
+        """Stop dockerd and run another release's on the same data and socket."""
+        self.stop()
+        self.release = release
+        self.start()
+
     def pause(self) -> None:
         """Leave dockerd hanging: connections are accepted and never answered. Containers go on."""
         self._child.pause()

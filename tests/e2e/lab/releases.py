@@ -52,12 +52,17 @@ class Release:
 
 OLDEST = Release("20.10")
 CURRENT = Release("28", CACHE / "current" / "usr")
-RELEASES = {release.name: release for release in (OLDEST, CURRENT)}
+_RELEASES = {release.name: release for release in (OLDEST, CURRENT)}
+
+
+def selected() -> list[Release]:
+    """The releases that LAB_ENGINE names (`28`, `20.10 28`); without it the oldest."""
+    names = os.environ.get(VARIABLE, "").split() or [OLDEST.name]
+    if unknown := set(names) - set(_RELEASES):
+        raise LabError(f"{VARIABLE} names {', '.join(sorted(unknown))} (one or more of {', '.join(_RELEASES)})")
+    return [_RELEASES[name] for name in names]
 
 
 def chosen() -> Release:
-    """The release that LAB_ENGINE names, without it the oldest."""
-    name = os.environ.get(VARIABLE) or OLDEST.name
-    if name not in RELEASES:
-        raise LabError(f"{VARIABLE}={name} names no engine (one of {', '.join(RELEASES)})")
-    return RELEASES[name]
+    """The release for what is started now: the first that LAB_ENGINE names, which for a test is the one it runs on."""
+    return selected()[0]
