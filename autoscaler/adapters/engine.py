@@ -126,17 +126,26 @@ class DockerEngine:
         """The JSON of the answer to one request.
 
         A failed client is not used again: another version of the engine may answer next time, and where the deadline
-        has passed, the abandoned call goes on using its client in its own thread.
+        has passed, the abandoned call goes on using its client in its own thread. Nor is one whose engine was upgraded
+        since it was made, which nothing else tells when connections were idle meanwhile: it would go on in the older
+        version, which strips fields from specs (facts 1). A read is then made again, in the new one.
         """
         client, self._client = self._client, None
         silence = deadline.remaining(at_most=self._timeout)
+
+        def ask(own: docker.APIClient) -> requests.Response:
+            url = f"{own.base_url}/v{own.api_version}{path}"
+            return own.request(method, url, params=params, json=body, timeout=silence, stream=True)
 
         def exchange() -> tuple[docker.APIClient, int, str | list[Document] | None]:
             own = client
             try:
                 own = own or self._connect(silence)
-                url = f"{own.base_url}/v{own.api_version}{path}"
-                response = own.request(method, url, params=params, json=body, timeout=silence, stream=True)
+                response = ask(own)
+                if own is client and method == "GET" and not _of_version(response, own.api_version):
+                    own.close()
+                    own = self._connect(silence)
+                    response = ask(own)
                 return own, response.status_code, _content(response, path)
             except Exception as error:
                 if own is not None:
@@ -166,6 +175,11 @@ class DockerEngine:
             timeout=silence,  # type: ignore[arg-type] # the stubs ask for whole seconds; sockets take fractions
             num_pools=_KEPT_CONNECTIONS,
         )
+
+
+def _of_version(response: requests.Response, version: str) -> bool:
+    """Whether the engine's own API version, which it names in every answer, is that one."""
+    return response.headers.get("Api-Version", version) == version
 
 
 def _content(response: requests.Response, path: str) -> str | list[Document] | None:

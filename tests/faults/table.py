@@ -100,6 +100,15 @@ FAULTS = (
         fake="all",
     ),
     Fault(
+        id="engine-upgraded",
+        fault="the engine is upgraded while the autoscaler runs",
+        does="speaks the new API version from its next read on, so that no field of a spec is lost",
+        see="nothing, or `swarm_lost` and `swarm_recovered`",
+        cure="nothing",
+        real="20.10 to 28",
+        fake="",
+    ),
+    Fault(
         id="write-unanswered",
         fault="a write without an answer",
         does="reads back first; it may still be applied",

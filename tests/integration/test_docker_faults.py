@@ -155,6 +155,22 @@ class TestSocket:
             (tmp_path / "docker.sock").unlink()
         client.close()
 
+    @pytest.mark.fault("engine-upgraded")
+    def test_engine_upgraded_unseen(self, tmp_path: Path) -> None:
+        """An engine upgraded between two evaluations is read anew in its own version: an older one strips fields."""
+        engine = SimulatedEngine(VirtualClock())
+        client = DockerEngine(f"unix://{tmp_path}/docker.sock", SILENCE)
+        swarm = DockerSwarm(client)
+        for version in ("1.41", "1.51"):
+            with EngineServer(engine, tmp_path / "docker.sock", api_version=version) as server:
+                swarm.read(Deadline(5))
+                swarm.read(Deadline(5))
+                read = [request.version for request in server.asked if request.path == "/services"]
+                assert read[-2:] == [version, version]
+                assert len(read) <= 3
+            (tmp_path / "docker.sock").unlink()
+        client.close()
+
 
 class TestReads:
     def test_three_calls(self, bench: Bench) -> None:

@@ -157,6 +157,7 @@ class Exchange(BaseHTTPRequestHandler):
         """A whole answer: *body* as it is where it is text, else as JSON."""
         content = (body if isinstance(body, str) else json.dumps(body)).encode()
         self.send_response(status)
+        self.send_header("Api-Version", self.state.api_version)
         self.send_header("Content-Type", "text/html" if isinstance(body, str) else "application/json")
         self.send_header("Content-Length", f"{len(content)}")
         self.end_headers()
