@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from autoscaler.deadline import Deadline
 from autoscaler.decide import decide, paused
-from autoscaler.errors import BackendError
+from autoscaler.errors import BackendError, DeadlineError
 from autoscaler.matching import Matcher
 from autoscaler.memory import Memory, observed, prune, remember
 from autoscaler.model import Decision, Direction, Outcome, ScaleEvent, Why
@@ -73,7 +73,7 @@ class Cycle:
         try:
             cluster = self.swarm.read(deadline)
         except BackendError as error:
-            return Evaluation(now, problems=(Problem("swarm", str(error)),))
+            return Evaluation(now, problems=(Problem("swarm", str(error), silent=isinstance(error, DeadlineError)),))
         self._forget_removed(cluster)
         assigned, untouched = assign(self._matcher_of(policies), cluster, now)
         problems = self.windows.refresh(assigned, policies.metrics, now, deadline)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from autoscaler.model import Outcome
@@ -84,12 +84,19 @@ class Journal:
             unknown = {"prometheus", "pauses", *_OF_PROMETHEUS} if evaluation.met("swarm") else set()
             unknown |= _OF_PROMETHEUS if evaluation.met("prometheus") else set()
             now = {key: problem for key, problem in before.items() if problem.kind in unknown} | now
+            # A cause that is known is kept while nothing more is heard: a manager without a leader hangs now and then.
+            now = {key: before.get(key, problem) if problem.silent else problem for key, problem in now.items()}
             if not evaluation.met("swarm"):
                 self._reached |= {"swarm"} if evaluation.met("prometheus") else {"swarm", "prometheus"}
                 self._forget_all_but({record.decision.service for record in evaluation.records})
             self._problems = tuple(now.values())
             self._last_evaluation = evaluation.at
         began = [problem for key, problem in now.items() if key not in before]
+        began += [
+            replace(problem, kind="swarm_cause")
+            for key, problem in now.items()
+            if problem.kind == "swarm" and key in before and before[key].silent and not problem.silent
+        ]
         ended = [problem for key, problem in before.items() if key not in now]
         return began, ended
 

@@ -110,6 +110,7 @@ def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None
 
 _PROBLEM_EVENTS = {
     "swarm": ("swarm_lost", "swarm_recovered"),
+    "swarm_cause": ("swarm_loss_explained", ""),
     "pauses": ("pauses_lost", "pauses_recovered"),
     "prometheus": ("prometheus_lost", "prometheus_recovered"),
     "source": ("metric_source_lost", "metric_source_recovered"),
@@ -133,7 +134,7 @@ def _subject(problem: Problem) -> dict[str, str]:
 
 
 def _consequence(kind: str) -> str:
-    if kind == "swarm":
+    if kind in {"swarm", "swarm_cause"}:
         return "nothing is scaled until it is back"
     if kind == "pauses":
         return "the pauses that were read last stay in force; where none were read yet, nothing is scaled"

@@ -32,7 +32,7 @@ _NO_PERMISSION = (
     '(`user: "65532:GROUP"` in the stack file, GROUP as `stat -c %g` prints it), or through a socket proxy'
 )
 _NOBODY_LISTENS = "nobody listens there; start the engine (`systemctl start docker`)"
-_SILENCE = "no answer in time; is the engine hanging or overloaded?"
+_SILENCE = "no answer in time; the engine hangs or is overloaded, or its Swarm is electing a leader"
 _NO_LEADER = (
     "the Swarm has no leader, as too few of its managers are online; bring back enough of them to be more than half"
 )

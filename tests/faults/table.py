@@ -92,11 +92,11 @@ FAULTS = (
     # Docker and Swarm
     Fault(
         id="swarm-away",
-        fault="Docker is gone, no manager, no quorum, access denied",
+        fault="Docker is gone or hangs, the node is no manager any more, access denied",
         does="nothing is scaled; keeps evaluating",
         see="`swarm_lost`, `swarm_recovered`; `/-/healthy` stays good",
         cure="the message says which",
-        real="stopped",
+        real="stopped, demoted",
         fake="all",
     ),
     Fault(
@@ -114,6 +114,7 @@ FAULTS = (
         does="reads back first; it may still be applied",
         see="outcome `unknown`",
         cure="nothing: the next evaluation sees what became of it",
+        real="applied after 40 s, as the quorum came back; never, by a parted leader",
         fake="",
     ),
     Fault(
@@ -151,6 +152,7 @@ FAULTS = (
         "counts what does not run as being at the target",
         see="`tasks_pending`, `partial_data`",
         cure="nothing: Swarm starts them elsewhere",
+        real="killed",
         fake="",
     ),
     Fault(
@@ -160,7 +162,26 @@ FAULTS = (
         "not count as running, and nothing is removed for it",
         see="`swarm_lost`, `swarm_recovered`; `tasks_pending` for a moment",
         cure="nothing",
+        real="parted",
         fake="",
+    ),
+    Fault(
+        id="quorum-lost",
+        fault="half of the managers or more are lost",
+        does="nothing is scaled; a step that was on its way may be carried out when they are back, and none follows it",
+        see="`swarm_lost`, after 10 to 20 s `swarm_loss_explained`; `lease_lost`; outcome `unknown`",
+        cure="bring managers back, until more than half are online",
+        real="",
+        fake="",
+    ),
+    Fault(
+        id="partition",
+        fault="the manager of the autoscaler that acts is parted from the others",
+        does="it may be told old things for up to 20 s, and cannot write; 10 s after its last renewal it scales no "
+        "more, and the other side's takes over; joined again it stands by",
+        see="outcome `unknown`, `lease_lost`, `not_leader`; on the other side `lease_acquired`",
+        cure="join the managers again",
+        real="",
     ),
     Fault(
         id="unscalable",

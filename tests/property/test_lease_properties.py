@@ -50,6 +50,8 @@ class SharedLease(RuleBasedStateMachine):
         self.all = [Autoscaler(Standing(next(self.names)), offset) for offset in (0.0, 1e6)]
         self.late: list[tuple[str, Cell | None]] = []
         """Writes that nobody waits for any more, and that may still be carried out (facts 8)."""
+        self.known: list[Cell | None] = [None]
+        """What the lease ever was: a manager that is parted from the others answers with what it last knew."""
 
     @rule(seconds=st.sampled_from([0.5, 9.9, 15.0]))
     def time_passes(self, seconds: float) -> None:
@@ -69,6 +71,7 @@ class SharedLease(RuleBasedStateMachine):
         match one.doing:
             case "nothing":
                 one.cell, one.doing = self.store.look(ENOUGH), "looking"
+                self.known.append(one.cell)
             case "looking":
                 one.standing = one.standing.looked(one.cell, now)
                 one.sent, one.doing = now, "writing" if one.standing.may_write(now) else "nothing"
@@ -78,6 +81,12 @@ class SharedLease(RuleBasedStateMachine):
                 if one.written:
                     one.standing = one.standing.wrote(one.sent)
                 one.doing = "nothing"
+
+    @rule(who=WHO, ago=st.integers(1, 4))
+    def is_told_what_was(self, who: int, ago: int) -> None:
+        """One autoscaler begins a beat with an answer that is true no more, or not of the lease as it is."""
+        if self.all[who].doing == "nothing":
+            self.all[who].cell, self.all[who].doing = self.known[-min(ago, len(self.known))], "looking"
 
     @rule(who=WHO)
     def beats(self, who: int) -> None:

@@ -63,6 +63,18 @@ def test_a_problem_begins_once_and_ends_once() -> None:
     assert changes == [([LOST], []), ([], []), ([], [LOST]), ([], [])]
 
 
+@pytest.mark.fault("quorum-lost")
+def test_a_silent_swarm_that_says_why_it_is_lost_is_told_of_again() -> None:
+    """A manager that loses its leader hangs first and says so later: the cause is told of once, whatever hangs then."""
+    journal = Journal()
+    silent, clear = Problem("swarm", "no answer in time", silent=True), Problem("swarm", "the Swarm has no leader")
+    told = [journal.close(Evaluation(0.0, problems=(each,))) for each in (silent, silent, clear, silent, clear)]
+
+    assert told == [([silent], []), ([], []), ([replace(clear, kind="swarm_cause")], []), ([], []), ([], [])]
+    assert journal.snapshot().problems == (clear,)
+    assert journal.close(Evaluation(0.0)) == ([], [clear])
+
+
 def test_an_unreachable_swarm_says_nothing_about_prometheus() -> None:
     """While Swarm does not answer nothing is asked of Prometheus, so its problem is not over."""
     journal = Journal()

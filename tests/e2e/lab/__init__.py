@@ -4,9 +4,10 @@ import os
 
 from .cadvisor import PROGRAM, CAdvisor
 from .engine import Document, Engine
-from .exporter import Exporter
+from .exporter import Exporter, TaskExporter
 from .images import load_image, python_base
 from .network import Network
+from .nodes import Nodes
 from .ports import free_port
 from .process import INSTALL, Child, LabError, tool, wait_for
 from .prometheus import Prometheus, Sample
@@ -24,10 +25,12 @@ __all__ = [
     "LabError",
     "Load",
     "Network",
+    "Nodes",
     "Prometheus",
     "Release",
     "Sample",
     "Tap",
+    "TaskExporter",
     "chosen",
     "free_port",
     "load_image",
