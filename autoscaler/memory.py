@@ -28,6 +28,8 @@ _REPAIRED_WITHIN = 3600.0
 """Seconds after a deploy in which the count that it lowered is set again."""
 _KEPT_SECONDS = 30 * 60
 _KEPT_EVENTS = 20
+_WRITTEN_WITHIN = 20.0
+"""Seconds from a decision to the end of its write at most, if nothing holds it up: the longest evaluation."""
 _MOST_REPLICAS = 1_000_000
 _LATEST = 1e11
 """The latest time that a label may tell of, Unix seconds: the year 5138."""
@@ -209,10 +211,12 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
     told = {event for state in (own, previous) if state for event in state.events} - set(memory.events)
     # A label's stamp in the future counts as now, once: the label is not read again, so that it cannot hold for ever.
     events = {*memory.events, *(replace(event, at=min(event.at, now)) for event in told)}
+    if own and (held_up := _held_up(view, own, now)):
+        events = events - {held_up} | {replace(held_up, at=_updated(view, now))}
     counts = _counts_since(view, memory, own, previous)
     changed = ""
     if len(counts) > 1:
-        at = round(min(view.updated_at, now), 3)  # to the millisecond, as the label will tell it
+        at = _updated(view, now)
         if events and at <= max(events).at:
             at = now
         for ago, (older, newer) in enumerate(reversed(tuple(pairwise(counts)))):
@@ -370,6 +374,26 @@ def _counts_since(
         counts.append(before.requested)
     known = [count for count in (*counts, view.requested) if count is not None]
     return tuple(count for index, count in enumerate(known) if index == 0 or count != known[index - 1])
+
+
+def _held_up(view: ServiceView, own: ScaleState, now: float) -> ScaleEvent | None:
+    """The newest change that the label tells of, where the write that made it was carried out late (facts 8).
+
+    Its quiet time begins then, and not when it was decided on.
+    """
+    before, label = view.before, view.labels.get(STATE_LABEL, "")
+    if before is None or before.state == label or not own.events:
+        return None  # the last update was another one
+    earlier, newest = ScaleState.decode(before.state), own.events[-1]
+    brought_back = earlier is not None and _newest(own) < _newest(earlier)
+    by_it = (newest.before, newest.after) == (before.requested, view.requested)
+    late = _updated(view, now) - newest.at > _WRITTEN_WITHIN
+    return newest if by_it and late and not brought_back else None
+
+
+def _updated(view: ServiceView, now: float) -> float:
+    """When the service was last updated, never after *now*; to the millisecond, as the label will tell it."""
+    return round(min(view.updated_at, now), 3)
 
 
 def _newest(state: ScaleState) -> float:

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
+from autoscaler.adapters.swarm_pauses import SwarmPauses
 from autoscaler.cluster import ROLLBACK_LABEL
 from autoscaler.lease import BEAT
-from autoscaler.model import Outcome
+from autoscaler.model import Direction, Outcome
+from autoscaler.pauses import Pause, Pauses
 from autoscaler.policy import ScaleDown
 from tests.support.builders import CPU_HIGH, CPU_LOW, STEP
 from tests.support.laws import Laws
-from tests.support.process import Killed, Process, Write
+from tests.support.process import ENOUGH, Killed, Process, Write
 from tests.support.world import LOST, World, policy_for, raising
 
 if TYPE_CHECKING:
@@ -116,11 +119,10 @@ class Story:
         self.alive.append(process)
         return process
 
-    def do(self, process: Process, *what: Callable[[Process], object]) -> None:
+    def do(self, process: Process, what: Callable[[Process], object]) -> None:
         """Let it do something, in the middle of which it may end."""
         try:
-            for each in what:
-                each(process)
+            what(process)
         except Killed:
             self.alive.remove(process)
 
@@ -132,8 +134,7 @@ class Story:
             if due:
                 self.world.prometheus.record()
             for process in list(self.alive):
-                first = process.evaluations == 0
-                self.do(process, Process.beat, *[Process.evaluate] * (due or first))
+                self.do(process, partial(Process.work, due=due or not process.evaluations))
             self.world.clock.time += BEAT
             while len(self.alive) < 1 + self.scenario.standby:
                 self.start()
@@ -156,12 +157,11 @@ class Story:
 
     def judge(self) -> None:
         """What must hold of every write."""
-        laws, policies = Laws(self.world), {policy.name: policy for policy in self.scenario.policies}
+        laws = Laws(self.world)
         earlier: list[Write] = []
         for write in self.writes:
-            policy = policies[write.decision.policy]
-            laws.hold_for(write, policy)
-            laws.hold_between(write, [other for other in earlier if other.service == write.service], policy)
+            laws.hold_for(write)
+            laws.hold_between(write, [other for other in earlier if other.service == write.service])
             earlier.append(write)
 
 
@@ -205,6 +205,14 @@ def a_second_is_calm(story: Story) -> None:
     story.world.service("other", cpu=10)
     story.world.total["other"] = 61
     story.world.settle(150)
+
+
+def an_operator_paused(story: Story) -> None:
+    """Somebody paused the service at run time."""
+    pause = Pause(story.world.clock.time, None, "ana@manager-1")
+    assert SwarmPauses(story.world.engine).write(
+        Pauses().with_pause("web", list(Direction), pause).labels(), None, ENOUGH
+    )
 
 
 def an_operator_scales(process: Process) -> None:
@@ -251,6 +259,7 @@ SCENARIOS = {
     "too many": Scenario([5], total=250, replicas=8, policies=(BOUNDED,)),
     "two services": Scenario([4, 2], total=255, before=a_second_is_calm, policies=(POLICY, OTHER)),
     "paused": Scenario([], total=255, policies=(POLICY.model_copy(update={"paused": True}),)),
+    "paused at run time": Scenario([], total=255, before=an_operator_paused),
     "a deploy lowered the count": Scenario([4], total=160, before=deployed),
     "a release lowered the count": Scenario([4], total=160, before=released),
     "a rollout": Scenario([4], total=255, before=being_released),

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from autoscaler.adapters.swarm_lease import SwarmLease
+from autoscaler.adapters.swarm_pauses import SwarmPauses
+from autoscaler.cluster import STATE_LABEL
 from autoscaler.cycle import Cycle
 from autoscaler.deadline import Deadline
 from autoscaler.lease import Lease
 from autoscaler.model import Direction
+from autoscaler.pauses import Pauses
 from autoscaler.reasons import Reason
-from tests.support.world import FaultyEngine, WatchedSource, count_in, label_in
+from tests.support.world import FaultyEngine, WatchedSource, count_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from autoscaler.adapters.engine_api import Document
     from autoscaler.model import Decision
     from autoscaler.policy import Policy
-    from autoscaler.ports import Order
+    from autoscaler.ports import MetricSource, Order, Query, Series
     from autoscaler.records import Evaluation, Record
     from autoscaler.windows import Needed
-    from tests.support.world import World
+    from tests.support.world import ManualClock, World
 
 ENOUGH = Deadline(inf)
 _numbers = count(1)
@@ -38,10 +42,14 @@ class Write(NamedTuple):
 
     at: float
     """When, in the world's time."""
-    by: str
+    by: Process
     before: Document
     spec: Document
     decision: Decision
+    policy: Policy
+    """The policy that was in force for the decision."""
+    paused: bool
+    """Whether its direction was paused at run time when the evaluation began that decided on it."""
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -56,27 +64,55 @@ class Write(NamedTuple):
 
     @property
     def service(self) -> str:
-        """The service's name."""
-        name: str = self.spec["Name"]
-        return name
+        """The service's id."""
+        id_: str = self.before["ID"]
+        return id_
 
-    def driven(self, policy: Policy) -> bool:
-        """Whether a rule of *policy* asked for it: no bound was corrected, and no deploy repaired."""
-        reasons = {why.reason for why in self.decision.reasons}
-        within = policy.replicas.min <= self.counts[0] <= policy.replicas.max
-        return within and Reason.RESTORED_AFTER_DEPLOY not in reasons
+    @property
+    def restores(self) -> bool:
+        """Whether it repairs what a deploy did."""
+        return Reason.RESTORED_AFTER_DEPLOY in {why.reason for why in self.decision.reasons}
+
+    @property
+    def driven(self) -> bool:
+        """Whether a rule asked for it: no bound was corrected, and no deploy repaired."""
+        within = self.policy.replicas.min <= self.counts[0] <= self.policy.replicas.max
+        return within and not self.restores
 
 
 class Acting(Cycle):
     """A cycle that notes each decision when it begins to carry it out."""
 
-    __slots__ = ("decisions",)
-    decisions: dict[float, Decision]
-    """By their time, which the label tells."""
+    __slots__ = ("decisions", "paused")
+    decisions: dict[str, tuple[Decision, Policy, bool]]
+    """By the label that is written with them; with the policy, and whether the direction was paused at run time."""
+    paused: Pauses
+    """What was when the evaluation began."""
 
     def _act(self, item: Needed, record: Record, order: Order, deadline: Deadline) -> Record:
-        self.decisions[record.decision.at] = record.decision
+        direction = Direction.UP if order.replicas > order.requested else Direction.DOWN
+        paused = direction in self.paused.holding(order.service, record.decision.at)
+        self.decisions[order.state] = record.decision, item.policy, paused
         return super()._act(item, record, order, deadline)
+
+
+@dataclass
+class Watches:
+    """The clocks of a process, beside the world's."""
+
+    clock: ManualClock
+    skew: float = 0.0
+    """How far the time of day that it knows is ahead."""
+    stood_still: float = 0.0
+    """For how many seconds its machine was paused whole."""
+
+    def now(self) -> float:
+        """The time of day, as it knows it."""
+        return self.clock.time + self.skew
+
+    def monotonic(self) -> float:
+        """Seconds that have passed for it."""
+        return self.clock.time - self.stood_still
 
 
 class Process:
@@ -85,27 +121,49 @@ class Process:
     It does nothing by itself: `beat` and `evaluate` are what its threads do.
     """
 
-    def __init__(self, world: World, at: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        world: World,
+        at: Callable[[str], None] = lambda _: None,
+        written: Callable[[Write], None] = lambda _: None,
+        watches: Watches | None = None,
+        *,
+        dry_run: bool = False,
+    ) -> None:
         self.name = f"autoscaler-{next(_numbers)}"
         self.writes: list[Write] = []
         self.evaluations = 0
         self.world = world
+        self.watches = watches or Watches(world.clock)
+        self._tell = written
         self.api = FaultyEngine(world.engine, at=at, written=self._written)
-        self.lease = Lease(SwarmLease(self.api), self.name, lambda: world.clock.time)
-        self.cycle = world.cycle_on(self.api, WatchedSource(world.prometheus, at=at), world.clock, Acting)
+        self.lease = Lease(SwarmLease(self.api), self.name, self.watches.monotonic)
+        self.source = WatchedSource(world.prometheus, at=at)
+        skewed = SkewedSource(self.source, self.watches)
+        self.cycle = world.cycle_on(self.api, skewed, self.watches, Acting, dry_run=dry_run)
         self.cycle.decisions = {}
-        self.cycle.standby = self.lease.objection
+        if not dry_run:
+            self.cycle.standby = self.lease.objection
 
-    def beat(self) -> None:
-        """Ask for the lease; one that comes is used at once."""
+    def __repr__(self) -> str:
+        return self.name
+
+    def beat(self) -> bool:
+        """Ask for the lease; whether it has just come."""
         held = self.lease.held
         self.lease.beat(ENOUGH)
-        if self.lease.held and not held:
+        return self.lease.held and not held
+
+    def work(self, *, due: bool) -> None:
+        """A beat, and an evaluation where one is *due* or the lease has just come."""
+        if self.beat() or due:
             self.evaluate()
 
     def evaluate(self) -> Evaluation:
         """One evaluation."""
         self.evaluations += 1
+        cell = SwarmPauses(self.world.engine).look(ENOUGH)
+        self.cycle.paused = Pauses.of_labels(cell.labels if cell else {})
         return self.cycle.evaluate(self.world.policies)
 
     def stop(self) -> None:
@@ -113,7 +171,22 @@ class Process:
         self.lease.give_back(ENOUGH)
 
     def _written(self, before: Document, spec: Document) -> None:
-        state = label_in({"Spec": spec})
-        assert state is not None
-        decision = self.cycle.decisions[state.events[-1].at]
-        self.writes.append(Write(self.world.clock.time, self.name, before, spec, decision))
+        decision, policy, paused = self.cycle.decisions[spec["Labels"][STATE_LABEL]]
+        self.writes.append(Write(self.world.clock.time, self, before, spec, decision, policy, paused))
+        self._tell(self.writes[-1])
+
+
+@dataclass
+class SkewedSource:
+    """A metric source as a process sees it whose clock is another one."""
+
+    source: MetricSource
+    watches: Watches
+
+    def clock_offset(self, now: float, deadline: Deadline) -> float:
+        """How far the source's clock is from the process' own."""
+        return self.source.clock_offset(now, deadline) - self.watches.skew
+
+    def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> Mapping[str, Series]:
+        """The source's answer."""
+        return self.source.fetch(query, start, end, step, deadline)

@@ -28,7 +28,7 @@ from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from autoscaler.adapters.engine_api import Document, EngineApi
+    from autoscaler.adapters.engine_api import Document
     from autoscaler.deadline import Deadline
     from autoscaler.model import Outcome, Recommendation, Why
     from autoscaler.ports import Clock, MetricSource, Orchestrator, Query, Series
@@ -365,13 +365,22 @@ class World:
     def _new_cycle(self) -> Cycle:
         return self.cycle_on(self.api, self.source, self.clock)
 
-    def cycle_on(self, api: EngineApi, source: MetricSource, clock: Clock, kind: type[C] = Cycle) -> C:  # type: ignore[assignment] # mypy knows no default of a type variable
-        """A cycle without a past, with backends and a clock of its own."""
+    def cycle_on(
+        self,
+        api: WholeApi,
+        source: MetricSource,
+        clock: Clock,
+        kind: type[C] = Cycle,  # type: ignore[assignment] # mypy knows no default of a type variable
+        *,
+        dry_run: bool | None = None,
+    ) -> C:
+        """A cycle without a past, with backends and a clock of its own; dry as the world is, unless told."""
+        dry = self._dry_run if dry_run is None else dry_run
         swarm: Orchestrator = DockerSwarm(api)
         return kind(
             windows=Windows({PROMETHEUS: source, **self.plugged}, SETTINGS, STEP),
-            swarm=DryRun(swarm) if self._dry_run else swarm,
-            pauses=KnownPauses(SwarmPauses(self.api)),
+            swarm=DryRun(swarm) if dry else swarm,
+            pauses=KnownPauses(SwarmPauses(api)),
             clock=clock,
             deadline=10.0,
             record=self.records.append,

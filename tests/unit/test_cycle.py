@@ -239,6 +239,28 @@ def test_a_write_that_is_carried_out_late_is_not_made_a_second_time() -> None:
     assert Reason.CHANGED_EXTERNALLY not in reasons(second)
 
 
+@pytest.mark.fault("write-unanswered")
+@pytest.mark.parametrize("restarted", [False, True], ids=["the same daemon", "a new daemon"])
+def test_a_write_that_was_held_up_starts_the_cooldown_when_it_is_carried_out(*, restarted: bool) -> None:
+    """While Swarm had no quorum nothing changed: the quiet time after a write begins when it is carried out."""
+    world = settled_world(cpu=85)
+    world.api.hold_up()
+    first = only(world.next())
+    world.lose_swarm(times=6)
+    world.run(6 * STEP)
+
+    carried_out = world.clock.time
+    world.api.catch_up()
+    if restarted:
+        world.restart()
+    second = world.until_changed()
+
+    assert said(first)[0] is Outcome.UNKNOWN
+    assert (second.decision.requested, second.decision.desired) == (4, 5)
+    assert second.decision.at - carried_out == 180
+    assert Reason.CHANGED_EXTERNALLY not in reasons(second)
+
+
 def test_a_late_write_between_the_look_and_the_second_write_is_a_conflict_at_most() -> None:
     """A write that arrives while the next evaluation decides makes that one read anew, and take no second step."""
     world = settled_world(cpu=85)
