@@ -322,8 +322,8 @@ FAULTS = (
         does="no second step for the same breach, no reduction before the windows are complete",
         see="nothing",
         cure="nothing",
-        real="after a write",
-        fake="before and after every call",
+        real="before and after every call to Docker around a step",
+        fake="before and after every call to anything",
     ),
     Fault(
         id="leader-dies",

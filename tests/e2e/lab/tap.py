@@ -4,6 +4,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -19,6 +20,7 @@ class Tap:
     """Passes every call on to *engine*; a context manager. `url` is for DOCKER_HOST.
 
     What `once` is given happens just before the next call it names is passed on, or just after, with the answer's body.
+    A ConnectionError that it raises cuts the call there.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -77,16 +79,20 @@ class _Call(BaseHTTPRequestHandler):
     path_of_socket: str
 
     def do_GET(self) -> None:
+        try:
+            self._pass_on()
+        except ConnectionError:
+            self.close_connection = True  # cut on purpose, or who called is no more
+
+    def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        engine = _EngineConnection(self.path_of_socket)
-        engine.connect()
         todo = self.tap.take(f"{self.command} {self.path.partition('?')[0]}")
         if todo is not None:
             todo[0]()
-        engine.request(self.command, self.path, body or None, {"Content-Type": "application/json"})
-        answer = engine.getresponse()
-        content = answer.read()
-        engine.close()
+        with closing(_EngineConnection(self.path_of_socket)) as engine:
+            engine.request(self.command, self.path, body or None, {"Content-Type": "application/json"})
+            answer = engine.getresponse()
+            content = answer.read()
         if todo is not None:
             todo[1](content)
         self.send_response(answer.status)
