@@ -49,6 +49,9 @@ class Place:
     """What a replica reserves."""
     limits: Amount
     """What a replica may use; 0 of what has no limit."""
+    forgotten: int = 0
+    """How many replicas wait for a node although there is room: Swarm never tries those again that waited when the
+    count changed (moby#53722, measured)."""
     obstacle: str = ""
     """What keeps its maximum from finding room, in words; empty where it does."""
     cure: str = ""
@@ -99,7 +102,9 @@ def add_up(cluster: Cluster, maxima: Mapping[str, Maximum]) -> Capacity:
     reserved = total + room.free * -1
     services.sort(key=lambda service: _share(service.reserves, total), reverse=True)
     for service in services:
-        service.held += room.place(service, service.wanted - service.held)  # those that wait come before any others
+        placed = room.place(service, service.wanted - service.held)  # those that wait come before any others
+        service.held += placed
+        service.forgotten = min(placed, len(service.view.unplaced))
     return Capacity(
         nodes=len(nodes),
         total=total,
@@ -130,6 +135,7 @@ class _Service:
         )
         self.held = 0
         """How many tasks have room."""
+        self.forgotten = 0
 
     @property
     def wanted(self) -> int:
@@ -247,6 +253,7 @@ def _places(
             with_others=with_others if with_others < _MOST else None,
             reserves=service.reserves,
             limits=service.limits,
+            forgotten=service.forgotten,
             obstacle=obstacle,
             cure=cure,
         )

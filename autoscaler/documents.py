@@ -82,6 +82,7 @@ def _place(place: Place) -> dict[str, Any]:
         "fitting_with_others_at_maximum": place.with_others,
         "reserves": _amount(place.reserves),
         "limits": _amount(place.limits),
+        "waiting_with_room": place.forgotten,
         "obstacle": place.obstacle,
         "cure": place.cure,
     }

@@ -172,6 +172,12 @@ def _sums(capacity: Capacity) -> Iterator[RenderableType]:
     for place in capacity.places:
         if not place.fits:
             yield _text(f"warning: {place_line(place)}", "yellow")
+        if place.forgotten:
+            waits = f"{place.forgotten} replica{'s wait' if place.forgotten > 1 else ' waits'}"
+            why = "Swarm does not try those again that waited when the count changed"
+            cure = f"if it stays so, scale down by {place.forgotten} and up again"
+            said = f"{place.service}: {waits} for a node although there is room; {why} ({cure})"
+            yield _text(f"warning: {said}", "yellow")
     without = [place.service for place in capacity.places if not (place.reserves.nano_cpus or place.reserves.memory)]
     if without:
         yield _text(f"Reserve nothing, so that any number fits as far as Swarm knows: {_listed(without)}.")

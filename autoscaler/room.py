@@ -18,25 +18,28 @@ if TYPE_CHECKING:
 
 
 def overdue(policy: Policy, observation: Observation) -> int:
-    """How many replicas wait for room for so long that the policy gives them back; all that do not run wait for room.
+    """How many replicas have waited for room for so long that the policy gives them back: all of them, or none.
 
-    Where others have a node and do not run yet, none is overdue: of what does not run, Swarm takes any first (facts 6).
+    Swarm never tries those again that still wait when the count changes, whatever room appears (moby#53722, measured);
+    and of replicas that do not run it takes any first (facts 6). So all must have waited for so long, and all others
+    run.
     """
-    patience = policy.scale_up.give_back
-    if patience is None or observation.running + len(observation.unplaced_since) < observation.requested:
+    patience, since = policy.scale_up.give_back, observation.unplaced_since
+    if patience is None or not since or observation.running + len(since) < observation.requested:
         return 0
-    return sum(observation.at - since >= patience for since in observation.unplaced_since)
+    return len(since) if observation.at - max(since) >= patience else 0
 
 
 def give_back(observation: Observation, history: History, count: int, waiting: int, least: int) -> Step:
-    """Lower *count* by the *waiting* replicas, as far as the autoscaler added them, and not below *least*.
+    """Lower *count* by the *waiting* replicas, where the autoscaler added all of them.
 
-    Never below the replicas that run, nor below what somebody else asked for last.
+    Never below the replicas that run; and none at all where some of them are asked for: by somebody else, or as the
+    *least* there may be.
     """
     requested = observation.requested
     asked = requested if history.asked is None else history.asked
-    left = max(requested - waiting, observation.running, asked, least)
-    if left >= min(requested, count):
+    left = max(requested - waiting, observation.running)
+    if left >= min(requested, count) or left < max(asked, least):
         return Step(count)
     back = requested - left
     wanted = f"wants {count}; " if count > requested else ""

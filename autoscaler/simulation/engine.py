@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
 from autoscaler.errors import RefusedError
-from autoscaler.simulation.parts import Config, Node, Rollout, Service, Task, kind, stored
+from autoscaler.simulation.parts import Config, Node, Rollout, Service, Task, count_of, kind, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -265,6 +265,9 @@ class SimulatedEngine:
             raise RefusedError("rpc error: code = Unimplemented desc = service mode change is not allowed")
         service.spec, service.previous, service.status, service.rollout = spec, service.spec, None, None
         service.touch(self._now, self._next())
+        if service.previous is not None and service.count != count_of(service.previous):
+            for task in service.live.values():
+                self._waiting.pop(task, None)  # it stays pending, and is never tried again (moby#53722, measured)
         if service.is_job:
             service.iteration += 1
             for task in list(service.live.values()):

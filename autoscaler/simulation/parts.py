@@ -207,8 +207,7 @@ class Service:
     @property
     def count(self) -> int | None:
         """How many tasks its spec asks for; None where it is one per node."""
-        mode = kind(self.spec)
-        return self.spec["Mode"][mode][_COUNTS[mode]] if mode in _COUNTS else None
+        return count_of(self.spec)
 
     @property
     def outdated(self) -> list[Task]:
@@ -299,6 +298,12 @@ def stored(spec: Document) -> Document:
     copy = deepcopy(spec) | {"Mode": {name: settings}, "Labels": dict(spec.get("Labels") or {})}
     copy.setdefault("TaskTemplate", {})
     return copy
+
+
+def count_of(spec: Document) -> int | None:
+    """How many tasks a stored spec asks for; None where it is one per node."""
+    mode = kind(spec)
+    return spec["Mode"][mode][_COUNTS[mode]] if mode in _COUNTS else None
 
 
 def kind(spec: Document) -> str:

@@ -494,6 +494,33 @@ class SwarmContract:
         said = view.pending(min(task.since for task in view.unplaced) + 60)
         assert said.startswith(f"pending for 1m: no suitable node ({words}")
 
+    @pytest.mark.fault("forgotten")
+    def test_what_waits_when_the_count_changes_is_never_tried_again(self, world: World) -> None:
+        """Of two replicas, one of which waited when the count was raised, the other alone runs once there is room."""
+        nodes = world.swarm().read(Deadline(20)).nodes
+        large, small = replicated("fills-nodes", len(nodes)), replicated("waits", 1)
+        for spec, share in ((large, 0.8), (small, 0.5)):
+            reserved = round(share * nodes[0].nano_cpus)
+            spec["TaskTemplate"]["Resources"] = {"Reservations": {"NanoCPUs": reserved}}
+        large["TaskTemplate"]["Placement"] = {"MaxReplicas": 1}
+        world.create(large)
+        wait_running(world, "fills-nodes", len(nodes))
+        world.create(small)
+
+        def waiting() -> list[Document]:
+            return [task for task in world.tasks("waits") if task["Status"].get("Err")]
+
+        world.wait("Swarm's words", lambda: len(waiting()) == 1)
+        forgotten = waiting()[0]["ID"]
+        scale(world.swarm(), order(view_of(world.swarm(), "waits"), 2))
+        world.wait("Swarm's words", lambda: len(waiting()) == 2)
+        world.remove("fills-nodes")
+        wait_running(world, "waits", 1)
+        world.create(replicated("passes-by", 1))
+        wait_running(world, "passes-by", 1)
+
+        assert [task.id for task in view_of(world.swarm(), "waits").unplaced] == [forgotten]
+
     def test_nodes(self, world: World) -> None:
         """What nodes have, and where a task may be placed, is read with the services."""
         nodes = world.swarm().read(Deadline(20)).nodes

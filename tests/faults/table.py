@@ -146,6 +146,16 @@ FAULTS = (
         fake="",
     ),
     Fault(
+        id="forgotten",
+        fault="a count is changed while replicas wait for a node: Swarm never tries those again, whatever room appears",
+        does="writes nothing of its own accord that would bring it about, but for what is due (bounds, schedules) and "
+        "reductions; with `give_back`, gives added ones back, and what is added anew is tried",
+        see="`tasks_pending` although there is room: `autoscaler plan` warns",
+        cure="scale down by as many, and up again",
+        real="",
+        fake="",
+    ),
+    Fault(
         id="node-lost",
         fault="a node is lost with its tasks",
         does="its tasks count as running no more; no reduction before those left have complete windows, and a `target` "
@@ -287,6 +297,7 @@ FAULTS = (
         does="stops after `ineffective_after` increases",
         see="`ineffective`",
         cure="look for the leak, the lock, the full database",
+        real="",
         fake="",
     ),
     # Policies, labels, plugins

@@ -205,6 +205,13 @@ def test_a_task_without_room_takes_none(state: str) -> None:
     assert fitting(capacity) == {"a": (4, 4)}
 
 
+def test_replicas_that_wait_although_there_is_room() -> None:
+    """Of replicas without a node those are counted that would find room: Swarm may have forgotten them."""
+    capacity = summed([node("n1", 4)], service("a", ["n1"], waiting=5, cores=1.5), service("b", ["n1"]), a=6, b=2)
+
+    assert {each.service: each.forgotten for each in capacity.places} == {"a": 1, "b": 0}
+
+
 def test_constraints() -> None:
     """Only nodes that meet the constraints take tasks, and it is said which one none meets."""
     nodes = [node("n1", role="manager"), node("n2", role="worker")]

@@ -121,7 +121,7 @@ def test_every_outcome_has_a_style(outcome: Outcome) -> None:
 
 # room
 
-LARGE = Place("api", "shop", 2, 10, 7, 4, Amount(500_000_000, 2**29), Amount(), "each reserves much", "add nodes")
+LARGE = Place("api", "shop", 2, 10, 7, 4, Amount(500_000_000, 2**29), Amount(), 0, "each reserves much", "add nodes")
 FREE = Place("web", "shop", 2, 5, None, None, Amount(), Amount(10**9, 2**30))
 CAPACITY = Capacity(
     nodes=2,
@@ -156,6 +156,16 @@ def test_a_plan_says_what_finds_no_room() -> None:
     ]
     assert rows[11].startswith("Not all maxima find room at once, by first fit: an estimate")
     assert rows[-1] == "1 service: 1 to change, 0 held. Nothing was changed by this plan."
+
+
+def test_a_plan_tells_of_replicas_that_swarm_has_forgotten() -> None:
+    """Replicas that wait although there is room are told of, with the cure."""
+    rows = printed(render.plan([UP], [], replace(CAPACITY, places=(replace(FREE, forgotten=2),))), 200)
+
+    assert (
+        "warning: web: 2 replicas wait for a node although there is room; Swarm does not try those again that waited "
+        "when the count changed (if it stays so, scale down by 2 and up again)"
+    ) in rows
 
 
 def test_a_plan_whose_maxima_fit() -> None:

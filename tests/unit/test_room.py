@@ -77,37 +77,34 @@ def test_nothing_is_given_back_by_default() -> None:
 
 @pytest.mark.parametrize(
     ("waiting", "left"),
-    [((PATIENCE - 1,), 6), ((PATIENCE,), 5), ((PATIENCE, PATIENCE - 1), 5), ((PATIENCE, PATIENCE - 1, 0), 5), ((), 6)],
+    [((PATIENCE - 1,), 6), ((PATIENCE,), 5), ((PATIENCE, PATIENCE - 1), 6), ((PATIENCE + 9, PATIENCE), 4), ((), 6)],
 )
-def test_each_replica_has_its_own_time(waiting: tuple[float, ...], left: int) -> None:
-    """Only replicas that have waited for the whole time are given back."""
+def test_all_must_have_waited(waiting: tuple[float, ...], left: int) -> None:
+    """None is given back before all have waited for the whole time: Swarm would never try the others again."""
     assert decided(waiting=waiting).desired == left
 
 
 @pytest.mark.parametrize(
     ("facts", "left"),
     [
-        pytest.param({"asked": 5}, 5, id="what somebody else asked for"),
-        pytest.param({"asked": 6}, 6, id="all of it"),
+        pytest.param({"asked": 4}, 4, id="none that somebody else asked for"),
+        pytest.param({"asked": 5}, 6, id="one that somebody else asked for"),
         pytest.param({"asked": None}, 6, id="not known"),
-        pytest.param({"least": 5}, 5, id="the minimum"),
+        pytest.param({"least": 4}, 4, id="none of the minimum"),
+        pytest.param({"least": 5}, 6, id="one of the minimum"),
         pytest.param({"running": 5}, 5, id="the running ones"),
         pytest.param({"running": 6}, 6, id="all run meanwhile"),
-        pytest.param({"facts": {"lowered_from": 5}}, 5, id="what a deploy lowered"),
+        pytest.param({"facts": {"lowered_from": 5}}, 6, id="one that a deploy took"),
     ],
 )
 def test_what_is_never_given_back(facts: Mapping[str, Any], left: int) -> None:
-    """Never below the running ones, the minimum, what an operator or a deploy asked for, or what is set again."""
-    lowered = (facts.get("facts") or {}).get("lowered_from")
-    keys = {key: value for key, value in facts.items() if key != "facts"}
-    if lowered is None:
-        assert decided(**keys).desired == left
+    """No running one; and none at all where the minimum, an operator or a deploy asked for one that waits."""
+    if "facts" not in facts:
+        assert decided(**facts).desired == left
         return
-    seen = replace(
-        observation(6, windows={"cpu": steady(50)}, running=4, unplaced_since=(NOW - 700,) * 2), lowered_from=lowered
-    )
+    seen = observation(6, windows={"cpu": steady(50)}, running=4, unplaced_since=(NOW - 700,) * 2)
     policy = written(HIGH, LOW, scale_up={"give_back": "10m"})
-    assert decide(policy, seen, History(asked=2)).desired == left
+    assert decide(policy, replace(seen, **facts["facts"]), History(asked=2)).desired == left
 
 
 def test_others_that_start_are_waited_for() -> None:
@@ -224,10 +221,10 @@ def test_only_rules_wait() -> None:
 # in the cycle
 
 
-def crowded(*, most: int = 12, give_back: str = "5m", replicas: int = 2) -> World:
+def crowded(*rules: Mapping[str, Any], give_back: str = "5m", replicas: int = 2) -> World:
     """A busy service whose replicas reserve a core each, on a node of four cores of which another service takes one."""
     scale_up = {"cooldown": "1m", "give_back": give_back}
-    policy = written(HIGH, LOW, most=most, scale_up=scale_up, scale_down={"cooldown": "5m"})
+    policy = written(*(rules or (HIGH,)), LOW, most=12, scale_up=scale_up, scale_down={"cooldown": "5m"})
     world = World(policy, nodes=[Node("node-1", 4)])
     for name, count in (("db", 1), ("web", replicas)):
         spec = service_spec(name, count)
@@ -310,18 +307,40 @@ def test_a_restart_keeps_what_others_asked_for() -> None:
 
 
 def test_what_the_autoscaler_added_is_told_from_what_an_operator_asked_for() -> None:
-    """Of five replicas, four of them an operator's, the one that was added is given back, and no other."""
+    """Of four replicas, three of them an operator's, the one that was added is given back, and no other ever."""
     world = crowded()
     world.engine.operator_scale("web", 3)
     until(world, Reason.TASKS_PENDING)
     state = world.state()
     assert state is not None
     assert (state.replicas, state.asked) == (4, 3)
+    until(world, Reason.NO_ROOM)
+    assert world.replicas() == 3
+
     world.engine.stop_node("node-1")
     world.run(1800)
-
     assert world.replicas() == 3
     assert world.engine.running("web") == 0
+
+
+@pytest.mark.fault("forgotten")
+def test_a_replica_that_swarm_never_tries_again_is_given_back_and_added_anew() -> None:
+    """What waits when the count changes waits for ever, whatever room appears: given back and added, it runs."""
+    world = crowded({**HIGH, "add": 2}, replicas=3, give_back="20m")
+    until(world, Reason.TASKS_PENDING)
+    assert (world.engine.running("web"), world.replicas()) == (3, 5)
+    world.load["web", "cpu"] = 10
+    until(world, Reason.BELOW_THRESHOLD)
+    world.load["web", "cpu"] = 90
+    world.engine.remove("db")
+
+    world.run(600)
+    assert (world.engine.running("web"), world.replicas()) == (3, 4), "there is room, and Swarm does not look"
+    assert only(world.next()).decision.primary.reason is Reason.TASKS_PENDING
+    until(world, Reason.NO_ROOM)
+    assert world.replicas() == 3
+    world.run(1500)
+    assert world.engine.running("web") == 4
 
 
 def test_one_write_changes_the_count_and_our_label_only() -> None:
