@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 # The releases of engine and Prometheus for the tests on real ones: `make e2e LAB_ENGINE=28`, and so many labs at once.
 export LAB_ENGINE ?= 20.10 28
-LABS ?= 6
+LABS ?= 4
 
 .PHONY: help demo test lint unit e2e bench format lock clean
 
@@ -37,7 +37,7 @@ unit: $(VENV)/.installed ## The tests that need no Docker and no Prometheus.
 	$(BIN)/pytest tests --ignore=tests/e2e -n auto $(PYTEST_ARGS)
 
 e2e: $(VENV)/.installed ## The tests on a real dockerd, cAdvisor and Prometheus; skipped with a reason where there are none.
-	$(BIN)/pytest tests/e2e -n $(LABS) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/pytest tests/e2e -n $(LABS) $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed ## What evaluations and an idle daemon cost, beside their budgets; needs Prometheus and ten minutes.
 	$(BIN)/python benchmarks/evaluation.py $(BENCH_ARGS)

@@ -3,19 +3,46 @@
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import PurePath
 from typing import Any
 
 import pytest
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
-from tests.e2e.lab import CAdvisor, Engine, Load, Prometheus, Release, missing, start_load
+from tests.e2e.lab import CAdvisor, Engine, Load, Prometheus, Release, missing, selected, start_load
 from tests.support.lab import entered, unavailable
 
 _numbers = itertools.count(1)
 
 
+IMAGES = ("test_stack", "test_image", "test_plugin_image")
+"""The modules whose tests share the built image."""
+LONGEST = (*IMAGES, "test_nodes", "test_rollouts", "test_lease", "test_scaling", "test_faults")
+"""The modules that take longest, in that order."""
+
+
+class Scheduler(LoadScopeScheduling):  # type: ignore[misc] # its package ships no type information
+    """Keeps the tests of a module together that run on the same release, and those on the built image too.
+
+    Each worker has a lab of its own, and modules share fixtures that are dear to make.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = PurePath(nodeid.partition("::")[0]).stem
+        release = next((one.name for one in selected() if f"[{one.name}" in nodeid), "")
+        return f"{'images' if module in IMAGES else module} {release}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduler:
+    """Let pytest-xdist take modules in the order in which they were collected."""
+    config.option.loadscopereorder = False
+    return Scheduler(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that share images or services and so stay in one worker: together they take longest."""
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    """Begin with what takes longest, so that the workers end at about the same time."""
+    rank = {module: place for place, module in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture(autouse=True, scope="session")

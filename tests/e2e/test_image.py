@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.lab import CAdvisor, Engine, Load
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("images")]
+pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "swarm-autoscaler:test"

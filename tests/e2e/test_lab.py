@@ -202,7 +202,6 @@ def test_prometheus_takes_up_other_targets(cadvisor: CAdvisor) -> None:
         prometheus.wait_for(f'up{{instance="{cadvisor.address}"}}', every(1, lambda up: up == 1))
 
 
-@pytest.mark.xdist_group("images")
 def test_an_image_is_built_with_a_package_from_the_registry(engine: Engine, tmp_path: Path) -> None:
     """`pip install` works in `docker build` on the stand-in for the Python base image."""
     python_base(engine, "local/python:3.11")

@@ -15,7 +15,7 @@ from tests.e2e.lab import python_base
 if TYPE_CHECKING:
     from tests.e2e.lab import Engine
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("images")]
+pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "autoscaler-peak"

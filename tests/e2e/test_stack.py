@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.lab import Engine, Load
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("images")]
+pytestmark = pytest.mark.e2e
 
 STACK = "autoscaler"
 STANDINGS = {"lease_acquired", "lease_awaited"}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.lab import Engine, Load, Prometheus
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("shop")]
+pytestmark = pytest.mark.e2e
 
 GUIDE = Path(__file__).parents[2] / "policies" / "companies" / "advwell.yml"
 SHOP = """

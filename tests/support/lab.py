@@ -28,20 +28,12 @@ def unavailable(reason: str) -> NoReturn:
 
 
 def parametrize_releases(metafunc: pytest.Metafunc) -> None:
-    """Run a test that uses the fixture `release` once on each that LAB_ENGINE names, or of those its marker `only_on`.
-
-    Tests of one `xdist_group` share what they need in a worker of pytest-xdist, but not with another release.
-    """
+    """Run a test that uses the fixture `release` on each that LAB_ENGINE names, and its marker `only_on` where it has one."""
     if "release" not in metafunc.fixturenames:
         return
-    group = metafunc.definition.get_closest_marker("xdist_group")
     only_on = metafunc.definition.get_closest_marker("only_on")
-    parameters = [
-        pytest.param(one, marks=[] if group is None else pytest.mark.xdist_group(f"{group.args[0]}_{one.name}"))
-        for one in selected()
-        if only_on is None or one.name in only_on.args
-    ]
-    metafunc.parametrize("release", parameters, indirect=True, scope="session", ids=lambda one: one.name)
+    here = [one for one in selected() if only_on is None or one.name in only_on.args]
+    metafunc.parametrize("release", here, indirect=True, scope="session", ids=lambda one: one.name)
 
 
 @pytest.fixture(scope="session")
