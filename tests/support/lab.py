@@ -28,7 +28,7 @@ def unavailable(reason: str) -> NoReturn:
 
 
 def parametrize_releases(metafunc: pytest.Metafunc) -> None:
-    """Run a test that uses the fixture `release` on each that LAB_ENGINE names, and its marker `only_on` where it has one."""
+    """Run a test that uses the fixture `release` on each that LAB_ENGINE and its marker `only_on`, if any, name."""
     if "release" not in metafunc.fixturenames:
         return
     only_on = metafunc.definition.get_closest_marker("only_on")

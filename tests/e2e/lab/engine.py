@@ -12,6 +12,7 @@ import requests
 from docker.errors import DockerException
 
 from .network import Network, Switch
+from .priority import ordinary_parent, preferred_parent
 from .process import Child, LabError, run, wait_for
 from .releases import Release, chosen
 from .scratch import Scratch
@@ -192,7 +193,7 @@ class Engine:
     def build(self, context: Path, name: str, *arguments: str, timeout: float = 300) -> str:
         """Build an image called *name* from *context*, with the network this machine has; returns what was printed."""
         with self.network.outbound():
-            return self.docker("build", "--tag", name, *arguments, context, timeout=timeout)
+            return self.docker("build", "--tag", name, *ordinary_parent(), *arguments, context, timeout=timeout)
 
     # Services, by the raw API: no client library fills in defaults.
 
@@ -273,7 +274,7 @@ class Engine:
     def _launch(self) -> None:
         directory = self.directory
         settings = directory / "daemon.json"  # instead of the machine's
-        settings.write_text("{}")
+        settings.write_text(json.dumps(preferred_parent()))
         self._dockerd = Child(
             "dockerd",
             self.network.inside(
