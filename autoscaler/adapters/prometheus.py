@@ -42,7 +42,7 @@ _POINTS = 11_000
 _ATTEMPTS = 3
 _BACKOFF = wait_exponential(multiplier=0.1, max=1)
 _OFFSET_FRESH = 60.0
-"""For how many seconds a clock's offset is believed."""
+"""For how many seconds the Date of an answer is believed."""
 _SHORTEST_TIMEOUT = 0.001
 _LOOKED_AT = 900
 """For how many seconds back the scrapes of a series are looked at."""
@@ -59,8 +59,6 @@ class PrometheusSource:
         self._timeout = connection.timeout
         self._guard = Guard("Prometheus")
         self._wire = Wire(connection, clock)
-        self._told: Offset | None = None
-        """What Prometheus last said of its own clock."""
         credentials = connection.credentials
         self._prometheus = PrometheusConnect(
             url=connection.address,
@@ -76,19 +74,17 @@ class PrometheusSource:
         """How far Prometheus' clock is behind (negative) or ahead of *now*, in seconds; 0 within a second.
 
         0 where the Date of an answer of the last minute shows no difference. Otherwise Prometheus is asked what time it
-        is, once a minute: the Date may be that of a proxy or of a cache before it.
+        is: the Date may be that of a proxy or of a cache before it.
         """
-        if not self._agrees(now):
-            if self._told is None or not _is_fresh(self._told, now):
-                self._told = self._call(self._time, deadline)
-            if not self._agrees(now):
-                return self._told.offset
-        return 0.0
+        if self._agrees(now):
+            return 0.0
+        told = self._call(self._time, deadline)
+        return 0.0 if self._agrees(now) else told.offset
 
     def _agrees(self, now: float) -> bool:
         """Whether the Date of a recent answer agrees with our clock."""
         dated = self._wire.dated
-        return dated is not None and _is_fresh(dated, now) and not dated.offset
+        return dated is not None and 0 <= now - dated.received <= _OFFSET_FRESH and not dated.offset
 
     def _time(self, timeout: float) -> Offset:
         """What Prometheus says of its own clock."""
@@ -156,10 +152,6 @@ class PrometheusSource:
             reraise=True,
         )
         return retrying(once)
-
-
-def _is_fresh(offset: Offset, now: float) -> bool:
-    return 0 <= now - offset.received <= _OFFSET_FRESH
 
 
 def _pause(state: RetryCallState) -> float:

@@ -42,7 +42,7 @@ FAULTS = (
         "itself",
         see="`prometheus_lost`, `prometheus_recovered`; `no_data`, `stale_data`",
         cure="look at Prometheus; the message says where and what",
-        real="stopped",
+        real="stopped, hanging",
         fake="all",
     ),
     Fault(
@@ -75,10 +75,19 @@ FAULTS = (
     Fault(
         id="scrape-interval",
         fault="Prometheus scrapes at another interval than the settings say",
-        does="goes on",
+        does="goes on; where samples are too rare for the windows, nothing shrinks",
         see="`scrape_interval_differed`, with the setting that cures it",
         cure="set `AUTOSCALER_SCRAPE_INTERVAL`",
         real="",
+    ),
+    Fault(
+        id="store-empty",
+        fault="Prometheus starts with an empty store",
+        does="keeps the samples it holds itself; no reduction before the windows are complete again, also after a "
+        "restart of its own",
+        see="`window_incomplete`",
+        cure="nothing",
+        real="with a restart of the autoscaler",
     ),
     Fault(
         id="clock-skew",
@@ -87,6 +96,7 @@ FAULTS = (
         "samples are not used until it has caught up",
         see="`clock_skew_found`; `prometheus_lost` with how far it was set back",
         cure="NTP",
+        real="shifted by a proxy",
         fake="",
     ),
     # Docker and Swarm

@@ -363,9 +363,9 @@ class TestClock:
         assert asked.clock_offset(clock.now(), Deadline(LONG)) == 0.0
         assert len(server.asked) == 1
 
-    @pytest.mark.parametrize(("later", "asked_again"), [(59, 0), (61, 1), (-5, 1)])
-    def test_the_time_is_asked_for_once_a_minute(self, server: PrometheusServer, later: int, asked_again: int) -> None:
-        """Where the clocks differ, the server is asked anew after a minute, or when our clock was set back."""
+    @pytest.mark.parametrize("later", [STEP, 61, -5])
+    def test_a_date_that_does_not_agree_is_checked_each_time(self, server: PrometheusServer, later: int) -> None:
+        """Where the clocks differ the server is asked for its own, so that a change of it is seen at once."""
         clock = Clock()
         asked = source(server.url, clock)
         server.set_clock(NOW + 30)
@@ -373,9 +373,17 @@ class TestClock:
         assert asked.clock_offset(NOW, Deadline(LONG)) == 30.0
         clock.time = NOW + later
         server.set_clock(clock.now() + 7)
+        assert asked.clock_offset(clock.now(), Deadline(LONG)) == 7.0
+        assert [request.form["query"] for request in server.asked] == ["load", "vector(time())", "vector(time())"]
+
+    def test_an_old_date_tells_nothing(self, server: PrometheusServer) -> None:
+        """After a minute without an answer the server is asked, though its last Date agreed."""
+        clock = Clock()
+        asked = source(server.url, clock)
+        server.set_clock(NOW)
         fetch(asked)
-        assert asked.clock_offset(clock.now(), Deadline(LONG)) == (7.0 if asked_again else 30.0)
-        assert [request.form["query"] for request in server.asked].count("vector(time())") == 1 + asked_again
+        clock.time = NOW + 61
+        assert asked.clock_offset(clock.now(), Deadline(LONG)) == -61.0
 
     @pytest.mark.parametrize("answer", [[], [{"metric": {}}], [{"metric": {}, "value": [NOW, "noon"]}]])
     def test_no_time_at_all(self, server: PrometheusServer, answer: list[object]) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
 from autoscaler.deadline import Deadline
-from autoscaler.errors import RefusedError
+from autoscaler.errors import DeadlineError, RefusedError
 from autoscaler.metrics import BUILT_IN, Metric
 from autoscaler.ports import Query
 from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASK_LABEL, TASKS, VALUE, MetricSettings, query_of
@@ -304,6 +304,14 @@ class TestAdapter:
         query = Query("load", 'container_memory_working_set_bytes{case="steady"}', SERVICE_LABEL)
         with pytest.raises(RefusedError, match=f"web.*sum by \\({SERVICE_LABEL}\\)"):
             ask.source.fetch(query, START + 300, START + 300, STEP, Deadline(20))
+
+    @pytest.mark.fault("query-fails")
+    def test_a_query_that_takes_too_long(self, ask: Asker) -> None:
+        """A query that takes Prometheus longer than there is time is given up, and the next one is answered."""
+        slow = Query("load", "sum(count_over_time(vector(1)[10h:1ms]))", None)
+        with pytest.raises(DeadlineError):
+            ask.source.fetch(slow, START, START, STEP, Deadline(0.5))
+        assert ask("cpu", "steady", 20, 20)["web"].tasks == [3]
 
     @pytest.mark.parametrize("selector", RIGHT_SELECTORS)
     def test_selectors_that_are_right(self, ask: Asker, selector: str) -> None:

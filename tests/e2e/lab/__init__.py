@@ -12,6 +12,7 @@ from .ports import free_port
 from .process import INSTALL, Child, LabError, tool, wait_for
 from .prometheus import Prometheus, Sample
 from .releases import VARIABLE, Release, chosen, selected
+from .skew import Skew
 from .tap import Tap
 from .workload import Load, start_load
 
@@ -29,6 +30,7 @@ __all__ = [
     "Prometheus",
     "Release",
     "Sample",
+    "Skew",
     "Tap",
     "TaskExporter",
     "chosen",

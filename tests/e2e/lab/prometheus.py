@@ -1,6 +1,7 @@
 """A real Prometheus in a temporary directory."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,8 @@ from .ports import free_port
 from .process import Child, LabError, run, wait_for
 from .releases import Release, chosen
 from .scratch import Scratch
+
+_TASK_LABEL = "container_label_com_docker_swarm_task_name"
 
 
 class Sample(NamedTuple):
@@ -43,6 +46,8 @@ class Prometheus:
         self.release = release or chosen()
         self.targets = dict(targets or {})
         self.scrape_interval = scrape_interval
+        self.hidden = ""
+        """A regular expression: tasks whose name it fits are left out of the scrapes."""
         self._listen = listen
         self._openmetrics = openmetrics
         self._scratch = Scratch()
@@ -112,11 +117,17 @@ class Prometheus:
             self._child.resume()
 
     def reload(self) -> None:
-        """Take up the present `targets` and `scrape_interval`."""
+        """Take up the present `targets`, `scrape_interval` and `hidden`."""
         self._configure()
         answer = self._http.post(f"{self.url}/-/reload", timeout=10)
         if not answer.ok:
             raise LabError(f"prometheus refused its configuration: {answer.text.strip()}")
+
+    def forget(self) -> None:
+        """Remove all the data of the stopped server."""
+        if self._child is not None:
+            raise LabError("forget while prometheus is stopped")
+        shutil.rmtree(self._data)
 
     def backfill(self, openmetrics: str) -> None:
         """Put samples with time stamps into the stopped server's data; the text ends with "# EOF"."""
@@ -156,8 +167,14 @@ class Prometheus:
         return seen
 
     def _configure(self) -> None:
+        hiding = {"source_labels": [_TASK_LABEL], "regex": self.hidden, "action": "drop"}
         jobs = [
-            {"job_name": job, "honor_timestamps": False, "static_configs": [{"targets": list(addresses)}]}
+            {
+                "job_name": job,
+                "honor_timestamps": False,
+                "static_configs": [{"targets": list(addresses)}],
+                "metric_relabel_configs": [hiding] if self.hidden else [],
+            }
             for job, addresses in self.targets.items()
         ]
         interval = f"{round(self.scrape_interval * 1000)}ms"
