@@ -17,7 +17,6 @@ from rich.console import Console
 import autoscaler
 from autoscaler import loader, plugins, policy_tests, render, survey, wiring
 from autoscaler.daemon import Policies, SystemClock
-from autoscaler.deadline import Deadline
 from autoscaler.demo import run_demo
 from autoscaler.documents import (
     capacity_document,
@@ -41,15 +40,13 @@ from autoscaler.web.metrics import Telemetry
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from autoscaler.pausing import Done, Pausing
+    from autoscaler.pausing import Done
     from autoscaler.records import Evaluation
 
 _NOT_DONE = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT})
 _CHANGES = 2
 _ERROR = 1
 _WIDE = 200
-_LONGEST_CHANGE = 20.0
-"""Seconds that beginning or ending a pause may take."""
 
 
 class _DurationParameter(click.ParamType[int]):
@@ -270,7 +267,7 @@ def pause(output: str, services: Sequence[str], direction: str | None, **wanted:
     given = {name: wanted.pop(name) for name in ("lasting", "by", "reason")}
     wish = Wish(services, Direction(direction) if direction else None, **given)
     already = "was paused already, for as long or longer"
-    _change_pauses(output, wanted, already, lambda pausing, now, deadline: pausing.pause(wish, now, deadline))
+    _change_pauses(output, wanted, already, lambda settings: wiring.pause(settings, wish))
 
 
 @main.command()
@@ -283,19 +280,17 @@ def resume(output: str, services: Sequence[str], **options: Any) -> None:
     A service that was paused by its own name stays so until it is resumed by its own name.
     """
     already = "was not paused"
-    _change_pauses(output, options, already, lambda pausing, now, deadline: pausing.resume(services, now, deadline))
+    _change_pauses(output, options, already, lambda settings: wiring.resume(settings, services))
 
 
-def _change_pauses(
-    output: str, options: dict[str, Any], already: str, change: Callable[[Pausing, float, Deadline], Done]
-) -> None:
+def _change_pauses(output: str, options: dict[str, Any], already: str, change: Callable[[Settings], Done]) -> None:
     settings = Settings.read(options)
-    now = SystemClock().now()
     try:
-        done = change(wiring.pausing(settings), now, Deadline(_LONGEST_CHANGE))
+        done = change(settings)
     except BackendError as error:
         _complain(f"{error}")
         sys.exit(_ERROR)
+    now = SystemClock().now()
     if output == "json":
         _print_json(done_document(done, now))
     else:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from aiohttp import web
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -21,12 +21,15 @@ from autoscaler.lease import BEAT, EXPIRY, LONGEST_BEAT
 from autoscaler.logs import log_problems, log_record
 from autoscaler.policy import PolicySet
 from autoscaler.web.app import Health, Views, application
+from autoscaler.web.control import Controls
+from autoscaler.web.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from autoscaler.cycle import Cycle
+    from autoscaler.documents import PoliciesDocument
     from autoscaler.journal import Journal
     from autoscaler.lease import Lease
     from autoscaler.ports import Clock
@@ -57,24 +60,30 @@ class Policies:
     error: PolicyError | None = None
     """What is wrong with the files as they are now; None where they are in force."""
     _fingerprint: str = ""
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def load(self) -> None:
         """Read the files; raises PolicyError, and changes nothing, where they are invalid."""
+        with self._lock:
+            self._load()
+
+    def _load(self) -> None:
         self._fingerprint = loader.fingerprint(self.paths)
         self.current = loader.load(self.paths)
         self.error = None
 
     def reload(self, *, forced: bool = False) -> bool:
         """Read the files anew where their content has changed, or *forced*; whether they were read."""
-        if not forced and loader.fingerprint(self.paths) == self._fingerprint:
-            return False
-        try:
-            self.load()
-        except PolicyError as error:
-            self.error = error
-        return True
+        with self._lock:
+            if not forced and loader.fingerprint(self.paths) == self._fingerprint:
+                return False
+            try:
+                self._load()
+            except PolicyError as error:
+                self.error = error
+            return True
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> PoliciesDocument:
         """The revision in force, and what is wrong with the files as they are now, as a JSON object."""
         return {"revision": self.current.revision, "problems": self.error.problems if self.error else []}
 
@@ -93,6 +102,8 @@ class Daemon:
     telemetry: Telemetry
     lease: Lease | None = None
     """Says whether this autoscaler may act; one without a lease may always (a dry-run writes nothing anyway)."""
+    controls: Controls = field(default_factory=Controls)
+    """What HTTP can change, reloading aside."""
     on_news: Callable[[Record], None] = lambda _: None
     """Is told of each decision that says something new, in the evaluation's thread."""
     speed: float = 1.0
@@ -118,7 +129,7 @@ class Daemon:
     async def run(self) -> None:
         """Run until SIGTERM, SIGINT or `stop`; a write on its way is finished first."""
         log = structlog.get_logger()
-        runner = await self._serve()
+        server = await self._serve()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -152,8 +163,8 @@ class Daemon:
             self._drained.set()
             await keeping
             await self._give_back()
-            if runner is not None:
-                await runner.cleanup()
+            if server is not None:
+                await server.stop()
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
         log.info("daemon_stopped")
@@ -193,21 +204,25 @@ class Daemon:
             return Health(good=False, detail=f"not reached yet: {', '.join(sorted(missing))}")
         return Health(good=True, detail="ready")
 
-    async def _serve(self) -> web.AppRunner | None:
+    def reload(self) -> PoliciesDocument:
+        """Read the policy files anew, for the next evaluation; what came of it."""
+        self.policies.reload(forced=True)
+        self._log_reload(structlog.get_logger())
+        return self.policies.document()
+
+    async def _serve(self) -> Server | None:
         if self.listen is None:
             return None
-        views = Views(self.journal, self.telemetry.registry, self.healthy, self.ready, self.policies.document)
-        runner = web.AppRunner(application(views), access_log=None)
-        await runner.setup()
+        controls = replace(self.controls, reload=self.reload, now=self.clock.now)
+        views = Views(self.journal, self.telemetry.registry, self.healthy, self.ready, self.policies.document, controls)
         host, port = self.listen
         try:
-            await web.TCPSite(runner, host, port).start()
+            server = await Server.start(application(views), host, port)
         except OSError as error:
-            await runner.cleanup()
             problem = f"AUTOSCALER_LISTEN: cannot listen on {host}:{port}: {error.strerror}"
             raise SettingsError([f"{problem} (does another autoscaler run here? choose another port)"]) from error
-        self.address = runner.addresses[0][:2]
-        return runner
+        self.address = server.address
+        return server
 
     def _first_slot(self) -> datetime:
         """The next moment just after a window step, in real time."""

@@ -1,23 +1,140 @@
-"""Records as plain documents: what `--output json` prints and the API serves."""
+"""Records as plain documents: what `--output json` prints and the API serves.
+
+The types say what the documents of the API are made of; its description is made from them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
+
+from autoscaler.model import Direction, Outcome
 from autoscaler.pauses import damage
+from autoscaler.reasons import Reason
 
 if TYPE_CHECKING:
     from autoscaler.amounts import Amount
     from autoscaler.capacity import Capacity, Place
     from autoscaler.model import Recommendation, Why
-    from autoscaler.pauses import Pauses
+    from autoscaler.pauses import Pause
     from autoscaler.pausing import Done
     from autoscaler.records import Problem, Record
     from autoscaler.survey import Survey
 
 
-def record_document(record: Record) -> dict[str, Any]:
+_whole = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
+
+
+@_whole
+class WhyDocument(TypedDict):
+    """One reason that shaped a decision."""
+
+    reason: Reason
+    rule: str | None
+    detail: str
+
+
+@_whole
+class RuleDocument(TypedDict):
+    """What one rule made of its metric."""
+
+    rule: str
+    reason: Reason
+    replicas: int | None
+    """The count it asks for; null where it has no opinion or lacks data."""
+    value: float | None
+    """The newest sample; null where it is missing."""
+    detail: str
+
+
+@_whole
+class RecordDocument(TypedDict):
+    """A decision and what became of it."""
+
+    service: str
+    policy: str
+    at: float
+    """Unix seconds."""
+    requested: int
+    running: int
+    desired: int
+    unplaced: int
+    """Replicas that find no room."""
+    outcome: Outcome
+    detail: str
+    """Why the outcome is not what was decided; empty where it is."""
+    primary: WhyDocument
+    reasons: list[WhyDocument]
+    rules: list[RuleDocument]
+    bases: dict[str, str]
+    """What 100 % is, for each metric that is a share of something."""
+    paused: dict[Direction, str]
+    """Why changes are paused, by direction, wanted or not."""
+    rollback_warning: str
+
+
+@_whole
+class ProblemDocument(TypedDict):
+    """What kept an evaluation from doing all of its work."""
+
+    kind: str
+    subject: str | None
+    detail: str
+
+
+@_whole
+class PoliciesDocument(TypedDict):
+    """The policies."""
+
+    revision: str
+    """Names the content of those in force."""
+    problems: list[str]
+    """What is wrong with the files as they are now; the last good set stays in force."""
+
+
+@_whole
+class ServicesDocument(TypedDict):
+    """What the last evaluation left behind."""
+
+    services: list[RecordDocument]
+    policies: PoliciesDocument
+    paused: list[str]
+    """What is paused at run time, a sentence each."""
+    problems: list[ProblemDocument]
+    last_evaluation: float | None
+    """When it began, Unix seconds; null before the first."""
+
+
+@_whole
+class PauseDocument(TypedDict):
+    """A pause in force."""
+
+    service: str
+    """`*` stands for all services."""
+    direction: Direction
+    since: float | None
+    """Unix seconds; null where nothing but the pause itself can be read."""
+    until: float | None
+    """Unix seconds; null where somebody has to end it."""
+    by: str | None
+    reason: str
+
+
+@_whole
+class DoneDocument(TypedDict):
+    """What was done to the pauses, and those in force."""
+
+    changed: list[str]
+    """The services of which something was changed; `*` stands for all services."""
+    unchanged: list[str]
+    """The services that were as asked for already."""
+    paused: list[PauseDocument]
+
+
+def record_document(record: Record) -> RecordDocument:
     """*record* as a JSON object; times are Unix seconds, missing values null."""
     decision = record.decision
     return {
@@ -28,18 +145,18 @@ def record_document(record: Record) -> dict[str, Any]:
         "running": decision.running,
         "desired": decision.desired,
         "unplaced": decision.unplaced,
-        "outcome": record.outcome.value,
+        "outcome": record.outcome,
         "detail": record.detail,
         "primary": _why(decision.primary),
         "reasons": [_why(why) for why in decision.reasons],
         "rules": [_rule(item) for item in decision.recommendations],
         "bases": dict(record.bases),
-        "paused": {direction.value: said for direction, said in record.paused.items()},
+        "paused": dict(record.paused),
         "rollback_warning": record.rollback_warning,
     }
 
 
-def problem_document(problem: Problem) -> dict[str, Any]:
+def problem_document(problem: Problem) -> ProblemDocument:
     """*problem* as a JSON object."""
     return {"kind": problem.kind, "subject": problem.subject or None, "detail": problem.detail}
 
@@ -92,38 +209,34 @@ def _amount(amount: Amount) -> dict[str, Any]:
     return {"cores": amount.cores, "memory": amount.memory}
 
 
-def done_document(done: Done, now: float) -> dict[str, Any]:
-    """What was done to the pauses, and those in force at *now*, as a JSON object; `*` stands for all services."""
+def done_document(done: Done, now: float) -> DoneDocument:
+    """*done*, and the pauses in force at *now*, as a JSON object."""
     return {
         "changed": list(done.changed),
         "unchanged": list(done.unchanged),
-        "paused": pauses_document(done.pauses, now),
+        "paused": [_pause(*each) for each in done.pauses.in_force(now)],
     }
 
 
-def pauses_document(pauses: Pauses, now: float) -> list[dict[str, Any]]:
-    """The pauses in force at *now*: a JSON object for each service and direction."""
-    return [
-        {
-            "service": name,
-            "direction": direction.value,
-            "since": pause.since if pause else None,
-            "until": pause.until if pause else None,
-            "by": pause.by if pause else None,
-            "reason": pause.reason if pause else damage(name),
-        }
-        for name, direction, pause in pauses.in_force(now)
-    ]
+def _pause(service: str, direction: Direction, pause: Pause | None) -> PauseDocument:
+    return {
+        "service": service,
+        "direction": direction,
+        "since": pause.since if pause else None,
+        "until": pause.until if pause else None,
+        "by": pause.by if pause else None,
+        "reason": pause.reason if pause else damage(service),
+    }
 
 
-def _why(why: Why) -> dict[str, Any]:
-    return {"reason": why.reason.value, "rule": why.rule, "detail": why.detail}
+def _why(why: Why) -> WhyDocument:
+    return {"reason": why.reason, "rule": why.rule, "detail": why.detail}
 
 
-def _rule(item: Recommendation) -> dict[str, Any]:
+def _rule(item: Recommendation) -> RuleDocument:
     return {
         "rule": item.rule,
-        "reason": item.reason.value,
+        "reason": item.reason,
         "replicas": item.replicas,
         "value": item.value,
         "detail": item.detail,

@@ -31,6 +31,8 @@ class Snapshot:
     """How many decisions were held, by service and primary reason."""
     problems: tuple[Problem, ...]
     """What the last evaluation met."""
+    paused: tuple[str, ...]
+    """What was paused at run time at the last evaluation that Swarm answered, a sentence each."""
     last_evaluation: float | None
     """When the last evaluation began, Unix seconds; None before the first."""
     reached: frozenset[str]
@@ -49,6 +51,7 @@ class Journal:
     _decisions: dict[tuple[str, Outcome], int] = field(default_factory=dict)
     _held: dict[tuple[str, str], int] = field(default_factory=dict)
     _problems: tuple[Problem, ...] = ()
+    _paused: tuple[str, ...] = ()
     _last_evaluation: float | None = None
     _reached: frozenset[str] = frozenset()
     _missed: int = 0
@@ -88,6 +91,7 @@ class Journal:
             now = {key: before.get(key, problem) if problem.silent else problem for key, problem in now.items()}
             if not evaluation.met("swarm"):
                 self._reached |= {"swarm"} if evaluation.met("prometheus") else {"swarm", "prometheus"}
+                self._paused = evaluation.paused
                 self._forget_all_but({record.decision.service for record in evaluation.records})
             self._problems = tuple(now.values())
             self._last_evaluation = evaluation.at
@@ -113,6 +117,7 @@ class Journal:
                 dict(self._decisions),
                 dict(self._held),
                 self._problems,
+                self._paused,
                 self._last_evaluation,
                 self._reached,
                 self._missed,

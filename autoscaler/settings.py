@@ -38,6 +38,8 @@ SECRETS = Path("/run/secrets")
 
 _LARGEST_SECRET = 64 * 2**10
 _HIGHEST_PORT = 65535
+_SHORTEST_TOKEN = 20
+"""Characters: too many to be guessed over HTTP."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
@@ -154,6 +156,12 @@ def _token(value: SecretStr) -> SecretStr:
     return value
 
 
+def _own_token(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < _SHORTEST_TOKEN:
+        raise ValueError(f"has fewer than {_SHORTEST_TOKEN} characters (make one: openssl rand -hex 32)")
+    return _token(value)
+
+
 def _without(problem_of: Callable[[str], str | None]) -> AfterValidator:
     """Refuses a text of which *problem_of* says that something is wrong."""
 
@@ -234,6 +242,9 @@ class Settings(BaseSettings):
     """Whether to decide and log only, and to write nothing to Swarm."""
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9595"
     """The address for the status page, the API and the metrics, as `host:port` or `[::1]:port`."""
+    http_token: Annotated[SecretStr, AfterValidator(_own_token)] | None = None
+    """What requests that reload, pause or resume must bear; best as the secret `autoscaler_http_token`. Without one
+    nothing can be changed over HTTP."""
     log_format: Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)] = "auto"
     """How log lines look; `auto` is console on a terminal, else JSON."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"

@@ -6,6 +6,7 @@ import gc
 import secrets
 import socket
 import time
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,17 +26,23 @@ from autoscaler.lease import Lease
 from autoscaler.metrics import PROMETHEUS
 from autoscaler.pauses import KnownPauses
 from autoscaler.pausing import Pausing
+from autoscaler.web.control import Controls
 from autoscaler.web.metrics import Telemetry
 from autoscaler.windows import Windows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from autoscaler.cluster import Cluster
+    from autoscaler.pausing import Done, Wish
     from autoscaler.ports import MetricSource, Orchestrator
     from autoscaler.settings import Settings
 
 _SHORTEST_DEADLINE = 10.0
 _LONGEST_DEADLINE = 20.0
 """Seconds; the stack's stop_grace_period is longer, so that an evaluation can end before the daemon does."""
+_LONGEST_CHANGE = 10.0
+"""Seconds that beginning or ending pauses may take: less than an HTTP connection waits for its answer."""
 
 
 def collect_garbage_rarely() -> None:
@@ -94,9 +101,19 @@ def _swarm(engine: DockerEngine) -> DockerSwarm:
     return DockerSwarm(engine, hostname=socket.gethostname())
 
 
-def pausing(settings: Settings) -> Pausing:
-    """What begins and ends pauses in the Swarm of *settings*."""
-    engine = DockerEngine(settings.docker_host)
+def pause(settings: Settings, wish: Wish) -> Done:
+    """Begin pauses in the Swarm of *settings*. Raises BackendError."""
+    with closing(DockerEngine(settings.docker_host)) as engine:
+        return _pausing(engine).pause(wish, SystemClock().now(), Deadline(_LONGEST_CHANGE))
+
+
+def resume(settings: Settings, services: Sequence[str]) -> Done:
+    """End pauses in the Swarm of *settings*. Raises BackendError."""
+    with closing(DockerEngine(settings.docker_host)) as engine:
+        return _pausing(engine).resume(services, SystemClock().now(), Deadline(_LONGEST_CHANGE))
+
+
+def _pausing(engine: DockerEngine) -> Pausing:
     return Pausing(SwarmPauses(engine), lambda deadline: _swarm(engine).read(deadline).services)
 
 
@@ -118,6 +135,11 @@ def daemon(settings: Settings, policies: Policies) -> Daemon:
         listen=settings.listen_address,
         telemetry=telemetry,
         lease=lease,
+        controls=Controls(
+            token=settings.http_token,
+            pause=None if settings.dry_run else partial(pause, settings),
+            resume=None if settings.dry_run else partial(resume, settings),
+        ),
     )
 
 

@@ -1,14 +1,20 @@
-"""The HTTP application."""
+"""The HTTP application: what it shows of the journal, and what it lets change."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import json
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
-from aiohttp import web
+import structlog
+from aiohttp import hdrs, web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from autoscaler.documents import problem_document, record_document
+from autoscaler.documents import DoneDocument, PoliciesDocument, ServicesDocument, problem_document, record_document
+from autoscaler.web.answers import HEADERS, ErrorDocument, RefusedRequestError, refusal
+from autoscaler.web.control import Control, Controls, PauseBody, ResumeBody
+from autoscaler.web.openapi import Endpoint, openapi
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,6 +24,13 @@ if TYPE_CHECKING:
     from autoscaler.journal import Journal
 
 _LARGEST_REQUEST = 64 * 1024
+_TEXT = "text/plain"
+_WORDS = {
+    404: "there is nothing here (see /api/v1/openapi.json)",
+    405: "this cannot be done here (the header Allow says what can)",
+    413: f"the request is too large (send {_LARGEST_REQUEST} bytes at most)",
+}
+"""Instead of the library's words, which repeat the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +49,28 @@ class Views:
     registry: CollectorRegistry
     healthy: Callable[[], Health]
     ready: Callable[[], Health]
-    policies: Callable[[], dict[str, Any]]
+    policies: Callable[[], PoliciesDocument]
     """The revision in force, and what is wrong with the files as they are now."""
+    controls: Controls = field(default_factory=Controls)
 
 
 def application(views: Views) -> web.Application:
-    """The application: `/metrics`, `/-/healthy`, `/-/ready`, `/api/v1/services`."""
-    app = web.Application(middlewares=[_refuse_oversized])
+    """The application, with its endpoints and their description."""
+    app = web.Application(middlewares=[_answer_in_documents, _refuse_oversized], client_max_size=_LARGEST_REQUEST)
+    endpoints = [*_reading(views), *_changing(Control(views.controls))]
+    described = openapi(endpoints)
 
+    async def description(_: web.Request) -> web.Response:
+        return web.json_response(described)
+
+    for endpoint in (*endpoints, Endpoint(hdrs.METH_GET, "/api/v1/openapi.json", "This description.", description)):
+        route = web.get if endpoint.method == hdrs.METH_GET else web.post  # where GET is, HEAD is too
+        app.add_routes([route(endpoint.path, endpoint.handler, expect_handler=_expected)])
+    app.on_response_prepare.append(_harden)
+    return app
+
+
+def _reading(views: Views) -> list[Endpoint]:
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(views.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -55,37 +82,98 @@ def application(views: Views) -> web.Application:
 
     async def services(_: web.Request) -> web.Response:
         snapshot = views.journal.snapshot()
-        return web.json_response(
-            {
-                "services": [record_document(record) for _, record in sorted(snapshot.latest.items())],
-                "policies": views.policies(),
-                "problems": [problem_document(problem) for problem in snapshot.problems],
-                "last_evaluation": snapshot.last_evaluation,
-            }
-        )
+        document: ServicesDocument = {
+            "services": [record_document(record) for _, record in sorted(snapshot.latest.items())],
+            "policies": views.policies(),
+            "paused": list(snapshot.paused),
+            "problems": [problem_document(problem) for problem in snapshot.problems],
+            "last_evaluation": snapshot.last_evaluation,
+        }
+        return web.json_response(document)
 
-    app.router.add_get("/metrics", metrics)
-    app.router.add_get("/-/healthy", healthy)
-    app.router.add_get("/-/ready", ready)
-    app.router.add_get("/api/v1/services", services)
-    app.on_response_prepare.append(_harden)
-    return app
+    health = {200: _TEXT, 503: _TEXT}
+    get = hdrs.METH_GET
+    return [
+        Endpoint(get, "/metrics", "Its own metrics, in Prometheus' format.", metrics, {200: _TEXT}),
+        Endpoint(get, "/-/healthy", "200 while the loop goes on, whatever it meets outside.", healthy, health),
+        Endpoint(get, "/-/ready", "200 once policies are loaded and both backends have answered.", ready, health),
+        Endpoint(get, "/api/v1/services", "The newest decision on each service.", services, {200: ServicesDocument}),
+    ]
+
+
+def _changing(control: Control) -> list[Endpoint]:
+    refused = dict.fromkeys((401, 403, 413, 503), ErrorDocument)
+    written = {200: DoneDocument} | refused | dict.fromkeys((400, 404, 409, 415, 502), ErrorDocument)
+    post = hdrs.METH_POST
+    return [
+        Endpoint(
+            post,
+            "/-/reload",
+            "Reads the policy files anew, as SIGHUP does; 422 where they are refused and the last good set stays.",
+            control.reload,
+            {200: PoliciesDocument, 422: PoliciesDocument} | refused,
+            guarded=True,
+        ),
+        Endpoint(
+            post,
+            "/api/v1/pause",
+            "Pauses services, or all together; answered once Swarm has it. Counts from the next evaluation on.",
+            control.pause,
+            written,
+            PauseBody,
+            guarded=True,
+        ),
+        Endpoint(
+            post,
+            "/api/v1/resume",
+            "Ends the pauses of services, or that of all together; answered once Swarm has it.",
+            control.resume,
+            written,
+            ResumeBody,
+            guarded=True,
+        ),
+    ]
+
+
+@web.middleware
+async def _answer_in_documents(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except RefusedRequestError as error:
+        return refusal(error.status, str(error), error.headers)
+    except web.HTTPException as error:
+        allowed = {str(name): error.headers[name] for name in (hdrs.ALLOW,) if name in error.headers}
+        return refusal(error.status, _WORDS.get(error.status, HTTPStatus(error.status).phrase.lower()), allowed)
+    except ConnectionError:
+        raise  # the client went away
+    except Exception:  # noqa: BLE001 - a defect of ours costs one request; it is logged whole
+        structlog.get_logger().exception("request_failed", method=request.method[:10], path=request.path[:100])
+        return refusal(500, "a defect of the autoscaler (its log says more; report it)")
 
 
 @web.middleware
 async def _refuse_oversized(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    # aiohttp's own limit counts only where a handler reads the body, and none here does.
+    # aiohttp's own limit counts only where a handler reads the body, and most here do not.
     if (request.content_length or 0) > _LARGEST_REQUEST:
         raise web.HTTPRequestEntityTooLarge(_LARGEST_REQUEST, request.content_length or 0)
     return await handler(request)
 
 
+async def _expected(request: web.Request) -> None:
+    """Let a client go on that waits for it; refuse what else it expects, without the library's repetition of it."""
+    if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        document: ErrorDocument = {"error": "only 100-continue can be expected"}
+        raise web.HTTPExpectationFailed(text=json.dumps(document), content_type="application/json")
+    if request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Server"] = "swarm-autoscaler"  # instead of the versions of what it is made of
+    response.headers.update(HEADERS)
 
 
 def _health(health: Health) -> web.Response:

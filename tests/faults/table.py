@@ -336,6 +336,24 @@ FAULTS = (
         cure="tell its author",
         fake="",
     ),
+    # HTTP
+    Fault(
+        id="http-stranger",
+        fault="a stranger asks over HTTP to pause, resume or reload",
+        does="changes nothing: without a token set 403, without the right one 401",
+        see="nothing; `pause_requested` and `resume_requested` are of those who have the token",
+        cure="nothing",
+        fake="",
+    ),
+    Fault(
+        id="http-slow",
+        fault="HTTP clients send or read slowly, or not at all, by the hundred",
+        does="closes a connection 30 s after its last answer, and of more than 100 that which is silent longest; "
+        "evaluations and health go on",
+        see="nothing",
+        cure="nothing",
+        fake="",
+    ),
     # The autoscaler itself
     Fault(
         id="killed",

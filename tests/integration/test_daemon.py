@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from autoscaler.adapters.swarm_pauses import SwarmPauses
@@ -20,8 +21,10 @@ from autoscaler.errors import PolicyError, SettingsError
 from autoscaler.journal import Journal
 from autoscaler.model import Outcome
 from autoscaler.pausing import Pausing, Wish
+from autoscaler.web.control import Controls
 from autoscaler.web.metrics import Telemetry
 from tests.support.builders import STEP
+from tests.support.site import TOKEN, bearing
 from tests.support.world import LOST, World
 
 if TYPE_CHECKING:
@@ -97,6 +100,16 @@ class Running:
         host, port = self.daemon.address
         async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}{path}") as response:
             return response.status, await response.text()
+
+    async def post(self, path: str) -> tuple[int, Any]:
+        """The answer to a request that bears the token."""
+        assert self.daemon.address is not None
+        host, port = self.daemon.address
+        async with (
+            aiohttp.ClientSession(headers=bearing()) as session,
+            session.post(f"http://{host}:{port}{path}") as response,
+        ):
+            return response.status, await response.json()
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -293,6 +306,24 @@ async def test_touched_but_equal_policies_are_not_reloaded(tmp_path: Path) -> No
 
     assert made.daemon.policies.current is before
     assert not made.events("policies_reloaded")
+
+
+async def test_a_reload_over_http(tmp_path: Path) -> None:
+    """Policies are reloaded over HTTP for the next evaluation; refused ones are told, and the last good set stays."""
+    made = make(tmp_path)
+    made.daemon.controls = Controls(SecretStr(TOKEN))
+    async with running(made):
+        await made.next_evaluations()
+        made.file.write_text("version: 1\npolicies: 7\n")
+        status, refused = await made.post("/-/reload")
+        assert (status, refused["problems"][0].partition("policies.yml:")[2][:4]) == (422, "2:11")
+        made.file.write_text(content(7))
+        status, document = await made.post("/-/reload")
+        assert (status, document["problems"]) == (200, [])
+        assert document["revision"] != refused["revision"]
+        assert made.daemon.policies.current.revision == document["revision"]
+    assert [event["revision"] for event in made.events("policies_reloaded")][-1] == document["revision"]
+    assert made.events("policies_refused")
 
 
 async def test_sighup_reloads_whatever_changed(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse, web
 
+    from autoscaler.documents import PoliciesDocument
+
 HIGH = Why(Reason.ABOVE_THRESHOLD, "cpu 85 %", "cpu-high")
 ROLLING = Why(Reason.ROLLOUT_IN_PROGRESS, "a rolling update is in progress")
 METRICS = {
@@ -62,7 +64,7 @@ class Site:
         self.reload_successful = True
         self.health = Health(good=True, detail="healthy")
         self.readiness = Health(good=False, detail="not reached yet: swarm")
-        self.policies: dict[str, Any] = {"revision": "r1", "problems": []}
+        self.policies: PoliciesDocument = {"revision": "r1", "problems": []}
         self.telemetry = Telemetry(self.journal, lambda: self.reload_successful)
 
     def application(self) -> web.Application:

@@ -97,6 +97,29 @@ def test_a_secret_is_a_file_without_the_blanks_at_its_ends(tmp_path: Path) -> No
     assert read.prometheus_username == "bob"
 
 
+def test_the_token_is_a_secret(tmp_path: Path) -> None:
+    """What lets others change something over HTTP comes as a file, and is not shown."""
+    (tmp_path / "autoscaler_http_token").write_text("0123456789-abcdefghi\n")
+    read = settings(secrets=tmp_path)
+    assert read.http_token == SecretStr("0123456789-abcdefghi")
+    assert "abcdefghi" not in f"{read!r} {read}"
+    assert settings().http_token is None
+
+
+@pytest.mark.parametrize(
+    ("token", "problem"),
+    [
+        ("x" * 19, "has fewer than 20 characters (make one: openssl rand -hex 32)"),
+        ("x" * 20 + "\n" + "x", "holds a character that no header may (use printable ASCII, without a line break)"),
+        ("x" * 20 + "ü", "holds a character that no header may (use printable ASCII, without a line break)"),
+        (" " + "x" * 20, "begins or ends with a blank (write the token alone)"),
+    ],
+)
+def test_a_token_that_could_be_guessed_or_not_be_sent(token: str, problem: str) -> None:
+    """A short token and one that no header can hold are errors, which do not repeat it."""
+    assert problems(HTTP_TOKEN=token) == [f"HTTP_TOKEN: {problem}"]
+
+
 def test_a_missing_folder_of_secrets_is_silent() -> None:
     """Not everybody uses secrets; pydantic-settings would warn."""
     assert settings().prometheus_password is None
