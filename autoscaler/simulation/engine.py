@@ -100,6 +100,11 @@ class SimulatedEngine:
         with self._present():
             return self._find_config(name).document
 
+    def configs(self, _deadline: Deadline | None = None, /) -> list[Document]:
+        """All configs."""
+        with self._present():
+            return [config.document for config in self._configs.values()]
+
     def create_config(self, spec: Document, _deadline: Deadline | None = None, /) -> None:
         """Create a config, of which there is none of this name yet."""
         with self._present():

@@ -14,10 +14,12 @@ from tests.e2e.lab import (
     Engine,
     LabError,
     Load,
+    Nodes,
     Prometheus,
     Sample,
     chosen,
     free_port,
+    load_image,
     python_base,
     start_load,
     wait_for,
@@ -174,6 +176,22 @@ def test_an_engine_interrupted_in_its_work_leaves_nothing() -> None:
         raise KeyboardInterrupt
 
     assert list(leftovers(engine, directory)) == []
+
+
+def test_managers_interrupted_while_they_are_parted_leave_nothing() -> None:
+    """Ctrl-C while one manager hangs and another one is parted from it still takes everything down."""
+    nodes = Nodes()
+    with pytest.raises(KeyboardInterrupt), nodes:  # noqa: PT012 -- the interrupt comes from within, as Ctrl-C does
+        directories = [engine.directory for engine in nodes.engines]
+        for engine in nodes.engines:
+            load_image(engine)
+        start_load(nodes.engines[0], "idle", replicas=3)
+        nodes.engines[1].pause()
+        nodes.cut(nodes.engines[2])
+        raise KeyboardInterrupt
+
+    for engine, directory in zip(nodes.engines, directories, strict=True):
+        assert list(leftovers(engine, directory)) == []
 
 
 def test_prometheus_has_what_was_backfilled_and_keeps_it_over_a_restart() -> None:

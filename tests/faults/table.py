@@ -202,6 +202,7 @@ FAULTS = (
         see="outcome `unknown`, `lease_lost`, `not_leader`; on the other side `lease_acquired`",
         cure="join the managers again",
         real="",
+        fake="",
     ),
     Fault(
         id="unscalable",
@@ -367,10 +368,11 @@ FAULTS = (
     Fault(
         id="leader-dies",
         fault="the autoscaler that acts dies",
-        does="another one takes over within 30 s; a single one acts again after 15 to 20 s",
+        does="another one takes over within 30 s, or where the dead node also led the Swarm, within 50 s; a single one "
+        "acts again after 15 to 20 s",
         see="`lease_acquired`, `not_leader`; `autoscaler_leader`",
         cure="alert where `sum(autoscaler_leader)` is not 1 for more than a minute (it is 0 in dry-run)",
-        real="killed, stopped for 40 s",
+        real="killed, stopped for 40 s, its node killed",
         fake="",
     ),
     Fault(

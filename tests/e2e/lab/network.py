@@ -102,7 +102,7 @@ class Network(Namespace):
     ) -> None:
         super().__exit__(kind, error, trace)
         # The kernel takes a namespace down in the background; its interfaces are gone only then.
-        wait_for(f"the interface {self.link} to be gone", lambda: self.link not in _links(), timeout=10)
+        wait_for(f"the interface {self.link} to be gone", lambda: self.link not in _links(), timeout=30)
 
     @contextlib.contextmanager
     def outbound(self) -> Iterator[None]:
