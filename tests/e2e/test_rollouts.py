@@ -141,7 +141,7 @@ def running(engine: Engine, services: Mapping[str, Callable[[Document], None]]) 
             (loads[name].control / "good").touch()
         stack.callback(engine.docker, "service", "rm", *services)
         for name in services:
-            engine.wait_running(name, 3)
+            engine.wait_running(name, 3, timeout=60)
         yield loads
 
 
@@ -219,7 +219,7 @@ def said(reason: str) -> Callable[[Document], bool]:
 
 
 RACERS = 5
-ROUNDS = 2
+MOST_ROUNDS = 6
 
 
 @pytest.mark.fault("automatic-rollback")
@@ -239,7 +239,7 @@ def test_a_rule_that_fires_at_the_moment_of_a_deploy(
         for name in names:
             daemon.wait_decision(name, said("above_threshold"))
         unseen: list[str] = []
-        for number in range(ROUNDS):
+        for number in range(MOST_ROUNDS):
             for name in names:
                 # The deploy asks for two replicas, so that bounds and rule demand a write at once.
                 bad = partial(deployed, engine, name, bad=True, replicas=2)
@@ -255,8 +255,11 @@ def test_a_rule_that_fires_at_the_moment_of_a_deploy(
                 wait_for(f"{name} to be rolled back", partial(rolled_back, engine, name), 60)
                 wait_for(f"{name} to have its replicas again", partial(has, engine, name, 3), 60)
 
-        assert {version_of(engine, name) for name in names} == {GOOD}
-        assert unseen, "no look came before Swarm said that it rolls out"
+            assert {version_of(engine, name) for name in names} == {GOOD}
+            if number and unseen:  # both kinds were had, and a look that came before Swarm said that it rolls out
+                break
+        else:
+            pytest.fail("no look came before Swarm said that it rolls out")
 
 
 def seen(name: str, unseen: list[str], done: Event, answer: bytes) -> None:
