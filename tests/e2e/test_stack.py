@@ -3,42 +3,80 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import time
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.lab import LabError, wait_for
+from autoscaler.adapters.swarm_lease import CONFIG, HOLDER_LABEL
+from tests.e2e.lab import LabError, python_base, start_load, wait_for
 from tests.e2e.lab.cadvisor import PROGRAM as CADVISOR
-from tests.e2e.lab.process import tool
-from tests.e2e.test_image import BASE, IMAGE, ROOT, image  # noqa: F401 - a fixture
+from tests.e2e.lab.process import run, tool
+from tests.e2e.test_image import BASE, ROOT
 from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.e2e.lab import Engine, Load
 
 pytestmark = pytest.mark.e2e
 
 STACK = "autoscaler"
-STANDINGS = {"lease_acquired", "lease_awaited"}
+AUTOSCALER = f"{STACK}_autoscaler"
+SERVICE = "advtom_backend"
 OVERRIDE = """
 version: "3.8"
 services:
-  socket-proxy:
-    volumes:
-      - {{type: bind, source: {socket}, target: /var/run/docker.sock}}
+  autoscaler:
+    healthcheck: {{interval: 2s}}
   cadvisor:
     command: [--docker_only=true, --housekeeping_interval=1s, --docker=unix:///mnt/engine.sock]
     volumes:
       - {{type: bind, source: {socket}, target: /mnt/engine.sock}}
       - {{type: bind, source: {data}, target: {data}, read_only: true}}
-configs:
-  prometheus:
-    file: {prometheus}
 """
+"""What is added to the stack: all that two versions of the command line merge alike."""
+FASTER = {
+    "scrape_interval: 15s": "scrape_interval: 1s",
+    "refresh_interval: 15s": "refresh_interval: 1s",
+    "monitor: 30s": "monitor: 4s",
+    "delay: 5s": "delay: 1s",
+    "delay: 10s": "delay: 1s",
+    "../policies/": f"{ROOT}/policies/",
+}
+MORE_POLICIES = """
+version: "3.8"
+services:
+  autoscaler:
+    configs:
+      - {{source: more, target: /policies/more.yml}}
+configs:
+  more:
+    name: autoscaler_more_${{POLICIES_REV}}
+    file: {file}
+"""
+SHELL = """
+set -eu
+exec 2>&1
+docker() {
+  case "$1 ${2-}" in
+    push*) ;;  # there is no registry here
+    "stack deploy")
+      shift 2
+      command "$CLI" stack deploy --resolve-image never "${@/#deploy/$COPY}" -c "$COPY/override.yml" ;;
+    "service logs") command "$CLI" service logs "$4" ;;  # without -f, which does not end
+    *) command "$CLI" "$@" ;;
+  esac
+}
+stat() { command stat -c %g "$SOCKET"; }  # of the lab's engine, not of the machine's
+"""
+"""What differs here from an operator's machine."""
 
 
 def stand_in(engine: Engine, directory: Path, name: str, program: Path, entrypoint: str) -> str:
@@ -50,75 +88,217 @@ def stand_in(engine: Engine, directory: Path, name: str, program: Path, entrypoi
     return engine.build(context, f"standin/{name}:1") and f"standin/{name}:1"
 
 
-@pytest.fixture
-def settings(engine: Engine, image: str, tmp_path: Path) -> dict[str, str]:  # noqa: F811 - the fixture
-    """The environment of `docker stack deploy`: stand-ins, and seconds for minutes."""
-    faster = tmp_path / "prometheus.yml"
-    faster.write_text((ROOT / "deploy" / "prometheus.yml").read_text().replace("15s", "1s"))
-    override = OVERRIDE.format(socket=engine.socket, data=engine.directory / "data", prometheus=faster)
-    (tmp_path / "override.yml").write_text(override)
+@dataclass
+class Stack:
+    """The stack as an operator deploys and edits it, and the service that it scales."""
+
+    engine: Engine
+    directory: Path
+    settings: Mapping[str, str]
+    load: Load
+    exported: str = ""
+    """What was exported in the operator's shell so far."""
+
+    def typed(self, commands: str, *, cli: str = "docker") -> str:
+        """What *commands* print, typed in a shell at the repository's root; *cli* is the docker program."""
+        own = {
+            "DOCKER_HOST": self.engine.socket_url,
+            "DOCKER_CONFIG": str(self.engine.directory / "docker-config"),
+            "DOCKER_BUILDKIT": "0",
+            "COPY": str(self.directory),
+            "SOCKET": str(self.engine.socket),
+            "CLI": cli,
+        }
+        script = f"{SHELL}{self.exported}{commands}"
+        printed = run("bash", "-c", script, env=own | dict(self.settings), cwd=ROOT, timeout=300)
+        self.exported += "".join(re.findall(r"^export .*\n", commands, re.MULTILINE))
+        return printed
+
+    def edit(self, revision: str, policies: str, more: str = "", **settings: str) -> None:
+        """Deploy an edited policy under a new revision, live; *more* is a second policy file."""
+        (self.directory / "policies.yml").write_text(policies)
+        files = [self.directory / "stack.yml", self.directory / "override.yml"]
+        if more:
+            (self.directory / "more.yml").write_text(more)
+            (self.directory / "files.yml").write_text(MORE_POLICIES.format(file=self.directory / "more.yml"))
+            files.append(self.directory / "files.yml")
+        own = {
+            "AUTOSCALER_IMAGE": "registry.example/swarm-autoscaler:0.1.0",
+            "AUTOSCALER_DRY_RUN": "false",
+            "DOCKER_GID": str(self.engine.socket.stat().st_gid),
+            "POLICIES_FILE": str(self.directory / "policies.yml"),
+            "POLICIES_REV": revision,
+        }
+        chosen = [argument for file in files for argument in ("-c", file)]
+        self.engine.docker(
+            "stack", "deploy", "--resolve-image", "never", *chosen, STACK, env=dict(self.settings) | own | settings
+        )
+
+    def rolled_out(self, ends: str = "completed") -> None:
+        """Wait for the autoscaler's rollout to end that way."""
+        wait_for(f"the autoscaler's rollout to be {ends}", lambda: self._update_state() == ends, 120)
+        self.engine.wait_running(AUTOSCALER, 2, timeout=120)  # a rollback ends before its tasks are healthy
+
+    def _update_state(self) -> str:
+        return str((self.engine.service(AUTOSCALER).get("UpdateStatus") or {}).get("State"))
+
+    @property
+    def leader(self) -> str:
+        """Which task of the autoscaler has the lease: its container's id, shortened."""
+        found = json.loads(self.engine.docker("config", "inspect", CONFIG))[0]
+        return str(found["Spec"]["Labels"][HOLDER_LABEL]).partition("-")[0]
+
+    def leads(self) -> str:
+        """The leader, if it is one of the running tasks; empty where it is not."""
+        running = [task["Status"]["ContainerStatus"]["ContainerID"] for task in self.engine.running_tasks(AUTOSCALER)]
+        return self.leader if self.leader and any(each.startswith(self.leader) for each in running) else ""
+
+    @property
+    def steps(self) -> list[tuple[float, int, int]]:
+        """The changes that the service's label tells of: when, from, to."""
+        label = self.engine.service(SERVICE)["Spec"].get("Labels", {}).get("autoscaler.state", '{"changes": []}')
+        return [(at, before, after) for at, before, after in json.loads(label)["changes"]]
+
+    def logs(self) -> str:
+        """What all tasks of the autoscaler said, ended ones too."""
+        containers = self.engine.client.containers(
+            all=True, filters={"label": f"com.docker.swarm.service.name={AUTOSCALER}"}
+        )
+        return "".join(self.engine.client.logs(container["Id"]).decode() for container in containers)
+
+    def remove(self) -> None:
+        """`docker stack rm`."""
+        self.engine.docker("stack", "rm", STACK)
+        wait_for("its tasks to end", lambda: not self.engine.client.containers(filters={"name": f"{STACK}_"}), 60)
+        wait_for("its networks to go", lambda: not self.engine.client.networks(names=[f"{STACK}_metrics"]), 60)
+
+
+@pytest.fixture(scope="module")
+def stack(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack with stand-ins, and seconds for minutes; and the service, of one replica, that it is to scale."""
+    python_base(engine, BASE)
+    directory = tmp_path_factory.mktemp("stack")
+    changed = FASTER | {"source: /var/run/docker.sock": f"source: {engine.socket}"}
+    for file in ("stack.yml", "prometheus.yml"):
+        text = (ROOT / "deploy" / file).read_text()
+        for written, here in changed.items():
+            text = text.replace(written, here)
+        (directory / file).write_text(text)
+    (directory / "override.yml").write_text(OVERRIDE.format(socket=engine.socket, data=engine.directory / "data"))
     proxy = ROOT / "tests" / "e2e" / "standins" / "socket_proxy.py"
-    return {
-        "AUTOSCALER_IMAGE": image,
-        "SOCKET_PROXY_IMAGE": stand_in(
-            engine, tmp_path, "proxy", proxy, '["python3", "/usr/local/bin/socket_proxy.py"]'
-        ),
-        "CADVISOR_IMAGE": stand_in(engine, tmp_path, "cadvisor", CADVISOR, '["cadvisor"]'),
-        "PROMETHEUS_IMAGE": stand_in(engine, tmp_path, "prometheus", Path(tool("prometheus")), '["prometheus"]'),
-        "DOCKER_GID": str(engine.socket.stat().st_gid),
+    command = '["python3", "/usr/local/bin/socket_proxy.py"]'
+    settings = {
+        "SOCKET_PROXY_IMAGE": stand_in(engine, directory, "proxy", proxy, command),
+        "CADVISOR_IMAGE": stand_in(engine, directory, "cadvisor", CADVISOR, '["cadvisor"]'),
+        "PROMETHEUS_IMAGE": stand_in(engine, directory, "prometheus", Path(tool("prometheus")), '["prometheus"]'),
         "AUTOSCALER_INTERVAL": "1s",
         "AUTOSCALER_SCRAPE_INTERVAL": "1s",
-        "POLICIES_FILE": str(tmp_path / "policies.yml"),
-        "POLICIES_REV": "1",
     }
-
-
-@pytest.fixture
-def deploy(engine: Engine, settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., None]]:
-    """`docker stack deploy -c deploy/stack.yml`, with the stand-ins; removed after the test."""
-
-    def run(policies: str, **more: str) -> None:
-        Path(settings["POLICIES_FILE"]).write_text(policies)
-        files = ("-c", ROOT / "deploy" / "stack.yml", "-c", tmp_path / "override.yml")
-        engine.docker("stack", "deploy", "--resolve-image", "never", *files, STACK, env=settings | more)
-
-    yield run
-    engine.docker("stack", "rm", STACK)
-    wait_for("the stack's tasks to end", lambda: not engine.client.containers(filters={"name": f"{STACK}_"}), 60)
-    wait_for("its networks to go", lambda: not engine.client.networks(names=[f"{STACK}_metrics"]), 60)
-
-
-def test_the_stack_starts_in_dry_run_and_scales_once_it_goes_live(
-    engine: Engine, deploy: Callable[..., None], service: Callable[..., Load]
-) -> None:
-    """The stack deployed as README.md says proposes in dry-run and, redeployed live, scales a service."""
-    load = service()
-    load.set(cpu=95)
-    version = engine.service(load.name)["Version"]["Index"]
-    deploy(policy(load.name, up="10m"))
-    for name, count in {"autoscaler": 2, "socket-proxy": 2, "prometheus": 1, "cadvisor": 1}.items():
-        engine.wait_running(f"{STACK}_{name}", count, timeout=60)
-
-    def proposed() -> bool:
-        return '"dry_run"' in _logs(engine)
-
     try:
-        wait_for("a proposal in dry-run", proposed, 90)
+        made = Stack(engine, directory, settings, start_load(engine, SERVICE, cpus=0.05))
+        yield made
+        made.remove()
+    finally:
+        engine.remove_service(SERVICE)
+
+
+def instructions() -> list[str]:
+    """The commands of README.md's way from nothing to live, block by block."""
+    section = (ROOT / "README.md").read_text().partition("## From nothing")[2].partition("\n### ")[0]
+    blocks = re.findall(r"^ {3}```(\w*)\n(.*?)^ {3}```$", section, re.DOTALL | re.MULTILINE)
+    return [re.sub(r"^ {3}", "", block, flags=re.MULTILINE) for language, block in blocks if not language]
+
+
+def test_readme_from_nothing_to_dry_run_to_live(stack: Stack) -> None:
+    """What README.md says an operator types works as it stands: build, dry-run, plan, live."""
+    build, deploy, plan, live = instructions()
+    with stack.engine.network.outbound():
+        stack.typed(build)
+    version = stack.engine.service(SERVICE)["Version"]["Index"]
+    stack.typed(deploy, cli="/usr/bin/docker")  # the oldest engine's
+    for name, count in {"autoscaler": 2, "socket-proxy": 2, "prometheus": 1, "cadvisor": 1}.items():
+        stack.engine.wait_running(f"{STACK}_{name}", count, timeout=60)
+    try:
+        wait_for(
+            "a proposal in dry-run", lambda: '"dry_run"' in stack.typed("docker service logs -f " + AUTOSCALER), 90
+        )
     except LabError as error:
-        raise AssertionError(f"{error}; the autoscaler said: {_logs(engine)[-3000:]}") from error
-    assert engine.service(load.name)["Version"]["Index"] == version
-    deploy(policy(load.name, up="10m"), AUTOSCALER_DRY_RUN="false")
-    wait_for("the service to be scaled", lambda: load.replicas == 2, 90)
-    state = json.loads(engine.service(load.name)["Spec"]["Labels"]["autoscaler.state"])
-    assert [change[1:] for change in state["changes"]] == [[1, 2]]
-    wait_for("one to lead and the other to stand by", lambda: _lease_events(engine) == STANDINGS, 90)
+        raise AssertionError(f"{error}; the autoscaler said: {stack.logs()[-3000:]}") from error
+    shown = stack.typed(f"{plan.rstrip()} || [ $? = 2 ]\n")
+    assert re.search(rf"{SERVICE} +1 → 3 +1 +too_few_replicas", shown), shown
+    assert stack.engine.service(SERVICE)["Version"]["Index"] == version
+
+    stack.typed(live)
+
+    wait_for("the service to be scaled", lambda: stack.load.replicas == 3, 90)
+    assert [step[1:] for step in stack.steps] == [(1, 3)]
+    stack.rolled_out()
+    wait_for("one to lead", stack.leads, 60)
+    assert '"lease_failed"' not in stack.logs()
 
 
-def _lease_events(engine: Engine) -> set[str]:
-    """What the log tells of the lease, through the proxy that lets only its calls through."""
-    return {event for event in ("lease_acquired", "lease_awaited", "lease_failed") if event in _logs(engine)}
+UP = 8
 
 
-def _logs(engine: Engine) -> str:
-    containers = engine.client.containers(filters={"label": f"com.docker.swarm.service.name={STACK}_autoscaler"})
-    return "".join(engine.client.logs(container["Id"]).decode() for container in containers)
+def edited(**changes: int) -> str:
+    """Policies under which the service gains a replica every eight seconds."""
+    return policy(SERVICE, **{"low": 2, "high": 30} | changes, up=f"{UP}s", down="10m")
+
+
+@pytest.mark.fault("policies-redeployed", "autoscaler-updated", "asked-to-stop")
+def test_edits_new_images_and_the_way_back_to_dry_run(stack: Stack) -> None:
+    """Scaling goes on, with one leader and no double step, while the autoscaler itself is deployed again and again.
+
+    A bad edit is refused by the first new task, and Swarm brings the last good revision back.
+    """
+    engine = stack.engine
+    stack.edit("good", edited())
+    stack.rolled_out()
+    stack.load.set(mem=90)
+    wait_for("a step", lambda: len(stack.steps) > 1, 60)
+
+    # A bad edit.
+    began = time.time()  # noqa: TID251 - to compare with the label's times
+    stack.edit("bad", edited().replace("above", "abvoe"))
+    stack.rolled_out("rollback_completed")
+    refused = [task for task in engine.tasks(AUTOSCALER) if task["Status"]["State"] == "failed"]
+    assert {task["Status"]["ContainerStatus"]["ExitCode"] for task in refused} == {1}
+    assert {config_of(task) for task in refused} == {"autoscaler_policies_bad"}
+    said = engine.client.logs(refused[0]["Status"]["ContainerStatus"]["ContainerID"]).decode()
+    assert re.search(r"^/policies/policies\.yml:8:\d+: .*abvoe", said, re.MULTILINE), said
+    assert {config_of(task) for task in engine.running_tasks(AUTOSCALER)} == {"autoscaler_policies_good"}
+    wait_for("a step while the bad edit was there or after", lambda: stack.steps[-1][0] > began, 60)
+
+    # A good edit, in two files, and then a new image: each hands the lease over.
+    stack.edit("two", edited(), more=policy("another_*").replace("guide", "another"))
+    stack.rolled_out()
+    before = wait_for("one to lead", stack.leads, 30)
+    assert '"policies": 2' in stack.logs()
+    engine.docker("tag", "registry.example/swarm-autoscaler:0.1.0", "registry.example/swarm-autoscaler:0.1.1")
+    stack.edit("two", edited(), AUTOSCALER_IMAGE="registry.example/swarm-autoscaler:0.1.1")
+    stack.rolled_out()
+    assert wait_for("one to lead", stack.leads, 30) != before
+    steps = len(stack.steps)
+    wait_for("a step of the new image", lambda: len(stack.steps) > steps, 60)
+
+    # Back to dry-run: nothing more is written.
+    stack.edit("two", edited(), AUTOSCALER_DRY_RUN="true")
+    stack.rolled_out()
+    version = engine.service(SERVICE)["Version"]["Index"]
+    proposals = stack.logs().count('"dry_run"')
+    wait_for("proposals", lambda: stack.logs().count('"dry_run"') > proposals, 60)
+    assert engine.service(SERVICE)["Version"]["Index"] == version
+
+    steps_up = stack.steps[1:]
+    assert [after - before for _, before, after in steps_up] == [1] * len(steps_up)
+    assert all(later[0] - earlier[0] >= UP for earlier, later in pairwise(steps_up))
+
+    stack.remove()
+    left = set(engine.docker("config", "ls", "--format", "{{.Name}}").split())
+    assert {name for name in left if name.startswith("autoscaler")} == {CONFIG}
+
+
+def config_of(task: dict[str, Any]) -> str:
+    """The name of the config that holds the policies of a task of the autoscaler."""
+    configs = task["Spec"]["ContainerSpec"]["Configs"]
+    return next(str(each["ConfigName"]) for each in configs if each["File"]["Name"] == "/policies/policies.yml")

@@ -322,6 +322,15 @@ FAULTS = (
         fake="",
     ),
     Fault(
+        id="policies-redeployed",
+        fault="a broken policy edit is deployed under a new revision",
+        does="the new task ends before it has read or written anything in Swarm, Swarm brings the last good revision "
+        "back, and the other autoscaler goes on",
+        see="`docker service ps`; the failed task's log has file:line:column",
+        cure="correct it, and deploy it under another revision; `autoscaler check`",
+        real="",
+    ),
+    Fault(
         id="policies-conflict",
         fault="two policies mean one service, or a label of it is wrong",
         does="that service is left alone, the others are not",
@@ -390,6 +399,14 @@ FAULTS = (
         see="`lease_failed`, with what to allow",
         cure="let the proxy pass the calls it names",
         fake="",
+    ),
+    Fault(
+        id="autoscaler-updated",
+        fault="the autoscaler itself is deployed anew: another image, policies, settings",
+        does="one after the other; who acts gives the lease to the other at once, and no step is made twice",
+        see="`lease_given_back`, `lease_acquired`",
+        cure="nothing",
+        real="",
     ),
     Fault(
         id="asked-to-stop",
