@@ -136,7 +136,7 @@ class Stack:
 
     def rolled_out(self, ends: str = "completed") -> None:
         """Wait for the autoscaler's rollout to end that way."""
-        wait_for(f"the autoscaler's rollout to be {ends}", lambda: self._update_state() == ends, 120)
+        wait_for(f"the autoscaler's rollout to be {ends}", lambda: self._update_state() == ends, 240)
         self.engine.wait_running(AUTOSCALER, 2, timeout=120)  # a rollback ends before its tasks are healthy
 
     def _update_state(self) -> str:
