@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import requests
 
 from tests.e2e.lab import wait_for
+from tests.e2e.lab.process import tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +55,8 @@ class Daemon:
         self.policies = directory / "policies.yml"
         self.policies.write_text(policies)
         self.log = directory / "autoscaler.log"
-        self._argv = [str(AUTOSCALER), "run", *arguments]
+        # It goes with the tests also where they are killed: it would go on scaling nothing, for ever.
+        self._argv = [tool("setpriv"), "--pdeathsig", "KILL", "--", str(AUTOSCALER), "run", *arguments]
         self._env = environment(engine, prometheus.url, self.policies, env)
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.lab import Engine, Load, Prometheus
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.one_release(reason="the contracts hold its calls to both")]
 
 VERSION = r"/v1\.\d+"
 CALLS = {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.lab import Engine, Load, Prometheus
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.one_release(reason="what it holds is decided without the engine")]
 
 POLICIES = """
 version: 1

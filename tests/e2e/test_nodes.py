@@ -13,14 +13,14 @@ import pytest
 
 from autoscaler.adapters.swarm_lease import CONFIG
 from tests.e2e.daemon import Daemon
-from tests.e2e.lab import Engine, Nodes, Prometheus, TaskExporter, load_image, missing, start_load, wait_for
+from tests.e2e.lab import Engine, Nodes, Prometheus, Release, TaskExporter, load_image, missing, start_load, wait_for
 from tests.support.lab import entered, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.one_release(reason="three engines at once take minutes")]
 
 CORES = 0.2
 """The CPU limit of a task."""
@@ -58,7 +58,7 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
+def cluster(release: Release) -> Iterator[Cluster]:
     """One for all tests here: each begins with three ready managers, and no service."""
     if reason := missing():
         unavailable(reason)
@@ -70,7 +70,7 @@ def cluster() -> Iterator[Cluster]:
         cores: dict[str, float] = {}
         exporters = [stack.enter_context(TaskExporter(engine, cores)) for engine in nodes.engines]
         targets = {"cadvisor": [exporter.address for exporter in exporters]}
-        yield Cluster(nodes, entered(stack, Prometheus(targets, scrape_interval=1)), cores)
+        yield Cluster(nodes, entered(stack, Prometheus(targets, scrape_interval=1, release=release)), cores)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.e2e.lab import python_base
 if TYPE_CHECKING:
     from tests.e2e.lab import Engine
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.one_release(reason="the image is built on every engine by other tests")]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "autoscaler-peak"

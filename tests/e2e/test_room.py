@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.lab import Engine, Load, Prometheus
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.one_release(reason="Swarm schedules alike on both")]
 
 
 def policy(services: str, rule: str, *, high: int = 4, metrics: str = "", give_back: str = "") -> str:

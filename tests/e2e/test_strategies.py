@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.lab import Engine, Load, Prometheus
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.one_release(reason="what it holds is decided without the engine")]
 
 GUIDE = Path(__file__).parents[2] / "policies" / "companies" / "advwell.yml"
 SHOP = """

@@ -28,11 +28,14 @@ def unavailable(reason: str) -> NoReturn:
 
 
 def parametrize_releases(metafunc: pytest.Metafunc) -> None:
-    """Run a test that uses the fixture `release` on each that LAB_ENGINE and its marker `only_on`, if any, name."""
+    """Run a test that uses the fixture `release` on each that LAB_ENGINE names, less what its markers leave out."""
     if "release" not in metafunc.fixturenames:
         return
-    only_on = metafunc.definition.get_closest_marker("only_on")
-    here = [one for one in selected() if only_on is None or one.name in only_on.args]
+    here = selected()
+    if metafunc.definition.get_closest_marker("one_release"):
+        here = here[:1]
+    if only_on := metafunc.definition.get_closest_marker("only_on"):
+        here = [one for one in here if one.name in only_on.args]
     metafunc.parametrize("release", here, indirect=True, scope="session", ids=lambda one: one.name)
 
 
