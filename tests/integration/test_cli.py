@@ -284,6 +284,42 @@ def test_plan_as_json_holds_the_same_facts(backends: Backends) -> None:
     assert service["rules"][0]["value"] == 85.0
 
 
+def crowd(backends: Backends) -> None:
+    """Let each replica of the service reserve five of the eight cores of a node, of which there are three."""
+
+    def reserve(spec: dict[str, Any]) -> None:
+        spec["TaskTemplate"]["Resources"]["Reservations"] = {"NanoCPUs": 5 * 10**9}
+
+    backends.engine.change_service("web", reserve)
+
+
+def test_plan_warns_of_a_maximum_without_room(backends: Backends) -> None:
+    """A maximum that finds no room is told with numbers and cure; the exit code does not change for it."""
+    crowd(backends)
+
+    told, document = invoke("plan"), json.loads(invoke("plan", "--output", "json").stdout)
+
+    assert told.exit_code == 0
+    assert "warning: web: max 6 finds no room: 3 replicas do with everything else as it is" in told.stdout
+    assert "(lower max to 3, reserve less or add nodes)" in told.stdout
+    assert document["capacity"]["fits"] is False
+    assert document["capacity"]["total"]["cores"] == 24
+    assert [place["fitting_now"] for place in document["capacity"]["services"]] == [3]
+    assert backends.writes == 0
+
+
+def test_check_live_adds_up_too(backends: Backends) -> None:
+    """`check --live` shows what finds room for each service; a maximum without room is no error."""
+    crowd(backends)
+
+    result = invoke("check", "--live")
+    document = json.loads(invoke("check", "--live", "--output", "json").stdout)
+
+    assert "FIT WITH OTHERS AT MAX" in result.stdout
+    assert document["live"]["capacity"]["services"][0]["obstacle"] == "each reserves 5 cores, on 3 nodes"
+    assert result.exit_code == (0 if document["live"]["good"] else 1)
+
+
 def test_plan_without_an_answer_is_an_error(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it cannot be told what would change, `plan` says why and exits with 1."""
     monkeypatch.setenv("AUTOSCALER_DOCKER_HOST", f"unix://{backends.directory}/nothing.sock")
