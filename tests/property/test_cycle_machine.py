@@ -22,7 +22,7 @@ from tests.support.builders import STEP, threshold
 from tests.support.jobs import Job
 from tests.support.laws import Laws
 from tests.support.process import ENOUGH, Killed, Process, Watches
-from tests.support.world import LOST, FaultyEngine, World, count_in, label_in, policy_for, raising, service_spec
+from tests.support.world import LOST, FaultyEngine, World, count_in, label_in, policy_for, raising
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,7 @@ MEMORY = threshold("memory-high", metric="memory", above=80, add=1)
 POLICY = policy_for("web", rules=(HIGH, LOW, MEMORY), least=LEAST, most=MOST, up_cooldown=UP, down_cooldown=DOWN)
 GATES = {Reason.ROLLOUT_IN_PROGRESS, Reason.SCALED_TO_ZERO}
 SKEW = 20.0
+GIVE_BACK = 60
 HELD_UP = 20.0
 """Seconds after its decision until which a write counts from that."""
 
@@ -209,9 +210,12 @@ def told_by(world: World) -> dict[str, set[float]]:
 class Life(RuleBasedStateMachine):
     """A service under two autoscalers in a world in which much happens; every write is held to what must be."""
 
+    policy = POLICY
+    reserves = 0.0
+
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(POLICY, nodes=[Node("n1"), Node("n2")])
+        self.world = World(self.policy, nodes=[Node("n1"), Node("n2")], reserves=self.reserves)
         self.laws = Laws(self.world, ("cpu", "memory"), LOOK_BACK)
         self.runners = [Runner(self.world, self.judge, Watches(self.world.clock)) for _ in range(2)]
         self.pauses = SwarmPauses(self.world.engine)
@@ -224,6 +228,8 @@ class Life(RuleBasedStateMachine):
         self.releases = 1
         self.lowered_from: dict[str, int] = {}
         """The largest count that a deploy or a rollback took away, by the service's id."""
+        self.asked = 3
+        """The count that somebody else asked for last, or the lowest since."""
         self.observer: Process | None = None
         self.world.service(replicas=3)
         self.world.total["web"] = 150
@@ -282,7 +288,17 @@ class Life(RuleBasedStateMachine):
         was, becomes = write.counts
         if write.restores:
             assert was < becomes <= self.lowered_from[write.service]
+        if write.decision.gives_back:
+            self.may_be_given_back(write)
+        self.asked = min(self.asked, becomes)
         self.writes.append(write)
+
+    def may_be_given_back(self, write: Write) -> None:
+        """What must hold where replicas are given back for want of room."""
+        decision, becomes = write.decision, write.counts[1]
+        assert decision.unplaced
+        assert becomes >= min(decision.running, MOST), "none that runs"
+        assert becomes >= min(self.asked, MOST), "none that somebody else asked for"
 
     # load and data
 
@@ -331,6 +347,8 @@ class Life(RuleBasedStateMachine):
     @rule(replicas=st.integers(0, 10), then=EVALUATIONS)
     def scale(self, replicas: int, then: int) -> None:
         """`docker service scale`."""
+        if replicas != self.world.replicas():
+            self.asked = replicas
         self.world.engine.operator_scale("web", replicas)
         self.live(then)
 
@@ -356,9 +374,10 @@ class Life(RuleBasedStateMachine):
         image = f"app:{self.releases}"
         if kind == "bad":
             self.world.engine.break_image(image, "task: non-zero exit (7)")
-        spec = service_spec("web", replicas, image=image)
+        spec = self.world.spec("web", replicas, image=image)
         spec["UpdateConfig"] |= {"FailureAction": action}
         self.may_lower()
+        self.asked = replicas
         self.world.engine.deploy(spec)
         self.live(then)
         if kind == "bad" and not stays:
@@ -374,7 +393,9 @@ class Life(RuleBasedStateMachine):
         """`docker service rollback`, where there is something to go back to."""
         if "PreviousSpec" in self.world.engine.service("web"):
             self.may_lower()
+            before = self.world.replicas()
             self.world.engine.rollback("web")
+            self.asked = self.asked if self.world.replicas() == before else self.world.replicas()
         self.live(then)
 
     @rule(replicas=st.integers(1, 5), then=EVALUATIONS)
@@ -382,13 +403,14 @@ class Life(RuleBasedStateMachine):
         """Remove the service and deploy it anew; the new one has no past."""
         self.world.engine.remove("web")
         self.world.deploy(replicas=replicas, image=f"app:{self.releases}")
+        self.asked = replicas
         self.live(then)
 
     @rule(paused=st.sampled_from([True, "up", "down"]), then=EVALUATIONS, stays=STAYS)
     def pause(self, *, paused: bool | str, then: int, stays: bool) -> None:
         """The policies are edited, and say that the service is paused."""
         for value in (paused, paused if stays else False):
-            policy = POLICY.model_copy(update={"paused": value})
+            policy = self.policy.model_copy(update={"paused": value})
             self.world.policies = PolicySet(policies=(policy,), metrics=self.world.policies.metrics, revision="r2")
             self.live(then if value else 0)
 
@@ -548,5 +570,14 @@ class Life(RuleBasedStateMachine):
         assert gated or LEAST <= world.replicas() <= MOST
 
 
+class CrowdedLife(Life):
+    """The same where there is room for six replicas and, while a node is lost, for three; others are given back."""
+
+    policy = POLICY.model_copy(update={"scale_up": POLICY.scale_up.model_copy(update={"give_back": GIVE_BACK})})
+    reserves = 2.5
+
+
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestCrowdedLife = CrowdedLife.TestCase
+TestCrowdedLife.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -75,9 +75,9 @@ class Write(NamedTuple):
 
     @property
     def driven(self) -> bool:
-        """Whether a rule asked for it: no bound was corrected, and no deploy repaired."""
+        """Whether a rule asked for it: no bound was corrected, no deploy repaired, and no replica given back."""
         within = self.policy.replicas.min <= self.counts[0] <= self.policy.replicas.max
-        return within and not self.restores
+        return within and not self.restores and not self.decision.gives_back
 
 
 class Acting(Cycle):

@@ -267,7 +267,7 @@ class WatchedSource:
 class World:
     """Services under policies, in virtual time. Their load is a percentage per replica, 50 unless set otherwise."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a world has that many facts; all by keyword, all with a default
         self,
         *policies: Policy,
         metrics: Mapping[str, Metric] | None = None,
@@ -275,8 +275,11 @@ class World:
         dry_run: bool = False,
         offset: float = 0.0,
         nodes: Sequence[Node] | None = None,
+        reserves: float = 0.0,
     ) -> None:
         self.clock = ManualClock()
+        self.reserves = reserves
+        """How many cores each replica reserves."""
         self.plugged = dict(plugged or {})
         """Metric sources beside Prometheus, by name."""
         known = with_built_in(metrics or {})
@@ -303,8 +306,15 @@ class World:
         self, name: str = "web", replicas: int = 3, *, cpu: float = 50, labels: Mapping[str, str] | None = None
     ) -> None:
         """Create a service under a load."""
-        self.engine.create_service(service_spec(name, replicas, labels))
+        self.engine.create_service(self.spec(name, replicas, labels))
         self.load[name, "cpu"] = cpu
+
+    def spec(self, name: str, replicas: int, labels: Mapping[str, str] | None = None, image: str = "app:1") -> Document:
+        """A service as it is deployed in this world."""
+        spec = service_spec(name, replicas, labels, image)
+        if self.reserves:
+            spec["TaskTemplate"]["Resources"]["Reservations"] = {"NanoCPUs": round(self.reserves * 1e9)}
+        return spec
 
     def settle(self, seconds: int = 30 * STEP) -> None:
         """Let time pass with nobody evaluating: tasks start and warm up, deploys settle, windows fill."""
@@ -356,7 +366,7 @@ class World:
 
     def deploy(self, name: str = "web", replicas: int = 3, image: str = "app:1") -> None:
         """A `docker stack deploy` of the service as its file has it."""
-        self.engine.deploy(service_spec(name, replicas, image=image))
+        self.engine.deploy(self.spec(name, replicas, image=image))
 
     def lose_swarm(self, *, times: int = 1) -> None:
         """Let the next reads of Swarm fail."""
