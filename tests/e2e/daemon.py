@@ -118,11 +118,16 @@ class Daemon:
             tail = "\n".join(self.log.read_text().splitlines()[-25:])
             raise AssertionError(f"{error}\n{tail}") from error
 
-    def get(self, path: str) -> requests.Response:
-        """The answer of its HTTP server, which may listen elsewhere after each start."""
+    @property
+    def url(self) -> str:
+        """Where its HTTP server is, which may listen elsewhere after each start."""
         self.wait_event("daemon_started")
         host, port = self.events("daemon_started")[-1]["listen"]
-        return requests.get(f"http://{host}:{port}{path}", timeout=5)
+        return f"http://{host}:{port}"
+
+    def get(self, path: str) -> requests.Response:
+        """The answer of its HTTP server."""
+        return requests.get(f"{self.url}{path}", timeout=5)
 
     def decision(self, service: str) -> Event:
         """The newest decision on *service* as the API tells it."""

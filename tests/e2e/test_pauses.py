@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 from autoscaler.adapters.swarm_pauses import CONFIG
 from tests.e2e.daemon import Daemon, command
@@ -103,3 +104,33 @@ def test_a_pause_survives_a_takeover(
     assert json.loads(engine.docker("config", "inspect", CONFIG))[0]["Spec"]["Labels"].keys() == {"autoscaler.pause.*"}
     operator("resume")
     wait_for("the held step", lambda: load.replicas == 2, 30)
+
+
+@pytest.mark.fault("http-stranger")
+def test_a_pause_over_http_is_answered_once_swarm_has_it(
+    engine: Engine, prometheus: Prometheus, service: Callable[..., Load], operator: Callable[..., str], tmp_path: Path
+) -> None:
+    """With the token a service is paused and resumed over HTTP, and without it nothing is; the token is in no log."""
+    load = service()
+    load.set(cpu=50)
+    token = "e2e-token-0123456789"  # noqa: S105 - nobody's
+    with Daemon(engine, prometheus, tmp_path, policy(load.name), AUTOSCALER_HTTP_TOKEN=token) as daemon:
+        daemon.wait_decision(load.name, lambda decision: decision.get("primary", {}).get("reason") == "no_breach")
+        url = daemon.url
+
+        def ask(path: str, bearing: str = token, **more: str) -> requests.Response:
+            body = {"services": [load.name], **more}
+            return requests.post(url + path, json=body, headers={"Authorization": f"Bearer {bearing}"}, timeout=15)
+
+        assert ask("/api/v1/pause", "another-token-0123456789").status_code == 401
+        paused = ask("/api/v1/pause", reason="over HTTP")
+        assert (paused.status_code, paused.json()["changed"]) == (200, [load.name])
+        labels = json.loads(engine.docker("config", "inspect", CONFIG))[0]["Spec"]["Labels"]
+        assert "over HTTP" in labels[f"autoscaler.pause.{load.name}"]
+        load.set(cpu=95)
+        stays_paused(daemon, load)
+        assert ask("/api/v1/resume").json()["paused"] == []
+        wait_for("the held step", lambda: load.replicas == 2, 30)
+        assert daemon.events("pause_requested")[0]["services"] == [load.name]
+        assert token not in daemon.log.read_text()
+    assert operator("resume").splitlines()[-1] == "Nothing is paused."

@@ -353,6 +353,7 @@ FAULTS = (
         does="changes nothing: without a token set 403, without the right one 401",
         see="nothing; `pause_requested` and `resume_requested` are of those who have the token",
         cure="nothing",
+        real="",
         fake="",
     ),
     Fault(
