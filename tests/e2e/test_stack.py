@@ -8,7 +8,6 @@ import shutil
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,12 +15,13 @@ import pytest
 from autoscaler.adapters.swarm_lease import CONFIG, HOLDER_LABEL
 from tests.e2e.lab import LabError, python_base, start_load, wait_for
 from tests.e2e.lab.cadvisor import PROGRAM as CADVISOR
-from tests.e2e.lab.process import run, tool
+from tests.e2e.lab.process import run
 from tests.e2e.test_image import BASE, ROOT
 from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from tests.e2e.lab import Engine, Load
 
@@ -190,7 +190,9 @@ def stack(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     settings = {
         "SOCKET_PROXY_IMAGE": stand_in(engine, directory, "proxy", proxy, command),
         "CADVISOR_IMAGE": stand_in(engine, directory, "cadvisor", CADVISOR, '["cadvisor"]'),
-        "PROMETHEUS_IMAGE": stand_in(engine, directory, "prometheus", Path(tool("prometheus")), '["prometheus"]'),
+        "PROMETHEUS_IMAGE": stand_in(
+            engine, directory, "prometheus", engine.release.program("prometheus"), '["prometheus"]'
+        ),
         "AUTOSCALER_INTERVAL": "1s",
         "AUTOSCALER_SCRAPE_INTERVAL": "1s",
     }
