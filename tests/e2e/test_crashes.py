@@ -47,6 +47,7 @@ def busy(engine: Engine, prometheus: Prometheus) -> Iterator[Load]:
         wait_for("10 s of its series", lambda: [one for one in prometheus.query(query) if one.value >= 10], 40)
         yield load
     finally:
+        without_lease(engine)  # the next module has the same engine
         engine.remove_service(load.name)
 
 
