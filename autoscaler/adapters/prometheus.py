@@ -119,7 +119,10 @@ class PrometheusSource:
         matchers = ",".join(f"{label}={json.dumps(value, ensure_ascii=False)}" for label, value in labels.items())
         samples = f"{{{matchers}}}[{_LOOKED_AT}s]"
         answer = self._call(lambda timeout: self._prometheus.custom_query(samples, timeout=timeout), deadline)
-        times, _ = answer[0]["values"] if answer and "values" in answer[0] else ((), ())
+        scrapes = answer[0].get("values") if answer else None
+        if not isinstance(scrapes, tuple):  # as `Wire` parses what is a series of samples
+            return None
+        times, _ = scrapes
         gaps = [later - earlier for earlier, later in pairwise(times)]
         return median(gaps) if len(gaps) > 1 else None
 

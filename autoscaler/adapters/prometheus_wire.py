@@ -212,7 +212,9 @@ class Wire:
                 f"{self._shown(text)}"
             )
         if status != "success":
-            raise UnreachableError(f"{self._where} answers with status {status}: {self._said(document)}")
+            raise UnreachableError(
+                f"{self._where} answers with status {self._shown(str(status))}: {self._said(document)}"
+            )
         if doubt := _doubt(document):
             # Thanos and others answer with what they have when a store is away: not the whole truth, so no data.
             raise RefusedError(f"{self._where} warns of its own answer, so it is not used: {self._shown(doubt)}")

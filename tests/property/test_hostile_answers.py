@@ -123,6 +123,15 @@ def test_no_nesting_and_no_number_breaks_the_parser(body: bytes, status: int) ->
     "date", ["", "x", "Thu, 01 Jan 1 00:00:00 GMT", "9" * 5000, "Mon, 01 Jan 99999 00:00:00 GMT", "\x00"]
 )
 def test_no_date_breaks_the_clock(date: str) -> None:
-    """A Date that is none says nothing."""
-    asked = source(Answer(json.dumps(GOOD).encode(), headers={"Date": date}))
-    assert isinstance(asked.clock_offset(NOW, Deadline(10)), float)
+    """A Date that is none says nothing: Prometheus is asked what time it is."""
+    told = {"resultType": "vector", "result": [{"metric": {}, "value": [NOW, str(NOW + 7)]}]}
+    asked = source(Answer(json.dumps({"status": "success", "data": told}).encode(), headers={"Date": date}))
+    assert asked.clock_offset(NOW, Deadline(10)) == 7
+
+
+@given(JSON)
+def test_no_time_told_breaks_the_clock(told: Any) -> None:
+    """What Prometheus says of its clock is a number of seconds, or its clock is not known."""
+    asked = source(Answer(json.dumps({"status": "success", "data": told}).encode()))
+    with suppress(BackendError):
+        assert isfinite(asked.clock_offset(NOW, Deadline(10)))

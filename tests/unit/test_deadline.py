@@ -9,7 +9,7 @@ from autoscaler.errors import DeadlineError
 
 
 @pytest.fixture
-def release() -> threading.Event:
+def answer() -> threading.Event:
     """What lets a hung call end."""
     return threading.Event()
 
@@ -29,22 +29,22 @@ def test_what_the_call_raises_is_raised() -> None:
         Guard("prometheus").call(fail, 5)
 
 
-def test_a_hung_call_is_waited_for_until_the_deadline_only(release: threading.Event) -> None:
+def test_a_hung_call_is_waited_for_until_the_deadline_only(answer: threading.Event) -> None:
     """A call that never ends is given up at its deadline, with the backend's name."""
     with pytest.raises(DeadlineError, match="prometheus gave no answer within"):
-        Guard("prometheus").call(release.wait, 0.01)
-    release.set()
+        Guard("prometheus").call(answer.wait, 0.01)
+    answer.set()
 
 
-def test_hung_calls_do_not_pile_up(release: threading.Event) -> None:
+def test_hung_calls_do_not_pile_up(answer: threading.Event) -> None:
     """While eight calls hang no further one is begun; once they end, calls are made again."""
     guard = Guard("swarm")
     for _ in range(8):
         with pytest.raises(DeadlineError):
-            guard.call(release.wait, 0.001)
+            guard.call(answer.wait, 0.001)
     with pytest.raises(DeadlineError, match="8 earlier calls still hang"):
         guard.call(lambda: 42, 5)
-    release.set()
+    answer.set()
     for thread in threading.enumerate():
         if thread.name == "swarm-call":
             thread.join(5)
