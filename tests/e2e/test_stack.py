@@ -271,17 +271,16 @@ def test_edits_new_images_and_the_way_back_to_dry_run(stack: Stack) -> None:
     assert {config_of(task) for task in engine.running_tasks(AUTOSCALER)} == {"autoscaler_policies_good"}
     wait_for("a step while the bad edit was there or after", lambda: stack.steps[-1][0] > began, 60)
 
-    # A good edit, in two files, and then a new image: each hands the lease over.
-    stack.edit("two", edited(), more=policy("another_*").replace("guide", "another"))
-    stack.rolled_out()
+    # A good edit, in two files, with a new image: the lease is handed over.
     before = wait_for("one to lead", stack.leads, 30)
-    assert '"policies": 2' in stack.logs()
     engine.docker("tag", "registry.example/swarm-autoscaler:0.1.0", "registry.example/swarm-autoscaler:0.1.1")
-    stack.edit("two", edited(), AUTOSCALER_IMAGE="registry.example/swarm-autoscaler:0.1.1")
+    another = policy("another_*").replace("guide", "another")
+    stack.edit("two", edited(), more=another, AUTOSCALER_IMAGE="registry.example/swarm-autoscaler:0.1.1")
     stack.rolled_out()
+    assert '"policies": 2' in stack.logs()
     assert wait_for("one to lead", stack.leads, 30) != before
-    steps = len(stack.steps)
-    wait_for("a step of the new image", lambda: len(stack.steps) > steps, 60)
+    last = stack.steps[-1]
+    wait_for("a step of the new image", lambda: stack.steps[-1] != last, 60)
 
     # Back to dry-run: nothing more is written.
     stack.edit("two", edited(), AUTOSCALER_DRY_RUN="true")
