@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from autoscaler.adapters.engine import DockerEngine
+from autoscaler.adapters.engine_api import VersionConflictError
 from autoscaler.adapters.swarm_lease import CONFIG
+from autoscaler.deadline import Deadline
 from tests.e2e.daemon import Daemon
 from tests.e2e.lab import Engine, Nodes, Prometheus, Release, TaskExporter, load_image, missing, start_load, wait_for
 from tests.support.lab import entered, unavailable
@@ -63,7 +66,7 @@ def cluster(release: Release) -> Iterator[Cluster]:
     if reason := missing():
         unavailable(reason)
     with contextlib.ExitStack() as stack:
-        nodes = entered(stack, Nodes())
+        nodes = entered(stack, Nodes(release))
         nodes.engines[0].docker("swarm", "update", "--dispatcher-heartbeat", "2s")  # nodes are found dead sooner
         for engine in nodes.engines:
             load_image(engine)
@@ -235,7 +238,7 @@ def test_the_quorum_is_lost_in_the_middle_of_a_step(swarm: Cluster, tmp_path: Pa
         assert applied(autoscaler, service) == 0, "the write without an answer was applied, and none followed it"
 
 
-@pytest.mark.fault("partition", "swarm-leader-lost", "write-unanswered")
+@pytest.mark.fault("partition", "swarm-leader-lost", "write-unanswered", "two-act")
 def test_the_swarms_leader_is_parted_with_the_autoscaler_that_acts(swarm: Cluster, tmp_path: Path) -> None:
     """Alone, the leader goes on answering with what it knows; its autoscaler scales nothing, the others' takes over.
 
@@ -249,10 +252,11 @@ def test_the_swarms_leader_is_parted_with_the_autoscaler_that_acts(swarm: Cluste
         for service in (busy, spread):
             both.other.wait_decision(service, steady)
 
+        seen = parted.service(busy)
         swarm.nodes.cut(parted)
         swarm.set(busy, 95)
         both.one.wait_event("service_evaluated", service=busy, outcome="unknown")
-        assert parted.replicas(busy) == 2, "it still answers"
+        assert parted.service(busy) == seen, "it still answers, and its step is not made"
         both.one.wait_event("lease_lost")
         both.other.wait_event("swarm_lost")
         both.other.wait_event("swarm_recovered", timeout=60)
@@ -265,6 +269,8 @@ def test_the_swarms_leader_is_parted_with_the_autoscaler_that_acts(swarm: Cluste
         both.one.wait_decision(busy, lambda decision: decision.get("requested") == 3)
         assert (both.applied(busy), changes(there, busy)) == ((0, 1), [[2, 3]])
         assert (both.applied(spread), there.replicas(spread)) == ((0, 0), 5)
+    with contextlib.closing(DockerEngine(parted.socket_url)) as api, pytest.raises(VersionConflictError):
+        api.update(seen["ID"], seen["Version"]["Index"], seen["Spec"], Deadline(10))  # what a former leader would write
 
 
 @pytest.mark.fault("swarm-away")

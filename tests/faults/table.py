@@ -391,6 +391,7 @@ FAULTS = (
         does="the version index refuses the second step",
         see="outcome `conflict`",
         cure="nothing",
+        real="what a parted manager showed",
         fake="",
     ),
     Fault(

@@ -9,13 +9,15 @@ from docker.errors import DockerException
 from .engine import Document, Engine
 from .network import Switch
 from .process import LabError, wait_for
+from .releases import Release, chosen
 from .scratch import Scratch
 
 
 class Nodes:
     """A swarm of *count* managers, each an engine on a machine of its own as far as it can tell; a context manager."""
 
-    def __init__(self, count: int = 3) -> None:
+    def __init__(self, release: Release | None = None, *, count: int = 3) -> None:
+        self._release = release or chosen()
         self._count = count
         self.engines: list[Engine] = []
         self._switch: Switch | None = None
@@ -27,7 +29,7 @@ class Nodes:
             scratch = stack.enter_context(Scratch())
             self._switch = stack.enter_context(Switch(scratch))
             for number in range(self._count):
-                engine = Engine(switch=self._switch, joins=self.engines[0] if number else None)
+                engine = Engine(self._release, switch=self._switch, joins=self.engines[0] if number else None)
                 self.engines.append(stack.enter_context(engine))
                 self._ids[engine.node_id] = engine
             stack.callback(self._end)
