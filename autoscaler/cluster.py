@@ -74,6 +74,8 @@ class SpecBefore:
     requested: int | None
     state: str
     """The autoscaler's label then; empty where there was none."""
+    cpu_limit: float | None = None
+    memory_limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

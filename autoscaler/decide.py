@@ -99,7 +99,12 @@ def recommend(rule: Rule, observation: Observation) -> Recommendation:
     signal = Signal(window, observation.requested, observation.running)
     lacking = window.lacking(rule.look_back)
     if lacking is None:
-        return replace(judge(rule, signal, observation.at), relative=rule.relative, group=rule.group)
+        opinion = judge(rule, signal, observation.at)
+        doubt = window.doubt(rule.look_back)
+        if doubt is not None and opinion.replicas is not None and opinion.replicas < observation.requested:
+            detail = f"{rule.metric}: {doubt.detail}"
+            return Recommendation(rule.name, doubt.reason, None, window.newest, detail, group=rule.group)
+        return replace(opinion, relative=rule.relative, group=rule.group)
     if lacking is Reason.PARTIAL_DATA:
         certain = judge_on_partial(rule, signal, observation.at)
         if certain is not None and (certain.lacks_data or (certain.replicas or 0) > observation.requested):

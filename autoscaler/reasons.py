@@ -64,7 +64,7 @@ _MEANINGS = {
     Reason.NO_BREACH: "no rule asked for a change",
     Reason.NO_DATA: "the metric has no sample in the window, or a plugin's strategy failed",
     Reason.STALE_DATA: "the metric has samples in the window, but not the newest one",
-    Reason.PARTIAL_DATA: "fewer tasks report than have run longer than the warm-up",
+    Reason.PARTIAL_DATA: "fewer tasks report than have run longer than the warm-up, or more than run",
     Reason.WINDOW_INCOMPLETE: "the window does not reach back far enough, or has two neighbouring samples missing",
     Reason.STABILIZED: "a lesser change was recommended within the direction's stabilization window",
     Reason.STEP_LIMITED: "the policy's limits allow no larger change in their periods",

@@ -17,6 +17,16 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why samples prove no calm although they are there: nothing is removed on them, but what they say may add."""
+
+    reason: Reason
+    until: float
+    """Samples before this moment are doubted, Unix seconds."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """Samples at ``end``, ``end - step``, …; a missing sample is NaN, and an infinite one counts as missing.
 
@@ -41,6 +51,7 @@ class Window:
     """Whether the load moves to the remaining replicas when some are removed, as cpu does and memory hardly."""
     total: bool = False
     """Whether a sample is the total over the service, not a value per replica."""
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def newest(self) -> float | None:
@@ -78,6 +89,10 @@ class Window:
         if self._complete(self._covering(look_back, self.values), look_back):
             return Reason.PARTIAL_DATA
         return Reason.WINDOW_INCOMPLETE
+
+    def doubt(self, look_back: int) -> Doubt | None:
+        """Why the samples of ``[end - look_back, end]`` prove no calm; None where they do."""
+        return next((doubt for doubt in self.doubts if self.end - look_back < doubt.until), None)
 
     def with_absent_as_zero(self) -> Window:
         """The window as it would be had the tasks that do not report been at 0: a lower bound of the true values."""

@@ -11,9 +11,11 @@ from autoscaler.bases import base_of
 from autoscaler.deadline import Deadline
 from autoscaler.durations import words
 from autoscaler.errors import BackendError, UnreachableError
+from autoscaler.limits import Limits
 from autoscaler.metrics import PROMETHEUS
+from autoscaler.reasons import Reason
 from autoscaler.records import Problem
-from autoscaler.window import Window
+from autoscaler.window import Doubt, Window
 from autoscaler.window_cache import WindowCache
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Windows:
     """By metric, and by service where each has a query of its own."""
     _failed: dict[str, float] = field(default_factory=dict)
     """When a query of a metric last failed, by metric; not any more once one is answered."""
+    _limits: Limits = field(default_factory=Limits)
     _moment: float = 0.0
     """The moment up to which samples are looked for: what Prometheus' clock says, which dates them."""
     _offset: float = 0.0
@@ -102,7 +105,9 @@ class Windows:
         """
         deadline = Deadline(_SHARE * deadline.remaining())
         problems: list[Problem] = []
-        questions = list(self._questions(list(needed), metrics, at_least, problems))
+        needed = list(needed)
+        self._limits.note((item.view for item in needed), now)
+        questions = list(self._questions(needed, metrics, at_least, problems))
         for key in self._caches.keys() - {self._key(question) for question in questions}:
             del self._caches[key]  # no policy looks at it any more
         self._moment = now + self._offset
@@ -267,7 +272,28 @@ class Windows:
             averaged=metric.averages,
             redistributes=bool(metric.redistributes),
             total=metric.kind == "total",
+            doubts=tuple(self._doubts(name, metric, view, tasks, newest)),
         )
+
+    def _doubts(
+        self, name: str, metric: Metric, view: ServiceView, tasks: list[int] | None, newest: int
+    ) -> Iterator[Doubt]:
+        """Why the samples prove no calm, though as many tasks stand behind them as should."""
+        built_in = metric.query is None
+        if built_in and (raised := self._limits.raised(view, name)) > -inf:
+            ago = words(max(0.0, newest - self._offset - raised))
+            said = f"its limit was raised {ago} ago, and until then less was used as less was allowed"
+            yield Doubt(Reason.WINDOW_INCOMPLETE, raised + self._offset + self.settings.warmup, said)
+        if tasks is None:
+            return
+        reporting, running = tasks[-1], view.running_since(newest - self._offset)
+        if metric.averages and reporting > view.running:
+            said = f"{reporting} tasks report and {view.running} run: of those that do not, the average may be low"
+            yield Doubt(Reason.PARTIAL_DATA, inf, said)
+        elif not built_in and reporting < running * metric.reporting:
+            # The count holds young tasks as well, which may report in the place of an old one that does not.
+            said = f"{reporting} of {running} tasks report, perhaps young ones while an old one does not"
+            yield Doubt(Reason.PARTIAL_DATA, inf, said)
 
     def _owed(
         self, values: list[float], tasks: list[int], newest: int, step: int, view: ServiceView

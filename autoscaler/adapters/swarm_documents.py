@@ -96,7 +96,7 @@ def service_view(document: Document, tasks: tuple[TaskView, ...] = (), node_memo
     spec = document["Spec"]
     update = document.get("UpdateStatus") or {}
     previous = document.get("PreviousSpec")
-    limits = _path(spec, "TaskTemplate", "Resources", "Limits")
+    cpu_limit, memory_limit = _limits(spec)
     return ServiceView(
         id=_text(document["ID"]),
         name=_text(spec["Name"]),
@@ -111,8 +111,8 @@ def service_view(document: Document, tasks: tuple[TaskView, ...] = (), node_memo
         update_message=_text(update.get("Message", "")),
         template_changed=previous is None or any(spec.get(part) != previous.get(part) for part in _TEMPLATE),
         before=None if previous is None else _spec_before(previous),
-        cpu_limit=_amount(limits.get("NanoCPUs", 0)) / 1e9 or None,
-        memory_limit=_amount(limits.get("MemoryBytes", 0)) or None,
+        cpu_limit=cpu_limit,
+        memory_limit=memory_limit,
         node_memory=node_memory,
         demand=demand(spec),
     )
@@ -300,7 +300,13 @@ def _said(status: Document) -> str:
 
 
 def _spec_before(previous: Document) -> SpecBefore:
-    return SpecBefore(requested_replicas(previous), _labels(previous).get(STATE_LABEL, ""))
+    return SpecBefore(requested_replicas(previous), _labels(previous).get(STATE_LABEL, ""), *_limits(previous))
+
+
+def _limits(spec: Document) -> tuple[float | None, float | None]:
+    """The cores and the bytes that a task may use; None where there is no limit."""
+    limits = _path(spec, "TaskTemplate", "Resources", "Limits")
+    return _amount(limits.get("NanoCPUs", 0)) / 1e9 or None, _amount(limits.get("MemoryBytes", 0)) or None
 
 
 def _is_ready(node: Document) -> bool:

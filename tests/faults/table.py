@@ -73,6 +73,23 @@ FAULTS = (
         fake="",
     ),
     Fault(
+        id="others-report",
+        fault="tasks report that do not run: they drain, their health check fails, or another Swarm has a service of "
+        "that name",
+        does="no reduction, as the average may be low for them",
+        see="`partial_data` with how many report and how many run",
+        cure="look at the health check; set `AUTOSCALER_METRIC_SELECTOR` where the Prometheus sees several Swarms",
+        fake="",
+    ),
+    Fault(
+        id="limit-raised",
+        fault="a deploy raises a limit of CPU or memory",
+        does="no reduction before a whole window was measured under the new one: less was used as less was allowed",
+        see="`window_incomplete` with when it was raised",
+        cure="nothing",
+        fake="",
+    ),
+    Fault(
         id="scrape-interval",
         fault="Prometheus scrapes at another interval than the settings say",
         does="goes on; where samples are too rare for the windows, nothing shrinks",

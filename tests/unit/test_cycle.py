@@ -14,12 +14,13 @@ from autoscaler.durations import words
 from autoscaler.errors import RefusedError, UnreachableError
 from autoscaler.journal import Journal
 from autoscaler.matching import ENABLED_LABEL, Matcher
+from autoscaler.metrics import Metric
 from autoscaler.model import Outcome
 from autoscaler.policy import PolicySet
 from autoscaler.reasons import Reason
 from autoscaler.records import Problem
 from autoscaler.simulation.parts import Node
-from tests.support.builders import CPU_HIGH, CPU_LOW, MEMORY_HIGH, STEP, threshold
+from tests.support.builders import CPU_HIGH, CPU_LOW, MEMORY_HIGH, STEP, threshold, written
 from tests.support.world import (
     LOST,
     WARMUP,
@@ -31,10 +32,12 @@ from tests.support.world import (
     raising,
     reasons,
     said,
+    service_spec,
     settled_world,
 )
 
 if TYPE_CHECKING:
+    from autoscaler.adapters.engine_api import Document
     from autoscaler.records import Record
 
 FREE = policy_for("web", up_cooldown=0, down_cooldown=0)
@@ -820,6 +823,87 @@ def test_a_service_whose_rollback_point_a_scale_takes_says_so() -> None:
 
     assert "undoes the scale, not the last deploy" in first.rollback_warning
     assert second.rollback_warning == ""
+
+
+# calm that is not proved
+
+LOW_ONLY = policy_for("web", rules=(CPU_LOW,), down_cooldown=0)
+
+
+def limited(cores: float) -> Document:
+    """The service `web` of three tasks that may use so many *cores* each."""
+    spec = service_spec("web", 3)
+    spec["TaskTemplate"]["Resources"]["Limits"]["NanoCPUs"] = round(cores * 1e9)
+    return spec
+
+
+@pytest.mark.fault("limit-raised")
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_was_used_under_a_lower_limit_is_no_calm(*, restarted: bool) -> None:
+    """After a deploy that raises a limit nothing is removed before a whole window was measured under the new one.
+
+    90 % of half a core look like 22 % of two.
+    """
+    world = World(LOW_ONLY)
+    world.engine.create_service(limited(0.5))
+    world.load["web", "cpu"] = 45
+    world.settle()
+    assert only(world.next()).decision.primary.reason is Reason.NO_BREACH
+    world.engine.deploy(limited(2.0))
+    if restarted:
+        world.restart()
+
+    over = until_reason(world, Reason.WINDOW_INCOMPLETE).decision
+    down = until_reason(world, Reason.BELOW_THRESHOLD).decision
+
+    assert "its limit was raised" in over.primary.detail
+    assert down.at - over.at >= 60 + WARMUP - STEP
+    assert world.replicas() == 2
+
+
+@pytest.mark.fault("limit-raised")
+def test_a_limit_that_is_lowered_or_kept_empties_no_window() -> None:
+    """Where a deploy leaves the limit, or lowers it, a calm goes on: the same use is no smaller a share of it."""
+    world = World(LOW_ONLY)
+    world.engine.create_service(limited(0.5))
+    world.load["web", "cpu"] = 5
+    world.settle()
+    world.engine.deploy(limited(0.25))
+    world.settle()
+
+    assert said(only(world.next())) == (Outcome.APPLIED, Reason.BELOW_THRESHOLD, 3, 2)
+
+
+@pytest.mark.fault("others-report")
+def test_tasks_that_report_and_do_not_run_hold_a_reduction() -> None:
+    """An average over more tasks than run may be low for those that drain or are not healthy; an increase passes."""
+    world = settled_world(cpu=10)
+    world.silent["web"] = -3
+
+    held = only(world.next())
+    world.load["web", "cpu"] = 85
+    up = world.until_changed()
+
+    assert said(held)[:2] == (Outcome.HELD, Reason.PARTIAL_DATA)
+    assert "6 tasks report and 3 run" in held.decision.primary.detail
+    assert said(up) == (Outcome.APPLIED, Reason.ABOVE_THRESHOLD, 3, 4)
+
+
+@pytest.mark.fault("tasks-silent")
+@pytest.mark.parametrize(
+    ("silent", "told"), [(0, (Outcome.APPLIED, Reason.BELOW_THRESHOLD)), (1, (Outcome.HELD, Reason.PARTIAL_DATA))]
+)
+def test_a_young_task_that_reports_hides_no_old_one_that_does_not(silent: int, told: tuple[Outcome, Reason]) -> None:
+    """A metric of one's own counts young tasks too: while one of all does not report, it may be an old one."""
+    metric = Metric.model_validate({"query": "load", "by": "svc", "task": "pod"})
+    low = {"name": "low", "metric": "load", "below": 30, "remove": 1}
+    world = settled_world(written(low), metrics={"load": metric})
+    world.load["web", "load"] = 10
+    world.engine.operator_scale("web", 4)
+    world.pass_step()
+    world.silent["web"] = silent
+
+    assert said(only(world.next()))[:2] == told
 
 
 # clocks
