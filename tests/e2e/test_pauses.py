@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from docker.errors import NotFound
 
 from autoscaler.adapters.swarm_pauses import CONFIG
 from tests.e2e.daemon import Daemon, command
@@ -35,7 +37,8 @@ def operator(engine: Engine, prometheus: Prometheus, tmp_path: Path) -> Iterator
         return result.stdout
 
     yield run
-    run("resume")
+    with contextlib.suppress(NotFound):
+        engine.client.remove_config(CONFIG)  # type: ignore[no-untyped-call] # the stubs know no types of it
 
 
 def stays_paused(daemon: Daemon, load: Load) -> None:
