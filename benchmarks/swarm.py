@@ -42,7 +42,8 @@ class StandingSwarm(SimulatedEngine):
 
     def __init__(self, world: World) -> None:
         clock = StandingClock(world.start - AGE - 60)
-        nodes = [Node(f"node-{number:03d}") for number in range(max(3, world.services * TASKS // _TASKS_PER_NODE))]
+        count = max(3, world.services * TASKS // _TASKS_PER_NODE)
+        nodes = [Node(f"node-{number:03d}", role="worker") for number in range(count)]
         super().__init__(clock, nodes=nodes)
         for name in world.names:
             self.create_service(_spec(name))

@@ -14,6 +14,7 @@ from autoscaler.placement import satisfies
 
 if TYPE_CHECKING:
     from autoscaler.adapters.engine_api import Document
+    from autoscaler.placement import NodeView
 
 _HISTORY = 5
 """Ended tasks that Swarm keeps per slot."""
@@ -35,18 +36,20 @@ class Node:
     """Whether it is up; a node that is not is `down`."""
     heard: bool = True
     """Whether the leader has heard of it; one it has not heard of yet is `unknown`, and its tasks go on."""
+    role: str = "manager"
     labels: Document = field(default_factory=dict)
     tasks: int = 0
     """Tasks that hold room here."""
     nano_cpus_reserved: int = 0
     memory_reserved: int = 0
+    _view: NodeView | None = None
 
     @property
     def document(self) -> Document:
         """The node as the engine lists it."""
         return {
             "ID": self.name,
-            "Spec": {"Role": "manager", "Availability": "active", "Labels": self.labels},
+            "Spec": {"Role": self.role, "Availability": "active", "Labels": self.labels},
             "Description": {
                 "Hostname": self.name,
                 "Platform": {"OS": "linux", "Architecture": "x86_64"},
@@ -63,8 +66,11 @@ class Node:
         if nano_cpus > round(self.cores * 1e9) - self.nano_cpus_reserved or memory > self.memory - self.memory_reserved:
             return "insufficient resources on {}"
         placement = task.template.get("Placement") or {}
-        if not all(satisfies(node_view(self.document), each) for each in placement.get("Constraints") or ()):
-            return "scheduling constraints not satisfied on {}"
+        if constraints := placement.get("Constraints"):
+            if self._view is None:
+                self._view = node_view(self.document)  # what constraints are about does not change
+            if not all(satisfies(self._view, each) for each in constraints):
+                return "scheduling constraints not satisfied on {}"
         most = placement.get("MaxReplicas", 0)
         if most and sum(other.node is self for other in task.service.live.values()) >= most:
             return "max replicas per node limit exceed"
