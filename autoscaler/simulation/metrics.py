@@ -109,4 +109,4 @@ class SimulatedPrometheus:
 
     def _raise_if_failing(self) -> None:
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)  # else it would keep the frames of every time it is raised

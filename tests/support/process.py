@@ -50,6 +50,8 @@ class Write(NamedTuple):
     """The policy that was in force for the decision."""
     paused: bool
     """Whether its direction was paused at run time when the evaluation began that decided on it."""
+    blind: bool
+    """Whether a query was refused then."""
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -83,16 +85,17 @@ class Write(NamedTuple):
 class Acting(Cycle):
     """A cycle that notes each decision when it begins to carry it out."""
 
-    __slots__ = ("decisions", "paused")
-    decisions: dict[str, tuple[Decision, Policy, bool]]
-    """By the label that is written with them; with the policy, and whether the direction was paused at run time."""
+    __slots__ = ("decisions", "paused", "source")
+    decisions: dict[str, tuple[Decision, Policy, bool, bool]]
+    """By the label that is written with them; with the policy, and what Write says of pauses and queries."""
+    source: WatchedSource
     paused: Pauses
     """What was when the evaluation began."""
 
     def _act(self, item: Needed, record: Record, order: Order, deadline: Deadline) -> Record:
         direction = Direction.UP if order.replicas > order.requested else Direction.DOWN
         paused = direction in self.paused.holding(order.service, record.decision.at)
-        self.decisions[order.state] = record.decision, item.policy, paused
+        self.decisions[order.state] = record.decision, item.policy, paused, bool(self.source.errors)
         return super()._act(item, record, order, deadline)
 
 
@@ -141,7 +144,7 @@ class Process:
         self.source = WatchedSource(world.prometheus, at=at)
         skewed = SkewedSource(self.source, self.watches)
         self.cycle = world.cycle_on(self.api, skewed, self.watches, Acting, dry_run=dry_run)
-        self.cycle.decisions = {}
+        self.cycle.decisions, self.cycle.source = {}, self.source
         if not dry_run:
             self.cycle.standby = self.lease.objection
 
@@ -171,8 +174,8 @@ class Process:
         self.lease.give_back(ENOUGH)
 
     def _written(self, before: Document, spec: Document) -> None:
-        decision, policy, paused = self.cycle.decisions[spec["Labels"][STATE_LABEL]]
-        self.writes.append(Write(self.world.clock.time, self, before, spec, decision, policy, paused))
+        facts = self.cycle.decisions[spec["Labels"][STATE_LABEL]]
+        self.writes.append(Write(self.world.clock.time, self, before, spec, *facts))
         self._tell(self.writes[-1])
 
 

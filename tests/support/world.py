@@ -218,7 +218,7 @@ def raising(error: Exception) -> Callable[[], None]:
     """An action that raises *error*."""
 
     def action() -> None:
-        raise error
+        raise error.with_traceback(None)  # else it would keep the frames of every time it is raised
 
     return action
 
