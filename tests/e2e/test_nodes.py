@@ -100,7 +100,10 @@ def steps(service: str, *, up: str = "5m", low: int = 1, high: int = 8) -> str:
 
 
 def target(service: str) -> str:
-    """A policy that takes the count which the load asks for, at once and in both directions."""
+    """A policy that takes the count which the load asks for, at once and in both directions.
+
+    Three replicas at 52 % stay three from 40 to 66 %: that much a busy machine's scrapes may be off.
+    """
     return f"""
   - name: {service}
     services: [{service}]
@@ -176,7 +179,7 @@ def any_on(node: str, tasks: list[dict[str, Any]]) -> bool:
 def test_a_node_dies_with_its_tasks_and_the_autoscaler_that_acts(swarm: Cluster, tmp_path: Path) -> None:
     """The other autoscaler takes over within 30 s; ghosts do not count, and nothing shrinks or doubles."""
     dying, there = swarm.nodes.others(swarm.nodes.leader)
-    busy, spread = swarm.service(50, 3), swarm.service(50, 5)
+    busy, spread = swarm.service(50, 3), swarm.service(52, 3)
     with pair(dying, there, swarm, tmp_path, steps(busy), target(spread)) as both:
         for service in (busy, spread):
             both.other.wait_decision(service, steady)
@@ -189,19 +192,19 @@ def test_a_node_dies_with_its_tasks_and_the_autoscaler_that_acts(swarm: Cluster,
         assert time.monotonic() - killed < 30
         up = both.other.wait_event("service_evaluated", service=busy, outcome="applied", timeout=40)
         there.wait_running(busy, 4)
-        there.wait_running(spread, 5)
+        there.wait_running(spread, 3)
 
         assert (up["requested"], up["running"], up["desired"]) == (3, 3, 4), "it waited for the replacements"
         assert ghosts(there, busy) + ghosts(there, spread) > 0
         both.other.wait_decision(busy, lambda decision: decision["running"] == 4)
-        both.other.wait_decision(spread, lambda decision: decision["running"] == 5)
+        both.other.wait_decision(spread, lambda decision: decision["running"] == 3)
 
         dying.start()
         both.one.start()
         both.one.wait_event("lease_awaited", holder=both.other.events("lease_acquired")[0]["holder"])
         both.one.wait_decision(busy, lambda decision: decision.get("running") == 4)
         assert (both.applied(busy), changes(there, busy)) == ((0, 1), [[3, 4]])
-        assert (both.applied(spread), there.replicas(spread)) == ((0, 0), 5)
+        assert (both.applied(spread), there.replicas(spread)) == ((0, 0), 3)
 
 
 @pytest.mark.fault("quorum-lost", "write-unanswered")
@@ -247,7 +250,7 @@ def test_the_swarms_leader_is_parted_with_the_autoscaler_that_acts(swarm: Cluste
     """
     parted = swarm.nodes.leader
     there, _ = swarm.nodes.others(parted)
-    busy, spread = swarm.service(50, 2, f"node.id=={swarm.nodes.id(there)}"), swarm.service(50, 5)
+    busy, spread = swarm.service(50, 2, f"node.id=={swarm.nodes.id(there)}"), swarm.service(52, 3)
     with pair(parted, there, swarm, tmp_path, steps(busy), target(spread)) as both:
         for service in (busy, spread):
             both.other.wait_decision(service, steady)
@@ -268,7 +271,7 @@ def test_the_swarms_leader_is_parted_with_the_autoscaler_that_acts(swarm: Cluste
         both.one.wait_event("lease_awaited", holder=both.other.events("lease_acquired")[0]["holder"], timeout=60)
         both.one.wait_decision(busy, lambda decision: decision.get("requested") == 3)
         assert (both.applied(busy), changes(there, busy)) == ((0, 1), [[2, 3]])
-        assert (both.applied(spread), there.replicas(spread)) == ((0, 0), 5)
+        assert (both.applied(spread), there.replicas(spread)) == ((0, 0), 3)
     with contextlib.closing(DockerEngine(parted.socket_url)) as api, pytest.raises(VersionConflictError):
         api.update(seen["ID"], seen["Version"]["Index"], seen["Spec"], Deadline(10))  # what a former leader would write
 
@@ -279,7 +282,7 @@ def test_the_autoscalers_manager_is_paused_drained_and_demoted(swarm: Cluster, t
     leader = swarm.nodes.leader
     here, _ = swarm.nodes.others(leader)
     identity = swarm.nodes.id(here)
-    busy, spread = swarm.service(50, 2, f"node.id!={identity}"), swarm.service(50, 5)
+    busy, spread = swarm.service(50, 2, f"node.id!={identity}"), swarm.service(52, 3)
     with daemon(here, swarm, tmp_path, steps(busy), target(spread)) as autoscaler:
         for service in (busy, spread):
             autoscaler.wait_decision(service, steady)
@@ -287,8 +290,8 @@ def test_the_autoscalers_manager_is_paused_drained_and_demoted(swarm: Cluster, t
         for availability in ("pause", "drain"):
             leader.docker("node", "update", "--availability", availability, identity)
         wait_for("the node to be empty", lambda: not any_on(identity, leader.running_tasks(spread)), 30)
-        leader.wait_running(spread, 5)
-        autoscaler.wait_decision(spread, lambda decision: decision["running"] == 5 and steady(decision))
+        leader.wait_running(spread, 3)
+        autoscaler.wait_decision(spread, lambda decision: decision["running"] == 3 and steady(decision))
         leader.docker("node", "update", "--availability", "active", identity)
         assert (autoscaler.events("swarm_lost"), applied(autoscaler, spread)) == ([], 0)
 
@@ -304,4 +307,4 @@ def test_the_autoscalers_manager_is_paused_drained_and_demoted(swarm: Cluster, t
         autoscaler.wait_event("service_evaluated", service=busy, outcome="applied")
         leader.wait_running(busy, 3)
         assert changes(leader, busy) == [[2, 3]]
-        assert (applied(autoscaler, spread), leader.replicas(spread)) == (0, 5)
+        assert (applied(autoscaler, spread), leader.replicas(spread)) == (0, 3)
