@@ -578,6 +578,6 @@ class CrowdedLife(Life):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestLife.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestCrowdedLife = CrowdedLife.TestCase
 TestCrowdedLife.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -69,7 +69,7 @@ class Laws:
     def calm_is_known(self, write: Write) -> bool:
         """Whether what Prometheus held of the look-back, when it was decided, is complete and calm."""
         name, decided = write.spec["Name"], write.decision.at
-        newest = int(min(decided, decided - write.by.watches.skew) // STEP * STEP)
+        newest = int(min(decided, decided - write.skew) // STEP * STEP)
         truth = self.world.truth.get((name, "cpu"), {})
         steps = range(newest - self.look_back, newest + STEP, STEP)
         missing = [at for at in steps if at not in truth]

@@ -52,6 +52,8 @@ class Write(NamedTuple):
     """Whether its direction was paused at run time when the evaluation began that decided on it."""
     blind: bool
     """Whether a query was refused then."""
+    skew: float
+    """How far its writer's clock was ahead then."""
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -85,9 +87,10 @@ class Write(NamedTuple):
 class Acting(Cycle):
     """A cycle that notes each decision when it begins to carry it out."""
 
-    __slots__ = ("decisions", "paused", "source")
-    decisions: dict[str, tuple[Decision, Policy, bool, bool]]
-    """By the label that is written with them; with the policy, and what Write says of pauses and queries."""
+    __slots__ = ("decisions", "paused", "source", "watches")
+    decisions: dict[str, tuple[Decision, Policy, bool, bool, float]]
+    """By the label that is written with them; with the policy, and what Write says of pauses, queries and the clock."""
+    watches: Watches
     source: WatchedSource
     paused: Pauses
     """What was when the evaluation began."""
@@ -95,7 +98,8 @@ class Acting(Cycle):
     def _act(self, item: Needed, record: Record, order: Order, deadline: Deadline) -> Record:
         direction = Direction.UP if order.replicas > order.requested else Direction.DOWN
         paused = direction in self.paused.holding(order.service, record.decision.at)
-        self.decisions[order.state] = record.decision, item.policy, paused, bool(self.source.errors)
+        blind = bool(self.source.errors)
+        self.decisions[order.state] = record.decision, item.policy, paused, blind, self.watches.skew
         return super()._act(item, record, order, deadline)
 
 
@@ -144,7 +148,7 @@ class Process:
         self.source = WatchedSource(world.prometheus, at=at)
         skewed = SkewedSource(self.source, self.watches)
         self.cycle = world.cycle_on(self.api, skewed, self.watches, Acting, dry_run=dry_run)
-        self.cycle.decisions, self.cycle.source = {}, self.source
+        self.cycle.decisions, self.cycle.source, self.cycle.watches = {}, self.source, self.watches
         if not dry_run:
             self.cycle.standby = self.lease.objection
 
