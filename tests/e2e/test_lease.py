@@ -73,6 +73,7 @@ def test_one_of_two_scales_and_the_other_within_30_seconds_of_its_death(
     wait_for("the other one's step", lambda: load.replicas == 3, 30)
 
     assert time.monotonic() - killed < 30
+    standby.wait_event("service_evaluated", service=load.name, outcome="applied")  # Swarm has it before the log
     assert (leads(standby), applied(standby)) == (True, 1)
     assert changes(engine, load) == [[1, 2], [2, 3]]
 
