@@ -24,7 +24,7 @@ from autoscaler.deadline import Guard
 from autoscaler.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import requests
     from tenacity import RetryCallState
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _LISTS = ("/services", "/tasks", "/nodes")
 _PIECE = 2**20
+_LARGEST = {True: 256 * 2**20, False: 16 * 2**20}
+"""Bytes of a list, and of any other answer; the lists of a large Swarm are tens of megabytes."""
 _ATTEMPTS = 3
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 1.0
@@ -156,7 +158,7 @@ class DockerEngine:
         used, status, content = self._guard.call(exchange, deadline.remaining())
         try:
             if content is None:
-                raise not_docker(self._where, "no JSON list of objects")
+                raise not_docker(self._where, "no JSON list of objects" if path in _LISTS else "far too much")
             answer = parse(self._where, status, content) if isinstance(content, str) else content
         except (AlreadyExistsError, NotFoundError, VersionConflictError):
             self._client = used
@@ -169,7 +171,7 @@ class DockerEngine:
 
     def _connect(self, silence: float) -> docker.APIClient:
         """A client that speaks the engine's own API version: an older one strips fields from specs (facts 1)."""
-        return docker.APIClient(
+        return _Client(
             self._base_url,
             version="auto",
             timeout=silence,  # type: ignore[arg-type] # the stubs ask for whole seconds; sockets take fractions
@@ -182,18 +184,39 @@ def _of_version(response: requests.Response, version: str) -> bool:
     return response.headers.get("Api-Version", version) == version
 
 
+class _Client(docker.APIClient):
+    """The SDK's client, whose first question has no answer of any length either."""
+
+    def version(self, api_version: bool = True) -> Document:  # noqa: FBT001, FBT002, ARG002 - the SDK's signature
+        """What the engine says of itself."""
+        response = self.get(f"{self.base_url}/version", timeout=self.timeout, stream=True)
+        response._content = b"".join(_bounded(response.iter_content(_PIECE), _LARGEST[False]))  # noqa: SLF001 - as requests does itself, without a bound
+        response.raise_for_status()
+        answer: Document = response.json()
+        return answer
+
+
 def _content(response: requests.Response, path: str) -> str | list[Document] | None:
     """The body as text, or where *path* is a list's, its objects made lean; None where it is no list of objects.
 
     The lists of a large Swarm are tens of megabytes, and hundreds once parsed: each object is made lean as it comes.
     """
-    pieces = response.iter_content(_PIECE)
-    if path not in _LISTS or response.status_code != HTTPStatus.OK:
-        return b"".join(pieces).decode(errors="replace")
+    of_list = path in _LISTS and response.status_code == HTTPStatus.OK
+    pieces = _bounded(response.iter_content(_PIECE), _LARGEST[of_list])
     try:
-        return [lean(item) for item in objects(pieces)]
+        return [lean(item) for item in objects(pieces)] if of_list else b"".join(pieces).decode(errors="replace")
     except ValueError:
         return None
+
+
+def _bounded(pieces: Iterator[bytes], at_most: int) -> Iterator[bytes]:
+    """The *pieces*; raises ValueError where they are more than *at_most* bytes, unpacked."""
+    left = at_most
+    for piece in pieces:
+        left -= len(piece)
+        if left < 0:
+            raise ValueError(f"more than {at_most} bytes")
+        yield piece
 
 
 def _close_sockets(error: Exception) -> None:

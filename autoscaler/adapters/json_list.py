@@ -16,23 +16,32 @@ _COMMA = re.compile(rf"{_SPACE},{_SPACE}")
 _END = re.compile(rf"{_SPACE}\]{_SPACE}")
 _EMPTY = re.compile(rf"{_SPACE}\[{_SPACE}\]{_SPACE}")
 _DECODER = json.JSONDecoder()
+_LARGEST_OBJECT = 16 * 2**20
+"""Characters: Swarm keeps none of more than four million (facts 4), and lists a service with its previous spec."""
+_MOST_OBJECTS = 1_000_000
 
 
 def objects(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """The objects of the JSON list whose text comes in *pieces*, each as soon as it is complete.
 
-    Raises ValueError where the text is no list of objects, after the objects before that place.
+    Raises ValueError where the text is no list of objects, after the objects before that place; also where an object
+    does not end, as its end is looked for anew with each piece, and where there are too many.
     """
     before, end = _OPENING, _EMPTY
-    rest = ""
+    rest, count = "", 0
     for text in codecs.iterdecode(pieces, "utf-8", errors="replace"):
         rest += text
         position = 0
         while (found := _object_after(before, rest, position)) is not None:
             item, position = found
             before, end = _COMMA, _END
+            count += 1
+            if count > _MOST_OBJECTS:
+                raise ValueError(f"more than {_MOST_OBJECTS} objects")
             yield item
         rest = rest[position:]
+        if len(rest) > _LARGEST_OBJECT:
+            break
     if not end.fullmatch(rest):
         raise ValueError("no JSON list of objects")
 

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import gzip
+import os
+import resource
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+MEMORY = 900 * 2**20
+"""Bytes of address space of a process, most of it the interpreter's and its libraries'."""
+CPU = 60
+BOMB = gzip.compress(b"[" + b" " * 2**28) * 8
+"""Two gigabytes of blanks, in two megabytes."""
+ASK = """
+import sys
+from autoscaler.adapters.engine import DockerEngine
+from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
+from autoscaler.daemon import SystemClock
+from autoscaler.deadline import Deadline
+from autoscaler.errors import BackendError
+from autoscaler.ports import Query
+what, port = sys.argv[1:]
+deadline = Deadline(5)
+try:
+    if what == "prometheus":
+        source = PrometheusSource(ConnectionSettings(f"http://127.0.0.1:{port}"), SystemClock())
+        source.fetch(Query("cpu", "x", None), 0, 15, 15, deadline)
+    else:
+        engine = DockerEngine(f"tcp://127.0.0.1:{port}")
+        engine.services(deadline) if what == "list" else engine.config("a", deadline)
+except BackendError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@contextmanager
+def answering(chunks: list[bytes], *, endless: bool, packed: bool, version: bool) -> Iterator[int]:
+    """The port of a server that gives *chunks*, the last one for ever where *endless*; a *version* of its own if so."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if version and self.path == "/version":
+                self._send([b'{"ApiVersion": "1.41"}'], packed=False)
+            else:
+                self._send(chunks, packed=packed)
+                with suppress(OSError):
+                    while endless:
+                        self.wfile.write(chunks[-1])
+
+        do_POST = do_GET  # noqa: N815 - the base class looks for this name
+
+        def _send(self, given: list[bytes], *, packed: bool) -> None:
+            self.send_response(200)
+            self.send_header("Connection", "close")
+            if packed:
+                self.send_header("Content-Encoding", "gzip")
+            self.end_headers()
+            with suppress(OSError):
+                for chunk in given:
+                    self.wfile.write(chunk)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+STREAMS: dict[str, tuple[list[bytes], bool, bool]] = {
+    "packed blanks": ([BOMB], False, True),
+    "endless blanks": ([b"[", b" " * 2**16], True, False),
+    "an object without end": ([b'[{"a": "', b"x" * 2**16], True, False),
+    "objects without end": ([b"[{}", b", {}" * 2**14], True, False),
+    "a nest without end": ([b"[", b'{"a":[' * 2**14], True, False),
+}
+
+
+@pytest.mark.fault("hostile-answers")
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("what", ["prometheus", "list", "config", "version"])
+def test_no_answer_takes_more_time_or_memory_than_it_may(what: str, stream: str) -> None:
+    """Answers without end and packed ones end by a bound or the deadline, in bounded memory, as no answer."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+    chunks, endless, packed = STREAMS[stream]
+    with answering(chunks, endless=endless, packed=packed, version=what != "version") as port:
+        done = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-c", ASK, what, str(port)],
+            cwd=ROOT,
+            env=dict(os.environ),
+            preexec_fn=limit,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith(("RefusedError", "UnreachableError", "DeadlineError", "PassingError")), done.stdout
