@@ -80,6 +80,8 @@ def _http_url(value: str) -> str:
 
 
 def _docker_host(value: str) -> str:
+    if "@" in value:  # the message does not repeat it, for it may hold a password
+        raise ValueError("holds a user, and an engine asks for none (write tcp://HOST:2375, without user and password)")
     try:
         parts = urlsplit(value)
         usable = parts.scheme in {"tcp", "http", "https"} and bool(parts.hostname) and parts.port != 0
