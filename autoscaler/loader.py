@@ -5,9 +5,12 @@ Reads files; decides nothing.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import stat
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from autoscaler import advice, checks
@@ -16,7 +19,7 @@ from autoscaler.errors import PolicyError
 from autoscaler.metrics import Metric, with_built_in
 from autoscaler.policy import OWN_KEYS, Defaults, PolicyFile, PolicySet
 from autoscaler.validation import validate
-from autoscaler.yaml_document import MAX_BYTES, MAX_NODES, Document, about_file, read
+from autoscaler.yaml_document import MAX_BYTES, MAX_NODES, MAX_PROBLEMS, Document, about_file, read
 
 if TYPE_CHECKING:
     import pathlib
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".yml", ".yaml")
 """What the names of policy files in a directory end with."""
+MOST_FILES = 1000
+LARGEST_SET = 8 * 2**20
+"""How many bytes all files may have together: they are read at every evaluation, to see whether they changed."""
+MOST_POLICIES = 5000
 
 
 # Loading
@@ -87,7 +94,7 @@ def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, li
     origins: dict[str, Origin] = {}
     metric_origins: dict[str, Origin] = {}
     defaults = _defaults(documents)
-    if too_large := list(_too_large(documents, defaults)):
+    if too_large := [*_too_many(documents), *_too_large(documents, defaults)]:
         return None, [*(problem for document in documents for problem in document.problems), *too_large]
     # What is wrong with the defaults is told where they stand, and not once more for each policy that gets them.
     faulty = bool(defaults.data) and bool(validate(defaults, Defaults)[1])
@@ -102,7 +109,10 @@ def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, li
         for index, policy in enumerate(content.policies):
             policies.append(policy)
             origins[policy.name] = Origin(document, ("policies", index))
-    problems.extend(checks.problems(documents))
+    between = list(islice(checks.problems(documents), MAX_PROBLEMS))
+    problems.extend(between)
+    if len(between) == MAX_PROBLEMS:
+        problems.append(about_file(documents[0].file, "there may be more problems", "correct these first"))
     if problems:
         order = {document.file: position for position, document in enumerate(documents)}
         return None, sorted(set(problems), key=lambda problem: (order[problem.file], problem))
@@ -126,6 +136,17 @@ def _too_large(documents: Iterable[Document], defaults: Document) -> Iterator[Pr
         if size * len(_policies(document)) > MAX_NODES:
             what = f"written out in each policy of {document.file}, they are more than {MAX_NODES} nodes"
             yield defaults.problem((), what, "give what only some policies need to these, or split the file")
+
+
+def _too_many(documents: Sequence[Document]) -> Iterator[Problem]:
+    """That the documents hold more policies than a set may."""
+    count = 0
+    for document in documents:
+        before, count = count, count + len(_policies(document))
+        if count > MOST_POLICIES >= before:
+            path = ("policies", MOST_POLICIES - before)
+            what = f"this is more than the {MOST_POLICIES} policies that a set may have"
+            yield document.problem(path, what, "let globs or labels name the services that have the same rules")
 
 
 def _policies(document: Document) -> list[Any]:
@@ -157,12 +178,16 @@ def _contents(paths: Sequence[pathlib.Path]) -> tuple[list[tuple[pathlib.Path, b
     """The content of each file that *paths* mean, each file once, and what cannot be read."""
     contents: dict[pathlib.Path, tuple[pathlib.Path, bytes]] = {}
     problems: list[Problem] = []
+    left = LARGEST_SET
     if not paths:
         problems.append(about_file("policies", "no path is given", "name a directory or a file"))
     for path in paths:
         try:
             for file in _files(path):
-                contents.setdefault(file.resolve(), (file, _content(file)))
+                resolved = file.resolve()
+                if resolved not in contents:
+                    contents[resolved] = (file, _content(file, left))
+                    left -= len(contents[resolved][1])
         except _UnreadableError as error:
             problems.append(error.problem)
         except (OSError, ValueError, RuntimeError) as error:  # a null character in a path, a loop of links
@@ -189,18 +214,38 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
     files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
     if not files:
         raise _UnreadableError(path, "holds no policy file", "put a *.yml or *.yaml file there")
+    if len(files) > MOST_FILES:
+        raise _UnreadableError(path, f"holds {len(files)} policy files", f"put {MOST_FILES} into a directory at most")
     return files
 
 
-def _content(file: pathlib.Path) -> bytes:
-    """The file's bytes, no more than are needed to see that there are too many."""
+def _content(file: pathlib.Path, left: int) -> bytes:
+    """The bytes of a file of a set that may have *left* more."""
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise _UnreadableError(file, "is no regular file", "name a file, or a directory of files")
-        with file.open("rb") as opened:
-            return opened.read(MAX_BYTES + 1)
+        content = content_of(file)
+    except IrregularFileError as error:
+        raise _UnreadableError(file, "is no regular file", "name a file, or a directory of files") from error
     except OSError as error:
         raise _unreadable(file, error) from error
+    if len(content) > left:
+        what = f"this and the files before it are larger than {LARGEST_SET} bytes together"
+        raise _UnreadableError(file, what, "let globs, labels and defaults say what policies share")
+    return content
+
+
+class IrregularFileError(OSError):
+    """A pipe, a device or a directory in the place of a file."""
+
+
+def content_of(file: pathlib.Path) -> bytes:
+    """The file's bytes, no more than are needed to see that there are too many. Raises OSError and ValueError."""
+    # Without waiting: a pipe that nobody writes to would hold the opening, also one that has just come there.
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise IrregularFileError(errno.EINVAL, "it is no regular file")
+    with os.fdopen(descriptor, "rb") as opened:
+        return opened.read(MAX_BYTES + 1)
 
 
 def _digest(contents: Iterable[bytes]) -> str:

@@ -10,7 +10,15 @@ from functools import cached_property
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    create_model,
+    model_validator,
+)
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
@@ -27,8 +35,21 @@ if TYPE_CHECKING:
 
 _GLOB = frozenset("*?[")
 _LONGEST_PERIOD = 30 * 60
+_MOST_NAMES = 5000
+_MOST_PARTS = 100
+"""How many rules, guards, schedules or labels a policy may have: each costs time at every evaluation."""
 _COUNT = Annotated[int, Field(strict=True, ge=0, le=10_000)]
-_PATTERN = Annotated[str, Field(strict=True, min_length=1, max_length=255)]
+
+
+def _visible(name: str) -> str:
+    """*name*, which looks like what it is: no character in it is hidden, or changes the direction of writing."""
+    for character in name:
+        if not character.isprintable():
+            raise ValueError(f"holds the character U+{ord(character):04X}, which cannot be seen (remove it)")
+    return name
+
+
+_PATTERN = Annotated[str, Field(strict=True, min_length=1, max_length=255), AfterValidator(_visible)]
 _VALUE = Annotated[str, Field(strict=True, max_length=4096)]
 _METRIC_NAME = r"^[a-zA-Z_][a-zA-Z0-9_.:-]*$"
 
@@ -158,23 +179,25 @@ class Policy(Frozen):
 
     name: str = Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$", max_length=63)
     """What logs, metrics and labels call the policy; unique among all policies."""
-    services: Annotated[tuple[_PATTERN, ...], Field(min_length=1)] = ()
+    services: Annotated[tuple[_PATTERN, ...], Field(min_length=1, max_length=_MOST_NAMES)] = ()
     """The names of the services, or globs with `*`, `?` and `[…]`."""
-    match_labels: Annotated[dict[_PATTERN, _VALUE], Field(min_length=1)] = Field(default_factory=dict)
+    match_labels: Annotated[dict[_PATTERN, _VALUE], Field(min_length=1, max_length=_MOST_PARTS)] = Field(
+        default_factory=dict
+    )
     """Labels that a service must have, all of them with these values, instead of a name in `services`."""
-    exclude: tuple[_PATTERN, ...] = ()
+    exclude: Annotated[tuple[_PATTERN, ...], Field(max_length=_MOST_NAMES)] = ()
     """Names or globs of services that are not meant; a name in `services` is meant all the same."""
     replicas: Replicas
     """The bounds of the replica count."""
-    rules: tuple[Annotated[Rule, _AnyRule], ...] = Field(min_length=1)
+    rules: tuple[Annotated[Rule, _AnyRule], ...] = Field(min_length=1, max_length=_MOST_PARTS)
     """The reasons to change the count."""
     scale_up: ScaleUp = ScaleUp()
     """How replicas are added."""
     scale_down: ScaleDown = ScaleDown()
     """How replicas are removed."""
-    schedules: tuple[Schedule, ...] = ()
+    schedules: Annotated[tuple[Schedule, ...], Field(max_length=_MOST_PARTS)] = ()
     """Times at which the bounds are others."""
-    guards: tuple[Guard, ...] = ()
+    guards: Annotated[tuple[Guard, ...], Field(max_length=_MOST_PARTS)] = ()
     """Metrics that forbid changes while they are beyond a bound."""
     fallback: Fallback | None = None
     """How many replicas to have when every rule has lacked data for some time; nothing changes then by default."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from autoscaler.cluster import Cluster
 
 STACK_LABEL = "com.docker.stack.namespace"
+_LARGEST = 2**20
+"""Bytes of a stack file: a larger one takes minutes to read."""
 _WIDEST = 2**20
 """No line is folded: what a file says on one line stays on one."""
 
@@ -41,14 +43,13 @@ def with_counts(text: str, counts: Mapping[str, int], file: str) -> tuple[str, d
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = _WIDEST
-    try:
-        document = yaml.load(text)
-    except YAMLError as error:
-        said = " ".join(str(error).split())
-        raise ConfigurationError(f"{file}: is no YAML: {said} (correct it)") from error
+    document = _loaded(yaml, text, file)
     services = document.get("services") if isinstance(document, dict) else None
     if not isinstance(services, dict):
         raise ConfigurationError(f"{file}: has no services (give the file that you pass to docker stack deploy -c)")
+    odd = next((name for name in counts if name in services and not isinstance(services[name], dict)), None)
+    if odd is not None:
+        raise ConfigurationError(f"{file}: the service {odd} is no mapping (write {odd}: {{image: …}})")
     meant = {name: _deploy(service) for name, service in services.items()}
     differing: dict[str, tuple[int | str | None, int]] = {}
     for name, count in counts.items():
@@ -60,13 +61,25 @@ def with_counts(text: str, counts: Mapping[str, int], file: str) -> tuple[str, d
             services[name] = CommentedMap(services[name])  # an alias: the same service twice
         _give(services[name], meant[name])
     for name, service in services.items():
-        if _deploy(service) != meant[name]:  # it inherits a part of one that was changed
+        if _deploy(service).get("replicas") != meant[name].get("replicas"):  # it inherits from one that was changed
             service["deploy"] = CommentedMap(meant[name])
     if not differing:
         return text, {}
     written = StringIO()
     yaml.dump(document, written)
     return written.getvalue(), differing
+
+
+def _loaded(yaml: YAML, text: str, file: str) -> Any:
+    if len(text) > _LARGEST:
+        raise ConfigurationError(f"{file}: is larger than {_LARGEST} bytes (give the stack file itself)")
+    try:
+        return yaml.load(text)
+    except RecursionError as error:
+        raise ConfigurationError(f"{file}: is nested too deeply (give the stack file itself)") from error
+    except (YAMLError, ValueError) as error:  # a date that is none, a number of thousands of digits
+        said = " ".join(str(error).split())
+        raise ConfigurationError(f"{file}: is no YAML: {said} (correct it)") from error
 
 
 def _deploy(service: Any) -> dict[str, Any]:

@@ -394,13 +394,10 @@ class _Builder:
         node = self._anchors.get(event.anchor)
         if node is None:
             inside = event.anchor in self._anchors
-            what = f"the alias *{event.anchor} " + (
-                "stands inside what it refers to" if inside else "refers to nothing"
-            )
+            name = shown(event.anchor)[1:-1]
+            what = f"the alias *{name} {'stands inside what it refers to' if inside else 'refers to nothing'}"
             cure = (
-                "write the part out"
-                if inside
-                else f"mark that part with &{event.anchor} before, or write the text in quotes"
+                "write the part out" if inside else f"mark that part with &{name} before, or write the text in quotes"
             )
             self._note(place, what, cure)
             node = Scalar(place, None)

@@ -16,7 +16,7 @@ from autoscaler.policy_tests.series import Samples
 from autoscaler.reasons import Reason
 from autoscaler.strategies.base import Frozen
 from autoscaler.validation import validate
-from autoscaler.yaml_document import MAX_BYTES, Document, Listing, about_file, described, path_in_words, read
+from autoscaler.yaml_document import Document, Listing, about_file, described, path_in_words, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -213,8 +213,7 @@ class Case:
 def opened(path: Path) -> Document:
     """The file at *path*. Raises PolicyError where it cannot be read."""
     try:
-        with path.open("rb") as stream:
-            return read(stream.read(MAX_BYTES + 1), str(path), dates_are_text=True)
+        return read(loader.content_of(path), str(path), dates_are_text=True)
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
         problem = about_file(str(path), f"cannot be read: {said}", "name a file of policy tests")

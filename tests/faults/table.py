@@ -471,6 +471,22 @@ FAULTS = (
         fake="",
     ),
     Fault(
+        id="hostile-files",
+        fault="policy files that are made to hang or to fill the memory: bombs, pipes, crowds of files",
+        does="refuses them within seconds, and keeps the last good set",
+        see="`policies_refused`, with the bound that is passed",
+        cure="find out who wrote them",
+        fake="",
+    ),
+    Fault(
+        id="secrets",
+        fault="a server sends back the credentials that it was sent, or redirects to another",
+        does="masks them, follows no redirect",
+        see="`***` in its words",
+        cure="find out why it quotes them",
+        fake="",
+    ),
+    Fault(
         id="hostile-text",
         fault="names, labels and messages hold line breaks, terminal escapes, markup, quotes",
         does="shows them escaped",

@@ -26,7 +26,7 @@ from tests.support.world import ManualClock, service_spec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-CANARY = "Canary7x9q"
+CANARY = "Canary7x9qPlantedHere"
 """What no text holds but the secrets that are planted here."""
 AUTOSCALER = Path(sys.executable).with_name("autoscaler")
 POLICIES = """

@@ -139,3 +139,31 @@ def test_which_services_count() -> None:
         view("shop_by_hand", 4, state),
     ]
     assert live_counts(Cluster({each.name: each for each in views}), "shop") == {"web": 5}
+
+
+BOMB = "x0: &a0 [x]\n" + "".join(f"x{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12))
+
+
+def test_aliases_that_double_cost_no_more_than_they_are_written() -> None:
+    """A part that means itself a billion times is not compared with itself."""
+    text = f"{BOMB}services:\n  web: {{deploy: {{replicas: 1, labels: *a11}}}}\n  api: {{deploy: {{labels: *a11}}}}\n"
+    filled, differing = with_counts(text, {"web": 3}, "stack.yml")
+    assert differing == {"web": (1, 3)}
+    assert "replicas: 3, labels: *a11" in filled
+    assert len(filled) < 2 * len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("services: " + "[" * 5000, "is (nested too deeply|no YAML)"),
+        ("services: {web: {deploy: {replicas: " + "9" * 5000 + "}}}", "is no YAML"),
+        ("services: {web: {deploy: {replicas: 2026-99-99}}}", "is no YAML: month must be"),
+        ("services: {web: [a]}", "the service web is no mapping"),
+        ("#" + "x" * 2**20, "is larger than 1048576 bytes"),
+    ],
+)
+def test_an_odd_stack_file_is_refused_in_words(text: str, said: str) -> None:
+    """Nothing in the file ends the command with a traceback, or keeps it busy."""
+    with pytest.raises(ConfigurationError, match=f"^stack.yml: {said}"):
+        with_counts(text, {"web": 3}, "stack.yml")
