@@ -280,6 +280,9 @@ class Windows:
     ) -> Iterator[Doubt]:
         """Why the samples prove no calm, though as many tasks stand behind them as should."""
         built_in = metric.query is None
+        if not metric.one_value:
+            said = "the service was made anew, and samples from before are another one's of its name"
+            yield Doubt(Reason.WINDOW_INCOMPLETE, view.created_at + self._offset, said)
         if built_in and (raised := self._limits.raised(view, name)) > -inf:
             ago = words(max(0.0, newest - self._offset - raised))
             said = f"its limit was raised {ago} ago, and until then less was used as less was allowed"

@@ -155,11 +155,11 @@ FAULTS = (
     ),
     Fault(
         id="service-removed",
-        fault="a service is removed in the middle",
-        does="nothing is raised",
-        see="`service_not_found`",
+        fault="a service is removed in the middle, or made anew under its name",
+        does="nothing is raised, and nothing removed on the samples of the one before",
+        see="`service_not_found`, `window_incomplete`",
         cure="nothing",
-        real="",
+        real="removed",
         fake="",
     ),
     Fault(

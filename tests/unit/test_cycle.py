@@ -874,6 +874,21 @@ def test_a_limit_that_is_lowered_or_kept_empties_no_window() -> None:
     assert said(only(world.next())) == (Outcome.APPLIED, Reason.BELOW_THRESHOLD, 3, 2)
 
 
+@pytest.mark.fault("service-removed")
+def test_a_service_made_anew_is_not_removed_from_on_its_predecessors_calm() -> None:
+    """A service under the name of a removed one shrinks on a whole window of its own, and adds on what there is."""
+    world = settled_world(LOW_ONLY, cpu=10)
+    world.engine.remove("web")
+    world.service(cpu=10)
+    made = world.clock.time
+
+    held = until_reason(world, Reason.WINDOW_INCOMPLETE).decision
+    down = until_reason(world, Reason.BELOW_THRESHOLD).decision
+
+    assert "made anew" in held.primary.detail
+    assert down.at - made >= 60
+
+
 @pytest.mark.fault("others-report")
 def test_tasks_that_report_and_do_not_run_hold_a_reduction() -> None:
     """An average over more tasks than run may be low for those that drain or are not healthy; an increase passes."""
