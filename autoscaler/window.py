@@ -109,7 +109,7 @@ class Window:
         if self.owed is None or self.reporting is None:
             return self.values
         return tuple(
-            value if count >= ceil(due * self.share - _ROUNDING) else MISSING
+            value if count >= full(due, self.share) else MISSING
             for value, count, due in zip(self.values, self.reporting, self.owed, strict=True)
         )
 
@@ -135,3 +135,8 @@ class Window:
                 return False
             previous_missing = missing
         return True
+
+
+def full(due: int, share: float) -> int:
+    """How many of the *due* tasks must report for a sample to be a full one."""
+    return ceil(due * share - _ROUNDING)

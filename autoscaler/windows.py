@@ -15,7 +15,7 @@ from autoscaler.limits import Limits
 from autoscaler.metrics import PROMETHEUS
 from autoscaler.reasons import Reason
 from autoscaler.records import Problem
-from autoscaler.window import Doubt, Window
+from autoscaler.window import Doubt, Window, full
 from autoscaler.window_cache import WindowCache
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ class Windows:
         if metric.averages and reporting > view.running:
             said = f"{reporting} tasks report and {view.running} run: of those that do not, the average may be low"
             yield Doubt(Reason.PARTIAL_DATA, inf, said)
-        elif not built_in and reporting < running * metric.reporting:
+        elif not built_in and reporting < full(running, metric.reporting):
             # The count holds young tasks as well, which may report in the place of an old one that does not.
             said = f"{reporting} of {running} tasks report, perhaps young ones while an old one does not"
             yield Doubt(Reason.PARTIAL_DATA, inf, said)

@@ -560,6 +560,8 @@ class TestOwed:
             ("1%", 10, 0, False),
             ("50%", 3, 1, False),
             ("50%", 3, 2, True),
+            ("55%", 20, 11, True),
+            ("55%", 20, 10, False),
         ],
     )
     def test_the_part_that_must_report(self, share: str, running: int, reporting: int, *, complete: bool) -> None:
@@ -570,6 +572,7 @@ class TestOwed:
         rig.refresh(rules)
         held = rig.shown(rules, view("web", *[LONG_AGO] * running))["load"]
         assert held.lacking(60) is (None if complete else Reason.PARTIAL_DATA)
+        assert (held.doubt(60) is None) is complete
 
     def test_cpu_too(self) -> None:
         """The built-in metrics may be content with a part of the tasks as well."""
