@@ -560,8 +560,8 @@ class TestOwed:
             ("1%", 10, 0, False),
             ("50%", 3, 1, False),
             ("50%", 3, 2, True),
-            ("55%", 20, 11, True),
-            ("55%", 20, 10, False),
+            ("7%", 100, 7, True),
+            ("7%", 100, 6, False),
         ],
     )
     def test_the_part_that_must_report(self, share: str, running: int, reporting: int, *, complete: bool) -> None:
