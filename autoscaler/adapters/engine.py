@@ -220,9 +220,13 @@ def _bounded(pieces: Iterator[bytes], at_most: int) -> Iterator[bytes]:
 
 
 def _close_sockets(error: Exception) -> None:
-    """Close what the SDK leaves open: a unix socket that it cannot connect (docker/transport/unixconn.py)."""
+    """Close what the SDK leaves open.
+
+    A unix socket that it cannot connect (docker/transport/unixconn.py), and a client that it cannot make, as it does
+    not understand what the engine says of its version.
+    """
     for cause in causes(error):
         for frame, _ in traceback.walk_tb(cause.__traceback__):
-            left = frame.f_locals.get("sock")
-            if isinstance(left, socket.socket):
-                left.close()
+            for left in (frame.f_locals.get("sock"), frame.f_locals.get("self")):
+                if isinstance(left, socket.socket | docker.APIClient):
+                    left.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import os
 import socket
@@ -99,6 +100,26 @@ def unusable(url: str) -> str:
     with pytest.raises(BackendError) as caught:
         DockerSwarm(DockerEngine(url, SILENCE)).read(Deadline(5))
     return str(caught.value)
+
+
+@pytest.mark.parametrize("on", ["", "GET /services"])
+@pytest.mark.parametrize(
+    "fault", [server_side.cut, server_side.truncated, server_side.broken_json, server_side.html, server_side.NO_LEADER]
+)
+@pytest.mark.fault("swarm-away")
+def test_no_socket_of_a_failed_call_stays_open(bench: Bench, fault: Fault, on: str) -> None:
+    """What a failed call opened is closed with it, not when Python next looks for garbage."""
+    client = DockerEngine(bench.server.url, SILENCE)
+    bench.server.misbehave(fault, on)
+    gc.disable()
+    try:
+        for _ in range(3):
+            with pytest.raises(BackendError):
+                client.services(Deadline(2))
+        assert bench.server.all_closed(seconds=5)
+    finally:
+        gc.enable()
+        client.close()
 
 
 class TestSocket:

@@ -8,6 +8,7 @@ import re
 import socket
 import socketserver
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -323,6 +324,15 @@ class EngineServer:
         """Answer as the engine again; whoever hangs is let go."""
         self._state.fault = None
         self._state.ending.set()
+
+    def all_closed(self, seconds: float) -> bool:
+        """Whether its clients have closed all connections, or do within so many *seconds*."""
+        ends = time.monotonic() + seconds
+        while any(connection.fileno() != -1 for connection in self._state.connections):
+            if time.monotonic() > ends:
+                return False
+            time.sleep(0.01)
+        return True
 
     @property
     def all_asked(self) -> list[Asked]:
