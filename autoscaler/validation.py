@@ -139,7 +139,7 @@ class _Finding:
 
     def _told(self) -> tuple[str, str]:
         """What is wrong, and what would be right."""
-        given = f"is {described(self._input)}"
+        given = f"has {len(self._input)}" if self._kind == "too_long" else f"is {described(self._input)}"
         if self._kind == "value_error":
             return _what_and_cure(str(self._facts.get("error", self._said)))
         if self._kind in _WANTED:

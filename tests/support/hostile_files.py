@@ -71,7 +71,7 @@ REFUSED: Final[dict[str, tuple[str | bytes, str]]] = {
     "policies for everything": (_each(5000, '"*"'), "the glob"),
     "too many globs": (_one(_list(60_000, '"*%*a*b*c"')), "give at most 5000"),
     "too many exclusions": (_one('"*"', f", exclude: [{_list(60_000, 'a%')}]"), "give at most 5000"),
-    "too many rules": (_one(rules=_list(15_000, RULE.replace("r,", "r%,"))), "give at most 100"),
+    "too many rules": (_one(rules=_list(15_000, RULE.replace("r,", "r%,"))), "rules: has 15000 (give at most 100)"),
     "too many guards": (
         _one(more=f", guards: [{_list(15_000, '{name: g%, metric: cpu, above: 1, block: up}')}]"),
         "give at most 100",

@@ -69,7 +69,9 @@ class Laws:
     def calm_is_known(self, write: Write) -> bool:
         """Whether what Prometheus held of the look-back, when it was decided, is complete and calm."""
         name, decided = write.spec["Name"], write.decision.at
-        newest = int(min(decided, decided - write.skew) // STEP * STEP)
+        newest = int(
+            (decided - write.skew) // STEP * STEP
+        )  # windows go by Prometheus' clock, whatever the writer's says
         truth = self.world.truth.get((name, "cpu"), {})
         steps = range(newest - self.look_back, newest + STEP, STEP)
         missing = [at for at in steps if at not in truth]

@@ -261,8 +261,9 @@ def test_metrics_that_an_unreadable_file_may_define_are_not_unknown(tmp_path: Pa
 def test_of_many_known_metrics_a_message_names_some(tmp_path: Path) -> None:
     """Hundreds of rules with misspelt metrics beside hundreds of metrics are told in bounded messages."""
     metrics = "{" + ", ".join(f"queue_{index}: {{query: sum(x)}}" for index in range(500)) + "}"
-    rules = ", ".join(f"{{name: r{index}, metric: quue_{index}, above: 1, add: 1}}" for index in range(250))
-    found = problems(tmp_path, a=with_metrics(metrics, entry("a", "[a]", rules=rules)))
+    rules = ", ".join(f"{{name: r{index}, metric: quue_{index}, above: 1, add: 1}}" for index in range(90))
+    entries = [entry(name, f"[{name}]", rules=rules) for name in "abc"]
+    found = problems(tmp_path, a=with_metrics(metrics, *entries))
     assert len(found) == 200
     assert max(map(len, found)) < 600
     assert all("known metrics: cpu, memory, queue_0" in problem and "and 482 more)" in problem for problem in found)

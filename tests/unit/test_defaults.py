@@ -362,7 +362,7 @@ def test_a_thousand_policies_with_defaults_load(tmp_path: Path) -> None:
 
 def test_defaults_that_would_grow_beyond_all_bounds_are_refused(tmp_path: Path) -> None:
     """Written out in each policy they count as the text would: a large list for many policies is no small file."""
-    rules = ", ".join(f"{{name: r{index}, metric: cpu, above: 70, add: 1}}" for index in range(2000))
+    rules = ", ".join(f"{{name: r{index}, metric: cpu, above: 70, add: 1}}" for index in range(100))
     defaults = f"{{replicas: {{min: 1, max: 5}}, rules: [{rules}]}}"
     files = {"a": f"version: 1\ndefaults: {defaults}\n"}
     many = without_defaults(*(f"name: p{index}, services: [s{index}]" for index in range(2000)))

@@ -449,10 +449,15 @@ def test_no_secret_is_in_an_error(name: str, value: str) -> None:
 
 
 FIELDS = st.sampled_from([name.upper() for name in Settings.model_fields])
+PYDANTIC = "Input should"
+"""What pydantic's own words begin with; a value that holds them is told as it is."""
+VALUES = st.text(max_size=30).filter(lambda text: PYDANTIC not in text) | st.sampled_from(
+    ["15s", "a=b", "true", "http://a"]
+)
 
 
 @hypothesis.settings(deadline=None)
-@given(st.dictionaries(FIELDS, st.text(max_size=30) | st.sampled_from(["15s", "a=b", "true", "http://a"]), max_size=6))
+@given(st.dictionaries(FIELDS, VALUES, max_size=6))
 def test_any_environment_gives_settings_or_problems(environ: dict[str, str]) -> None:
     """Whatever the values are: settings, or problems with a name and a cure in our words."""
     try:
@@ -464,5 +469,5 @@ def test_any_environment_gives_settings_or_problems(environ: dict[str, str]) -> 
     assert found
     for problem in found:
         assert problem.startswith("AUTOSCALER_")
-        assert "Input should" not in problem
+        assert PYDANTIC not in problem
         assert problem.endswith(")")
