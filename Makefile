@@ -7,6 +7,8 @@ DEMO_ARGS ?=
 # The releases of engine and Prometheus for the tests on real ones: `make e2e LAB_ENGINE=28`, and so many labs at once.
 export LAB_ENGINE ?= 20.10 28
 LABS ?= 4
+# The other tests: some wait for time-outs, so that more than there are cores run at once.
+WORKERS ?= 4
 
 .PHONY: help demo test lint unit e2e bench format lock clean
 
@@ -34,7 +36,7 @@ unit: $(VENV)/.installed ## The tests that need no Docker and no Prometheus.
 	$(BIN)/autoscaler check policies
 	$(BIN)/autoscaler check policies/companies
 	$(BIN)/autoscaler test policies/tests/*.yml
-	$(BIN)/pytest tests --ignore=tests/e2e -n auto $(PYTEST_ARGS)
+	$(BIN)/pytest tests --ignore=tests/e2e -n $(WORKERS) $(PYTEST_ARGS)
 
 e2e: $(VENV)/.installed ## The tests on a real dockerd, cAdvisor and Prometheus; skipped with a reason where there are none.
 	$(BIN)/pytest tests/e2e -n $(LABS) $(PYTEST_ARGS)

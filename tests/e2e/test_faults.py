@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.daemon import Daemon
-from tests.e2e.lab import wait_for
+from tests.e2e.lab import LabError, wait_for
 from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
@@ -106,15 +106,23 @@ def test_an_automatic_rollback_ends_well_with_the_daemon_running_under_load(
         daemon.wait_event("service_evaluated", service=load.name, reason="rollout_in_progress")
 
         counts: dict[str, set[int]] = {"updating": set(), "rollback_started": set()}
+        seen: list[tuple[int, str, int]] = []
 
         def over() -> bool:
             found = engine.service(load.name)
-            state = (found.get("UpdateStatus") or {}).get("State")
+            state = (found.get("UpdateStatus") or {}).get("State", "")
+            count = found["Spec"]["Mode"]["Replicated"]["Replicas"]
             if state in counts:
-                counts[state].add(found["Spec"]["Mode"]["Replicated"]["Replicas"])
-            return bool(counts["rollback_started"]) and state not in counts  # the next step clears what it ended with
+                counts[state].add(count)
+            if (now := (found["Version"]["Index"], state, count)) not in seen:
+                seen.append(now)
+            rolled_back = state == "rollback_completed" or counts["rollback_started"]
+            return bool(rolled_back) and state not in counts  # the next step clears what it ended with
 
-        wait_for("the rollback to end", over, 60)
+        try:
+            wait_for("the rollback to end", over, 60)
+        except LabError as error:
+            raise AssertionError(f"{error}; version, state and count were {seen}") from error
         deployed = {bad["Mode"]["Replicated"]["Replicas"]}
         assert all(seen <= deployed for seen in counts.values()), "nothing was written while it ran"
         spec = engine.service(load.name)["Spec"]["TaskTemplate"]["ContainerSpec"]

@@ -10,7 +10,9 @@ from typing import Self
 from .process import Child, LabError, ended, processes, run, wait_for
 from .scratch import Scratch
 
-_LINKS = range(1, 200)
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 8
+_LINKS = range(1 + 25 * _WORKER, 26 + 25 * _WORKER)
+"""Other ones for each worker of a parallel run: a link that is gone must not be another lab's a moment later."""
 
 
 class Namespace:
@@ -145,11 +147,20 @@ class Network(Namespace):
             raise LabError(
                 f"all interfaces swarmlab{_LINKS.start}…{_LINKS.stop - 1} are taken; end the labs that hold them"
             )
+        self._forget_rules()
         run("ip", "address", "add", f"{self.host_address}/30", "dev", self.link)
         run("ip", "link", "set", self.link, "up")
         run(*self.inside("ip", "link", "set", "lo", "up"))
         run(*self.inside("ip", "address", "add", f"{self.address}/30", "dev", "eth0"))
         run(*self.inside("ip", "link", "set", "eth0", "up"))
+
+    def _forget_rules(self) -> None:
+        """Remove what a lab left of `outbound` that had this link before and was killed."""
+        for table in ("nat", "filter"):
+            for line in run("iptables", "--wait", "5", "--table", table, "--list-rules").splitlines():
+                action, *rule = line.split()
+                if action == "-A" and {self.link, f"{self.address}/32"} & set(rule):
+                    run("iptables", "--wait", "5", "--table", table, "--delete", *rule)
 
 
 class Switch(Namespace):
