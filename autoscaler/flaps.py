@@ -251,6 +251,7 @@ class _Stage:
             if isinstance(rule, Target) and self.effort.spend(1):
                 within = ceil((1 - rule.tolerance) * count - _HARDLY) - 1
                 values |= {left * rule.target / count for left in {*lefts, within}}
+                values.add((1 - rule.tolerance - _HARDLY) * rule.target)  # under the tolerance it begins to remove
         if any(_may_ask_for_fewer(rule) for _, rule in self.rules) and self.effort.spend(len(bounds)):
             values |= {bound * left / count for left in lefts for bound in bounds}
         return sorted(values)

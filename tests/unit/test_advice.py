@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autoscaler import advice, loader
@@ -307,6 +307,19 @@ ANY_RULE: Any = st.one_of(
     st.integers(1, 4),
     st.integers(1, 6),
     st.sampled_from([(), ({"replicas": 2, "per": "1m"},), ({"percent": 50, "per": "1m"},)]),
+)
+@example(
+    [
+        {"strategy": "target", "target": 90, "tolerance": "30%"},
+        {
+            "strategy": "steps",
+            "below": 80,
+            "steps": [{"upper": -2, "remove": 1}, {"lower": -2, "upper": 0, "exactly": 5}],
+        },
+    ],
+    4,
+    1,
+    (),
 )
 def test_the_flap_check_tells_what_a_simulation_would(
     parts: list[dict[str, Any]], least: int, more: int, limits: tuple[dict[str, Any], ...]
