@@ -104,7 +104,7 @@ def add_up(cluster: Cluster, maxima: Mapping[str, Maximum]) -> Capacity:
     for service in services:
         placed = room.place(service, service.wanted - service.held)  # those that wait come before any others
         service.held += placed
-        service.forgotten = min(placed, len(service.view.unplaced))
+        service.forgotten = min(placed, sum(task.refused for task in service.view.tasks))
     return Capacity(
         nodes=len(nodes),
         total=total,

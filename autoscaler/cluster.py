@@ -27,6 +27,8 @@ _STUCK = frozenset({"pending", "failed", "rejected"})
 _UNSCHEDULED = frozenset({"new", "pending"})
 _ROOMLESS = _UNSCHEDULED | {"failed", "rejected"}
 """States before a node is found and after it is left; a global service's tasks name their node from the beginning."""
+_NO_NODE = "no suitable node"
+"""How Swarm's words begin on a task that it found no node for."""
 _ANY = Demand()
 
 _BUSY = {
@@ -60,6 +62,11 @@ class TaskView:
     def unplaced(self) -> bool:
         """Whether Swarm has found no node for it."""
         return not self.node and self.state in _UNSCHEDULED
+
+    @property
+    def refused(self) -> bool:
+        """Whether Swarm has looked for a node for it and found none; a task that is new has not been tried yet."""
+        return self.unplaced and self.words.startswith(_NO_NODE)
 
     @property
     def holds_room(self) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CORE = 1_000_000_000
 GIB = 2**30
+REFUSED = "no suitable node (insufficient resources on 1 node)"
 
 
 def node(name: str, cores: float = 4, gib: float = 8, **facts: Any) -> NodeView:
@@ -35,7 +36,7 @@ def service(  # noqa: PLR0913 - a service has that many facts
 ) -> ServiceView:
     """A service with a task on each of the nodes named, *waiting* ones besides; what each reserves, and its limits."""
     tasks = [TaskView(f"{name}{n}", "running", 0, on_ready_node=True, node=place) for n, place in enumerate(on)]
-    tasks += [TaskView(f"{name}w{n}", "pending", 0, on_ready_node=False) for n in range(waiting)]
+    tasks += [TaskView(f"{name}w{n}", "pending", 0, on_ready_node=False, words=REFUSED) for n in range(waiting)]
     return ServiceView(
         id=name,
         name=name,
@@ -210,6 +211,15 @@ def test_replicas_that_wait_although_there_is_room() -> None:
     capacity = summed([node("n1", 4)], service("a", ["n1"], waiting=5, cores=1.5), service("b", ["n1"]), a=6, b=2)
 
     assert {each.service: each.forgotten for each in capacity.places} == {"a": 1, "b": 0}
+
+
+def test_a_replica_that_is_new_is_not_told_of_as_forgotten() -> None:
+    """A replica that Swarm has not tried to place yet waits for a moment only, and nothing is said of it."""
+    view = service("a", ["n1"], waiting=2)
+    new = replace(view.tasks[2], words="pending task scheduling")
+    capacity = summed([node("n1")], replace(view, tasks=(*view.tasks[:2], new)), a=3)
+
+    assert place(capacity, "a").forgotten == 1
 
 
 def test_constraints() -> None:
