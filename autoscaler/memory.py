@@ -76,7 +76,7 @@ class ScaleState:
             gave_back = _time(document["gave_back"]) if "gave_back" in document else None
             kept = tuple(events[-_KEPT_EVENTS - len(Direction) :])
             return cls(_count(document["replicas"]), kept, climb, asked, gave_back)
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
 
 

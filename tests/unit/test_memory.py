@@ -125,6 +125,14 @@ def label(**keys: object) -> str:
         label(gave_back=None),
         label(gave_back=float("nan")),
         label(gave_back=1e300),
+        label(climb=None),
+        label(climb=["cpu-high", 1]),
+        label(climb=[7, 1, 80]),
+        label(climb=["cpu-high", "1", 80]),
+        label(climb=["cpu-high", 1, True]),
+        label(climb=["cpu-high", 1, float("nan")]),
+        label(climb=["cpu-high", 1, 10**400]),
+        label(climb=["cpu-high", 10**400, 80]),
     ],
 )
 @pytest.mark.fault("policies-conflict")
