@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from autoscaler.cluster import SETTLE_TIME, STATE_LABEL
 from autoscaler.durations import words
 from autoscaler.model import Climb, Direction, History, Observation, Recommended, ScaleEvent
+from autoscaler.moments import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +32,6 @@ _KEPT_EVENTS = 20
 _WRITTEN_WITHIN = 20.0
 """Seconds from a decision to the end of its write at most, if nothing holds it up: the longest evaluation."""
 _MOST_REPLICAS = 1_000_000
-_LATEST = 1e11
-"""The latest time that a label may tell of, Unix seconds: the year 5138."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ class ScaleState:
             events = sorted({_event(*change) for change in document["changes"]})
             climb = _climb(*document["climb"]) if "climb" in document else None
             asked = _count(document["asked"]) if "asked" in document else None
-            gave_back = _time(document["gave_back"]) if "gave_back" in document else None
+            gave_back = moment_of(document["gave_back"]) if "gave_back" in document else None
             kept = tuple(events[-_KEPT_EVENTS - len(Direction) :])
             return cls(_count(document["replicas"]), kept, climb, asked, gave_back)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
@@ -83,13 +82,7 @@ class ScaleState:
 def _event(at: Any, before: Any, after: Any) -> ScaleEvent:
     if before == after:
         raise ValueError(f"{before!r} → {after!r} is no change")
-    return ScaleEvent(_time(at), _count(before), _count(after))
-
-
-def _time(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
-        raise ValueError(f"{value!r} is no time")
-    return float(value)
+    return ScaleEvent(moment_of(at), _count(before), _count(after))
 
 
 def _climb(rule: Any, steps: Any, value: Any) -> Climb:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from autoscaler.errors import BackendError
 from autoscaler.model import Direction
+from autoscaler.moments import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -26,8 +27,6 @@ LABEL = "autoscaler.pause."
 """What a label begins with that holds the pauses of the service it ends with."""
 LONGEST_REASON = 200
 LONGEST_NAME = 64
-_LATEST = 1e11
-"""The latest time that a label may tell of, Unix seconds: the year 5138."""
 _KEPT_AFTER_THE_END = 3600.0
 """Seconds for which a pause that is over is kept, as the clock of whoever writes may be ahead of the daemon's."""
 _LONGEST_LABEL = 4096
@@ -185,20 +184,14 @@ def _decode(text: str) -> dict[Direction, Pause]:
     for way, said in document.items():
         until = said.get("until")
         pause = Pause(
-            _time(said["since"]),
-            None if until is None else _time(until),
+            moment_of(said["since"]),
+            None if until is None else moment_of(until),
             tidy(said["by"], LONGEST_NAME),
             tidy(said.get("reason", ""), LONGEST_REASON),
         )
         for direction in Direction if way == _BOTH else (Direction(way),):
             pauses[direction] = pause
     return pauses
-
-
-def _time(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
-        raise ValueError(f"{value!r} is no time")
-    return float(value)
 
 
 def tidy(text: str, longest: int) -> str:

@@ -22,6 +22,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop
 from autoscaler.adapters.prometheus_wire import ConnectionSettings, Offset, PassingError, Wire
 from autoscaler.deadline import Guard
 from autoscaler.errors import DeadlineError, RefusedError
+from autoscaler.moments import moment_of
 from autoscaler.ports import Series
 from autoscaler.queries import STAT_LABEL, TASKS, VALUE
 
@@ -92,7 +93,7 @@ class PrometheusSource:
         answer = self._prometheus.custom_query("vector(time())", timeout=timeout)
         received = self._clock.now()
         try:
-            theirs = float(answer[0]["value"][1])
+            theirs = moment_of(float(answer[0]["value"][1]))
             return Offset.between(theirs - received, theirs - sent, received)
         except (LookupError, TypeError, ValueError) as error:
             raise RefusedError(f"Prometheus does not say what time it is, but {str(answer)[:100]}") from error
@@ -109,8 +110,8 @@ class PrometheusSource:
     def scrape_interval(self, series: str, deadline: Deadline) -> float | None:
         """How far apart the scrapes are of the one series that the expression *series* gives, in seconds.
 
-        The median over a quarter of an hour; None where there is no such series, or not three samples of it. Raises
-        BackendError.
+        The median over a quarter of an hour; None where there is no such series, or not three samples of it in the
+        order of time. Raises BackendError.
         """
         found = self._call(lambda timeout: self._prometheus.custom_query(series, timeout=timeout), deadline)
         if not found:
@@ -124,7 +125,8 @@ class PrometheusSource:
             return None
         times, _ = scrapes
         gaps = [later - earlier for earlier, later in pairwise(times)]
-        return median(gaps) if len(gaps) > 1 else None
+        between = median(gaps) if len(gaps) > 1 else 0.0
+        return between if 0 < between <= _LOOKED_AT else None  # whatever the times are, which may be no numbers
 
     def _range(self, query: Query, grid: range, timeout: float) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = self._prometheus.custom_query_range(

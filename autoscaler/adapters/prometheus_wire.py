@@ -204,8 +204,9 @@ class Wire:
             status = document["status"]
             result = document["data"]["result"] if status == "success" else []
             sound = all(map(_is_labelled, result))
+            doubt = _doubt(document)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-            sound, status = False, ""
+            sound, status, doubt = False, "", ""
         if not sound:
             what = "a web page" if text.lstrip().startswith("<") else "something that is no answer to a query"
             raise UnreachableError(
@@ -216,7 +217,7 @@ class Wire:
             raise UnreachableError(
                 f"{self._where} answers with status {self._shown(str(status))}: {self._said(document)}"
             )
-        if doubt := _doubt(document):
+        if doubt:
             # Thanos and others answer with what they have when a store is away: not the whole truth, so no data.
             raise RefusedError(f"{self._where} warns of its own answer, so it is not used: {self._shown(doubt)}")
         return document
@@ -265,7 +266,7 @@ class Wire:
         """Remember what the *date* of an answer, which leaves out parts of a second, says of the two clocks."""
         try:
             theirs = parsedate_to_datetime(date).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             self.dated = None
             return
         self.dated = Offset.between(theirs - received, theirs + 1 - sent, received)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from autoscaler.reasons import Reason
 from tests.integration.test_prometheus_faults import CASES, NOW
 from tests.support import prometheus_server as server_side
 from tests.support.builders import STEP
-from tests.support.prometheus_server import Fault, PrometheusServer, Served, status, success
+from tests.support.prometheus_server import Exchange, Fault, PrometheusServer, Served, status, success
 from tests.support.world import World, policy_for
 
 if TYPE_CHECKING:
@@ -79,6 +80,34 @@ def instants(matrix: Matrix) -> Matrix:
     return [{"metric": each["metric"], "value": each["values"][-1]} for each in matrix]
 
 
+def timeless(exchange: Exchange) -> None:
+    """No samples, and no time that any calendar has, neither in an answer nor in its Date."""
+    of_range = exchange.path.startswith("/api/v1/query_range")
+    body = success([] if of_range else [{"metric": {}, "value": [NOW, "NaN"]}])
+    head = f"HTTP/1.1 200 OK\r\nDate: Mon, {10**20} Jan 2026 00:00:00 GMT\r\n\r\n"
+    exchange.raw(f"{head}{json.dumps(body)}".encode())
+
+
+def odd(exchange: Exchange) -> None:
+    """The same numbers otherwise written, with more about them than anybody asks for, and about others too."""
+    matrix = exchange.matrix()
+    for series in matrix:
+        series["values"] = [[at + 0.0, f"{float(value):e}"] for at, value in series["values"]]
+    stranger = {
+        "metric": {SERVICE_LABEL: "été/☃", STAT_LABEL: VALUE},
+        "values": [[BEGINS, "-0"], [BEGINS + STEP, "NaN"]],
+    }
+    nobody = {"metric": {"job": "cadvisor"}, "values": [[BEGINS, "7"]]}
+    more: dict[str, object] = {
+        "warnings": None,
+        "infos": [],
+        "isPartial": False,
+        "stats": {"timings": {}},
+        "trace": None,
+    }
+    exchange.send(200, success([stranger, *reversed(matrix), nobody]) | more)
+
+
 LOST = {Reason.STALE_DATA, Reason.NO_DATA}
 AWAY, QUERY = ("prometheus",), ("query",)
 HOLES = {*LOST, Reason.WINDOW_INCOMPLETE}
@@ -138,6 +167,7 @@ BAD = {
     "values without counts": Case(since(lambda *_: None, TASKS), {Reason.PARTIAL_DATA}),
     "counts that are none": Case(since(lambda at, _: [at, "NaN"], TASKS), {Reason.PARTIAL_DATA}),
     "counts below nothing": Case(since(lambda at, _: [at, "-3"], TASKS), {Reason.PARTIAL_DATA}),
+    "a clock without a time": Case(timeless, LOST, AWAY),
     # So it takes no samples for as long. A restarted autoscaler does not know of it (docs/critiques.md).
     "a clock that is set back": Case(since(lambda *_: None), LOST, AWAY, clock=-1800, restarted=False),
 }
@@ -145,6 +175,7 @@ BAD = {
 GOOD = {
     "nothing": Case(None),
     "infos": Case(lambda exchange: exchange.send(200, success(exchange.matrix(), infos=["PromQL info: a note"]))),
+    "odd": Case(of_ranges(odd)),
     "one sample is missing": Case(since(lambda at, value: None if at == BEGINS + STEP else [at, value])),
     "one task once does not report": Case(since(lambda at, value: [at, "2" if at == BEGINS + STEP else value], TASKS)),
 }

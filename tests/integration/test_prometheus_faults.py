@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import ssl
@@ -77,6 +78,11 @@ def matrix(*values: list[object], **labels: str) -> dict[str, object]:
     return success([{"metric": {"service": "web", **labels}, "values": list(values)}])
 
 
+def time_told(text: str) -> list[object]:
+    """The answer that it is *text*, in Unix seconds."""
+    return [{"metric": {}, "value": [NOW, text]}]
+
+
 def error(words: str, kind: str = "execution") -> dict[str, object]:
     """An error as Prometheus puts it."""
     return {"status": "error", "errorType": kind, "error": words}
@@ -120,6 +126,7 @@ CASES = {
     "JSON without data": Case(status(200, {"status": "success"}), UnreachableError, "no answer to a query"),
     "JSON without end": Case(status(200, "[" * 100_000), UnreachableError, "no answer to a query"),
     "broken samples": Case(status(200, BROKEN), UnreachableError, "no answer to a query"),
+    "warnings that are no list": Case(status(200, success([], warnings=7)), UnreachableError, "no answer to a query"),
     "status error": Case(status(200, error("store is away")), UnreachableError, "status error: store is away"),
     # No, and no again.
     "400": Case(status(400, error("parse error: unexpected end", "bad_data")), RefusedError, "400: parse error: unexp"),
@@ -385,12 +392,22 @@ class TestClock:
         clock.time = NOW + 61
         assert asked.clock_offset(clock.now(), Deadline(LONG)) == -61.0
 
-    @pytest.mark.parametrize("answer", [[], [{"metric": {}}], [{"metric": {}, "value": [NOW, "noon"]}]])
+    @pytest.mark.parametrize("answer", [[], [{"metric": {}}], *map(time_told, ("noon", "NaN", "+Inf", "-7", "1e300"))])
     def test_no_time_at_all(self, server: PrometheusServer, answer: list[object]) -> None:
-        """A server that does not say what time it is, is refused."""
+        """A server that does not say what time it is, or a time that no calendar has, is refused."""
         server.fail(status(200, success(answer, "vector")))
         with pytest.raises(RefusedError, match="does not say what time it is"):
             source(server.url).clock_offset(NOW, Deadline(LONG))
+
+    @pytest.mark.parametrize("date", ["", "noon", f"Mon, {10**20} Jan 2026 00:00:00 GMT"])
+    def test_a_date_that_is_none_tells_nothing(self, server: PrometheusServer, date: str) -> None:
+        """Where something before the server writes a Date that no calendar has, the server is asked."""
+        server.set_clock(NOW + 7)
+        asked = source(server.url)
+        answer = f"HTTP/1.1 200 OK\r\nDate: {date}\r\n\r\n{json.dumps(success([]))}"
+        server.fail(lambda exchange: exchange.raw(answer.encode()), times=1)
+        fetch(asked)
+        assert asked.clock_offset(NOW, Deadline(LONG)) == 7.0
 
     def test_an_error_page_tells_nothing(self, server: PrometheusServer) -> None:
         """Only answers of Prometheus date its clock: an error may come from something before it."""
@@ -401,6 +418,27 @@ class TestClock:
         server.recover()
         server.set_clock(NOW)
         assert asked.clock_offset(NOW, Deadline(LONG)) == 0.0
+
+
+class TestScrapeInterval:
+    @staticmethod
+    def told(server: PrometheusServer, *times: str) -> float | None:
+        """What is made of a series that was scraped at these *times*, as JSON has numbers."""
+        samples = ",".join(f'[{at},"1"]' for at in times)
+        series = f'{{"metric":{{"job":"cadvisor"}},"value":[0,"1"],"values":[{samples}]}}'
+        server.fail(status(200, f'{{"status":"success","data":{{"result":[{series}]}}}}'))
+        return source(server.url).scrape_interval("up", Deadline(LONG))
+
+    def test_the_median(self, server: PrometheusServer) -> None:
+        """It is the median of the gaps between the scrapes, of which one may be odd."""
+        assert self.told(server, "0", "15", "30", "90", "105.5") == 15.25
+
+    @pytest.mark.parametrize(
+        "times", [(), ("0", "15"), ("0", "NaN", "30"), ("0", "Infinity", "1"), ("0", "1e300", "2e300"), ("9", "5", "1")]
+    )
+    def test_times_that_none_can_have(self, server: PrometheusServer, times: tuple[str, ...]) -> None:
+        """Too few samples, and times that do not rise by what was asked for at most, do not tell it."""
+        assert self.told(server, *times) is None
 
 
 class TestCredentials:
