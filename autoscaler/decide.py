@@ -70,7 +70,7 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
     last = due if gated.count not in (count, observation.requested) else insisted
     steps = [resolved, stable, limited, guarded, cooled, waited, *last, gated]
     shaped = [step for step in steps if step.why is not None]
-    reasons = list(_reasons(observation, recommendations, winner, shaped))
+    reasons = dict.fromkeys(_reasons(observation, recommendations, winner, shaped))  # each once
     gives_back = waiting > 0 and last[0].why is not None and gated.count < requested
     climb = without_last(climb) if gives_back else next_climb(winner, recommendations, climb, requested, gated.count)
     return Decision(
@@ -101,10 +101,8 @@ def recommend(rule: Rule, observation: Observation) -> Recommendation:
     if lacking is None:
         opinion = judge(rule, signal, observation.at)
         doubt = window.doubt(rule.look_back)
-        if doubt is not None and opinion.replicas is not None and opinion.replicas < observation.requested:
-            detail = f"{rule.metric}: {doubt.detail}"
-            return Recommendation(rule.name, doubt.reason, None, window.newest, detail, group=rule.group)
-        return replace(opinion, relative=rule.relative, group=rule.group)
+        why = None if doubt is None else Why(doubt.reason, f"{rule.metric}: {doubt.detail}", rule.name)
+        return replace(opinion, relative=rule.relative, group=rule.group, doubt=why)
     if lacking is Reason.PARTIAL_DATA:
         certain = judge_on_partial(rule, signal, observation.at)
         if certain is not None and (certain.lacks_data or (certain.replicas or 0) > observation.requested):
@@ -116,8 +114,9 @@ def recommend(rule: Rule, observation: Observation) -> Recommendation:
 def resolve(recommendations: tuple[Recommendation, ...], requested: int) -> tuple[Step, Recommendation | None]:
     """The largest count asked for, and the rule that asks for it.
 
-    A reduction needs a rule that wants fewer, none that wants more, and no rule that lacks data: a rule that lacks data
-    holds it. A rule with a group counts as wanting fewer only where all rules of the group do.
+    A reduction needs a rule that wants fewer, none that wants more, and none that lacks data or judges by samples that
+    prove no calm, also where that one is silent: it holds the reduction. A rule with a group counts as wanting fewer
+    only where all rules of the group do.
     """
     asked = [
         item for item in recommendations if item.replicas is not None and _agreed(item, recommendations, requested)
@@ -128,8 +127,9 @@ def resolve(recommendations: tuple[Recommendation, ...], requested: int) -> tupl
     count = winner.replicas or 0
     if count < requested:
         for item in recommendations:
-            if item.lacks_data:
-                return Step(requested, Why(item.reason, item.detail, item.rule), held=True), winner
+            holding = Why(item.reason, item.detail, item.rule) if item.lacks_data else item.doubt
+            if holding is not None:
+                return Step(requested, holding, held=True), winner
     return Step(count), winner
 
 
@@ -280,14 +280,14 @@ def _reasons(
     winner: Recommendation | None,
     shaped: list[Step],
 ) -> Iterator[Why]:
-    """Every reason that applied, in the order of the pipeline, each once."""
+    """Every reason that applied, in the order of the pipeline."""
     if observation.changed_externally:
         yield Why(Reason.CHANGED_EXTERNALLY, observation.changed_externally)
     for item in recommendations:
         if item is winner or item.lacks_data or item.replicas is not None:
             yield Why(item.reason, item.detail, item.rule)
     for step in shaped:
-        if step.why is not None and not (step.why.rule and step.why.reason.lacks_data):
+        if step.why is not None:
             yield step.why
     if winner is None and not shaped and not any(item.lacks_data for item in recommendations):
         yield _no_breach(recommendations)

@@ -44,18 +44,22 @@ class Guard(Frozen):
     def blocks(self, direction: Direction, window: Window | None) -> str:
         """Why rules may not change the count in *direction*, as far as *window* tells, in words; empty where they may.
 
-        A window that lacks data, be it tasks or samples, is taken as `on_missing` says.
+        A window that lacks data, be it tasks or samples, is taken as `on_missing` says; for a reduction also one whose
+        samples may be low for what they are, where they show nothing above the bound.
         """
         if self.block not in (direction.value, "both"):
             return ""
+        missing = self.on_missing or ("block" if direction is Direction.DOWN else "allow")
         if window is None or window.lacking(self.for_) is not None:
-            missing = self.on_missing or ("block" if direction is Direction.DOWN else "allow")
             return f"the guard {self.name} has no complete data of {self.metric}" if missing == "block" else ""
         samples = window.span(self.for_)
-        if self.above is not None:
-            return self._in_words(window, f"above {self.above:g}") if min(samples) > self.above else ""
-        below = self.below or 0.0
-        return self._in_words(window, f"below {below:g}") if max(samples) < below else ""
+        if self.below is not None:
+            return self._in_words(window, f"below {self.below:g}") if max(samples) < self.below else ""
+        above = self.above or 0.0
+        if min(samples) > above:
+            return self._in_words(window, f"above {above:g}")
+        doubt = window.doubt(self.for_) if direction is Direction.DOWN and missing == "block" else None
+        return f"the guard {self.name}: {self.metric}: {doubt.detail}" if doubt is not None else ""
 
     def _in_words(self, window: Window, bound: str) -> str:
         unit = f" {window.unit}" if window.unit else ""

@@ -140,6 +140,8 @@ class Recommendation:
     """Whether the rule asks for so many replicas more or fewer, and not for a count of its own making."""
     group: str | None = None
     """The rules that must agree with this one to scale down."""
+    doubt: Why | None = None
+    """Why the samples that it judges by prove no calm, though they are all there; None where they do."""
 
     @property
     def lacks_data(self) -> bool:

@@ -18,7 +18,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why samples prove no calm although they are there: nothing is removed on them, but what they say may add."""
+    """Why samples prove no calm although they are there: nothing is removed for now, but what they say may add."""
 
     reason: Reason
     until: float

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import pytest
 from autoscaler.decide import decide
 from autoscaler.model import Decision, Direction, History, Observation, ScaleEvent
 from autoscaler.reasons import Reason
-from autoscaler.window import Window
+from autoscaler.window import Doubt, Window
 from tests.support.builders import (
     CPU_HIGH,
     CPU_LOW,
@@ -30,7 +31,13 @@ HIGH, CALM, LOW = steady(90), steady(50), steady(10)
 HOLE = window([10, 10, 10, 10, MISSING, MISSING, 10, 10])
 STALE = window([10] * 7 + [MISSING])
 PARTIAL = window([10] * 8, reporting=[5] * 7 + [4], owed=5)
+MEMORY_LOW = threshold("memory-low", metric="memory", below=30, remove=1)
 GUIDE = policy(CPU_HIGH, CPU_LOW, MEMORY_HIGH)
+
+
+def doubted(held: Window) -> Window:
+    """The same samples, of which part is doubted."""
+    return replace(held, doubts=(Doubt(Reason.PARTIAL_DATA, inf, "5 tasks report and 3 run"),))
 
 
 def judged(rules: Policy, seen: Observation, *events: ScaleEvent) -> Decision:
@@ -150,6 +157,24 @@ def test_lacking_data_cause_no_reduction(held: Window, reason: Reason) -> None:
 
     assert summed(decision) == (3, reason, "cpu-low", True)
     assert told(decision) == [(reason, "cpu-low")]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "rule"), [pytest.param(CALM, "cpu-high", id="silent"), pytest.param(LOW, "cpu-low", id="wants fewer")]
+)
+def test_doubted_samples_block_a_reduction(cpu: Window, rule: str) -> None:
+    """Samples that may be low for what they are prove no calm, be it of the rule that wants fewer or of another."""
+    decision = judged(policy(CPU_HIGH if rule == "cpu-high" else CPU_LOW, MEMORY_LOW), seen(doubted(cpu), LOW))
+
+    assert summed(decision) == (3, Reason.PARTIAL_DATA, rule, True)
+    assert decision.primary.detail == "cpu: 5 tasks report and 3 run"
+    assert told(decision)[-2:] == [(Reason.BELOW_THRESHOLD, "memory-low"), (Reason.PARTIAL_DATA, rule)]
+
+
+def test_doubted_samples_are_told_of_where_they_hold_something() -> None:
+    """Where nothing is wanted, and where more is, their doubt changes nothing."""
+    assert summed(judged(GUIDE, seen(doubted(CALM), CALM))) == (3, Reason.NO_BREACH, None, False)
+    assert summed(judged(GUIDE, seen(doubted(HIGH), CALM))) == (4, Reason.ABOVE_THRESHOLD, "cpu-high", False)
 
 
 @pytest.mark.parametrize("held", [HOLE, STALE, window([99] * 4)])

@@ -13,6 +13,7 @@ from autoscaler.guards import Guard
 from autoscaler.metrics import Metric
 from autoscaler.model import Direction, History, Outcome, Recommended, ScaleEvent
 from autoscaler.reasons import Reason
+from autoscaler.window import Doubt
 from tests.support.builders import NOW, observation, steady, told, window, written
 from tests.support.world import only, reasons, said, settled_world
 
@@ -147,6 +148,25 @@ class TestMissingData:
         """With `reporting`, a guard's metric is complete with that part of the tasks."""
         held = replace(window([95] * 8, reporting=[4] * 8, owed=5), share=0.8)
         assert "above 90" in guard().blocks(UP, held)
+
+    @pytest.mark.parametrize("on_missing", ["block", "allow"])
+    @pytest.mark.parametrize("bound", [{"above": 90}, {"above": None, "below": 10}], ids=["above", "below"])
+    @pytest.mark.parametrize("value", [5, 50, 95])
+    def test_samples_that_may_be_low(self, value: float, bound: dict[str, Any], on_missing: str) -> None:
+        """Samples that may be low for what they are prove no calm, so that a reduction is blocked as without data.
+
+        What they show all the same is believed, and an increase is judged by nothing else.
+        """
+        doubt = Doubt(Reason.WINDOW_INCOMPLETE, inf, "its limit was raised 1m ago")
+        watching, held = guard(on_missing=on_missing, **bound), steady(value)
+        doubted = replace(held, doubts=(doubt,))
+
+        assert watching.blocks(UP, doubted) == watching.blocks(UP, held)
+        calm = "above" in bound and bound["above"] is not None and value < 90
+        if calm and on_missing == "block":
+            assert watching.blocks(DOWN, doubted) == "the guard pool-full: pool: its limit was raised 1m ago"
+        else:
+            assert watching.blocks(DOWN, doubted) == watching.blocks(DOWN, held)
 
     def test_in_words(self) -> None:
         """A guard without data says so."""
