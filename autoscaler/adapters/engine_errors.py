@@ -115,7 +115,7 @@ def documented() -> Iterator[None]:
     """Turn what parsing raises for a document that is none of Docker's into UnreachableError."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreachableError(
             f"Docker's answer is not what its API documents ({type(error).__name__}: {error}); "
             "is something else answering at DOCKER_HOST?"

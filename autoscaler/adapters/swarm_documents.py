@@ -34,6 +34,8 @@ _TEMPLATE = ("TaskTemplate", "EndpointSpec", "Networks")
 """The parts of a spec whose change replaces tasks (swarmkit's IsTaskDirty)."""
 _UNSCHEDULED = ("new", "pending")
 _ANY = Demand()
+_BEYOND = 2**64
+"""More than any number of an engine's."""
 _LARGEST_POINT = 2**20
 """How many bytes a rollback point may unpack to."""
 _CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
@@ -175,7 +177,7 @@ def requested_replicas(spec: Document) -> int | None:
     if list(mode) != ["Replicated"]:
         return None
     count = (mode["Replicated"] or {}).get("Replicas")
-    return count if type(count) is int and count >= 0 else None
+    return count if type(count) is int and 0 <= count < _BEYOND else None
 
 
 def scaled(spec: Document, replicas: int, state: str, point: str | None = None) -> Document:
@@ -346,8 +348,8 @@ def _text(value: object) -> str:
 
 
 def _whole(value: object) -> int:
-    if type(value) is not int:
-        raise TypeError(f"{type(value).__name__} where a whole number belongs")
+    if type(value) is not int or not -_BEYOND < value < _BEYOND:
+        raise TypeError(f"{value!r:.40} where a whole number of 64 bits belongs")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from autoscaler.adapters import swarm_documents as documents
+from autoscaler.adapters.engine_errors import documented
 from autoscaler.cluster import STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.errors import UnreachableError
 from autoscaler.placement import Demand, NodeView
 
 Document = dict[str, Any]
@@ -87,6 +90,7 @@ def test_times(text: str, seconds: float) -> None:
         ({"Replicated": {}}, "replicated without a count", 0),
         ({"Replicated": None}, "replicated without a count", 0),
         ({"Replicated": {"Replicas": True}}, "replicated without a count", 0),
+        ({"Replicated": {"Replicas": 2**64}}, "replicated without a count", 0),
         ({"Replicated": {"Replicas": 1.5}}, "replicated without a count", 0),
         ({}, "replicated without a count", 0),
         ({"Global": {}}, "global", 0),
@@ -312,6 +316,30 @@ def test_malformed(part: str, value: object) -> None:
     document = service(**{part: value})
 
     with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
+        documents.service_view(document)
+
+
+@pytest.mark.parametrize("which", ["NanoCPUs", "MemoryBytes"])
+@pytest.mark.fault("hostile-answers")
+def test_numbers_that_no_engine_has(which: str) -> None:
+    """An engine's numbers have 64 bits: what has more is no number of its, for sums with it could not be made."""
+    document = service()
+    document["Spec"]["TaskTemplate"]["Resources"] = {"Reservations": {which: 10**400}}
+
+    with pytest.raises(UnreachableError, match="not what its API documents"), documented():
+        documents.service_view(document)
+
+
+@pytest.mark.fault("hostile-answers")
+def test_documents_too_deep_to_compare() -> None:
+    """What is nested more deeply than Python compares is no document of Docker's either."""
+    deep: list[Document] = [{}, {}]
+    for _ in range(sys.getrecursionlimit()):
+        deep = [{"Labels": each} for each in deep]
+    document = service(PreviousSpec={"TaskTemplate": deep[0]})
+    document["Spec"]["TaskTemplate"] = deep[1]
+
+    with pytest.raises(UnreachableError, match="not what its API documents"), documented():
         documents.service_view(document)
 
 
