@@ -301,8 +301,8 @@ class Daemon:
             await self._ask(self.lease)
         self._lease_told = _state(self.lease)
         if objection := self.lease.objection():
-            cure = "stop the other autoscaler first, or look with --dry-run"
-            structlog.get_logger().warning("lease_awaited", holder=self.lease.holder, detail=f"{objection} ({cure})")
+            cure = "" if self.lease.trouble else " (stop the other autoscaler first, or look with --dry-run)"
+            structlog.get_logger().warning("lease_awaited", holder=self.lease.holder, detail=f"{objection}{cure}")
             return objection
         return ""
 

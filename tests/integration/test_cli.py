@@ -23,8 +23,8 @@ from autoscaler.daemon import SystemClock
 from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.simulation.engine import SimulatedEngine
 from tests.support.builders import STEP
-from tests.support.engine_server import EngineServer, Fault, applied_then_cut, cut
-from tests.support.prometheus_server import PrometheusServer, Served
+from tests.support.engine_server import WORKER, EngineServer, Fault, applied_then_cut, cut
+from tests.support.prometheus_server import PrometheusServer, Served, refusing_url
 from tests.support.world import FaultyEngine, count_in, service_spec
 
 if TYPE_CHECKING:
@@ -339,6 +339,60 @@ def test_options_win_over_the_environment(backends: Backends, monkeypatch: pytes
     result = invoke("plan", "--docker-host", backends.swarm.url, "--policies", str(backends.directory / "policies.yml"))
 
     assert result.exit_code == 0
+
+
+# obstacles
+
+ASKS_SWARM = {
+    "plan": ("plan",),
+    "check --live": ("check", "--live"),
+    "pause": ("pause", "web"),
+    "resume": ("resume", "web"),
+    "rollback": ("rollback", "web"),
+    "stack-file": ("stack-file", "shop.yml", "--stack", "shop"),
+    "run --once": ("run", "--once"),
+}
+
+
+@pytest.mark.fault("swarm-away")
+@pytest.mark.parametrize("command", ASKS_SWARM.values(), ids=ASKS_SWARM)
+@pytest.mark.parametrize(
+    ("engine", "cure"),
+    [("a worker", "run the autoscaler on a manager"), ("none", "or set AUTOSCALER_DOCKER_HOST to where it is")],
+)
+def test_every_command_says_what_keeps_it_from_swarm(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch, engine: str, cure: str, command: tuple[str, ...]
+) -> None:
+    """On a worker, and where the socket is not there, each command ends with 1 and with a cure, the only one there."""
+    monkeypatch.chdir(backends.directory)
+    (backends.directory / "shop.yml").write_text("services: {web: {image: app}}")
+    if engine == "none":
+        monkeypatch.setenv("AUTOSCALER_DOCKER_HOST", f"unix://{backends.directory}/nothing.sock")
+    else:
+        backends.swarm.misbehave(WORKER)
+
+    result = invoke(*command)
+
+    assert result.exit_code == 1
+    assert cure in " ".join(result.output.split())
+    assert "the other autoscaler" not in result.output
+
+
+@pytest.mark.fault("prometheus-away")
+@pytest.mark.parametrize("command", ["plan", "check --live", "run --once"])
+def test_every_command_says_what_keeps_it_from_prometheus(
+    backends: Backends, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Where the address is wrong, what needs data ends with 1 and names the setting."""
+    with refusing_url() as url:
+        monkeypatch.setenv("AUTOSCALER_PROMETHEUS_URL", url)
+        result = invoke(*ASKS_SWARM[command])
+
+    assert result.exit_code == 1
+    assert f"Prometheus at {url} cannot be reached: connection refused (does it run, is AUTOSCALER_PROMETHEUS_URL" in (
+        " ".join(result.output.split())
+    )
+    assert backends.writes == 0
 
 
 # policies
