@@ -1,4 +1,4 @@
-"""Amounts of CPU and memory, and how people say them."""
+"""Amounts of CPU and memory, and how people say them and numbers of things."""
 
 from __future__ import annotations
 
@@ -33,9 +33,14 @@ class Amount:
         return " and ".join(parts) or "nothing"
 
 
+def counted(number: int, thing: str, things: str = "") -> str:
+    """``1 node``, ``3 nodes``; *things* is what more than one are called where that is no mere s more."""
+    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
+
+
 def cores(amount: float) -> str:
     """``0.5 cores``, ``1 core``."""
-    return f"{amount:g} core" if amount == 1 else f"{amount:g} cores"
+    return f"{amount:g} {'core' if amount == 1 else 'cores'}"
 
 
 def memory(amount: float) -> str:

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from autoscaler.amounts import Amount
+from autoscaler.amounts import Amount, counted
 from autoscaler.placement import objection
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def _obstacle(service: _Service, nodes: Sequence[NodeView], fitting: int) -> tup
         cures.append("allow more per node")
     if demand.host_ports:
         asks.append(f"each takes the port {demand.host_ports[0]} of its node")
-    there = f"{len(service.nodes)} node{'s' if len(service.nodes) > 1 else ''}"
+    there = counted(len(service.nodes), "node")
     return f"{', '.join(asks)}, on {there}", " or ".join(filter(None, (", ".join(cures), "add nodes")))
 
 

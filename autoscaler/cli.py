@@ -16,6 +16,7 @@ from rich.console import Console
 
 import autoscaler
 from autoscaler import loader, plugins, policy_tests, render, survey, wiring
+from autoscaler.amounts import counted
 from autoscaler.daemon import Policies, SystemClock
 from autoscaler.demo import run_demo
 from autoscaler.documents import (
@@ -205,7 +206,8 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
     else:
         _complain(*(f"warning: {warning}" for warning in warnings))
         rules = sum(len(policy.rules) for policy in policies.policies)
-        click.echo(f"{len(policies.policies)} policies with {rules} rules are valid (revision {policies.revision}).")
+        said = f"{counted(len(policies.policies), 'policy', 'policies')} with {counted(rules, 'rule')}"
+        click.echo(f"Valid: {said} (revision {policies.revision}).")
         if found is not None:
             _console().print(render.survey(found))
     sys.exit(_ERROR if found is not None and not found.good else 0)

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from autoscaler.amounts import cores, memory
+from autoscaler.amounts import cores, counted, memory
 from autoscaler.durations import words
 from autoscaler.model import Outcome
 from autoscaler.text import printable
@@ -119,8 +119,8 @@ def survey(found: Survey) -> RenderableType:
         parts += [Text(), _places(found.capacity.places), Text(), *_sums(found.capacity), Text()]
     lacking = sum(bool(reading.lack) for reading in found.readings)
     if found.readings:
-        what = "All have data." if not lacking else f"{lacking} lack data."
-        parts.append(_text(f"{len(found.readings)} pairs of metric and service looked at. {what}", "bold"))
+        what = "All have data." if not lacking else f"{counted(lacking, 'lacks', 'lack')} data."
+        parts.append(_text(f"{counted(len(found.readings), 'pair')} of metric and service looked at. {what}", "bold"))
     return Group(*parts)
 
 
@@ -160,8 +160,7 @@ def _sums(capacity: Capacity) -> Iterator[RenderableType]:
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for header in ("CAPACITY", "CPU", "MEMORY"):
         grid.add_column(header, no_wrap=True)
-    nodes = f"{capacity.nodes} node{'' if capacity.nodes == 1 else 's'}"
-    grid.add_row(nodes, cores(capacity.total.cores), memory(capacity.total.memory))
+    grid.add_row(counted(capacity.nodes, "node"), cores(capacity.total.cores), memory(capacity.total.memory))
     for label, amount in (
         ("reserved now", capacity.reserved),
         ("reserved with every policy at its maximum", capacity.at_maxima),
@@ -173,7 +172,7 @@ def _sums(capacity: Capacity) -> Iterator[RenderableType]:
         if not place.fits:
             yield _text(f"warning: {place_line(place)}", "yellow")
         if place.forgotten:
-            waits = f"{place.forgotten} replica{'s wait' if place.forgotten > 1 else ' waits'}"
+            waits = counted(place.forgotten, "replica waits", "replicas wait")
             why = "Swarm does not try those again that waited when the count changed"
             cure = f"if it stays so, scale down by {place.forgotten} and up again"
             said = f"{place.service}: {waits} for a node although there is room; {why} ({cure})"
@@ -195,7 +194,7 @@ def _listed(names: Sequence[str]) -> str:
 
 def place_line(place: Place) -> str:
     """Why the maximum of a service finds no room, with the numbers and the cure."""
-    now = "any number does" if place.now is None else f"{place.now} replica{'' if place.now == 1 else 's'} do"
+    now = "any number does" if place.now is None else counted(place.now, "replica does", "replicas do")
     return (
         f"{place.service}: max {place.maximum} finds no room: {now} with everything else as it is, {place.with_others} "
         f"with all others at their maximum; {place.obstacle} ({place.cure})"
@@ -237,9 +236,8 @@ def _summary(records: Iterable[Record], problems: Sequence[Problem]) -> str:
     decided = list(records)
     changes = sum(record.decision.changes for record in decided)
     held = sum(record.outcome is Outcome.HELD for record in decided)
-    services = f"{len(decided)} service{'' if len(decided) == 1 else 's'}"
     if any(problem.kind == "swarm" for problem in problems):
         return "Nothing can be said: Swarm gave no answer."
     if not decided:
         return "No policy matches any service."
-    return f"{services}: {changes} to change, {held} held. Nothing was changed by this plan."
+    return f"{counted(len(decided), 'service')}: {changes} to change, {held} held. Nothing was changed by this plan."

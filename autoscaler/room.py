@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from autoscaler.amounts import counted
 from autoscaler.behaviour import Step
 from autoscaler.durations import words
 from autoscaler.model import Why
@@ -43,7 +44,7 @@ def give_back(observation: Observation, history: History, count: int, waiting: i
         return Step(count)
     back = requested - left
     wanted = f"wants {count}; " if count > requested else ""
-    found = f"{back} replica{'s' if back > 1 else ''} found no room and {'are' if back > 1 else 'is'} given back"
+    found = f"{counted(back, 'replica')} found no room and {'is' if back == 1 else 'are'} given back"
     return Step(left, Why(Reason.NO_ROOM, f"{wanted}{found}: {observation.pending}"))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 
+from autoscaler.amounts import counted
 from autoscaler.durations import words
 from autoscaler.matching import Matcher
 from autoscaler.policy_tests.run import run
@@ -152,14 +153,14 @@ class _Judge:
 
 
 def _is_met(expected: Expectation, got: Evaluated) -> bool:
-    counted, reasoned = got.replicas == expected.replicas, expected.reason in (None, got.reason)
-    return counted and reasoned and expected.rule in (None, got.rule)
+    as_many, reasoned = got.replicas == expected.replicas, expected.reason in (None, got.reason)
+    return as_many and reasoned and expected.rule in (None, got.rule)
 
 
 def _in_words(replicas: int | None, reason: Reason | None, rule: str | None) -> str:
     """``4 replicas, above_threshold by cpu-high``."""
-    counted = "" if replicas is None else f"{replicas} replica" + ("" if replicas == 1 else "s")
+    count = "" if replicas is None else counted(replicas, "replica")
     told = "" if reason is None else reason.value
     if rule is not None:
         told += f"{' ' if told else ''}by {rule}"
-    return ", ".join(filter(None, (counted, told))) or "no decision"
+    return ", ".join(filter(None, (count, told))) or "no decision"

@@ -422,7 +422,7 @@ def test_check_accepts_valid_policies(tmp_path: Path) -> None:
     assert (text.exit_code, document.exit_code) == (0, 0)
     told = json.loads(document.stdout)
     assert (told["valid"], told["problems"], told["warnings"]) == (True, [], [])
-    assert text.stdout == f"1 policies with 2 rules are valid (revision {told['revision']}).\n"
+    assert text.stdout == f"Valid: 1 policy with 2 rules (revision {told['revision']}).\n"
 
 
 def test_check_tells_all_problems_of_all_files_at_once(tmp_path: Path) -> None:

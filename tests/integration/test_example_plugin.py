@@ -70,7 +70,7 @@ def test_its_policy_is_valid(plugins: Path) -> None:
     """`check` knows the strategy and its keys, and the metric source."""
     result = run(AUTOSCALER, "check", POLICY, plugins=plugins)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.startswith("1 policies with 2 rules are valid")
+    assert result.stdout.startswith("Valid: 1 policy with 2 rules (")
 
 
 def test_its_policy_is_invalid_without_it() -> None:
