@@ -34,7 +34,7 @@ from autoscaler.model import Direction, Outcome
 from autoscaler.pausing import Wish, report
 from autoscaler.policy import PolicySet, policy_schema
 from autoscaler.settings import Settings, split_address
-from autoscaler.stack_file import live_counts, with_counts
+from autoscaler.stack_file import holds, live_counts, with_counts
 from autoscaler.text import printable
 from autoscaler.web.metrics import Telemetry
 
@@ -310,11 +310,17 @@ def fill_stack_file(file: TextIO, stack: str, **options: Any) -> None:
     """
     settings = Settings.read(options)
     try:
-        counts = live_counts(wiring.read_swarm(settings), stack)
+        cluster = wiring.read_swarm(settings)
     except BackendError as error:
         _complain(f"{error}")
         sys.exit(_ERROR)
-    filled, differing = with_counts(file.read(), counts, file.name)
+    try:
+        text = file.read()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file.name}: is not UTF-8 text (save the file with the encoding UTF-8)") from error
+    filled, differing = with_counts(text, live_counts(cluster, stack), file.name)
+    if not holds(cluster, stack):
+        _complain(f"Swarm has no service of a stack {stack!r}: nothing is filled in (docker stack ls shows the stacks)")
     for service, (written, live) in sorted(differing.items()):
         _complain(f"{stack}_{service}: replicas {'not given' if written is None else written} → {live}")
     click.echo(filled, nl=False)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from autoscaler.durations import words
 from autoscaler.placement import Demand
+from autoscaler.text import tidy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from autoscaler.placement import NodeView
 
@@ -30,6 +32,8 @@ _ROOMLESS = _UNSCHEDULED | {"failed", "rejected"}
 _NO_NODE = "no suitable node"
 """How Swarm's words begin on a task that it found no node for."""
 _ANY = Demand()
+_LONGEST_NAME = 64
+"""Characters of a service's name: Swarm takes 63."""
 
 _BUSY = {
     "updating": "a rolling update is in progress",
@@ -174,3 +178,10 @@ class Cluster:
     own_service: str | None = None
     """The name of the service this process runs in, where it runs in one."""
     nodes: tuple[NodeView, ...] = ()
+
+
+def unknown_service(name: str, known: Iterable[str]) -> str:
+    """That Swarm has no service *name*, and which of the *known* ones may be meant."""
+    near = get_close_matches(name[:_LONGEST_NAME], sorted(known), n=3, cutoff=0.5)
+    cure = f"did you mean {' or '.join(near)}?" if near else "docker service ls shows those that there are"
+    return f"Swarm has no service {tidy(name, _LONGEST_NAME)!r} ({cure})"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from autoscaler.errors import BackendError
 from autoscaler.model import Direction
 from autoscaler.moments import moment_of
+from autoscaler.text import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -186,20 +187,18 @@ def _decode(text: str) -> dict[Direction, Pause]:
         pause = Pause(
             moment_of(said["since"]),
             None if until is None else moment_of(until),
-            tidy(said["by"], LONGEST_NAME),
-            tidy(said.get("reason", ""), LONGEST_REASON),
+            _text(said["by"], LONGEST_NAME),
+            _text(said.get("reason", ""), LONGEST_REASON),
         )
         for direction in Direction if way == _BOTH else (Direction(way),):
             pauses[direction] = pause
     return pauses
 
 
-def tidy(text: str, longest: int) -> str:
-    """*text* on one line, without control characters, cut where it is longer than *longest*."""
-    if not isinstance(text, str):
-        raise ValueError(f"{text!r} is no text")
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
+def _text(value: Any, longest: int) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    return tidy(value, longest)
 
 
 def shown(service: str) -> str:

@@ -6,12 +6,13 @@ What is asked for is idempotent, so a write that lost its answer or came second 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from autoscaler.cluster import unknown_service
 from autoscaler.errors import RefusedError, UnreachableError
 from autoscaler.model import Direction
-from autoscaler.pauses import ALL, LONGEST_NAME, LONGEST_REASON, Pause, Pauses, shown, tidy
+from autoscaler.pauses import ALL, LONGEST_NAME, LONGEST_REASON, Pause, Pauses, shown
+from autoscaler.text import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -95,7 +96,7 @@ class Pausing:
         if not set(named) - set(paused):
             return
         known = {*self.services(deadline), *paused} - {ALL}
-        problems = [_unknown(name, known) for name in dict.fromkeys(named) if name not in known]
+        problems = [unknown_service(name, known) for name in dict.fromkeys(named) if name not in known]
         if problems:
             raise UnknownServiceError("\n".join(problems))
 
@@ -148,12 +149,6 @@ def _refuse_growth(found: Pauses, wanted: Pauses) -> None:
 
 def _size(pauses: Pauses) -> int:
     return sum(len(label.encode()) + len(text.encode()) for label, text in pauses.labels().items())
-
-
-def _unknown(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name[:LONGEST_NAME], sorted(known), n=3, cutoff=0.5)
-    cure = f"did you mean {' or '.join(near)}?" if near else "docker service ls shows those that there are"
-    return f"Swarm has no service {tidy(name, LONGEST_NAME)!r} ({cure})"
 
 
 def report(done: Done, now: float, already: str) -> list[str]:

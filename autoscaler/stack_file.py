@@ -34,6 +34,11 @@ def live_counts(cluster: Cluster, stack: str) -> dict[str, int]:
     }
 
 
+def holds(cluster: Cluster, stack: str) -> bool:
+    """Whether Swarm has a service of *stack*."""
+    return any(view.labels.get(STACK_LABEL) == stack for view in cluster.services.values())
+
+
 def with_counts(text: str, counts: Mapping[str, int], file: str) -> tuple[str, dict[str, tuple[int | str | None, int]]]:
     """The stack file *text* with *counts* as `deploy.replicas`, and what differs: each service's count there and now.
 

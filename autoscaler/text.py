@@ -16,5 +16,11 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
+def tidy(text: str, longest: int) -> str:
+    """*text* on one line, with blanks for what is not printable, cut where it is longer than *longest*."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autoscaler.adapters import swarm_documents as documents
 from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
 from autoscaler.adapters.engine_errors import documented
-from autoscaler.cluster import STATE_LABEL
+from autoscaler.cluster import STATE_LABEL, unknown_service
 from autoscaler.deadline import Deadline
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
 from autoscaler.ports import Receipt, Written
@@ -108,10 +108,10 @@ class DockerSwarm:
         """The service of this name, whole."""
         listed = self._api.services(deadline)
         with documented():
-            identity = next((str(each["ID"]) for each in listed if each["Spec"]["Name"] == service), None)
-        if identity is not None:
-            return self._api.service(identity, deadline)
-        raise RefusedError(f"Swarm has no service {service} (docker service ls shows those that there are)")
+            identities = {str(each["Spec"]["Name"]): str(each["ID"]) for each in listed}
+        if service not in identities:
+            raise RefusedError(unknown_service(service, identities))
+        return self._api.service(identities[service], deadline)
 
     def _objection(self, order: Order, document: Document) -> Receipt | None:
         """Why *order* must not be carried out on the service as it is now."""

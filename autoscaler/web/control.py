@@ -16,8 +16,9 @@ from autoscaler.documents import done_document
 from autoscaler.durations import Duration, words
 from autoscaler.errors import BackendError, RefusedError
 from autoscaler.model import Direction
-from autoscaler.pauses import LONGEST_NAME, LONGEST_REASON, tidy
+from autoscaler.pauses import LONGEST_NAME, LONGEST_REASON
 from autoscaler.pausing import UnknownServiceError, Wish
+from autoscaler.text import tidy
 from autoscaler.web.answers import RefusedRequestError
 
 if TYPE_CHECKING:

@@ -355,7 +355,7 @@ class SwarmContract:
 
         with pytest.raises(RefusedError, match="no version to go back to"):
             world.swarm().roll_back("first", Deadline(20))
-        with pytest.raises(RefusedError, match="Swarm has no service frist"):
+        with pytest.raises(RefusedError, match=r"Swarm has no service 'frist' \(did you mean first\?\)"):
             world.swarm().roll_back("frist", Deadline(20))
 
         assert world.raw("first") == before

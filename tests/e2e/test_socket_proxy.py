@@ -66,7 +66,7 @@ def test_the_daemon_and_every_command_work_behind_the_socket_proxy(
 
             assert run("plan")[0] in {0, 2}
             assert "Prometheus scrapes cAdvisor every 1s." in run("check", "--live")[1]
-            assert run("stack-file", str(tmp_path / "stack.yml"), "--stack", "shop") == (0, STACK_FILE)
+            assert run("stack-file", str(tmp_path / "stack.yml"), "--stack", "shop")[1].startswith(STACK_FILE)
             assert "has no version to go back to" in run("rollback", load.name)[1]
             for words in (["pause", load.name], ["pause", "--direction", "down"], ["resume", load.name], ["resume"]):
                 assert run(*words)[0] == 0  # nothing stays paused for the engine's next test

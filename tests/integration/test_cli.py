@@ -395,6 +395,34 @@ def test_every_command_says_what_keeps_it_from_prometheus(
     assert backends.writes == 0
 
 
+# stack-file
+
+
+def test_a_stack_that_is_not_there(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Swarm has no service of the stack, be it new or misspelt, the file stays as it is, and that is told."""
+    monkeypatch.chdir(backends.directory)
+    (backends.directory / "shop.yml").write_text("services: {web: {image: app}}")
+
+    result = invoke("stack-file", "shop.yml", "--stack", "shpo")
+
+    assert (result.exit_code, result.stdout) == (0, "services: {web: {image: app}}")
+    assert (
+        result.stderr
+        == "Swarm has no service of a stack 'shpo': nothing is filled in (docker stack ls shows the stacks)\n"
+    )
+
+
+def test_a_stack_file_that_is_no_text(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in another encoding is told by its name, with what would be right."""
+    monkeypatch.chdir(backends.directory)
+    (backends.directory / "shop.yml").write_bytes(b"services: {web: {image: caf\xe9}}")
+
+    result = invoke("stack-file", "shop.yml", "--stack", "shop")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "shop.yml: is not UTF-8 text (save the file with the encoding UTF-8)\n"
+
+
 # policies
 
 
