@@ -140,6 +140,7 @@ def test_a_deploy_is_repaired_and_the_version_before_comes_back(
 
 
 @pytest.mark.fault("rollback-point")
+@pytest.mark.one_release(reason="the tests of rollouts bring versions back on both")
 def test_the_version_before_the_deploy_after_a_scale(
     engine: Engine, prometheus: Prometheus, deploy: Callable[..., Load], tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_services_tasks_reach_prometheus_with_swarms_labels(prometheus: Promet
     assert load.engine.service(load.name)["Spec"]["Labels"] == {"autoscaler.enabled": "true"}
 
 
+@pytest.mark.one_release(reason="the lab does the same on both")
 def test_loads_go_beyond_the_bounds_and_back_while_the_tasks_run_on(prometheus: Prometheus, service: Start) -> None:
     """CPU and memory follow the load that was set, for all tasks or one, and no task is replaced."""
     load = service(replicas=2)
@@ -144,6 +145,7 @@ def leftovers(engine: Engine, directory: Path) -> Iterator[str]:
         yield f"directory {directory}"
 
 
+@pytest.mark.one_release(reason="the lab does the same on both")
 def test_an_engine_stops_hangs_starts_again_and_leaves_nothing(engine: Engine) -> None:
     """A second engine goes with its socket, comes back with its services, hangs when paused, and leaves nothing."""
     with Engine() as second:
@@ -166,6 +168,7 @@ def test_an_engine_stops_hangs_starts_again_and_leaves_nothing(engine: Engine) -
     assert list(leftovers(second, directory)) == []
 
 
+@pytest.mark.one_release(reason="the lab does the same on both")
 def test_an_engine_interrupted_in_its_work_leaves_nothing() -> None:
     """Ctrl-C while the engine hangs still takes everything down."""
     engine = Engine()
@@ -178,6 +181,7 @@ def test_an_engine_interrupted_in_its_work_leaves_nothing() -> None:
     assert list(leftovers(engine, directory)) == []
 
 
+@pytest.mark.one_release(reason="the lab does the same on both")
 def test_managers_interrupted_while_they_are_parted_leave_nothing() -> None:
     """Ctrl-C while one manager hangs and another one is parted from it still takes everything down."""
     nodes = Nodes()
@@ -208,6 +212,7 @@ def test_prometheus_has_what_was_backfilled_and_keeps_it_over_a_restart() -> Non
         assert prometheus.query("sum_over_time(load[1m])", at=1_700_000_050)[0].value == 70 + 71 + 72 + 73
 
 
+@pytest.mark.one_release(reason="the lab does the same on both")
 def test_prometheus_takes_up_other_targets(cadvisor: CAdvisor) -> None:
     """A reload makes Prometheus scrape what `targets` says now."""
     nobody = f"127.0.0.1:{free_port()}"
@@ -220,6 +225,7 @@ def test_prometheus_takes_up_other_targets(cadvisor: CAdvisor) -> None:
         prometheus.wait_for(f'up{{instance="{cadvisor.address}"}}', every(1, lambda up: up == 1))
 
 
+@pytest.mark.one_release(reason="the lab does the same on both")
 def test_an_image_is_built_with_a_package_from_the_registry(engine: Engine, tmp_path: Path) -> None:
     """`pip install` works in `docker build` on the stand-in for the Python base image."""
     python_base(engine, "local/python:3.11")

@@ -79,6 +79,7 @@ def test_one_of_two_scales_and_the_other_within_30_seconds_of_its_death(
 
 
 @pytest.mark.fault("leader-dies")
+@pytest.mark.one_release(reason="who may act is decided without the engine")
 def test_a_leader_that_was_stopped_makes_no_second_step(
     engine: Engine, service: Callable[..., Load], start: Callable[[str], tuple[Daemon, Daemon]]
 ) -> None:

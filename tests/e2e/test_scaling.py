@@ -148,6 +148,7 @@ def test_a_bound_is_corrected_without_any_data(
 
 
 @pytest.mark.fault("killed")
+@pytest.mark.one_release(reason="what it holds is decided without the engine")
 def test_a_kill_right_after_the_write_brings_no_second_step(
     engine: Engine, prometheus: Prometheus, service: Callable[..., Load], tmp_path: Path
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_kill_right_after_the_write_brings_no_second_step(
         assert load.replicas == 2
 
 
+@pytest.mark.one_release(reason="what it holds is decided without the engine")
 def test_plan_says_what_would_change_and_changes_nothing(
     engine: Engine, prometheus: Prometheus, service: Callable[..., Load], tmp_path: Path
 ) -> None:
