@@ -416,5 +416,6 @@ def test_a_sample_is_whole_when_the_tasks_that_owe_it_report(
         complete = all(whole[at] or whole[at + STEP] for at in between)
     ran = sum(NOW - age <= end for age in ages)
     certain = reporting[-1] >= ceil(round(ran * metric.reporting, 6))
-    assert (decision.recommendations[0].lacks_data is False) == (complete and certain)
+    opinion = decision.recommendations[0]
+    assert (not opinion.lacks_data and opinion.doubt is None) == (complete and certain)
     assert complete or decision.desired == len(ages)
