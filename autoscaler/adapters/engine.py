@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import docker
+import requests
 from tenacity import Retrying, retry_if_exception_type, wait_exponential
 
 from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
@@ -26,7 +27,6 @@ from autoscaler.errors import BackendError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import requests
     from tenacity import RetryCallState
 
     from autoscaler.adapters.engine_api import Document
@@ -137,7 +137,10 @@ class DockerEngine:
 
         def ask(own: docker.APIClient) -> requests.Response:
             url = f"{own.base_url}/v{own.api_version}{path}"
-            return own.request(method, url, params=params, json=body, timeout=silence, stream=True)
+            # A redirect would take a spec, and what is secret in it, to whatever host it names.
+            return own.request(
+                method, url, params=params, json=body, timeout=silence, stream=True, allow_redirects=False
+            )
 
         def exchange() -> tuple[docker.APIClient, int, str | list[Document] | None]:
             own = client
@@ -189,9 +192,11 @@ class _Client(docker.APIClient):
 
     def version(self, api_version: bool = True) -> Document:  # noqa: FBT001, FBT002, ARG002 - the SDK's signature
         """What the engine says of itself."""
-        response = self.get(f"{self.base_url}/version", timeout=self.timeout, stream=True)
+        url = f"{self.base_url}/version"
+        response = self.get(url, timeout=self.timeout, stream=True, allow_redirects=False)
         response._content = b"".join(_bounded(response.iter_content(_PIECE), _LARGEST[False]))  # noqa: SLF001 - as requests does itself, without a bound
-        response.raise_for_status()
+        if response.status_code != HTTPStatus.OK:
+            raise requests.HTTPError(response=response)
         answer: Document = response.json()
         return answer
 

@@ -79,7 +79,9 @@ def parse(
     if not isinstance(message, str):
         if status == HTTPStatus.FORBIDDEN:
             raise RefusedError(f"{where}: {_FORBIDDEN}")
-        raise not_docker(where, f"status {status} without Docker's message")
+        redirected = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+        lacks = ", a redirect, which is not followed" if redirected else " without Docker's message"
+        raise not_docker(where, f"status {status}{lacks}")
     raise _refusal(where, status, message.strip()[:_LONGEST_QUOTE])
 
 

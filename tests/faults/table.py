@@ -481,8 +481,8 @@ FAULTS = (
     Fault(
         id="secrets",
         fault="a server sends back the credentials that it was sent, or redirects to another",
-        does="masks them, follows no redirect",
-        see="`***` in its words",
+        does="masks them; asks nobody whom a redirect names, be it Docker's or Prometheus'",
+        see="`***` in its words; `swarm_lost`, `prometheus_lost`",
         cure="find out why it quotes them",
         fake="",
     ),

@@ -286,6 +286,28 @@ class TestReads:
         with pytest.raises(UnreachableError, match="Docker at unix://"):
             bench.read()
 
+    @pytest.mark.fault("secrets")
+    @pytest.mark.parametrize("status", [301, 302, 307])
+    @pytest.mark.parametrize("on", ["GET /version", "GET /services", "POST /services"])
+    def test_redirect(self, bench: Bench, on: str, status: int) -> None:
+        """Nobody is asked whom a redirect names: a service's spec would go along, with what is secret in it."""
+        with EngineServer(bench.engine) as server, EngineServer(bench.engine) as elsewhere:
+            client = DockerEngine(server.url, SILENCE)
+            bench.swarm = DockerSwarm(client)
+            server.misbehave(server_side.redirects(status, elsewhere.url.replace("tcp", "http")), on)
+
+            if on.startswith("GET"):
+                with pytest.raises(UnreachableError) as caught:
+                    bench.read()
+                said = str(caught.value)
+            else:
+                said = bench.scale().detail
+
+            assert elsewhere.all_asked == []
+            assert f"(status {status}, a redirect, which is not followed)" in said
+            client.close()
+        assert bench.written == (2, "")
+
     def test_too_old(self, tmp_path: Path) -> None:
         """An engine whose API the SDK does not speak any more is refused, with the cure."""
         with (

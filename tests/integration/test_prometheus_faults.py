@@ -153,6 +153,22 @@ CASES = {
 }
 
 
+@pytest.mark.fault("secrets")
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+def test_nobody_is_asked_whom_a_redirect_names(server: PrometheusServer, code: int) -> None:
+    """No request goes where a redirect points, with the credentials or without."""
+    with PrometheusServer(SERIES) as elsewhere:
+        server.fail(status(code, "", {"Location": f"{elsewhere.url}/api/v1/query_range"}))
+        asked = source(ConnectionSettings(server.url, bearer_token=SecretStr(TOKEN), timeout=5))
+
+        with pytest.raises(RefusedError, match="redirects are not followed"):
+            fetch(asked)
+        with pytest.raises(RefusedError, match="redirects are not followed"):
+            asked.clock_offset(NOW, Deadline(LONG))
+
+        assert elsewhere.asked == []
+
+
 @pytest.mark.fault("prometheus-away")
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_every_fault_is_an_error_that_says_what_would_help(server: PrometheusServer, case: Case) -> None:

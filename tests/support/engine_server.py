@@ -234,6 +234,18 @@ def says(status: int, message: str) -> Fault:
     return lambda exchange: exchange.send(status, {"message": message})
 
 
+def redirects(status: int, url: str) -> Fault:
+    """Send whoever asks to the same path at *url*."""
+
+    def redirect(exchange: Exchange) -> None:
+        exchange.send_response(status)
+        exchange.send_header("Location", f"{url}{exchange.path}")
+        exchange.send_header("Content-Length", "0")
+        exchange.end_headers()
+
+    return redirect
+
+
 NO_SWARM = says(
     503,
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
