@@ -17,7 +17,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from autoscaler import loader
 from autoscaler.deadline import Deadline
 from autoscaler.errors import PolicyError, SettingsError
-from autoscaler.lease import BEAT, EXPIRY, LONGEST_BEAT
+from autoscaler.lease import EXPIRY, LONGEST_BEAT
 from autoscaler.logs import log_problems, log_record
 from autoscaler.policy import PolicySet
 from autoscaler.web.app import Health, Views, application
@@ -253,7 +253,7 @@ class Daemon:
 
     async def _keep_lease(self) -> None:
         """Ask for the lease at every beat until the last evaluation is over; one that comes is used at once."""
-        while self.lease is not None and not await self._drains_within(BEAT):
+        while self.lease is not None and not await self._drains_within(self.lease.rest):
             if await self._beat() and not self._busy:
                 await self._tick()
 
@@ -297,7 +297,7 @@ class Daemon:
         await self._ask(self.lease)
         first = self.lease.cell
         while not self.lease.held and not self.lease.trouble and self.lease.cell == first:
-            await asyncio.sleep(BEAT / self.speed)
+            await asyncio.sleep(self.lease.rest / self.speed)
             await self._ask(self.lease)
         self._lease_told = _state(self.lease)
         if objection := self.lease.objection():
@@ -314,7 +314,7 @@ class Daemon:
         if await asyncio.to_thread(self.lease.give_back, Deadline(LONGEST_BEAT)):
             structlog.get_logger().info("lease_given_back")
         elif held:
-            consequence = f"another autoscaler takes it when it has not changed for {EXPIRY:.0f} s"
+            consequence = f"another autoscaler takes it when it has not been renewed for {EXPIRY:.0f} s"
             structlog.get_logger().warning("lease_left_behind", consequence=consequence)
 
     # evaluations

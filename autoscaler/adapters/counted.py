@@ -80,10 +80,10 @@ class CountedLease:
         self.count("read_lease", "success")
         return cell
 
-    def write(self, holder: str, seen: Cell | None, deadline: Deadline) -> bool:
+    def write(self, holder: str, seen: Cell | None, deadline: Deadline, *, renewal: bool = False) -> bool:
         """The store's own answer."""
         try:
-            written = self.store.write(holder, seen, deadline)
+            written = self.store.write(holder, seen, deadline, renewal=renewal)
         except BackendError as error:
             self.count("write_lease", _result(error))
             raise

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CONFIG = "autoscaler-lease"
 """The config that all autoscalers of one Swarm share: a Swarm has one lease, whatever services they scale."""
 HOLDER_LABEL = "autoscaler.lease.holder"
-COUNT_LABEL = "autoscaler.lease.count"
+RENEWS_LABEL = "autoscaler.lease.renews"
 _DATA = "bGFiZWxz"
 """An engine takes no config without data: the word "labels", in base64."""
 _CURE = f"let the autoscaler read, create and update the config {CONFIG}, through a socket proxy too"
@@ -38,9 +38,9 @@ class SwarmLease:
         except RefusedError as error:
             raise RefusedError(f"{error} ({_CURE})") from error
 
-    def write(self, holder: str, seen: Cell | None, deadline: Deadline) -> bool:
+    def write(self, holder: str, seen: Cell | None, deadline: Deadline, *, renewal: bool = False) -> bool:
         """Write *holder* where the config still has the version *seen*, or is not there yet."""
-        labels = {HOLDER_LABEL: holder, COUNT_LABEL: str(seen.count + 1 if seen else 1)}
+        labels = {HOLDER_LABEL: holder, RENEWS_LABEL: str(seen.version if renewal and seen else 0)}
         try:
             if seen is None:
                 self._api.create_config({"Name": CONFIG, "Labels": labels, "Data": _DATA}, deadline)
@@ -57,9 +57,9 @@ def _cell(document: Document) -> Cell:
     """What the config says. Anybody may have written its labels: who is not named holds nothing."""
     with documented():
         labels = document["Spec"].get("Labels") or {}
-        count = str(labels.get(COUNT_LABEL))
+        renews = str(labels.get(RENEWS_LABEL))
         return Cell(
             version=int(document["Version"]["Index"]),
             holder=str(labels.get(HOLDER_LABEL, "")),
-            count=int(count) if re.fullmatch(r"[0-9]{1,18}", count) else 0,
+            renews=int(renews) if re.fullmatch(r"[0-9]{1,18}", renews) else 0,
         )

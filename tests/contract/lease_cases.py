@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
-from autoscaler.adapters.swarm_lease import CONFIG, COUNT_LABEL, HOLDER_LABEL, SwarmLease
+from autoscaler.adapters.swarm_lease import CONFIG, HOLDER_LABEL, RENEWS_LABEL, SwarmLease
 from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
 
@@ -113,18 +113,19 @@ class LeaseContract:
     # the lease in it
 
     def test_the_lease_is_written_and_seen(self, engine_of_lease: Engine) -> None:
-        """Who wrote the lease is seen by all, with how often it was written, at another version each time."""
+        """Who wrote the lease is seen by all, and the version that it renewed, if it did; each write makes another."""
         store = SwarmLease(engine_of_lease.api)
         seen: list[Cell | None] = [store.look(soon())]
 
-        for holder in (ONE, ONE, OTHER, ""):
-            assert store.write(holder, seen[-1], soon())
+        for holder, renewal in ((ONE, False), (ONE, True), (OTHER, False), ("", False)):
+            assert store.write(holder, seen[-1], soon(), renewal=renewal)
             seen.append(store.look(soon()))
 
         cells = [cell for cell in seen if cell is not None]
-        assert [(cell.holder, cell.count) for cell in cells] == [(ONE, 1), (ONE, 2), (OTHER, 3), ("", 4)]
+        first, *_ = versions = [cell.version for cell in cells]
+        assert [(cell.holder, cell.renews) for cell in cells] == [(ONE, 0), (ONE, first), (OTHER, 0), ("", 0)]
         assert seen[0] is None
-        assert len({cell.version for cell in cells}) == 4
+        assert versions == sorted(set(versions))
 
     def test_the_lease_is_written_only_as_it_was_seen(self, engine_of_lease: Engine) -> None:
         """Of two that saw the same lease, or none, one writes; the other is told, and nothing of it is written."""
@@ -136,7 +137,7 @@ class LeaseContract:
 
         last = one.look(soon())
         assert last is not None
-        assert (last.holder, last.count) == (OTHER, 2)
+        assert last.holder == OTHER
 
     def test_a_lease_that_somebody_removed(self, engine_of_lease: Engine) -> None:
         """Where the config was removed since it was seen nothing is written; a new one can be made."""
@@ -150,7 +151,7 @@ class LeaseContract:
         assert store.write(ONE, None, soon())
 
     @pytest.mark.parametrize(
-        "labels", [{}, {"theirs": "1"}, {COUNT_LABEL: "-1"}, {COUNT_LABEL: "9" * 5000}, {HOLDER_LABEL: ""}]
+        "labels", [{}, {"theirs": "1"}, {RENEWS_LABEL: "-1"}, {RENEWS_LABEL: "9" * 5000}, {HOLDER_LABEL: ""}]
     )
     def test_labels_of_somebody_else(self, engine_of_lease: Engine, labels: dict[str, str]) -> None:
         """A config without a holder is a lease that nobody holds, whatever else its labels say."""
@@ -160,5 +161,5 @@ class LeaseContract:
         seen = store.look(soon())
 
         assert seen is not None
-        assert (seen.holder, seen.count) == ("", 0)
+        assert (seen.holder, seen.renews) == ("", 0)
         assert store.write(ONE, seen, soon())

@@ -214,8 +214,8 @@ FAULTS = (
     Fault(
         id="partition",
         fault="the manager of the autoscaler that acts is parted from the others",
-        does="it may be told old things for up to 20 s, and cannot write; 10 s after its last renewal it scales no "
-        "more, and the other side's takes over; joined again it stands by",
+        does="it may be told old things for up to 20 s, and cannot write; 10 to 13 s after its last renewal it scales "
+        "no more, and the other side's takes over; joined again it stands by",
         see="outcome `unknown`, `lease_lost`, `not_leader`; on the other side `lease_acquired`",
         cure="join the managers again",
         real="",
@@ -395,8 +395,8 @@ FAULTS = (
     Fault(
         id="leader-dies",
         fault="the autoscaler that acts dies",
-        does="another one takes over within 30 s, or where the dead node also led the Swarm, within 50 s; a single one "
-        "acts again after 15 to 20 s",
+        does="another one takes over within 30 s, also where the dead node led the Swarm; a single one acts again "
+        "after 18 to 20 s",
         see="`lease_acquired`, `not_leader`; `autoscaler_leader`",
         cure="alert where `sum(autoscaler_leader)` is not 1 for more than a minute (it is 0 in dry-run)",
         real="killed, stopped for 40 s, its node killed",

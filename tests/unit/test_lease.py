@@ -8,7 +8,7 @@ import pytest
 from autoscaler.deadline import Deadline
 from autoscaler.decide import decide
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
-from autoscaler.lease import BEAT, EXPIRY, HOLD, LONGEST_BEAT, Cell, Lease
+from autoscaler.lease import BEAT, EXPIRY, HOLD, LONGEST_BEAT, LOOK, Cell, Lease
 from autoscaler.model import History, Outcome
 from autoscaler.reasons import Reason
 from tests.support.builders import observation, steady, written
@@ -46,14 +46,14 @@ class Shared:
         self.between()
         return seen
 
-    def write(self, holder: str, seen: Cell | None, _: Deadline) -> bool:
+    def write(self, holder: str, seen: Cell | None, _: Deadline, *, renewal: bool = False) -> bool:
         """Compare and swap."""
         self._call("write")
         self.meanwhile()
         if seen != self.cell:
             return False
-        count = seen.count + 1 if seen else 1
-        self.cell = Cell((seen.version if seen else 10) + 1, holder, count)
+        version = seen.version if seen else 10
+        self.cell = Cell(version + 1, holder, version if renewal else 0)
         if self.lost:
             raise UnreachableError("the connection was cut")
         return True
@@ -76,14 +76,17 @@ class Bench:
         self.other = Lease(self.shared, "other", lambda: self.time + 1e6)
 
     def beat(self, *leases: Lease, seconds: float = 0.0) -> None:
-        """Let *leases* ask, again and again for so many seconds; the last time is at their end."""
+        """Let *leases* ask, each whenever it is due for so many seconds, and all at their end."""
         end = self.time + seconds
+        due = [self.time] * len(leases)
         while True:
-            for lease in leases:
-                lease.beat(Deadline(1))
+            for number, lease in enumerate(leases):
+                if self.time >= min(due[number], end):
+                    lease.beat(Deadline(1))
+                    due[number] = self.time + lease.rest
             if self.time >= end:
                 return
-            self.time = min(self.time + BEAT, end)
+            self.time = min(*due, end)
 
 
 @pytest.fixture
@@ -129,8 +132,27 @@ def test_a_beat_is_a_look_and_at_most_one_write(bench: Bench) -> None:
     assert bench.shared.calls == ["look", "write", "look"]
 
 
+def test_renewals_are_rare(bench: Bench) -> None:
+    """A holder looks and writes every 3 s, and a stand-by looks every second; both do so again after a failure."""
+    bench.beat(bench.one, bench.other)
+    bench.shared.calls.clear()
+    bench.beat(bench.one, seconds=600)
+    assert bench.shared.calls == ["look", "write"] * (1 + 200)
+
+    bench.shared.calls.clear()
+    bench.beat(bench.other, seconds=10)
+    assert bench.shared.calls == ["look"] * (1 + 10)
+
+    bench.shared.error = UnreachableError("no such socket")
+    bench.beat(bench.one)
+    assert bench.one.rest == LOOK
+    bench.shared.error, bench.shared.lost = None, True
+    bench.beat(bench.one)
+    assert bench.one.rest == LOOK
+
+
 def test_a_dead_holder_is_replaced(bench: Bench) -> None:
-    """Whoever sees the lease unchanged for 15 s takes it, not earlier, and within 30 s of the last write."""
+    """Whoever sees the lease unchanged for 18 s takes it, not earlier, and within 30 s of the last write."""
     bench.beat(bench.one, bench.other)
     bench.beat(bench.other, seconds=EXPIRY - 0.1)
     assert not bench.other.held
@@ -138,7 +160,84 @@ def test_a_dead_holder_is_replaced(bench: Bench) -> None:
     bench.beat(bench.other, seconds=0.1)
 
     assert (bench.other.held, bench.one.held) == (True, False)
-    assert 2 * BEAT + EXPIRY + 4 * LONGEST_BEAT < 30
+    assert 2 * LOOK + EXPIRY + 3 * LONGEST_BEAT < 30
+
+
+def test_a_renewal_that_is_seen_late(bench: Bench) -> None:
+    """Who could not look when the last renewal was made, as the Swarm elected a leader, counts from the one before it.
+
+    So it takes the lease with its first look after the election, and the former holder's time was over before.
+    """
+    bench.beat(bench.one, bench.other, seconds=2 * BEAT)
+    bench.time += BEAT
+    bench.beat(bench.one)
+    died = bench.time
+    bench.shared.error = UnreachableError("no leader")
+    bench.beat(bench.one, bench.other, seconds=HOLD - BEAT - 0.1)
+    assert bench.one.held
+    bench.beat(bench.one, bench.other, seconds=0.1)
+    assert not bench.one.held
+    bench.beat(bench.one, bench.other, seconds=EXPIRY - HOLD)
+    assert not bench.other.held
+    assert bench.time == died + EXPIRY - BEAT
+
+    bench.shared.error = None
+    bench.beat(bench.other)
+
+    assert bench.other.held
+
+
+def test_two_renewals_that_are_seen_late(bench: Bench) -> None:
+    """Who has missed the write before the last one too knows nothing of its age, and waits the whole time."""
+    bench.beat(bench.one, bench.other)
+    bench.beat(bench.one, seconds=2 * BEAT)
+    bench.time += EXPIRY
+
+    bench.beat(bench.other, seconds=EXPIRY - 0.1)
+    assert not bench.other.held
+    bench.beat(bench.other, seconds=0.1)
+    assert bench.other.held
+
+
+def test_what_is_taken_anew_is_no_renewal(bench: Bench) -> None:
+    """Who takes back its own lease, which had lapsed or whose last write was not confirmed, may act from then on.
+
+    A stand-by that sees that counts from then on too.
+    """
+    for lapsed in (True, False):
+        bench.beat(bench.one, bench.other)
+        if lapsed:
+            bench.time += EXPIRY
+        else:
+            bench.shared.lost = True
+            bench.beat(bench.one)
+            bench.shared.lost = False
+        bench.beat(bench.one)
+        began = bench.time
+        assert bench.shared.cell is not None
+        assert bench.shared.cell.renews == 0
+        bench.beat(bench.other, seconds=HOLD - 0.1)
+        assert (bench.one.held, bench.other.held) == (True, False)
+        bench.beat(bench.other, seconds=began + EXPIRY - 0.1 - bench.time)
+        assert not bench.other.held
+
+
+def test_a_holder_survives_two_renewals_that_hang(bench: Bench) -> None:
+    """Two beats in a row that take as long as they may and come to nothing cost no lease; a third one renews it."""
+    bench.beat(bench.one, seconds=BEAT)
+    for _ in range(2):
+        bench.time += bench.one.rest
+        bench.shared.error = UnreachableError("no answer")
+        bench.beat(bench.one)
+        bench.time += LONGEST_BEAT
+        assert bench.one.held
+    bench.time += bench.one.rest
+    assert bench.one.held
+    bench.shared.error = None
+    bench.beat(bench.one)
+
+    bench.time += HOLD - 0.1
+    assert bench.one.held
 
 
 def test_a_newcomer_waits_as_long(bench: Bench) -> None:
@@ -154,7 +253,7 @@ def test_a_newcomer_waits_as_long(bench: Bench) -> None:
 
 
 def test_who_cannot_renew_stops_first(bench: Bench) -> None:
-    """A holder that cannot reach Swarm stops acting 10 s after its last renewal was sent: before another may begin."""
+    """A holder that cannot reach Swarm stops 13 s after the write before its last one: before another may begin."""
     bench.beat(bench.one, bench.other)
     bench.shared.error = UnreachableError("no quorum")
 
@@ -167,12 +266,13 @@ def test_who_cannot_renew_stops_first(bench: Bench) -> None:
 
 
 def test_the_time_to_act_counts_from_before_the_write(bench: Bench) -> None:
-    """A renewal whose answer takes long lets act no longer than one whose answer is there at once."""
-    bench.beat(bench.one)
+    """A write whose answer takes long lets act no longer than one whose answer is there at once."""
     sent = bench.time
     bench.shared.meanwhile = lambda: setattr(bench, "time", sent + 2)
     bench.beat(bench.one)
 
+    bench.time = sent + HOLD - 0.1
+    assert bench.one.held
     bench.time = sent + HOLD
     assert not bench.one.held
 
