@@ -1,4 +1,4 @@
-"""The last decisions in memory: what the page, the API and the metrics show. Safe to read from any thread."""
+"""The last decisions in memory: what the API and the metrics show. Safe to read from any thread."""
 
 from __future__ import annotations
 

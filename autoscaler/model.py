@@ -5,7 +5,7 @@ Times are Unix seconds as floats, replica counts are whole numbers. Nothing here
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -88,10 +88,6 @@ class History:
             if direction is None or event.direction is direction:
                 return event
         return None
-
-    def with_event(self, event: ScaleEvent) -> History:
-        """This history and one more event, still in the order of time."""
-        return replace(self, events=tuple(sorted({*self.events, event})))
 
 
 @dataclass(frozen=True, slots=True)

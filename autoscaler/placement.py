@@ -35,11 +35,6 @@ class Demand:
     host_ports: tuple[str, ...] = ()
     """Ports that the task takes of its node, like `8080/tcp`."""
 
-    @property
-    def takes_room(self) -> bool:
-        """Whether a task of it leaves less room for others."""
-        return bool(self.nano_cpus or self.memory or self.host_ports)
-
 
 @dataclass(frozen=True, slots=True)
 class NodeView:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The closed set of reasons, each with one meaning; also the metric label and the CSS class."""
+    """The closed set of reasons, each with one meaning; also a label of the metrics."""
 
     ABOVE_THRESHOLD = "above_threshold"
     BELOW_THRESHOLD = "below_threshold"
@@ -44,7 +44,7 @@ class Reason(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """The one meaning of this reason, as documentation and pages print it."""
+        """The one meaning of this reason, as the documentation prints it."""
         return _MEANINGS[self]
 
     @property

@@ -243,7 +243,7 @@ class Settings(BaseSettings):
     dry_run: _Truth = False
     """Whether to decide and log only, and to write nothing to Swarm."""
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9595"
-    """The address for the status page, the API and the metrics, as `host:port` or `[::1]:port`."""
+    """The address for the API, the health and the metrics, as `host:port` or `[::1]:port`."""
     http_token: Annotated[SecretStr, AfterValidator(_own_token)] | None = None
     """What requests that reload, pause or resume must bear; best as the secret `autoscaler_http_token`. Without one
     nothing can be changed over HTTP."""
