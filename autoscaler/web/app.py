@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -71,8 +72,16 @@ def application(views: Views) -> web.Application:
 
 
 def _reading(views: Views) -> list[Endpoint]:
+    turn = asyncio.Semaphore(1)
+
+    async def made(make: Callable[[], bytes]) -> bytes:
+        """What *make* gives, in a thread: of thousands of services it takes a while, and the loop keeps the lease."""
+        async with turn:
+            return await asyncio.to_thread(make)
+
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(views.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        body = await made(lambda: generate_latest(views.registry))
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthy(_: web.Request) -> web.Response:
         return _health(views.healthy())
@@ -81,15 +90,8 @@ def _reading(views: Views) -> list[Endpoint]:
         return _health(views.ready())
 
     async def services(_: web.Request) -> web.Response:
-        snapshot = views.journal.snapshot()
-        document: ServicesDocument = {
-            "services": [record_document(record) for _, record in sorted(snapshot.latest.items())],
-            "policies": views.policies(),
-            "paused": list(snapshot.paused),
-            "problems": [problem_document(problem) for problem in snapshot.problems],
-            "last_evaluation": snapshot.last_evaluation,
-        }
-        return web.json_response(document)
+        body = await made(lambda: json.dumps(_services(views)).encode())
+        return web.Response(body=body, content_type="application/json", charset="utf-8")
 
     health = {200: _TEXT, 503: _TEXT}
     get = hdrs.METH_GET
@@ -99,6 +101,17 @@ def _reading(views: Views) -> list[Endpoint]:
         Endpoint(get, "/-/ready", "200 once policies are loaded and both backends have answered.", ready, health),
         Endpoint(get, "/api/v1/services", "The newest decision on each service.", services, {200: ServicesDocument}),
     ]
+
+
+def _services(views: Views) -> ServicesDocument:
+    snapshot = views.journal.snapshot()
+    return {
+        "services": [record_document(record) for _, record in sorted(snapshot.latest.items())],
+        "policies": views.policies(),
+        "paused": list(snapshot.paused),
+        "problems": [problem_document(problem) for problem in snapshot.problems],
+        "last_evaluation": snapshot.last_evaluation,
+    }
 
 
 def _changing(control: Control) -> list[Endpoint]:

@@ -375,9 +375,9 @@ FAULTS = (
     ),
     Fault(
         id="http-slow",
-        fault="HTTP clients send or read slowly, or not at all, by the hundred",
-        does="closes a connection 30 s after its last answer, and of more than 100 that which is silent longest; "
-        "evaluations and health go on",
+        fault="HTTP clients send or read slowly or not at all, or ask without end, by the hundred",
+        does="closes a connection 30 s after its last answer, and of more than 100 that which is silent longest; makes "
+        "long answers one at a time; evaluations, health and the lease go on",
         see="nothing",
         cure="nothing",
         fake="",

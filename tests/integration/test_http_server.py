@@ -3,12 +3,15 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import threading
 from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
+from autoscaler.journal import Journal, Snapshot
 from autoscaler.model import Outcome, Why
 from autoscaler.reasons import Reason
 from autoscaler.records import Evaluation, Record
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 SOON = Bounds(patience=0.2, connections=20)
 HEALTHY = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+SERVICES = HEALTHY.replace(b"/-/healthy", b"/api/v1/services")
+METRICS = HEALTHY.replace(b"/-/healthy", b"/metrics")
 HEAD = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nX-Slow: "
 BODY = (
     f"POST /api/v1/pause HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
@@ -183,6 +188,36 @@ async def test_evaluations_go_on_under_many_connections(tmp_path: Path) -> None:
             await made.next_evaluations(3)
             assert await made.get("/-/healthy") == (200, "healthy\n")
         await made.next_evaluations()
+
+
+@dataclass
+class Slow(Journal):
+    """A journal that takes its time."""
+
+    asked: int = 0
+    go: threading.Event = field(default_factory=threading.Event)
+
+    def snapshot(self) -> Snapshot:
+        """Nothing, once it is let go."""
+        self.asked += 1
+        assert self.go.wait(PATIENCE)
+        return super().snapshot()
+
+
+@pytest.mark.fault("http-slow")
+async def test_who_asks_for_much_keeps_nobody_waiting() -> None:
+    """Long answers are made one at a time and beside the loop, which serves others meanwhile, and keeps the lease."""
+    journal = Slow()
+    journal.go.set()
+    async with Site(journal=journal).served() as server:
+        journal.asked = 0
+        journal.go.clear()
+        much = [asyncio.create_task(ask(server, request)) for request in (METRICS, SERVICES) * 3]
+        await until(lambda: journal.asked > 0)
+        assert (await ask(server, HEALTHY)).startswith(b"HTTP/1.1 200")
+        assert journal.asked == 1
+        journal.go.set()
+        assert all(answer.startswith(b"HTTP/1.1 200") for answer in await asyncio.gather(*much))
 
 
 # what is no request
