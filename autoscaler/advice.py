@@ -20,6 +20,7 @@ from cronsim import CronSim
 
 from autoscaler.durations import words
 from autoscaler.flaps import A_LOOK, A_MOMENT, Effort, flaps, levels, ways, ways_of_step
+from autoscaler.memory import KEPT_EVENTS
 from autoscaler.model import Direction
 from autoscaler.strategies import Steps, Table, Target, Threshold
 from autoscaler.strategies.quantities import size
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from autoscaler.strategies import Rule
     from autoscaler.yaml_document import Path
 
-KEPT_EVENTS = 20
-"""How many changes the history of a service keeps (`memory.prune`)."""
 _EFFORT = 200_000
 """A second or two; a thousand usual policies take a tenth of it."""
 _RARELY = timedelta(days=5 * 366)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _REPAIRED_WITHIN = 3600.0
 """Seconds after a deploy in which the count that it lowered is set again."""
 _KEPT_SECONDS = 30 * 60
-_KEPT_EVENTS = 20
+KEPT_EVENTS = 20
+"""How many of the newest changes a service's history keeps."""
 _WRITTEN_WITHIN = 20.0
 """Seconds from a decision to the end of its write at most, if nothing holds it up: the longest evaluation."""
 _MOST_REPLICAS = 1_000_000
@@ -73,7 +74,7 @@ class ScaleState:
             climb = _climb(*document["climb"]) if "climb" in document else None
             asked = _count(document["asked"]) if "asked" in document else None
             gave_back = moment_of(document["gave_back"]) if "gave_back" in document else None
-            kept = tuple(events[-_KEPT_EVENTS - len(Direction) :])
+            kept = tuple(events[-KEPT_EVENTS - len(Direction) :])
             return cls(_count(document["replicas"]), kept, climb, asked, gave_back)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
@@ -398,5 +399,5 @@ def prune(events: tuple[ScaleEvent, ...], now: float) -> tuple[ScaleEvent, ...]:
     in_order = tuple(sorted(events))
     last = {direction: History(in_order).last(direction) for direction in Direction}
     recent = [event for event in in_order if now - event.at <= _KEPT_SECONDS]
-    kept = recent[-_KEPT_EVENTS:]
+    kept = recent[-KEPT_EVENTS:]
     return tuple(sorted({*kept, *(event for event in last.values() if event is not None)}))

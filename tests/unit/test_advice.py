@@ -9,10 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autoscaler import advice, loader
-from autoscaler.advice import KEPT_EVENTS
 from autoscaler.decide import decide
 from autoscaler.flaps import Effort, flaps
-from autoscaler.memory import prune
+from autoscaler.memory import KEPT_EVENTS, prune
 from autoscaler.metrics import with_built_in
 from autoscaler.model import History, ScaleEvent
 from autoscaler.policy import PolicySet
