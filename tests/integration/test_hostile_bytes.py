@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import os
-import resource
-import subprocess
 import sys
 import threading
 from contextlib import contextmanager, suppress
@@ -13,35 +10,37 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[2]
-MEMORY = 900 * 2**20
-"""Bytes of address space of a process, most of it the interpreter's and its libraries'."""
-CPU = 60
-BOMB = gzip.compress(b"[" + b" " * 2**28) * 8
-"""Two gigabytes of blanks, in two megabytes."""
-ASK = """
-import sys
 from autoscaler.adapters.engine import DockerEngine
 from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
 from autoscaler.daemon import SystemClock
 from autoscaler.deadline import Deadline
 from autoscaler.errors import BackendError
 from autoscaler.ports import Query
-what, port = sys.argv[1:]
-deadline = Deadline(5)
-try:
-    if what == "prometheus":
-        source = PrometheusSource(ConnectionSettings(f"http://127.0.0.1:{port}"), SystemClock())
-        source.fetch(Query("cpu", "x", None), 0, 15, 15, deadline)
-    else:
-        engine = DockerEngine(f"tcp://127.0.0.1:{port}")
-        engine.services(deadline) if what == "list" else engine.config("a", deadline)
-except BackendError as error:
-    print(type(error).__name__, error)
-"""
+from tests.support.commands import Bounds, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+BOUNDS = Bounds(cpu=60, memory=900 * 2**20)
+"""What a process may take; most of the memory is the interpreter's and its libraries'."""
+BOMB = gzip.compress(b"[" + b" " * 2**24) * 128
+"""Two gigabytes of blanks, in two megabytes."""
+
+
+def ask() -> None:
+    """Ask what is at the port for a list or the like, and print the error."""
+    what, port = sys.argv[1:]
+    deadline = Deadline(5)
+    try:
+        if what == "prometheus":
+            source = PrometheusSource(ConnectionSettings(f"http://127.0.0.1:{port}"), SystemClock())
+            source.fetch(Query("cpu", "x", None), 0, 15, 15, deadline)
+        else:
+            engine = DockerEngine(f"tcp://127.0.0.1:{port}")
+            engine.services(deadline) if what == "list" else engine.config("a", deadline)
+    except BackendError as error:
+        print(type(error).__name__, error)  # noqa: T201 - what it is for
 
 
 @contextmanager
@@ -99,22 +98,8 @@ STREAMS: dict[str, tuple[list[bytes], bool, bool]] = {
 @pytest.mark.parametrize("what", ["prometheus", "list", "config", "version"])
 def test_no_answer_takes_more_time_or_memory_than_it_may(what: str, stream: str) -> None:
     """Answers without end and packed ones end by a bound or the deadline, in bounded memory, as no answer."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU))
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-
     chunks, endless, packed = STREAMS[stream]
     with answering(chunks, endless=endless, packed=packed, version=what != "version") as port:
-        done = subprocess.run(  # noqa: S603 - our own command
-            [sys.executable, "-c", ASK, what, str(port)],
-            cwd=ROOT,
-            env=dict(os.environ),
-            preexec_fn=limit,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = run(what, str(port), code=ask, bounds=BOUNDS, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith(("RefusedError", "UnreachableError", "DeadlineError", "PassingError")), done.stdout

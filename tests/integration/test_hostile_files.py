@@ -1,51 +1,40 @@
 from __future__ import annotations
 
 import os
-import resource
-import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.hostile_files import ACCEPTED, REFUSED
-
-CPU = 20
-"""Seconds of CPU that a command may take, starting and under a tool that measures it included."""
-MEMORY = 2**30
-"""Bytes of address space that it may take."""
-ROOT = Path(__file__).parents[2]
-MATCH = """
-import sys, pathlib
 from autoscaler import loader
 from autoscaler.matching import Matcher
-policies = loader.load([pathlib.Path(sys.argv[1])])
-matcher = Matcher(policies)
-for name in ("web", "a" * 63, "ab" * 31, "w1x", "w4999axayaz"):
-    matcher.find(name, {"a": "b"})
-for policy in policies.policies:
-    policy.bounds(1_800_000_000.0)
-"""
+from tests.support.commands import Bounds, Ended, autoscaler, run
+from tests.support.hostile_files import ACCEPTED, REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BOUNDS = Bounds(cpu=20, memory=2**30)
+"""What a command may take, under a tool that measures it too."""
+ROOT = Path(__file__).parents[2]
 
 
-def bounded(*arguments: str, code: str = "from autoscaler.cli import main; main()") -> subprocess.CompletedProcess[str]:
+def match() -> None:
+    """Read the policy file that is the argument, and match services against it."""
+    policies = loader.load([Path(sys.argv[1])])
+    matcher = Matcher(policies)
+    for name in ("web", "a" * 63, "ab" * 31, "w1x", "w4999axayaz"):
+        matcher.find(name, {"a": "b"})
+    for policy in policies.policies:
+        policy.bounds(1_800_000_000.0)
+
+
+def bounded(*arguments: str, code: Callable[[], None] = autoscaler) -> Ended:
     """`autoscaler ARGUMENTS`, or other *code*, in a process that is ended where it takes more than it may."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU))
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-
-    done = subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-c", code, *arguments],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("AUTOSCALER_")},
-        preexec_fn=limit,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AUTOSCALER_")}
+    done = run(*arguments, env=env, code=code, bounds=BOUNDS, cwd=ROOT, timeout=300)
     assert done.returncode in {0, 1}, f"ended by {done.returncode}: {done.stderr[-2000:]}"
     assert "Traceback" not in done.stderr, done.stderr[-2000:]
     return done
@@ -74,7 +63,7 @@ def test_a_large_policy_file_is_read_matched_and_checked_in_bounded_time_and_mem
     file.write_text(ACCEPTED[odd])
 
     assert bounded("check", str(file)).returncode == 0
-    assert bounded(str(file), code=MATCH).returncode == 0
+    assert bounded(str(file), code=match).returncode == 0
 
 
 def odd_places(folder: Path) -> dict[str, tuple[Path, str]]:

@@ -3,14 +3,10 @@ from __future__ import annotations
 import base64
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -20,15 +16,16 @@ from pydantic import SecretStr
 from autoscaler.errors import SettingsError
 from autoscaler.settings import Settings
 from autoscaler.simulation.engine import SimulatedEngine
+from tests.support.commands import run, started
 from tests.support.engine_server import EngineServer
 from tests.support.world import ManualClock, service_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 CANARY = "Canary7x9qPlantedHere"
 """What no text holds but the secrets that are planted here."""
-AUTOSCALER = Path(sys.executable).with_name("autoscaler")
 POLICIES = """
 version: 1
 policies:
@@ -125,33 +122,27 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
         }
 
 
-def run(env: Mapping[str, str], *arguments: str) -> str:
+def said_by(env: Mapping[str, str], *arguments: str) -> str:
     """All that `autoscaler ARGUMENTS` prints."""
-    done = subprocess.run(  # noqa: S603 - our own command
-        [str(AUTOSCALER), *arguments], env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    done = run(*arguments, env=env, timeout=PATIENCE)
     return done.stdout + done.stderr
 
 
 def served(env: Mapping[str, str], log: Path) -> str:
     """All that a daemon logs and serves in its first evaluation."""
-    with log.open("wb") as stream:
-        process = subprocess.Popen([str(AUTOSCALER), "run"], env=env, stdout=stream, stderr=stream)  # noqa: S603 - our own
-    try:
+    log.touch()
+    with started("run", env=env, log=log) as runs:
         until = time.monotonic() + PATIENCE
         while "prometheus_lost" not in log.read_text() and "query_failed" not in log.read_text():
-            assert process.poll() is None, log.read_text()
+            assert runs(), log.read_text()
             assert time.monotonic() < until, log.read_text()
             time.sleep(0.05)
-        started = next(json.loads(line) for line in log.read_text().splitlines() if "daemon_started" in line)
-        host, port = started["listen"]
+        begun = next(json.loads(line) for line in log.read_text().splitlines() if "daemon_started" in line)
+        host, port = begun["listen"]
         paths = ("/", "/metrics", "/api/v1/services", "/api/v1/policies", "/-/healthy", "/-/ready", "/openapi.json")
         answers = [requests.get(f"http://{host}:{port}{path}", timeout=5) for path in paths]
         answers.append(requests.post(f"http://{host}:{port}/-/reload", headers={"Authorization": "x"}, timeout=5))
         return "".join(f"{answer.headers}{answer.text}" for answer in answers)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE)
 
 
 @pytest.mark.fault("secrets")
@@ -164,8 +155,8 @@ def test_no_secret_is_logged_printed_or_served(
     with echoing(status) as url:
         env = environment | settings(way_in, url)
         said = served(env | {"AUTOSCALER_LOG_FORMAT": "json"}, tmp_path / "log") + (tmp_path / "log").read_text()
-        said += run(env | {"AUTOSCALER_LOG_FORMAT": "console"}, "run", "--once")
-        said += run(env, "plan", "--output", "json") + run(env, "check", "--live")
+        said += said_by(env | {"AUTOSCALER_LOG_FORMAT": "console"}, "run", "--once")
+        said += said_by(env, "plan", "--output", "json") + said_by(env, "check", "--live")
     assert "prometheus" in said
     assert "***" in said or status == 302, "the server's words were quoted, and masked"
     assert [form for form in forms() if form in said] == []
@@ -175,7 +166,7 @@ def test_no_secret_is_logged_printed_or_served(
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nowhere.invalid"])
 def test_no_secret_is_told_where_prometheus_is_away(environment: dict[str, str], way_in: str, url: str) -> None:
     """No connection, no TLS and no such host are told without the credentials."""
-    said = run(environment | settings(way_in, url), "plan")
+    said = said_by(environment | settings(way_in, url), "plan")
     assert "Prometheus at " in said
     assert [form for form in forms() if form in said] == []
 
