@@ -41,6 +41,8 @@ _BUSY = {
     "rollback_started": "a rollback is in progress",
     "rollback_paused": "a rollback is paused",
 }
+_OVER = frozenset({"", "completed", "rollback_completed"})
+"""Any other state, of an engine newer than this, may be one of a rollout that a write would break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +132,11 @@ class ServiceView:
     @property
     def rollout(self) -> str:
         """What Swarm says of a rollout or rollback that runs or is paused, in words; empty where there is none."""
-        if self.update_state not in _BUSY:
+        if self.update_state in _OVER:
             return ""
+        unknown = f"Swarm says {self.update_state} of an update, which is not known here"
         message = f": {self.update_message}" if self.update_message else ""
-        return _BUSY[self.update_state] + message
+        return _BUSY.get(self.update_state, unknown) + message
 
     @property
     def unsettled(self) -> bool:

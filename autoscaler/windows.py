@@ -226,7 +226,7 @@ class Windows:
             self._went_back = True
             raise UnreachableError(
                 f"Prometheus' clock went back by {words(back)}: the samples it has of that time are old, and are not "
-                "used until the time is over (set its clock by NTP)"
+                "used until the time is over (set its clock by NTP; restart the autoscaler where it has them no more)"
             )
         self._offset, self._moment, self._went_back = offset, theirs, False
 

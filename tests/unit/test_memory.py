@@ -636,10 +636,11 @@ def test_proposals_are_carried_along() -> None:
         ("completed", "update completed", ""),
         ("rollback_completed", "rollback completed", ""),
         ("", "", ""),
+        ("rollback_queued", "", "Swarm says rollback_queued of an update, which is not known here"),
     ],
 )
 def test_rollout(state: str, message: str, words: str) -> None:
-    """UpdateStatus updating, paused, rollback_started or rollback_paused is a rollout in progress."""
+    """UpdateStatus updating, paused, rollback_started or rollback_paused is a rollout, and so is what nobody knows."""
     view = replace(FakeService(3, NOW - 60).view(), update_state=state, update_message=message)
 
     assert (view.rollout, rollout_seen(view, None, NOW)[0]) == (words, words)
