@@ -87,10 +87,11 @@ class DockerSwarm:
             document = self._named(service, deadline)
             with documented():
                 view = documents.service_view(document)
+                if view.update_state == "rollback_started":  # so that Swarm has no version before it any more
+                    cure = f"wait for it: docker service ps {service}"
+                    raise RefusedError(f"{service} is being rolled back already ({cure})")
                 spec = _before_the_deploy(service, document)
                 done = RolledBack(documents.image(document["Spec"]), documents.image(spec), view.requested)
-            if view.update_state.startswith("rollback") and view.rollout:
-                raise RefusedError(f"{service} is being rolled back already (wait for it: docker service ps {service})")
             try:
                 self._api.update(view.id, view.version, spec, deadline)
             except VersionConflictError:
