@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from autoscaler.errors import BackendError, RefusedError
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from autoscaler.lease import Cell, LeaseStore
     from autoscaler.pauses import PauseCell, PauseStore
     from autoscaler.ports import MetricSource, Orchestrator, Order, Query, Receipt, Series
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +34,7 @@ class CountedSource:
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> Mapping[str, Series]:
         """The source's own answer."""
-        try:
-            answer = self.source.fetch(query, start, end, step, deadline)
-        except BackendError as error:
-            self.count(_result(error))
-            raise
-        self.count("success")
-        return answer
+        return _counted(self.count, lambda: self.source.fetch(query, start, end, step, deadline))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +46,15 @@ class CountedSwarm:
 
     def read(self, deadline: Deadline) -> Cluster:
         """The orchestrator's own answer."""
-        try:
-            cluster = self.swarm.read(deadline)
-        except BackendError as error:
-            self.count("read", _result(error))
-            raise
-        self.count("read", "success")
-        return cluster
+        return _counted(partial(self.count, "read"), lambda: self.swarm.read(deadline))
 
     def scale(self, order: Order, deadline: Deadline) -> Receipt:
         """The orchestrator's own answer."""
-        receipt = self.swarm.scale(order, deadline)
-        self.count("scale", receipt.written.value)
-        return receipt
+        return _counted(
+            partial(self.count, "scale"),
+            lambda: self.swarm.scale(order, deadline),
+            lambda receipt: receipt.written.value,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +66,12 @@ class CountedLease:
 
     def look(self, deadline: Deadline) -> Cell | None:
         """The store's own answer."""
-        try:
-            cell = self.store.look(deadline)
-        except BackendError as error:
-            self.count("read_lease", _result(error))
-            raise
-        self.count("read_lease", "success")
-        return cell
+        return _counted(partial(self.count, "read_lease"), lambda: self.store.look(deadline))
 
     def write(self, holder: str, seen: Cell | None, deadline: Deadline, *, renewal: bool = False) -> bool:
         """The store's own answer."""
-        try:
-            written = self.store.write(holder, seen, deadline, renewal=renewal)
-        except BackendError as error:
-            self.count("write_lease", _result(error))
-            raise
-        self.count("write_lease", "success" if written else "conflict")
-        return written
+        write = partial(self.store.write, holder, seen, deadline, renewal=renewal)
+        return _counted(partial(self.count, "write_lease"), write, _written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,24 +83,25 @@ class CountedPauses:
 
     def look(self, deadline: Deadline) -> PauseCell | None:
         """The store's own answer."""
-        try:
-            cell = self.store.look(deadline)
-        except BackendError as error:
-            self.count("read_pauses", _result(error))
-            raise
-        self.count("read_pauses", "success")
-        return cell
+        return _counted(partial(self.count, "read_pauses"), lambda: self.store.look(deadline))
 
     def write(self, labels: Mapping[str, str], seen: PauseCell | None, deadline: Deadline) -> bool:
         """The store's own answer."""
-        try:
-            written = self.store.write(labels, seen, deadline)
-        except BackendError as error:
-            self.count("write_pauses", _result(error))
-            raise
-        self.count("write_pauses", "success" if written else "conflict")
-        return written
+        return _counted(partial(self.count, "write_pauses"), lambda: self.store.write(labels, seen, deadline), _written)
 
 
-def _result(error: BackendError) -> str:
-    return "refused" if isinstance(error, RefusedError) else "unreachable"
+def _counted(
+    count: Callable[[str], None], call: Callable[[], T], result: Callable[[T], str] = lambda _: "success"
+) -> T:
+    """What *call* gives or raises, once *count* is told the *result* of it."""
+    try:
+        answer = call()
+    except BackendError as error:
+        count("refused" if isinstance(error, RefusedError) else "unreachable")
+        raise
+    count(result(answer))
+    return answer
+
+
+def _written(written: bool) -> str:  # noqa: FBT001 - what a write answers is a truth value
+    return "success" if written else "conflict"
