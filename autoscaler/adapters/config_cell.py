@@ -41,8 +41,11 @@ class ConfigCell:
                 f"{error} ({self.to_look} the config {self.name}, through a socket proxy too)"
             ) from error
         with documented():
-            labels = document["Spec"].get("Labels") or {}
-            return int(document["Version"]["Index"]), {str(label): str(text) for label, text in labels.items()}
+            given = document["Spec"].get("Labels") or {}
+            labels = {str(label): str(text) for label, text in given.items()}
+            for text in (*labels, *labels.values()):
+                text.encode()  # JSON may hold half of a surrogate pair, which no stream takes
+            return int(document["Version"]["Index"]), labels
 
     def write(self, labels: Mapping[str, str], version: int | None, deadline: Deadline) -> bool:
         """Write *labels* where the config still has the *version*, or without one is not there yet; whether it was."""
