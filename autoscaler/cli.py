@@ -66,26 +66,32 @@ class _DurationParameter(click.ParamType[int]):
         return seconds
 
 
-def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The settings that every command which talks to Swarm and Prometheus takes; they win over the environment."""
-    options = [
-        click.option("--policies", metavar="PATH", help="Policy file or directory [AUTOSCALER_POLICIES, policies/]."),
-        click.option("--prometheus-url", metavar="URL", help="Where Prometheus is [AUTOSCALER_PROMETHEUS_URL]."),
-        click.option(
-            "--docker-host", metavar="URL", help="Where a Swarm manager's engine is [AUTOSCALER_DOCKER_HOST]."
-        ),
-        click.option("--interval", metavar="DURATION", help="Between two evaluations [AUTOSCALER_INTERVAL, 15s]."),
-        click.option(
-            "--scrape-interval", metavar="DURATION", help="Prometheus' own [AUTOSCALER_SCRAPE_INTERVAL, 15s]."
-        ),
-        click.option("--log-format", type=click.Choice(["auto", "console", "json"]), help="[AUTOSCALER_LOG_FORMAT]."),
-        click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error [AUTOSCALER_LOG_LEVEL]."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """All of these, in this order."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
+# Settings that a command takes win over the environment.
+_swarm_option = click.option(
+    "--docker-host", metavar="URL", help="Where a Swarm manager's engine is [AUTOSCALER_DOCKER_HOST]."
+)
+_evaluation_options = _options(
+    click.option("--policies", metavar="PATH", help="Policy file or directory [AUTOSCALER_POLICIES, policies/]."),
+    click.option("--prometheus-url", metavar="URL", help="Where Prometheus is [AUTOSCALER_PROMETHEUS_URL]."),
+    _swarm_option,
+    click.option("--interval", metavar="DURATION", help="Between two evaluations [AUTOSCALER_INTERVAL, 15s]."),
+    click.option("--scrape-interval", metavar="DURATION", help="Prometheus' own [AUTOSCALER_SCRAPE_INTERVAL, 15s]."),
+)
+_log_options = _options(
+    click.option("--log-format", type=click.Choice(["auto", "console", "json"]), help="[AUTOSCALER_LOG_FORMAT]."),
+    click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error [AUTOSCALER_LOG_LEVEL]."),
+)
 _output_option = click.option(
     "--output",
     type=click.Choice(["text", "json"]),
@@ -131,7 +137,8 @@ def main() -> None:
 )
 @click.option("--once", is_flag=True, help="Evaluate once and exit.")
 @click.option("--listen", metavar="HOST:PORT", help="Where to answer HTTP [AUTOSCALER_LISTEN, 127.0.0.1:9595].")
-@_settings_options
+@_evaluation_options
+@_log_options
 def run(*, once: bool, **options: Any) -> None:
     """Run the daemon: evaluate the policies at every interval until SIGTERM."""
     settings = Settings.read(options)
@@ -148,7 +155,7 @@ def run(*, once: bool, **options: Any) -> None:
 
 @main.command()
 @_output_option
-@_settings_options
+@_evaluation_options
 def plan(output: str, **options: Any) -> None:
     """Evaluate once against the live Swarm and Prometheus, and print what would change. Changes nothing.
 
@@ -179,7 +186,7 @@ def plan(output: str, **options: Any) -> None:
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--live", is_flag=True, help="Also ask Swarm and Prometheus whether each metric has data.")
 @_output_option
-@_settings_options
+@_evaluation_options
 def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> None:
     """Validate policy files: the PATHs, or those that the settings name.
 
@@ -237,7 +244,7 @@ def test(files: Sequence[Path], output: str) -> None:
 
 @main.command()
 @click.argument("service")
-@_settings_options
+@_swarm_option
 def rollback(service: str, **options: Any) -> None:
     """Give SERVICE the version back that it had before its last deploy; the replica count stays as it is.
 
@@ -259,7 +266,7 @@ def rollback(service: str, **options: Any) -> None:
 @click.option("--reason", default="", metavar="TEXT", help="Why, for whoever asks.")
 @click.option("--by", default=_operator, metavar="NAME", help="Who pauses [the user and host this runs as].")
 @_output_option
-@_settings_options
+@_swarm_option
 def pause(output: str, services: Sequence[str], direction: str | None, **wanted: Any) -> None:
     """Hold all changes of these services, or of all services where none is named, until `autoscaler resume`.
 
@@ -275,7 +282,7 @@ def pause(output: str, services: Sequence[str], direction: str | None, **wanted:
 @main.command()
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
 @_output_option
-@_settings_options
+@_swarm_option
 def resume(output: str, services: Sequence[str], **options: Any) -> None:
     """End what `autoscaler pause` with the same services began; without any, the pause of all services.
 
@@ -302,7 +309,7 @@ def _change_pauses(output: str, options: dict[str, Any], already: str, change: C
 @main.command(name="stack-file")
 @click.argument("file", type=click.File(encoding="utf-8"))
 @click.option("--stack", required=True, metavar="NAME", help="The name that the stack is deployed under.")
-@_settings_options
+@_swarm_option
 def fill_stack_file(file: TextIO, stack: str, **options: Any) -> None:
     """Print the stack FILE with the counts that its scaled services have now, for `docker stack deploy -c -`.
 

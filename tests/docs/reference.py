@@ -48,6 +48,8 @@ def _settings() -> list[str]:
     rows = []
     for name, field in Settings.model_fields.items():
         default = "" if field.default_factory else field.default
+        if isinstance(default, bool):
+            default = str(default).lower()
         shown = f"`{default}`" if default not in {"", None} else ""
         if name in {"prometheus_timeout", "interval", "scrape_interval"}:
             shown = f"`{default}s`"
