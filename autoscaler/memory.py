@@ -33,6 +33,9 @@ KEPT_EVENTS = 20
 _WRITTEN_WITHIN = 20.0
 """Seconds from a decision to the end of its write at most, if nothing holds it up: the longest evaluation."""
 _MOST_REPLICAS = 1_000_000
+_LONGEST_LABEL = 16 * 1024
+"""Characters of a label that may be the autoscaler's: many times its longest, and read in no time."""
+_UNREADABLE = f"the label {STATE_LABEL} is not as the autoscaler writes it, so what it told of changes is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class ScaleState:
 
         Of more changes than the autoscaler keeps, the newest.
         """
-        if not text:
+        if not text or len(text) > _LONGEST_LABEL:
             return None
         try:
             document = json.loads(text)
@@ -189,9 +192,10 @@ class Memory:
 def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memory, str]:
     """What is known of the service's past, from memory, its label and its previous label; and an outside change.
 
-    The second value says in words that somebody else changed the count since it was last known; it is empty where
-    nobody did. That change becomes an event of the history, at the service's last update (never after *now*), or at
-    *now* where that is no later than what was known before. A second look at the same service finds nothing new.
+    The second value says in words that somebody else changed the count since it was last known, or damaged the label;
+    it is empty where nobody did. A changed count becomes an event of the history, at the service's last update (never
+    after *now*), or at *now* where that is no later than what was known before. A second look at the same service finds
+    nothing new.
     """
     # A first look remembers the count that it found: a restart does not end a stabilization window (as the HPA has it).
     memory = memory or Memory(
@@ -224,7 +228,8 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
         or _lowered_between(view, memory, now)
         or _still_lowered(view, memory.lowered, now)
     )
-    ours = memory.ours or bool(ScaleState.decode(label))
+    readable = bool(ScaleState.decode(label))
+    damaged = _UNREADABLE if label and label != memory.label and not readable else ""
     climb = own.climb if own else memory.climb
     given = [state.gave_back for state in (own, previous, memory) if state and state.gave_back is not None]
     memory = replace(
@@ -240,9 +245,9 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
         label=label,
         before=view.before,
         lowered=lowered,
-        ours=ours,
+        ours=memory.ours or readable,
     )
-    return memory, changed
+    return memory, "; ".join(filter(None, (changed, damaged)))
 
 
 def observed(view: ServiceView, memory: Memory, windows: Mapping[str, Window], changed: str, now: float) -> Observation:

@@ -48,6 +48,10 @@ _FORBIDDEN = (
     "something before the engine forbids the request; a socket proxy must allow reading services, tasks, nodes and "
     "configs, updating services, and creating and updating configs (SERVICES, TASKS, NODES, CONFIGS and POST)"
 )
+_TOO_LARGE = (
+    "Swarm stores no service or config of that size, a service with its spec before the last update; shorten what is "
+    "long in its labels"
+)
 _FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
     (InvalidVersion, RefusedError, "the engine is too old; upgrade it"),
     (requests.Timeout, DeadlineError, _SILENCE),
@@ -57,6 +61,14 @@ _FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
     (ConnectionRefusedError, TransientError, _NOBODY_LISTENS),
 )
 """What an exception among the causes means, the first that is found."""
+_SAID: tuple[tuple[str, type[BackendError], str], ...] = (
+    ("Worker nodes can't be used", UnreachableError, _WORKER),
+    ("not a swarm manager", UnreachableError, _NO_SWARM),
+    ("does not have a leader", TransientError, _NO_LEADER),
+    ("raft message is too large", RefusedError, _TOO_LARGE),
+    ("received message larger than max", RefusedError, _TOO_LARGE),
+)
+"""What the engine's words mean, the first that are found."""
 _CLEAR: dict[int, type[RefusedError]] = {HTTPStatus.NOT_FOUND: NotFoundError, HTTPStatus.CONFLICT: AlreadyExistsError}
 
 
@@ -144,10 +156,9 @@ def _refusal(where: str, status: int, message: str) -> BackendError:
         return _CLEAR[status](f"{where}: {message}")
     if "update out of sequence" in message:
         return VersionConflictError(message)
-    if "not a swarm manager" in message:
-        return UnreachableError(f"{where}: {_WORKER if 'Worker nodes' in message else _NO_SWARM}")
-    if "does not have a leader" in message:
-        return TransientError(f"{where}: {_NO_LEADER}")
+    for words, meaning, sentence in _SAID:
+        if words in message:
+            return meaning(f"{where}: {sentence}")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TransientError(f"{where}: status {status}: {message}")
     return RefusedError(f"{where}: refused with status {status}: {message}")

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _READ_BACKS = 2
 _ROUNDS = 3
 """How often a rollback is tried where others write to the service at the same time."""
-_LARGEST_POINT = 48 * 1024
-"""The longest rollback point that is kept in a label: every list of services carries it (facts 4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +161,9 @@ def _point_to_save(document: Document) -> str | None:
 
     One that is too large for a label is not kept, and an older one must not be taken for it.
     """
-    if not documents.service_view(document).loses_rollback_point:
-        return None
-    point = documents.rollback_point(document)
-    return point if len(point) <= _LARGEST_POINT else ""
+    if documents.service_view(document).loses_rollback_point:
+        return documents.rollback_point(document)
+    return "" if documents.keeps_too_much(document["Spec"]) else None
 
 
 def _before_the_deploy(service: str, document: Document) -> Document:

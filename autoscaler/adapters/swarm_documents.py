@@ -38,6 +38,8 @@ _BEYOND = 2**64
 """More than any number of an engine's."""
 _LARGEST_POINT = 2**20
 """How many bytes a rollback point may unpack to."""
+_LONGEST_POINT = 48 * 1024
+"""The longest rollback point that is kept in a label: every list of services carries it (facts 4)."""
 _CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
 """A container's hostname is by default the first twelve digits of its id."""
 
@@ -195,11 +197,22 @@ def scaled(spec: Document, replicas: int, state: str, point: str | None = None) 
 def rollback_point(document: Document) -> str:
     """What tasks were made from before the service's last update, as the text of a label.
 
-    It says which version came after: others may deploy again, and leave the label as it is.
+    It says which version came after: others may deploy again, and leave the label as it is. Empty where that would be
+    too large to be read again.
     """
     point = {"before": _template(document["PreviousSpec"]), "after": _fingerprint(document["Spec"])}
-    text = json.dumps(point, separators=(",", ":"), ensure_ascii=False)
-    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    content = json.dumps(point, separators=(",", ":"), ensure_ascii=False).encode()
+    text = base64.b64encode(zlib.compress(content, 9)).decode()
+    return text if len(content) <= _LARGEST_POINT and len(text) <= _LONGEST_POINT else ""
+
+
+def keeps_too_much(spec: Document) -> bool:
+    """Whether the label of the rollback point is longer than any that the autoscaler writes.
+
+    Swarm stores a service together with its spec before, 1.5 MiB at most: a label of a megabyte would keep everybody
+    from changing the service's count.
+    """
+    return len((spec.get("Labels") or {}).get(ROLLBACK_LABEL, "")) > _LONGEST_POINT
 
 
 def rolled_back(document: Document) -> Document | None:
@@ -238,9 +251,7 @@ def _point(text: str, version: str) -> Document:
     if not text:
         raise ValueError("the version before the last deploy is too large to be kept in a label")
     try:
-        unpacking = zlib.decompressobj()
-        content = unpacking.decompress(base64.b64decode(text, validate=True), _LARGEST_POINT)
-        point = json.loads(content)
+        point = json.loads(_unpacked(text))
     except (zlib.error, ValueError, RecursionError) as error:
         raise ValueError(f"the label {ROLLBACK_LABEL} is damaged ({error})") from error
     template = point.get("before") if isinstance(point, dict) else None
@@ -256,6 +267,16 @@ def _point(text: str, version: str) -> Document:
             "Swarm forget it"
         )
     return template
+
+
+def _unpacked(text: str) -> bytes:
+    """What the label packs; raises ValueError or zlib.error where it is too long, too much, or no such text."""
+    unpacking = zlib.decompressobj()
+    if len(text) <= _LONGEST_POINT:
+        content = unpacking.decompress(base64.b64decode(text, validate=True), _LARGEST_POINT)
+        if not unpacking.unconsumed_tail:
+            return content
+    raise ValueError("it is larger than any that the autoscaler writes")
 
 
 def image(spec: Document) -> str:

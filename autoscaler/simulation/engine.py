@@ -9,6 +9,7 @@ stopping first.
 from __future__ import annotations
 
 import heapq
+import json
 import threading
 from contextlib import contextmanager
 from copy import deepcopy
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _OUT_OF_SEQUENCE = "rpc error: code = Unknown desc = update out of sequence"
 _INVALID = "rpc error: code = InvalidArgument desc = "
+_TOO_LARGE = "rpc error: code = Unknown desc = raft: raft message is too large and can't be sent"
+_LARGEST = 1.5 * 2**20
+"""Bytes of a service that raft passes on, with its spec before (facts 4)."""
 _BEGIN = 0.005
 """Seconds from a deploy to its UpdateStatus (facts 2)."""
 _RESTART_DELAY = 5.0
@@ -93,6 +97,8 @@ class SimulatedEngine:
             service = self._find(service_id)
             if version != service.version:
                 raise VersionConflictError(_OUT_OF_SEQUENCE)
+            if len(json.dumps(spec)) + len(json.dumps(service.spec)) > _LARGEST:
+                raise RefusedError(_TOO_LARGE)
             self._replace_spec(service, stored(spec))
 
     def config(self, name: str, _deadline: Deadline | None = None, /) -> Document:

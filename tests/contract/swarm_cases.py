@@ -347,6 +347,24 @@ class SwarmContract:
         world.change("forgotten", lambda spec: spec["Labels"].update({ROLLBACK_LABEL: "nonsense"}))
         assert_no_way_back(world, "forgotten", f"the label {ROLLBACK_LABEL} is damaged")
 
+    @pytest.mark.fault("labels-damaged")
+    def test_labels_of_a_megabyte(self, world: World) -> None:
+        """Swarm updates no service with a label of a megabyte: one of ours goes with the scale, another is told."""
+        long = "x" * 10**6
+        for name, labels in {"ours": {ROLLBACK_LABEL: long, STATE_LABEL: "y"}, "theirs": {"theirs": long}}.items():
+            settled(world, replicated(name, 1))
+            world.change(name, lambda spec: spec["Labels"].update(labels))  # noqa: B023 - at once
+
+        told = scale(world.swarm(), order(view_of(world.swarm(), "theirs"), 2))
+        done = scale(world.swarm(), order(view_of(world.swarm(), "ours"), 2))
+
+        assert told.written is Written.REFUSED
+        assert "no service or config of that size" in told.detail or "message is too large" in told.detail
+        assert done.written is Written.APPLIED
+        labels = world.raw("ours")["Spec"]["Labels"]
+        assert (labels[STATE_LABEL], labels[ROLLBACK_LABEL]) == (STATE, "")
+        assert scale(world.swarm(), order(view_of(world.swarm(), "ours"), 3)).written is Written.APPLIED
+
     def test_rollback_to_nowhere(self, world: World) -> None:
         """Where nothing was deployed over another version there is nothing to go back to, and nothing is written."""
         settled(world, replicated("first"))

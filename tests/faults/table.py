@@ -356,6 +356,17 @@ FAULTS = (
         fake="",
     ),
     Fault(
+        id="labels-damaged",
+        fault="somebody damaged the autoscaler's own labels on a service, `autoscaler.state` or `autoscaler.rollback`, "
+        "or made them huge",
+        does="reads no label that is longer than its own are, and takes one that it cannot read for none; the next "
+        "scale writes it anew, and takes a huge one away",
+        see="`changed_externally` with the label's name; what `autoscaler rollback` says",
+        cure="find out who wrote it; where Swarm refuses a service for its size, shorten its other labels",
+        real="a megabyte",
+        fake="",
+    ),
+    Fault(
         id="plugin-broken",
         fault="a plugin raises, hangs, returns nonsense",
         does="its rule lacks data",

@@ -432,6 +432,19 @@ class TestWrites:
         assert "refused with status 400: invalid: no such thing" in receipt.detail
         assert bench.posts == 1
 
+    @pytest.mark.fault("labels-damaged")
+    def test_too_large(self, bench: Bench) -> None:
+        """A service that Swarm cannot store is refused in words that say what would help; nothing is awaited."""
+        bench.engine.change_service("web", lambda spec: spec["Labels"].update(theirs="x" * 10**6))
+        bench.clock.time += 60
+
+        receipt = bench.scale()
+
+        assert receipt.written is Written.REFUSED
+        assert "Swarm stores no service or config of that size" in receipt.detail
+        assert "shorten what is long in its labels" in receipt.detail
+        assert bench.posts == 1
+
     @pytest.mark.fault("write-conflict")
     def test_overtaken(self, bench: Bench) -> None:
         """Somebody who writes between the inspection and the update is not overwritten."""

@@ -113,7 +113,8 @@ class Exchange(BaseHTTPRequestHandler):
         except VersionConflictError as error:
             self.send(500, {"message": str(error)})
         except RefusedError as error:
-            self.send(501 if "mode change" in str(error) else 400, {"message": str(error)})
+            status = 501 if "mode change" in str(error) else 500 if "raft" in str(error) else 400
+            self.send(status, {"message": str(error)})
 
     def result(self) -> Any:
         """What the API behind the server says to the request."""

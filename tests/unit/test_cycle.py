@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.cluster import STATE_LABEL
+from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL
 from autoscaler.cycle import assign
 from autoscaler.deadline import Deadline
 from autoscaler.durations import words
 from autoscaler.errors import RefusedError, UnreachableError
 from autoscaler.journal import Journal
 from autoscaler.matching import ENABLED_LABEL, Matcher
+from autoscaler.memory import ScaleState
 from autoscaler.metrics import Metric
 from autoscaler.model import Outcome
 from autoscaler.policy import PolicySet
@@ -1104,3 +1105,23 @@ def test_the_written_label_and_count_agree() -> None:
         state = label_in({"Spec": spec})
         assert state is not None
         assert state.replicas == count_in({"Spec": spec})
+
+
+@pytest.mark.fault("labels-damaged")
+def test_a_service_whose_own_labels_somebody_damaged_is_scaled_as_ever() -> None:
+    """Labels of the autoscaler's that it cannot read, of a megabyte each, are told, and replaced by the next scale."""
+    world = settled_world(cpu=85)
+    damaged = {STATE_LABEL: "7" * 10**6, ROLLBACK_LABEL: "A" * 400_000}
+    world.engine.change_service("web", lambda spec: spec["Labels"].update(damaged))
+    world.settle(60)
+
+    record = only(world.evaluate())
+
+    assert said(record) == (Outcome.APPLIED, Reason.ABOVE_THRESHOLD, 3, 4)
+    told = [why.detail for why in record.decision.reasons if why.reason is Reason.CHANGED_EXTERNALLY]
+    assert told == [
+        f"the label {STATE_LABEL} is not as the autoscaler writes it, so what it told of changes is not known"
+    ]
+    labels = world.engine.service("web")["Spec"]["Labels"]
+    assert (ScaleState.decode(labels[STATE_LABEL]), labels[ROLLBACK_LABEL]) == (world.state(), "")
+    assert Reason.CHANGED_EXTERNALLY not in reasons(only(world.next()))

@@ -142,13 +142,28 @@ def test_hostile_labels_say_nothing(text: str) -> None:
 
 
 def test_long_labels_are_bounded() -> None:
-    """A label of ten thousand changes leaves the newest, in the order of time."""
-    many = [[NOW - second, 3, 4] for second in range(10_000)]
+    """A label of hundreds of changes leaves the newest, in the order of time."""
+    many = [[NOW - second, 3, 4] for second in range(700)]
 
     state = ScaleState.decode(label(changes=many))
 
     assert state is not None
     assert [event.at for event in state.events] == [NOW - second for second in range(21, -1, -1)]
+
+
+@pytest.mark.fault("labels-damaged")
+@pytest.mark.parametrize(
+    "long",
+    [
+        label(changes=[[NOW - second, 3, 4] for second in range(50_000)]),
+        label(climb=["x" * 10**6, 1, 80]),
+        label() + " " * 10**6,
+    ],
+    ids=["changes", "a name", "nothing"],
+)
+def test_a_label_of_a_megabyte_is_not_read(long: str) -> None:
+    """A label that is longer than any of the autoscaler's says nothing: it would take a second at every look."""
+    assert ScaleState.decode(long) is None
 
 
 def test_whole_seconds_are_read() -> None:
@@ -487,14 +502,21 @@ def test_a_label_written_by_hand_is_no_change() -> None:
     assert looked(service, NOW + 15, None).events == ()
 
 
+@pytest.mark.fault("labels-damaged")
 def test_garbage_in_the_label_takes_no_memory_away() -> None:
-    """A label that cannot be read changes nothing of what is remembered."""
+    """A label that cannot be read changes nothing of what is remembered; that is said once."""
     service, memory = scaled(3, 4)
     memory = looked(service, NOW + 15, memory)
     service.before = SpecBefore(4, service.label)
     service.label = "x" * 100
 
-    assert looked(service, NOW + 30, memory).events == (ScaleEvent(NOW, 3, 4),)
+    memory, changed = remember(service.view(), memory, NOW + 30)
+
+    assert memory.events == (ScaleEvent(NOW, 3, 4),)
+    said = f"the label {STATE_LABEL} is not as the autoscaler writes it, so what it told of changes is not known"
+    assert changed == said
+    assert looked(service, NOW + 45, memory).events == memory.events
+    assert remember(service.view(), None, NOW + 45)[1].endswith(said)
 
 
 # clocks

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import sys
+import tracemalloc
+import zlib
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -11,7 +15,7 @@ import pytest
 
 from autoscaler.adapters import swarm_documents as documents
 from autoscaler.adapters.engine_errors import documented
-from autoscaler.cluster import STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL, ServiceView, SpecBefore
 from autoscaler.errors import UnreachableError
 from autoscaler.placement import Demand, NodeView
 
@@ -20,6 +24,7 @@ Document = dict[str, Any]
 MINUTE = {0: "2027-01-15T08:00:00Z", 1: "2027-01-15T08:01:00.5Z", 2: "2027-01-15T08:02:00.123456789Z"}
 ZERO = 1_800_000_000
 GIB = 2**30
+MIB = 2**20
 
 
 def service(mode: object = None, **changes: object) -> Document:
@@ -441,3 +446,56 @@ def test_which_tasks_hold_room() -> None:
 
     assert [each.holds_room for each in seen.tasks] == [False, False, True, True]
     assert [each.node for each in seen.tasks] == ["", "n1", "n1", "n1"]
+
+
+# the label of the rollback point
+
+
+def packed(content: bytes) -> str:
+    """A label with this content."""
+    return base64.b64encode(zlib.compress(content, 9)).decode()
+
+
+def refusal(label: str) -> str:
+    """Why a service with this label cannot be rolled back, and what looking for that took at most, in bytes."""
+    kept = service()
+    kept["Spec"]["Labels"][ROLLBACK_LABEL] = label
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=f"the label {ROLLBACK_LABEL} ") as caught:
+            documents.rolled_back(kept)
+        assert tracemalloc.get_traced_memory()[1] < 40 * MIB
+    finally:
+        tracemalloc.stop()
+    return str(caught.value)
+
+
+@pytest.mark.fault("labels-damaged")
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (packed(b" " * 30 * MIB), "is damaged (it is larger than any that the autoscaler writes)"),
+        ("A" * MIB, "is damaged (it is larger than any that the autoscaler writes)"),
+        (base64.b64encode(gzip.compress(b"{}")).decode(), "is damaged (Error -3 while decompressing data"),
+        (packed(b"{}")[:-5] + "*" * 5, "is damaged (Only base64 data is allowed"),
+        (packed(b"{}" * 40)[:-5], "is damaged (Incorrect padding"),
+        (packed(b"{}" * 40)[:-8], "is damaged (Extra data"),
+        ("\u00e4\u00f6", "is damaged (string argument should contain only ASCII"),
+        (packed(b"[" * MIB), "is damaged (maximum recursion depth"),
+        (packed(b"9" * MIB), "is damaged (Exceeds the limit"),
+        (packed(b"[" + b"[]," * 300_000 + b"[]]"), "holds no version of a service"),
+        (packed(b'{"before": {"TaskTemplate": 1}, "after": ""}'), "holds no version of a service"),
+    ],
+    ids=["bomb", "long", "gzip", "no base64", "cut", "shorter", "no ASCII", "deep", "a number", "many", "another"],
+)
+def test_a_damaged_rollback_point(label: str, words: str) -> None:
+    """Whatever stands in the label, it is refused in words, in little memory; anybody may have written it."""
+    assert words in refusal(label)
+
+
+def test_a_version_that_is_too_large_to_be_read_again_is_not_kept() -> None:
+    """What packs well can be short in the label, and longer than what is read from one."""
+    large = {"ContainerSpec": {"Image": "app:0", "Env": ["x" * MIB]}}
+    document = service(PreviousSpec=service()["Spec"] | {"TaskTemplate": large})
+
+    assert documents.rollback_point(document) == ""
