@@ -441,8 +441,9 @@ FAULTS = (
     Fault(
         id="asked-to-stop",
         fault="SIGTERM",
-        does="gives the lease back; finishes or verifies the write on its way",
-        see="`daemon_stopped`",
+        does="gives the lease back; finishes or verifies the write on its way; ends with 0 within the 30 s that the "
+        "stack gives it, also where the engine hangs in the middle of that write",
+        see="`daemon_stopped`, and `lease_left_behind` where the lease could not be given back",
         cure="nothing",
         real="",
         fake="",

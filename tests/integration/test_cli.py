@@ -23,8 +23,9 @@ from autoscaler.daemon import SystemClock
 from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.simulation.engine import SimulatedEngine
 from tests.support.builders import STEP
-from tests.support.engine_server import WORKER, EngineServer, Fault, applied_then_cut, cut
+from tests.support.engine_server import WORKER, EngineServer, Exchange, Fault, applied_then_cut, cut, hang
 from tests.support.prometheus_server import PrometheusServer, Served, refusing_url
+from tests.support.stack import SERVICES
 from tests.support.world import FaultyEngine, count_in, service_spec
 
 if TYPE_CHECKING:
@@ -715,6 +716,30 @@ def test_the_daemon_runs_reloads_and_ends(backends: Backends, process: Process) 
     assert process.events("daemon_stopped")
     assert process.popen.stdout is not None
     assert process.popen.stdout.read() == ""
+
+
+def hangs_from_now_on(exchange: Exchange) -> None:
+    """Answer neither this request nor any later one."""
+    exchange.state.fault_on = ""
+    hang(exchange)
+
+
+@pytest.mark.fault("asked-to-stop")
+def test_it_ends_in_time_while_the_engine_hangs(backends: Backends, process: Process) -> None:
+    """Where the engine hangs from the middle of a write on, SIGTERM ends it with 0 before Swarm would kill it."""
+    backends.swarm.misbehave(hangs_from_now_on, on="POST /services")
+    backends.load(85)
+    ends = time.monotonic() + PATIENCE
+    while not [asked for asked in backends.swarm.asked if asked.path.endswith("/update") and "services" in asked.path]:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+    process.popen.send_signal(signal.SIGTERM)
+
+    assert process.popen.wait(float(SERVICES["autoscaler"]["stop_grace_period"].removesuffix("s"))) == 0
+    (written,) = process.events("service_evaluated")
+    assert (written["outcome"], backends.replicas) == ("unknown", 3)
+    assert [len(process.events(name)) for name in ("lease_left_behind", "daemon_stopped")] == [1, 1]
 
 
 def test_a_taken_port_is_a_clear_error(backends: Backends) -> None:
