@@ -26,6 +26,6 @@ ENV PATH=/autoscaler/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALL
 USER 65532:65532
 EXPOSE 9595
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
-  CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9595/-/healthy', timeout=4)"]
+  CMD ["python3", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://' + os.environ['AUTOSCALER_LISTEN'] + '/-/healthy', timeout=4)"]
 ENTRYPOINT ["autoscaler"]
 CMD ["run"]
