@@ -347,6 +347,14 @@ class World:
                     return record
         raise AssertionError(f"no change was decided on within {at_most} s")
 
+    def until_reason(self, reason: Reason, at_most: int = 3600) -> Record:
+        """The first record from now on with this primary reason."""
+        for _ in range(at_most // STEP):
+            for record in self.next().records:
+                if record.decision.primary.reason is reason:
+                    return record
+        raise AssertionError(f"no decision was {reason} within {at_most} s")
+
     def restart(self) -> None:
         """Put a new autoscaler in the place of this one."""
         self.cycle = self._new_cycle()
