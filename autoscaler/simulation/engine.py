@@ -1,32 +1,30 @@
 """A Docker Swarm in memory and in virtual time: an EngineApi and ConfigApi with a real engine's semantics (facts).
 
 Nothing happens between two calls but what the clock brings: each call first lets the events that are due happen, in
-their order. Simplified: tasks of jobs run for ever; a task that fails never runs before; placement knows reservations,
-constraints, MaxReplicas and whether nodes are ready; only a changed task template replaces tasks, the old one always
-stopping first.
+their order. `tasks` and `rollouts` have the rest of it.
 """
 
 from __future__ import annotations
 
-import heapq
 import json
-import threading
-from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING
 
 from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
 from autoscaler.errors import RefusedError
-from autoscaler.simulation.parts import Config, Node, Rollout, Service, Task, count_of, kind, stored
+from autoscaler.simulation.parts import Config, Node, Service, kind, stored
+from autoscaler.simulation.rollouts import Rollout
+from autoscaler.simulation.tasks import Fault, Tasks
+from autoscaler.simulation.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from autoscaler.adapters.engine_api import Document
     from autoscaler.deadline import Deadline
     from autoscaler.ports import Clock
-    from autoscaler.simulation.parts import Slot
+    from autoscaler.simulation.parts import Task
 
 _OUT_OF_SEQUENCE = "rpc error: code = Unknown desc = update out of sequence"
 _INVALID = "rpc error: code = InvalidArgument desc = "
@@ -35,9 +33,6 @@ _LARGEST = 1.5 * 2**20
 """Bytes of a service that raft passes on, with its spec before (facts 4)."""
 _BEGIN = 0.005
 """Seconds from a deploy to its UpdateStatus (facts 2)."""
-_RESTART_DELAY = 5.0
-_MONITOR = 5.0
-"""Swarm's defaults: seconds from a failed task to the next, and from the last replaced task to `completed`."""
 
 
 class SimulatedEngine:
@@ -49,33 +44,43 @@ class SimulatedEngine:
     def __init__(
         self, clock: Clock, *, startup: float = 2.0, shutdown: float = 1.0, nodes: Sequence[Node] | None = None
     ) -> None:
-        self._clock = clock
-        self.startup = startup
-        self.shutdown = shutdown
         given = [Node("node-1"), Node("node-2"), Node("node-3")] if nodes is None else nodes
         self._nodes = {node.name: node for node in given}
+        self._timeline = Timeline(clock)
+        self._tasks = Tasks(self._timeline, self._nodes, startup=startup, shutdown=shutdown, changed=self._changed)
         self._services: dict[str, Service] = {}
         self._by_name: dict[str, Service] = {}
+        self._rollouts: dict[str, Rollout] = {}
+        """The newest rollout of each service, by its id."""
         self._configs: dict[str, Config] = {}
-        self._waiting: dict[Task, None] = {}
-        """The tasks that have no room, in the order of their coming."""
-        self._broken: dict[str, str] = {}
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._now = clock.now()
-        self._count = 0
-        self._lock = threading.RLock()
+
+    @property
+    def startup(self) -> float:
+        """How many seconds a task takes to run."""
+        return self._tasks.startup
+
+    @startup.setter
+    def startup(self, seconds: float) -> None:
+        self._tasks.startup = seconds
 
     # The engine's API.
 
     def services(self, _deadline: Deadline | None = None, /) -> list[Document]:
         """All services, of every mode."""
-        with self._present():
+        with self._timeline.present():
             return [service.document for service in self._services.values()]
 
-    def tasks(self, _deadline: Deadline | None = None, /, *, ended: bool = False) -> list[Document]:
+    def tasks(
+        self,
+        _deadline: Deadline | None = None,
+        /,
+        *,
+        ended: bool = False,
+        whole: Collection[str] = (),  # noqa: ARG002 - all are whole
+    ) -> list[Document]:
         """The tasks desired running; with *ended*, all that Swarm remembers."""
-        with self._present():
-            live = [task for service in self._services.values() for task in service.live.values()]
+        with self._timeline.present():
+            live = [task for service in self._services.values() for task in service.live]
             if not ended:
                 return [task.document for task in live if task.desired == "running"]
             over = [task for service in self._services.values() for task in service.ended]
@@ -83,17 +88,17 @@ class SimulatedEngine:
 
     def nodes(self, _deadline: Deadline | None = None, /) -> list[Document]:
         """All nodes."""
-        with self._present():
+        with self._timeline.present():
             return [node.document for node in self._nodes.values()]
 
     def service(self, service_id: str, _deadline: Deadline | None = None, /) -> Document:
         """One service by its id or name; NotFoundError without one."""
-        with self._present():
+        with self._timeline.present():
             return self._find(service_id).document
 
     def update(self, service_id: str, version: int, spec: Document, _deadline: Deadline | None = None, /) -> None:
         """Replace the spec where the version index is the present one, with all that follows from it."""
-        with self._present():
+        with self._timeline.present():
             service = self._find(service_id)
             if version != service.version:
                 raise VersionConflictError(_OUT_OF_SEQUENCE)
@@ -103,29 +108,29 @@ class SimulatedEngine:
 
     def config(self, name: str, _deadline: Deadline | None = None, /) -> Document:
         """One config by its name; NotFoundError without one."""
-        with self._present():
+        with self._timeline.present():
             return self._find_config(name).document
 
     def configs(self, _deadline: Deadline | None = None, /) -> list[Document]:
         """All configs."""
-        with self._present():
+        with self._timeline.present():
             return [config.document for config in self._configs.values()]
 
     def create_config(self, spec: Document, _deadline: Deadline | None = None, /) -> None:
         """Create a config, of which there is none of this name yet."""
-        with self._present():
+        with self._timeline.present():
             name = spec["Name"]
             if name in self._configs:
                 raise AlreadyExistsError(f"rpc error: code = AlreadyExists desc = config {name} already exists")
             if not spec.get("Data"):
                 raise RefusedError(f"{_INVALID}config data must be larger than 0 and less than 1024000 bytes")
             stored_spec = {"Name": name, "Labels": dict(spec.get("Labels") or {}), "Data": spec["Data"]}
-            number = self._next()
-            self._configs[name] = Config(f"config{number:019d}", stored_spec, self._now, number, self._now)
+            now, number = self._timeline.now, self._timeline.number()
+            self._configs[name] = Config(f"config{number:019d}", stored_spec, now, number, now)
 
     def update_config(self, name: str, version: int, spec: Document, _deadline: Deadline | None = None, /) -> None:
         """Replace the labels where the version index is the present one; also the same labels are a new version."""
-        with self._present():
+        with self._timeline.present():
             config = self._find_config(name)
             if version != config.version:
                 raise VersionConflictError(_OUT_OF_SEQUENCE)
@@ -133,32 +138,32 @@ class SimulatedEngine:
             if spec.get("Name") != name or spec.get("Data", data) != data:
                 raise RefusedError(f"{_INVALID}only updates to Labels are allowed")
             config.spec = config.spec | {"Labels": dict(spec.get("Labels") or {})}
-            config.version, config.updated = self._next(), self._now
+            config.version, config.updated = self._timeline.number(), self._timeline.now
 
     # What operators do.
 
     def remove_config(self, name: str) -> None:
         """`docker config rm`."""
-        with self._present():
+        with self._timeline.present():
             del self._configs[self._find_config(name).spec["Name"]]
 
     def create_service(self, spec: Document) -> str:
         """Create a service from a spec as the API takes it; returns its id."""
-        with self._present():
-            service = Service(f"service{self._next():018d}", stored(spec), self._now)
+        with self._timeline.present():
+            service = Service(f"service{self._timeline.number():018d}", stored(spec), self._timeline.now)
             if service.name in self._by_name:
                 raise RefusedError(
                     "rpc error: code = AlreadyExists desc = name conflicts with an existing object: "
                     f"service {service.name} already exists"
                 )
             self._services[service.id] = self._by_name[service.name] = service
-            service.touch(self._now, self._next())
+            service.touch(self._timeline.now, self._timeline.number())
             self._fill(service)
             return service.id
 
     def deploy(self, spec: Document) -> str:
         """`docker stack deploy`: the file's spec as it is, count and labels included; 1 replica where it says none."""
-        with self._present():
+        with self._timeline.present():
             service = self._by_name.get(spec["Name"])
             if service is None:
                 return self.create_service(spec)
@@ -167,7 +172,7 @@ class SimulatedEngine:
 
     def change_service(self, name: str, change: Callable[[Document], None]) -> None:
         """`docker service update`: *change* edits the spec; labels and all else stay."""
-        with self._present():
+        with self._timeline.present():
             service = self._find(name)
             spec = deepcopy(service.spec)
             change(spec)
@@ -179,7 +184,7 @@ class SimulatedEngine:
 
     def rollback(self, name: str) -> None:
         """`docker service rollback`: spec and previous spec change places; a scale is undone like any other update."""
-        with self._present():
+        with self._timeline.present():
             service = self._find(name)
             if service.previous is None:
                 raise RefusedError(f"service {service.id} does not have a previous spec")
@@ -187,75 +192,69 @@ class SimulatedEngine:
 
     def remove(self, name: str) -> None:
         """`docker service rm`."""
-        with self._present():
+        with self._timeline.present():
             service = self._find(name)
-            service.rollout = None
-            for task in list(service.live.values()):
-                self._end(task, "remove")
+            if rollout := self._rollouts.pop(service.id, None):
+                rollout.cancel()
+            for task in service.live:
+                self._tasks.end(task, "remove")
             del self._services[service.id], self._by_name[service.name]
 
-    def break_image(self, image: str, words: str) -> None:
-        """Let tasks of *image* fail when they start, with Swarm's *words* for it, such as `No such image: app:2`."""
-        with self._present():
-            self._broken[image] = words
+    def break_image(self, image: str, words: str, *, after: float = 0.0) -> None:
+        """Let tasks of *image* fail with Swarm's *words* for it, such as `No such image: app:2`.
+
+        They do when they start, or when they have run for so many seconds.
+        """
+        with self._timeline.present():
+            self._tasks.faults[image] = Fault(words, after)
+
+    def fail_task(self, name: str, words: str, image: str | None = None) -> None:
+        """Let one running task of the service, the oldest of that *image*, end with an error."""
+        with self._timeline.present():
+            live = self._find(name).live
+            running = [task for task in live if task.state == "running" and image in (None, task.image)]
+            if running:
+                self._tasks.fail(min(running, key=lambda task: (task.created, task.id)), words)
 
     def stop_node(self, name: str) -> None:
         """Let a node go down: its tasks stay `running` as ghosts desired shutdown, and are replaced elsewhere."""
-        with self._present():
+        with self._timeline.present():
             node = self._nodes[name]
             node.ready = False
             for service in self._services.values():
-                for task in [task for task in service.live.values() if task.node is node]:
-                    self._end(task, "shutdown")
+                for task in [task for task in service.live if task.node is node]:
                     if isinstance(task.slot, int):
-                        self._start(service, task.slot, instead_of=task)
+                        self._tasks.replace(task)
+                    else:
+                        self._tasks.end(task, "shutdown")
 
     def start_node(self, name: str) -> None:
         """Let a node come back: its ghosts are shut down."""
-        with self._present():
+        with self._timeline.present():
             node = self._nodes[name]
             node.ready = True
             for service in self._services.values():
                 for ghost in [task for task in service.ended if task.node is node and not task.is_over]:
-                    self._stopped(ghost)
-                self._fill(service)
-            self._place_waiting()
+                    self._tasks.gone(ghost)
+                if service.count is None:
+                    self._fill(service)
+            self._tasks.place_waiting()
 
     def change_leader(self, seconds: float) -> None:
         """Let another manager lead: it knows of no node until that reports, the last of them after *seconds*."""
-        with self._present():
+        with self._timeline.present():
             for number, node in enumerate(self._nodes.values(), start=1):
                 node.heard = False
-                self._after(seconds * number / len(self._nodes), partial(self._hear, node))
+                self._timeline.after(seconds * number / len(self._nodes), partial(self._hear, node))
 
     def running(self, name: str) -> int:
         """How many tasks of the service really run: desired running and running, on a node that is ready."""
-        with self._present():
-            return sum(task.state == "running" for task in self._find(name).live.values())
+        with self._timeline.present():
+            return sum(task.state == "running" for task in self._find(name).live)
 
     def _hear(self, node: Node) -> None:
         node.heard = True
-        self._place_waiting()
-
-    # Time.
-
-    @contextmanager
-    def _present(self) -> Iterator[None]:
-        """Alone, and after everything that the clock has brought."""
-        with self._lock:
-            end = self._clock.now()
-            while self._events and self._events[0][0] <= end:
-                self._now, _, happen = heapq.heappop(self._events)
-                happen()
-            self._now = max(self._now, end)
-            yield
-
-    def _after(self, seconds: float, happen: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (self._now + seconds, self._next(), happen))
-
-    def _next(self) -> int:
-        self._count += 1
-        return self._count
+        self._tasks.place_waiting()
 
     # Services.
 
@@ -274,179 +273,72 @@ class SimulatedEngine:
         """Any update: the old spec becomes PreviousSpec, UpdateStatus is cleared, a rollout begins anew (facts 2)."""
         if kind(spec) != kind(service.spec):
             raise RefusedError("rpc error: code = Unimplemented desc = service mode change is not allowed")
-        service.spec, service.previous, service.status, service.rollout = spec, service.spec, None, None
-        service.touch(self._now, self._next())
-        if service.previous is not None and service.count != count_of(service.previous):
-            for task in service.live.values():
-                self._waiting.pop(task, None)  # it stays pending, and is never tried again (moby#53722, measured)
+        before = service.count
+        service.spec, service.previous, service.status = spec, service.spec, None
+        if back:
+            service.report(self._timeline.now, "rollback_started", "manually requested rollback")
+        service.touch(self._timeline.now, self._timeline.number())
+        if service.count != before:
+            self._tasks.give_up_waiting(service)
         if service.is_job:
             service.iteration += 1
-            for task in list(service.live.values()):
-                self._end(task, "remove")
+            for task in service.live:
+                self._tasks.end(task, "remove")
+        self._reconcile(service, back=back)
+
+    def _reconcile(self, service: Service, *, back: bool) -> None:
+        """Make the tasks as many as the spec asks for, and let a rollout make them what it asks for.
+
+        One that works towards this very spec goes on, and Swarm says nothing of it any more.
+        """
+        if back:
+            service.abandon_failed()
         self._fill(service)
-        if back or service.outdated:
-            rollout = service.rollout = Rollout(back)
-            self._after(_BEGIN, lambda: self._begin(service, rollout))
+        present = self._rollouts.get(service.id)
+        if present is not None and not present.over:
+            if present.spec == service.spec:
+                return
+            present.cancel()
+        if back or service.dirty:
+            self._rollouts[service.id] = rollout = Rollout(
+                self._timeline, self._tasks, service, partial(self._report, service), back=back
+            )
+            self._timeline.after(_BEGIN, rollout.begin)
 
     def _fill(self, service: Service) -> None:
-        """Make the tasks as many as the spec asks for."""
+        """Make the slots as many as the spec asks for."""
         if service.count is None:
             for node in self._nodes.values():
-                if node.ready and node.name not in service.live:
-                    self._start(service, node.name)
+                if node.ready and node.name not in service.slots:
+                    self._tasks.start(service, node.name)
             return
-        surplus = len(service.live) - service.count
+        surplus = len(service.slots) - service.count
         if surplus > 0:
-            # Tasks that do not run go first (facts 6), then the newest.
-            newest_first = sorted(service.live.values(), key=lambda task: (task.created, task.id), reverse=True)
-            for task in sorted(newest_first, key=lambda task: task.state == "running")[:surplus]:
-                self._end(task, "remove")
-        slot = 0
-        while len(service.live) < service.count:
-            slot += 1
-            if slot not in service.live:
-                self._start(service, slot)
+            # Slots without a task that runs go first (facts 6), then the newest.
+            newest_first = sorted(service.slots.values(), key=lambda slot: (slot[0].created, slot[0].id), reverse=True)
+            for slot in sorted(newest_first, key=lambda slot: any(task.state == "running" for task in slot))[:surplus]:
+                del service.slots[slot[0].slot]
+                for task in slot:
+                    self._tasks.end(task, "remove")
+        number = 0
+        while len(service.slots) < service.count:
+            number += 1
+            if number not in service.slots:
+                self._tasks.start(service, number)
 
-    # Rollouts.
-
-    def _begin(self, service: Service, rollout: Rollout) -> None:
-        if service.rollout is rollout:
-            words = ("rollback_started", "rollback in progress") if rollout.back else ("updating", "update in progress")
-            self._report(service, *words)
-            self._next_batch(service, rollout)
-
-    def _next_batch(self, service: Service, rollout: Rollout) -> None:
-        if service.rollout is not rollout:
-            return
-        outdated = service.outdated
-        if not outdated:
-            self._after(_MONITOR, lambda: self._complete(service, rollout))
-            return
-        at_once = service.update_config.get("Parallelism", 1) or len(outdated)
-        rollout.batch = {self._replace(task) for task in outdated[:at_once]}
-
-    def _replace(self, task: Task) -> Task:
-        self._end(task, "shutdown")
-        return self._start(task.service, task.slot)
-
-    def _complete(self, service: Service, rollout: Rollout) -> None:
-        if service.rollout is rollout:
-            service.rollout = None
-            state, what = ("rollback_completed", "rollback") if rollout.back else ("completed", "update")
-            self._report(service, state, f"{what} completed")
-
-    def _leave_batch(self, task: Task) -> None:
-        """The replacement runs, or is left to itself; after the last one of its batch comes the next."""
-        service, rollout = task.service, task.service.rollout
-        if rollout is not None and task in rollout.batch:
-            rollout.batch.discard(task)
-            if not rollout.batch:
-                self._after(service.update_config.get("Delay", 0) / 1e9, lambda: self._next_batch(service, rollout))
-
-    def _judge_failure(self, task: Task) -> None:
-        """A replacement failed: pause (the default), go on or roll back, as the spec says."""
-        service, rollout = task.service, task.service.rollout
-        if rollout is None or task not in rollout.batch:
-            return
-        action = service.update_config.get("FailureAction", "pause")
-        cause = f"due to failure or early termination of task {task.id}"
-        if action == "continue":
-            self._leave_batch(task)
-        elif action == "rollback" and not rollout.back and service.previous is not None:
-            service.spec, service.previous = service.previous, None
-            service.rollout = again = Rollout(back=True)
-            self._report(service, "rollback_started", f"update rolled back {cause}")
-            self._fill(service)
-            self._next_batch(service, again)
-        else:
-            service.rollout = None
-            self._report(service, "rollback_paused" if rollout.back else "paused", f"update paused {cause}")
+    def _changed(self, task: Task) -> None:
+        """Let the service's rollout hear of a task that has begun to run or is over."""
+        if rollout := self._rollouts.get(task.service.id):
+            rollout.hear(task)
 
     def _report(self, service: Service, state: str, message: str) -> None:
-        service.report(self._now, state, message)
-        service.touch(self._now, self._next())
-
-    # Tasks.
-
-    def _start(self, service: Service, slot: Slot, *, ready_only: bool = False, instead_of: Task | None = None) -> Task:
-        """A new task in *slot*; in a rollout it is waited for as the one it comes *instead of* was."""
-        task = Task(f"task{self._next():021d}", service, slot, service.spec["TaskTemplate"], self._now, self._now)
-        service.live[slot] = task
-        rollout = service.rollout
-        if rollout is not None and instead_of in rollout.batch:
-            rollout.batch = {*rollout.batch, task} - {instead_of}
-        if ready_only:
-            task.want("ready")
-            task.become(self._now, "ready", "prepared")
-        else:
-            self._place(task)
-        return task
-
-    def _place(self, task: Task) -> None:
-        """Give the task the node with the fewest tasks that has room, or else Swarm's words for that none has."""
-        eligible = [self._nodes[task.slot]] if isinstance(task.slot, str) else self._nodes.values()
-        objections = {node: node.objection(task) for node in eligible}
-        fitting = [node for node, objection in objections.items() if not objection]
-        if not fitting:
-            counted: dict[str, int] = {}
-            for objection in objections.values():
-                counted[objection] = counted.get(objection, 0) + 1
-            reasons = "; ".join(said.format(f"{n} node" if n == 1 else f"{n} nodes") for said, n in counted.items())
-            task.become(self._now, "pending", "pending task scheduling", f"no suitable node ({reasons})")
-            self._waiting[task] = None
+        """Tell how the rollout stands; not where somebody has updated the service since, to the very same spec."""
+        if service.status is None and state != "updating":
             return
-        min(fitting, key=lambda node: node.tasks).hold(task)
-        self._waiting.pop(task, None)
-        task.become(self._now, "preparing", "preparing")
-        self._after(self.startup, lambda: self._started(task))
-
-    def _place_waiting(self) -> None:
-        for task in list(self._waiting):
-            self._place(task)
-
-    def _started(self, task: Task) -> None:
-        if task.service.live.get(task.slot) is not task:
-            return
-        words = self._broken.get(task.image)
-        if words is None:
-            task.become(self._now, "running", "started")
-            self._leave_batch(task)
-        else:
-            self._fail(task, words)
-
-    def _fail(self, task: Task, words: str) -> None:
-        """A task that fails is followed by another in its slot, after a delay in which that is desired `ready`."""
-        rejected = words.startswith("No such image")
-        task.become(self._now, "rejected" if rejected else "failed", "preparing" if rejected else "started", words)
-        self._end(task, "shutdown")
-        follower = self._start(task.service, task.slot, ready_only=True)
-
-        def restart() -> None:
-            if task.service.live.get(task.slot) is follower:
-                follower.want("running")
-                self._place(follower)
-
-        self._after(_RESTART_DELAY, restart)
-        self._judge_failure(task)
-
-    def _end(self, task: Task, desired: str) -> None:
-        """Take the task out of its slot; one that runs goes on for the time it takes to stop, or as a ghost."""
-        del task.service.live[task.slot]
-        task.service.ended.append(task)
-        self._waiting.pop(task, None)
-        task.want(desired)
-        if task.state == "running" and task.node is not None and task.node.ready:
-            self._after(self.shutdown, lambda: self._stopped(task))
-        else:
-            self._stopped(task)
-
-    def _stopped(self, task: Task) -> None:
-        """The container is gone, and what it held is free; of a node that is down nothing is known."""
-        if task.node is not None:
-            task.node.free(task)
-            if not task.node.ready:
-                return
-        if not task.is_over:
-            task.become(self._now, "shutdown", "shutdown")
-        task.service.forget(task.slot)
-        self._place_waiting()
+        service.report(self._timeline.now, state, message)
+        back = state == "rollback_started"
+        if back and service.previous is not None:
+            service.spec, service.previous = service.previous, None
+        service.touch(self._timeline.now, self._timeline.number())
+        if back or state.endswith("completed"):
+            self._reconcile(service, back=back)  # at its end too: slots that were left with two tasks are left one

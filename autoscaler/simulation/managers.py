@@ -17,7 +17,7 @@ from autoscaler.adapters.engine_api import NotFoundError
 from autoscaler.errors import DeadlineError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from autoscaler.adapters.engine_api import Document
     from autoscaler.deadline import Deadline
@@ -66,7 +66,7 @@ class Manager:
         """All services, as it knows them."""
         return self._told("services", partial(self._engine.services, deadline))
 
-    def tasks(self, deadline: Deadline, /, *, ended: bool) -> Sequence[Document]:
+    def tasks(self, deadline: Deadline, /, *, ended: bool, whole: Collection[str] = ()) -> Sequence[Document]:  # noqa: ARG002 - all are whole
         """The tasks, as it knows them."""
         return self._told("all tasks" if ended else "tasks", partial(self._engine.tasks, deadline, ended=ended))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _HISTORY = 5
 """Ended tasks that Swarm keeps per slot."""
 _OVER = ("shutdown", "failed", "rejected")
+_WANTED = ("running", "ready")
 _COUNTS = {"Replicated": "Replicas", "ReplicatedJob": "TotalCompletions"}
 
 Slot = int | str
@@ -72,7 +73,7 @@ class Node:
             if not all(satisfies(self._view, each) for each in constraints):
                 return "scheduling constraints not satisfied on {}"
         most = placement.get("MaxReplicas", 0)
-        if most and sum(other.node is self for other in task.service.live.values()) >= most:
+        if most and sum(other.node is self for other in task.service.live) >= most:
             return "max replicas per node limit exceed"
         return ""
 
@@ -111,6 +112,10 @@ class Task:
     node: Node | None = None
     holds: bool = False
     """Whether it holds room on its node."""
+    attempt: int = 0
+    """How many tasks that failed it follows."""
+    then: list[Task] = field(default_factory=list)
+    """The tasks that run once its container has gone."""
     _document: Document | None = None
 
     @property
@@ -129,6 +134,21 @@ class Task:
     def is_over(self) -> bool:
         """Whether its container is gone for good."""
         return self.state in _OVER
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether Swarm wants it to run, or to be ready to."""
+        return self.desired in _WANTED
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing waits for its container: that is gone, or its node is down."""
+        return self.is_over or (self.node is not None and not self.node.ready)
+
+    @property
+    def restart_policy(self) -> Document:
+        """Whether and when another task follows it."""
+        return self.template.get("RestartPolicy") or {}
 
     def become(self, now: float, state: str, message: str, error: str = "") -> None:
         """Enter a state."""
@@ -170,16 +190,6 @@ class Task:
 
 
 @dataclass(slots=True, eq=False)
-class Rollout:
-    """Replaces the tasks of an older template, batch by batch."""
-
-    back: bool
-    """Whether it is a rollback."""
-    batch: set[Task] = field(default_factory=set)
-    """The replacements that do not run yet."""
-
-
-@dataclass(slots=True, eq=False)
 class Service:
     """A service, and the document that shows it, made anew only when it changes."""
 
@@ -192,11 +202,11 @@ class Service:
     status: Document | None = None
     iteration: int = 0
     """How often a job was executed again."""
-    live: dict[Slot, Task] = field(default_factory=dict)
-    """The task that Swarm wants in each slot."""
+    slots: dict[Slot, list[Task]] = field(default_factory=dict)
+    """The tasks that Swarm wants in each slot: one, and while one replaces another start-first, both; or the one that
+    failed, where none is to follow it."""
     ended: list[Task] = field(default_factory=list)
     """Stopping, failed and replaced tasks, and ghosts on nodes that are down."""
-    rollout: Rollout | None = None
     _document: Document | None = None
 
     @property
@@ -216,16 +226,36 @@ class Service:
         return count_of(self.spec)
 
     @property
-    def outdated(self) -> list[Task]:
-        """The tasks of another template than the spec's, which a rollout replaces."""
+    def live(self) -> list[Task]:
+        """The tasks that Swarm wants."""
+        return [task for slot in self.slots.values() for task in slot if task.is_wanted]
+
+    def enter(self, task: Task) -> None:
+        """Want a new task."""
+        slot = self.slots.setdefault(task.slot, [])
+        slot[:] = [*(other for other in slot if other.is_wanted), task]
+
+    def leave(self, task: Task) -> None:
+        """Want the task no more, in a slot that is for others."""
+        slot = self.slots.get(task.slot, [])
+        if task in slot:
+            slot.remove(task)
+        if not slot:
+            self.slots.pop(task.slot, None)
+
+    def is_clean(self, task: Task) -> bool:
+        """Whether the task is made as the spec has it now."""
         template = self.spec["TaskTemplate"]
-        return [task for task in self.live.values() if task.template is not template and task.template != template]
+        return task.template is template or bool(task.template == template)
 
     @property
-    def update_config(self) -> Document:
-        """How the present rollout is to proceed."""
-        back = self.rollout is not None and self.rollout.back
-        return self.spec.get("RollbackConfig" if back else "UpdateConfig") or {}
+    def dirty(self) -> list[Slot]:
+        """The slots that a rollout has work in: their task is of another template, or they have more than one."""
+        return [slot for slot, tasks in self.slots.items() if len(tasks) > 1 or not self.is_clean(tasks[0])]
+
+    def abandon_failed(self) -> None:
+        """Take the slots for empty in which a task failed that none is to follow."""
+        self.slots = {slot: tasks for slot, tasks in self.slots.items() if any(task.is_wanted for task in tasks)}
 
     def touch(self, now: float, version: int) -> None:
         """Be changed."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from autoscaler.adapters.swarm_documents import unix_time
 from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL, SpecBefore
 from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
@@ -29,6 +31,7 @@ IMAGE = "local/load:1"
 QUICK = {"Parallelism": 0, "Monitor": 500_000_000}
 """A rollout of all tasks at once, which counts as completed half a second later."""
 STATE = ScaleState(3, (ScaleEvent(1_800_000_000.125, 2, 3),)).encode()
+_WANTED = ("running", "ready")
 _OBEDIENT = ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"]
 
 
@@ -50,8 +53,11 @@ class World(Protocol):
     def remove(self, name: str) -> None:
         """Remove the service."""
 
-    def break_template(self, spec: Document) -> None:
-        """Edit the spec so that its tasks end with an error when they start."""
+    def break_template(self, spec: Document, *, after: int = 0) -> None:
+        """Edit the spec so that its tasks end with an error when they start, or when they have run for some seconds."""
+
+    def fail_task(self, name: str) -> None:
+        """Let a running task of the service end with an error."""
 
     def raw(self, name: str) -> Document:
         """The service as the engine has it, defaults not inserted."""
@@ -121,6 +127,23 @@ def running_ids(world: World, name: str) -> set[str]:
         for task in world.tasks(name)
         if task["DesiredState"] == "running" and task["Status"]["State"] == "running"
     }
+
+
+def versions(world: World, name: str) -> set[str]:
+    """The versions of the tasks that are to run or to be ready, as `set_env` sets them."""
+    wanted = [task["Spec"]["ContainerSpec"] for task in world.tasks(name) if task["DesiredState"] in _WANTED]
+    return {"".join(container.get("Env") or ()) for container in wanted}
+
+
+def restarting(spec: Document) -> Document:
+    """The spec, with a second from a failed task to the next."""
+    spec["TaskTemplate"]["RestartPolicy"] = {"Condition": "any", "Delay": 1_000_000_000}
+    return spec
+
+
+def since(task: Document) -> float:
+    """Since when the task is in its state."""
+    return unix_time(task["Status"]["Timestamp"])
 
 
 def wait_running(world: World, name: str, count: int) -> set[str]:
@@ -260,6 +283,105 @@ class SwarmContract:
         assert receipt.written is Written.CONFLICT
         assert "a rolling update is paused" in receipt.detail
         assert before == world.raw("paused")
+
+    def test_start_first(self, world: World) -> None:
+        """In a start-first rollout never fewer than the count run."""
+        settled(world, replicated("first", UpdateConfig=QUICK | {"Parallelism": 1, "Order": "start-first"}))
+        world.change("first", set_env("2"))
+        fewest = 2
+
+        def over() -> bool:
+            nonlocal fewest
+            fewest = min(fewest, len(running_ids(world, "first")))
+            return _update_state(world, "first") == "completed"
+
+        world.wait("the end of the rollout", over)
+        assert fewest == 2
+        assert versions(world, "first") == {"V=2"}
+        assert view_of(world.swarm(), "first").running == 2
+
+    @pytest.mark.fault("automatic-rollback")
+    @pytest.mark.parametrize("order", ["stop-first", "start-first"])
+    def test_tasks_that_fail_late_are_rolled_back(self, world: World, order: str) -> None:
+        """New tasks that end within the monitor time after they ran count as failed; the version before comes back."""
+        name = f"late-{order}"
+        watching = {"Parallelism": 1, "Order": order, "Monitor": 20_000_000_000, "FailureAction": "rollback"}
+        settled(world, restarting(replicated(name, UpdateConfig=watching, RollbackConfig=QUICK)))
+        good = world.raw(name)["Spec"]["TaskTemplate"]
+
+        world.change(name, partial(world.break_template, after=2))
+
+        wait_update(world, name, "rollback_started")
+        assert view_of(world.swarm(), name).rollout.startswith("a rollback is in progress: update rolled back due to")
+        wait_update(world, name, "rollback_completed", "completed")
+        assert world.raw(name)["Spec"]["TaskTemplate"] == good
+        assert "PreviousSpec" not in world.raw(name)
+        wait_running(world, name, 2)
+        assert not view_of(world.swarm(), name).rollout
+
+    def test_tasks_that_fail_after_the_rollout_watched_them(self, world: World) -> None:
+        """Tasks that end later than that fail nothing but themselves: others follow them after the restart delay."""
+        config = QUICK | {"FailureAction": "rollback"}
+        settled(world, restarting(replicated("later", 1, UpdateConfig=config)))
+        world.change("later", partial(world.break_template, after=2))
+        wait_update(world, "later", "completed")
+
+        world.wait("a failed task", lambda: any(task["Status"]["State"] == "failed" for task in world.tasks("later")))
+
+        assert "PreviousSpec" in world.raw("later")
+        assert _update_state(world, "later") == "completed"
+        assert not view_of(world.swarm(), "later").rollout
+
+    def test_some_failures_are_forgiven(self, world: World) -> None:
+        """A rollout is paused where a larger part of the new tasks failed than its MaxFailureRatio."""
+        config = {"Parallelism": 1, "MaxFailureRatio": 0.5}
+        first = settled(world, restarting(replicated("ratio", UpdateConfig=config)))
+
+        world.change("ratio", world.break_template)
+
+        wait_update(world, "ratio", "paused")
+        assert not running_ids(world, "ratio") & {task.id for task in first.tasks}
+
+    def test_what_fails_in_the_last_delay(self, world: World) -> None:
+        """What fails while the last slots of a rollout are waited for counts when that is over, however long it ran."""
+        config = {"Parallelism": 1, "Monitor": 500_000_000, "Delay": 4_000_000_000}
+        settled(world, restarting(replicated("last", 1, UpdateConfig=config)))
+
+        world.change("last", partial(world.break_template, after=2))
+
+        wait_update(world, "last", "paused", "completed")
+        assert _update_state(world, "last") == "paused"
+
+    def test_a_failed_task_is_followed_by_another(self, world: World) -> None:
+        """In the slot of a task that failed another one runs after the restart delay."""
+        settled(world, restarting(replicated("followed", 1)))
+        (failing,) = running_ids(world, "followed")
+
+        world.fail_task("followed")
+
+        world.wait("another task", lambda: len(running_ids(world, "followed") - {failing}) == 1)
+        (ended,) = (since(task) for task in world.tasks("followed") if task["ID"] == failing)
+        (started,) = (since(task) for task in world.tasks("followed") if task["ID"] != failing)
+        assert started - ended >= 1
+
+    @pytest.mark.fault("no-room")
+    def test_a_failed_task_that_nothing_follows(self, world: World) -> None:
+        """Where the restart policy lets none follow a failed task its slot stays its own, whatever count is set."""
+        spec = replicated("alone", 1)
+        spec["TaskTemplate"]["RestartPolicy"] = {"Condition": "none"}
+        settled(world, spec)
+        world.fail_task("alone")
+        world.wait("the failure", lambda: world.tasks("alone")[0]["Status"]["State"] == "failed")
+        swarm = world.swarm()
+        view = view_of(swarm, "alone")
+        assert (view.requested, view.running) == (1, 0)
+        assert "task: non-zero exit (137)" in view.pending(view.updated_at + 60)
+
+        assert scale(swarm, order(view, 2)).written is Written.APPLIED
+
+        wait_running(world, "alone", 1)
+        found = sorted((task["Slot"], task["Status"]["State"]) for task in world.tasks("alone"))
+        assert found == [(1, "failed"), (2, "running")]
 
     def test_completed_rollout(self, world: World) -> None:
         """A completed update is in nobody's way, and the next scale takes its rollback point."""

@@ -60,9 +60,15 @@ class SimulatedWorld:
         """Remove the service."""
         self.engine.remove(name)
 
-    def break_template(self, spec: Document) -> None:
-        """Edit the spec so that its tasks end with an error when they start."""
-        spec["TaskTemplate"]["ContainerSpec"]["Image"] = "local/broken:1"
+    def break_template(self, spec: Document, *, after: int = 0) -> None:
+        """Edit the spec so that its tasks end with an error when they start, or when they have run for some seconds."""
+        image = f"local/broken:{after}"
+        self.engine.break_image(image, "task: non-zero exit (7)", after=after)
+        spec["TaskTemplate"]["ContainerSpec"]["Image"] = image
+
+    def fail_task(self, name: str) -> None:
+        """Let a running task end with an error."""
+        self.engine.fail_task(name, "task: non-zero exit (137)")
 
     def raw(self, name: str) -> Document:
         """The service as the engine has it; a copy, which an edit of the engine's own documents would not reach."""
@@ -87,7 +93,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A simulated Swarm, called directly or through the SDK and a unix socket."""
     clock = VirtualClock()
     engine = SimulatedEngine(clock)
-    engine.break_image("local/broken:1", "task: non-zero exit (7)")
     engine.break_image("local/missing:1", "No such image: local/missing:1")
     if request.param == "direct":
         yield SimulatedWorld(clock, engine, engine)

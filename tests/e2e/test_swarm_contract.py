@@ -52,9 +52,13 @@ class RealWorld:
         """Remove the service."""
         self.engine.remove_service(name)
 
-    def break_template(self, spec: Document) -> None:
-        """Edit the spec so that its tasks end with an error when they start."""
-        spec["TaskTemplate"]["ContainerSpec"]["Command"] = ["/bin/sh", "-c", "exit 7"]
+    def break_template(self, spec: Document, *, after: int = 0) -> None:
+        """Edit the spec so that its tasks end with an error when they start, or when they have run for some seconds."""
+        spec["TaskTemplate"]["ContainerSpec"]["Command"] = ["/bin/sh", "-c", f"sleep {after}; exit 7"]
+
+    def fail_task(self, name: str) -> None:
+        """Kill the container of a running task."""
+        self.engine.client.kill(self.engine.running_tasks(name)[0]["Status"]["ContainerStatus"]["ContainerID"])
 
     def raw(self, name: str) -> Document:
         """The service as the engine has it."""

@@ -83,4 +83,4 @@ class Laws:
 
     def _tasks(self, service: str) -> Iterable[Task]:
         found = self.world.engine._services.get(service)
-        return found.live.values() if found else ()
+        return found.live if found else ()

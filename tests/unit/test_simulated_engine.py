@@ -41,10 +41,16 @@ class Lab:
         """Let time pass."""
         self.clock.time += seconds
 
-    def create(self, replicas: int = 4, **more: Any) -> None:
-        """Create the service and let it run."""
-        self.engine.create_service(spec(replicas, **more))
+    def create(self, replicas: int = 4, update: Document | None = None, **more: Any) -> None:
+        """Create the service, rolled out as *update* says as well, and let it run."""
+        document = spec(replicas, **more)
+        document["UpdateConfig"] |= update or {}
+        self.engine.create_service(document)
         self.after(10)
+
+    def fail(self, image: str) -> None:
+        """Let the one task of this image fail."""
+        self.engine.fail_task("web", f"task: non-zero exit (7) of {image}", image)
 
     def deploy(self, image: str) -> None:
         """`docker service update --image`."""
@@ -82,7 +88,7 @@ def spec(replicas: int = 4, *, action: str = "pause", **template: Any) -> Docume
         "Name": "web",
         "Mode": {"Replicated": {"Replicas": replicas}},
         "TaskTemplate": {"ContainerSpec": {"Image": GOOD}, **template},
-        "UpdateConfig": {"FailureAction": action},
+        "UpdateConfig": {"Parallelism": 1, "FailureAction": action},
     }
 
 
@@ -190,6 +196,59 @@ def test_scale_in_a_good_rollout() -> None:
     assert lab.running == {BETTER: 5}
 
 
+def test_an_old_task_that_fails_in_a_start_first_rollout() -> None:
+    """A new one follows it, and another new one comes beside that until the rollout is over (measured, 20.10)."""
+    lab = Lab()
+    lab.create(2, update={"Order": "start-first", "Delay": 10_000_000_000})
+    lab.deploy(BETTER)
+    lab.after(5)
+    assert lab.running == {GOOD: 1, BETTER: 1}
+
+    lab.fail(GOOD)
+    lab.after(10)
+    assert lab.running == {BETTER: 3}
+
+    lab.after(30)
+    assert (lab.running, lab.versions()[2]) == ({BETTER: 2}, "completed")
+
+
+def test_new_tasks_that_never_run_in_a_start_first_rollout() -> None:
+    """Where that goes on whatever fails, it ends the old tasks once it is completed (measured, 20.10)."""
+    lab = Lab()
+    lab.create(2, action="continue", update={"Order": "start-first"})
+    lab.deploy(BAD)
+    lab.after(8)
+    assert (lab.running, lab.versions()[2]) == ({GOOD: 2}, "updating")
+
+    lab.after(10)
+    assert (lab.running, lab.versions()[2]) == ({}, "completed")
+
+
+def test_the_same_update_again_in_a_rollout() -> None:
+    """Swarm goes on with the rollout, says nothing of it, and does not roll back (measured, 20.10 and 28)."""
+    lab = Lab()
+    lab.create(4, action="rollback")
+    lab.engine.break_image(BETTER, "task: non-zero exit (7)", after=3)
+    lab.deploy(BETTER)
+    lab.after(1)
+    lab.deploy(BETTER)
+    assert lab.versions() == ((BETTER, 4), (BETTER, 4), "")
+
+    lab.after(60)
+    assert (lab.running[GOOD], lab.versions()) == (2, ((BETTER, 4), (BETTER, 4), ""))
+
+
+def test_a_rollback_that_is_asked_for() -> None:
+    """It shows at once, and is over at once where no task is to be replaced (measured, 20.10)."""
+    lab = Lab()
+    lab.create(2)
+    lab.engine.operator_scale("web", 3)
+    lab.engine.rollback("web")
+    assert lab.versions() == ((GOOD, 2), (GOOD, 3), "rollback_started")
+    lab.after(0.01)
+    assert lab.versions()[2] == "rollback_completed"
+
+
 def test_status_comes_late() -> None:
     """A deploy shows as `updating` a few milliseconds after it, as a version of its own (facts 2)."""
     lab = Lab()
@@ -210,7 +269,7 @@ def test_parallel_rollout() -> None:
     lab.after(10)
     lab.deploy(BETTER)
 
-    lab.after(1)
+    lab.after(2)
     assert lab.running == {}
     lab.after(2)
     assert lab.running == {BETTER: 4}
@@ -392,7 +451,7 @@ def test_crash_loop() -> None:
     assert lab.states() == []
 
     lab.after(5)
-    assert lab.states() == [("running", "preparing")]
+    assert lab.states() == [("running", "starting")]
     lab.after(3600)
     ended = [task for task in lab.engine.tasks(ended=True) if task["Status"]["State"] == "failed"]
     assert [task["Status"]["Err"] for task in ended] == ["task: non-zero exit (7)"] * 5
