@@ -43,6 +43,10 @@ _BUSY = {
 }
 _OVER = frozenset({"", "completed", "rollback_completed"})
 """Any other state, of an engine newer than this, may be one of a rollout that a write would break."""
+_UNTOLD = (
+    "tasks of another version run, and Swarm says nothing of their rollout any more, "
+    "as the same version was deployed again in its middle (deploy a change if it has stopped)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,8 @@ class ServiceView:
     """Bytes of memory of the smallest node that runs a task, or else of the smallest ready one; None without any."""
     demand: Demand = _ANY
     """What each task asks of its node."""
+    mixed: bool = False
+    """Whether tasks of another version than the spec's are to run after an update that changed nothing."""
 
     @property
     def running(self) -> int:
@@ -132,6 +138,8 @@ class ServiceView:
     @property
     def rollout(self) -> str:
         """What Swarm says of a rollout or rollback that runs or is paused, in words; empty where there is none."""
+        if self.mixed:
+            return _UNTOLD
         if self.update_state in _OVER:
             return ""
         unknown = f"Swarm says {self.update_state} of an update, which is not known here"

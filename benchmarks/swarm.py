@@ -17,6 +17,8 @@ from benchmarks.world import AGE, CORES, MEMORY, TASKS, World
 from tests.support.engine_server import EngineServer
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from autoscaler.adapters.engine_api import Document
     from autoscaler.deadline import Deadline
 
@@ -55,7 +57,14 @@ class StandingSwarm(SimulatedEngine):
         """All services."""
         return self._all_services
 
-    def tasks(self, _deadline: Deadline | None = None, /, *, ended: bool = False) -> list[Document]:  # noqa: ARG002 - none has ended
+    def tasks(
+        self,
+        _deadline: Deadline | None = None,
+        /,
+        *,
+        ended: bool = False,  # noqa: ARG002 - none has ended
+        whole: Collection[str] = (),  # noqa: ARG002 - all are whole
+    ) -> list[Document]:
         """All tasks."""
         return self._all_tasks
 

@@ -25,7 +25,7 @@ from autoscaler.deadline import Guard
 from autoscaler.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from tenacity import RetryCallState
 
@@ -62,9 +62,9 @@ class DockerEngine:
         """All services, of every mode."""
         return self._list("/services", deadline)
 
-    def tasks(self, deadline: Deadline, /, *, ended: bool) -> list[Document]:
-        """The tasks desired running; with *ended*, all that Swarm remembers."""
-        return self._list("/tasks", deadline, {} if ended else {"desired-state": ["running"]})
+    def tasks(self, deadline: Deadline, /, *, ended: bool, whole: Collection[str] = ()) -> list[Document]:
+        """The tasks desired running; with *ended*, all. Those of the services *whole* have their specs."""
+        return self._list("/tasks", deadline, {} if ended else {"desired-state": ["running"]}, whole)
 
     def nodes(self, deadline: Deadline, /) -> list[Document]:
         """All nodes."""
@@ -98,8 +98,15 @@ class DockerEngine:
         if client is not None:
             client.close()
 
-    def _list(self, path: str, deadline: Deadline, filters: Mapping[str, list[str]] | None = None) -> list[Document]:
-        found: list[Document] = self._read(path, deadline, {"filters": json.dumps(filters)} if filters else {})
+    def _list(
+        self,
+        path: str,
+        deadline: Deadline,
+        filters: Mapping[str, list[str]] | None = None,
+        whole: Collection[str] = (),
+    ) -> list[Document]:
+        params = {"filters": json.dumps(filters)} if filters else {}
+        found: list[Document] = self._read(path, deadline, params, whole)
         return found
 
     def _object(self, path: str, deadline: Deadline) -> Document:
@@ -108,7 +115,7 @@ class DockerEngine:
             raise not_docker(self._where, "no JSON object")
         return found
 
-    def _read(self, path: str, deadline: Deadline, params: Mapping[str, str]) -> Any:
+    def _read(self, path: str, deadline: Deadline, params: Mapping[str, str], whole: Collection[str] = ()) -> Any:
         """The answer to a GET, asked for again where a moment may help and the deadline leaves the time."""
 
         def enough(state: RetryCallState) -> bool:
@@ -120,10 +127,17 @@ class DockerEngine:
             retry=retry_if_exception_type(TransientError),
             reraise=True,
         )
-        return attempts(self._call, "GET", path, deadline, params)
+        return attempts(self._call, "GET", path, deadline, params, whole=whole)
 
-    def _call(
-        self, method: str, path: str, deadline: Deadline, params: Mapping[str, Any], body: Document | None = None
+    def _call(  # noqa: PLR0913 - as many as a request has parts
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        params: Mapping[str, Any],
+        body: Document | None = None,
+        *,
+        whole: Collection[str] = (),
     ) -> Any:
         """The JSON of the answer to one request.
 
@@ -151,7 +165,7 @@ class DockerEngine:
                     own.close()
                     own = self._connect(silence)
                     response = ask(own)
-                return own, response.status_code, _content(response, path)
+                return own, response.status_code, _content(response, path, whole)
             except Exception as error:
                 if own is not None:
                     own.close()
@@ -201,7 +215,7 @@ class _Client(docker.APIClient):
         return answer
 
 
-def _content(response: requests.Response, path: str) -> str | list[Document] | None:
+def _content(response: requests.Response, path: str, whole: Collection[str]) -> str | list[Document] | None:
     """The body as text, or where *path* is a list's, its objects made lean; None where it is no list of objects.
 
     The lists of a large Swarm are tens of megabytes, and hundreds once parsed: each object is made lean as it comes.
@@ -209,7 +223,7 @@ def _content(response: requests.Response, path: str) -> str | list[Document] | N
     of_list = path in _LISTS and response.status_code == HTTPStatus.OK
     pieces = _bounded(response.iter_content(_PIECE), _LARGEST[of_list])
     try:
-        return [lean(item) for item in objects(pieces)] if of_list else b"".join(pieces).decode(errors="replace")
+        return [lean(item, whole) for item in objects(pieces)] if of_list else b"".join(pieces).decode(errors="replace")
     except ValueError:
         return None
 

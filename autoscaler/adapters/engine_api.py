@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from autoscaler.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from autoscaler.deadline import Deadline
 
@@ -33,8 +33,11 @@ class EngineApi(Protocol):
     def services(self, deadline: Deadline, /) -> Sequence[Document]:
         """All services, of every mode: global ones and jobs must be seen to be refused."""
 
-    def tasks(self, deadline: Deadline, /, *, ended: bool) -> Sequence[Document]:
-        """The tasks desired running; with *ended*, all that Swarm remembers."""
+    def tasks(self, deadline: Deadline, /, *, ended: bool, whole: Collection[str] = ()) -> Sequence[Document]:
+        """The tasks desired running; with *ended*, all that Swarm remembers.
+
+        Those of the services with the ids *whole* are as the engine sends them, others perhaps without their specs.
+        """
 
     def nodes(self, deadline: Deadline, /) -> Sequence[Document]:
         """All nodes."""

@@ -50,7 +50,9 @@ class DockerSwarm:
         a task that failed (facts 6).
         """
         services = self._api.services(deadline)
-        tasks = self._api.tasks(deadline, ended=self._short)
+        with documented():
+            repeated = documents.repeated(services)
+        tasks = self._api.tasks(deadline, ended=self._short, whole=repeated)
         nodes = self._api.nodes(deadline)
         with documented():
             cluster = documents.cluster(services, tasks, nodes, self._hostname)

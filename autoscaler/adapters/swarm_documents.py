@@ -19,7 +19,7 @@ from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL, Cluster, ServiceView
 from autoscaler.placement import Demand, NodeView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from autoscaler.adapters.engine_api import Document
 
@@ -32,6 +32,9 @@ _MODES = {
 _WITHOUT_COUNT = "replicated without a count"
 _TEMPLATE = ("TaskTemplate", "EndpointSpec", "Networks")
 """The parts of a spec whose change replaces tasks (swarmkit's IsTaskDirty)."""
+_NOT_MADE_FROM = ("Placement", "Runtime")
+"""The parts of a task template that a service and a task made from it may differ in; tasks are shown without a runtime
+(measured, 20.10 and 28)."""
 _UNSCHEDULED = ("new", "pending")
 _ANY = Demand()
 _BEYOND = 2**64
@@ -45,7 +48,7 @@ _CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
 
 
 def cluster(
-    services: Iterable[Document],
+    services: Sequence[Document],
     tasks: Iterable[Document],
     nodes: Sequence[Document],
     hostname: str | None = None,
@@ -64,26 +67,30 @@ def cluster(
     own_container = hostname if hostname and _CONTAINER_ID.fullmatch(hostname) else None
     own_service = None
     views = {}
+    quiet = repeated(services)
     for document in services:
         own_tasks = listed.get(document["ID"], ())
         occupied = {task["NodeID"] for task in own_tasks if task.get("NodeID") and _is_running(task)}
         amounts = [memory.get(node) for node in occupied] or [memory[node] for node in ready]
         views_of_tasks = task_views(own_tasks, ready, requested_replicas(document["Spec"]) or 0)
         smallest = min((amount for amount in amounts if amount), default=None)
-        view = service_view(document, views_of_tasks, smallest)
+        mixed = document["ID"] in quiet and _mixed(_path(document, "Spec", "TaskTemplate"), own_tasks)
+        view = service_view(document, views_of_tasks, smallest, mixed=mixed)
         views[view.name] = view
         if own_container and any(_container_id(task).startswith(own_container) for task in own_tasks):
             own_service = view.name
     return Cluster(views, own_service, seen)
 
 
-def lean(document: Document) -> Document:
+def lean(document: Document, whole: Collection[str] = ()) -> Document:
     """An object of a list as it is parsed, without what nobody reads of tasks, which is most of a long answer.
 
-    What the update before left as it was is kept once. For lists only: a spec that is written back must be whole.
+    Tasks of the services with the ids *whole* keep their specs. What the update before left as it was is kept once. For
+    lists only: a spec that is written back must be whole.
     """
     if "ServiceID" in document and "DesiredState" in document:
-        document.pop("Spec", None)
+        if document["ServiceID"] not in whole:
+            document.pop("Spec", None)
         document.pop("NetworksAttachments", None)
     spec, previous = document.get("Spec"), document.get("PreviousSpec")
     for either in (spec, previous):
@@ -95,8 +102,39 @@ def lean(document: Document) -> Document:
     return document
 
 
-def service_view(document: Document, tasks: tuple[TaskView, ...] = (), node_memory: float | None = None) -> ServiceView:
-    """The service as it is listed or inspected; *node_memory* is in bytes."""
+def repeated(services: Iterable[Document]) -> frozenset[str]:
+    """The ids of the services whose last update changed nothing: a rollout may go on then of which Swarm says nothing.
+
+    The update clears the UpdateStatus, and leaves the rollout alone as that works towards the same spec (20.10).
+    """
+    return frozenset(
+        _text(document["ID"])
+        for document in services
+        if not document.get("UpdateStatus") and document.get("PreviousSpec") == document["Spec"]
+    )
+
+
+def _mixed(template: Document, tasks: Iterable[Document]) -> bool:
+    """Whether one of the *tasks* that are to run is of another template."""
+    return any(
+        task.get("DesiredState") == "running" and _made(_path(task, "Spec") or template) != _made(template)
+        for task in tasks
+    )
+
+
+def _made(template: Document) -> Document:
+    """What a task is made from; without its placement, for which a task is not replaced that may stay where it is."""
+    return {part: value for part, value in template.items() if part not in _NOT_MADE_FROM}
+
+
+def service_view(
+    document: Document,
+    tasks: tuple[TaskView, ...] = (),
+    node_memory: float | None = None,
+    *,
+    mixed: bool = False,
+) -> ServiceView:
+    """The service as it is listed or inspected; *node_memory* is in bytes, *mixed* see `ServiceView`."""
     spec = document["Spec"]
     update = document.get("UpdateStatus") or {}
     previous = document.get("PreviousSpec")
@@ -119,6 +157,7 @@ def service_view(document: Document, tasks: tuple[TaskView, ...] = (), node_memo
         memory_limit=memory_limit,
         node_memory=node_memory,
         demand=demand(spec),
+        mixed=mixed,
     )
 
 

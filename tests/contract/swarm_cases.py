@@ -284,6 +284,23 @@ class SwarmContract:
         assert "a rolling update is paused" in receipt.detail
         assert before == world.raw("paused")
 
+    @pytest.mark.fault("deploy-repeated")
+    def test_a_deploy_repeated_in_its_rollout(self, world: World) -> None:
+        """The same deploy again ends what Swarm says of the rollout, and not the rollout: that is seen by the tasks."""
+        spec = replicated("repeated", UpdateConfig={"Parallelism": 1, "Delay": 600_000_000_000})
+        settled(world, spec)
+        world.deploy(spec)
+        assert not view_of(world.swarm(), "repeated").rollout, "nothing was changed, and nothing is replaced"
+        set_env("2")(spec)
+        for _ in range(2):
+            world.deploy(spec)
+            world.wait("a new task", lambda: versions(world, "repeated") == {"", "V=2"})
+
+        view = view_of(world.swarm(), "repeated")
+
+        assert "UpdateStatus" not in world.raw("repeated")
+        assert view.rollout.startswith("tasks of another version run")
+
     def test_start_first(self, world: World) -> None:
         """In a start-first rollout never fewer than the count run."""
         settled(world, replicated("first", UpdateConfig=QUICK | {"Parallelism": 1, "Order": "start-first"}))

@@ -241,12 +241,23 @@ FAULTS = (
         fake="",
     ),
     Fault(
+        id="deploy-repeated",
+        fault="the same deploy is made again in the middle of its rollout: Swarm goes on with that, says nothing of it "
+        "any more, and rolls nothing back",
+        does="sees by the tasks that another version runs still, and writes nothing until none does",
+        see="`rollout_in_progress`",
+        cure="nothing; where it has stopped, deploy a change",
+        real="",
+        fake="",
+    ),
+    Fault(
         id="automatic-rollback",
         fault="an automatic rollback",
         does="ends on the good version, under load too",
         see="`rollout_in_progress`",
         cure="look at the deploy",
         real="",
+        fake="",
     ),
     Fault(
         id="deploy-lowers",

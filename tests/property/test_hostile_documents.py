@@ -31,7 +31,7 @@ from tests.support.builders import STEP
 from tests.support.world import FaultyEngine, World, policy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from autoscaler.adapters.engine_api import Document
     from autoscaler.records import Evaluation
@@ -91,17 +91,17 @@ class Twisted(FaultyEngine):
         """The list as it is told, or the engine's."""
         return self._told("services") or super().services(deadline)
 
-    def tasks(self, deadline: Deadline, /, *, ended: bool) -> Sequence[Document]:
+    def tasks(self, deadline: Deadline, /, *, ended: bool, whole: Collection[str] = ()) -> Sequence[Document]:
         """The list as it is told, or the engine's."""
-        return self._told("tasks") or super().tasks(deadline, ended=ended)
+        return self._told("tasks", whole) or super().tasks(deadline, ended=ended, whole=whole)
 
     def nodes(self, deadline: Deadline, /) -> Sequence[Document]:
         """The list as it is told, or the engine's."""
         return self._told("nodes") or super().nodes(deadline)
 
-    def _told(self, which: str) -> list[Document]:
+    def _told(self, which: str, whole: Collection[str] = ()) -> list[Document]:
         # What is no object has been refused by the parser (tests/unit/test_json_list.py).
-        return [lean(deepcopy(item)) for item in self.lists.get(which, []) if isinstance(item, dict)]
+        return [lean(deepcopy(item), whole) for item in self.lists.get(which, []) if isinstance(item, dict)]
 
 
 def world(cpu: float = 50) -> tuple[World, Twisted]:

@@ -26,7 +26,7 @@ from autoscaler.windows import Windows
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from autoscaler.adapters.engine_api import Document
     from autoscaler.deadline import Deadline
@@ -137,10 +137,10 @@ class FaultyEngine:
         with self._call("services"):
             return self.engine.services(deadline)
 
-    def tasks(self, deadline: Deadline, /, *, ended: bool) -> Sequence[Document]:
+    def tasks(self, deadline: Deadline, /, *, ended: bool, whole: Collection[str] = ()) -> Sequence[Document]:
         """The engine's answer, or what was injected."""
         with self._call("tasks"):
-            return self.engine.tasks(deadline, ended=ended)
+            return self.engine.tasks(deadline, ended=ended, whole=whole)
 
     def nodes(self, deadline: Deadline, /) -> Sequence[Document]:
         """The engine's answer, or what was injected."""

@@ -73,6 +73,28 @@ def test_after_any_rollout_is_over() -> None:
     assert world.engine.service("web")["PreviousSpec"]["TaskTemplate"]["ContainerSpec"]["Image"] == "app:2"
 
 
+@pytest.mark.fault("deploy-repeated")
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_same_deploy_again_in_its_rollout(*, restarted: bool) -> None:
+    """While a rollout goes on of which Swarm says nothing, as the same was deployed again, nothing is written."""
+    world = settled_world(written(CPU | {"for": "0s"}, most=8), cpu=50, replicas=4)
+    world.load["web", "cpu"] = 85
+    for _ in range(2):
+        world.deploy(replicas=4, image="app:2")
+        world.settle(STEP)
+    if restarted:
+        world.restart()
+    held = world.until_reason(Reason.ROLLOUT_IN_PROGRESS)
+    assert "UpdateStatus" not in world.engine.service("web")
+    assert "Swarm says nothing of their rollout" in held.decision.primary.detail
+
+    applied = world.until_changed()
+
+    tasks = [task for task in world.engine.tasks() if task["Status"]["State"] == "running"]
+    assert said(applied)[1:] == (Reason.ABOVE_THRESHOLD, 4, 5)
+    assert {task["Spec"]["ContainerSpec"]["Image"] for task in tasks} == {"app:2"}
+
+
 def test_a_second_deploy_before_the_repair() -> None:
     """When a second deploy follows, Swarm has forgotten the count before the first; the daemon has not."""
     world = scaled_world()

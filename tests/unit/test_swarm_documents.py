@@ -173,6 +173,33 @@ def test_template_changed(part: str, value: object, changed: bool) -> None:  # n
     assert not replace(seen, update_state="completed").unsettled
 
 
+@pytest.mark.parametrize(
+    ("template", "changes", "mixed"),
+    [
+        ({"ContainerSpec": {"Image": "app:0"}}, {}, True),
+        ({"ContainerSpec": {"Image": "app:1"}}, {}, False),
+        ({"ContainerSpec": {"Image": "app:1"}, "Placement": {"MaxReplicas": 2}, "Runtime": "container"}, {}, False),
+        ({"ContainerSpec": {"Image": "app:0"}}, {"UpdateStatus": {"State": "completed"}}, False),
+        ({"ContainerSpec": {"Image": "app:0"}}, {"PreviousSpec": {}}, False),
+        ({"ContainerSpec": {"Image": "app:0"}}, {"PreviousSpec": None}, False),
+        (None, {}, False),
+    ],
+)
+def test_a_rollout_that_swarm_says_nothing_of(
+    template: Document | None,
+    changes: Document,
+    mixed: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    """After an update that changed nothing a rollout goes on where tasks of another template are to run."""
+    document = service()
+    document |= {"PreviousSpec": deepcopy(document["Spec"])} | changes
+    old = task("t1") if template is None else task("t1") | {"Spec": template}
+    seen = view(old, task("t2", "shutdown", desired="shutdown") | {"Spec": {}}, document=document)
+
+    assert seen.mixed is mixed
+    assert bool(seen.rollout) is mixed
+
+
 def test_spec_before() -> None:
     """The count and the label before the last update are seen; a mode without a count had none."""
     document = service()
