@@ -9,8 +9,10 @@ export LAB_ENGINE ?= 20.10 28
 LABS ?= 4
 # The other tests: some wait for time-outs, so that more than there are cores run at once.
 WORKERS ?= 4
+# How many lives of each kind `make lives` tries.
+LIVES ?= 100
 
-.PHONY: help demo test lint unit e2e bench format lock clean
+.PHONY: help demo test lint unit e2e lives bench format lock clean
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +42,9 @@ unit: $(VENV)/.installed ## The tests that need no Docker and no Prometheus.
 
 e2e: $(VENV)/.installed ## The tests on a real dockerd, cAdvisor and Prometheus; skipped with a reason where there are none.
 	$(BIN)/pytest tests/e2e -n $(LABS) $(PYTEST_ARGS)
+
+lives: $(VENV)/.installed ## The state machine of the whole cycle for long, at random: LIVES=100 of each kind (ten minutes or more); says what it tried.
+	LIVES=$(LIVES) $(BIN)/pytest tests/property/test_cycle_machine.py -s $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed ## What evaluations and an idle daemon cost, beside their budgets; needs Prometheus and ten minutes.
 	$(BIN)/python benchmarks/evaluation.py $(BENCH_ARGS)

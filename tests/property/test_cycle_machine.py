@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from autoscaler.adapters.swarm_pauses import SwarmPauses
 from autoscaler.errors import DeadlineError, RefusedError
-from autoscaler.lease import BEAT, LONGEST_BEAT
+from autoscaler.lease import BEAT, HOLD, LONGEST_BEAT
 from autoscaler.model import Direction
 from autoscaler.pauses import Pause, Pauses
 from autoscaler.policy import PolicySet
@@ -25,7 +28,7 @@ from tests.support.process import ENOUGH, Killed, Process, Watches
 from tests.support.world import LOST, FaultyEngine, World, count_in, label_in, policy_for, raising
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.support.process import Write
 
@@ -35,6 +38,7 @@ pytestmark = [
     pytest.mark.fault("write-unanswered"),
     pytest.mark.fault("write-conflict"),
     pytest.mark.fault("scaled-to-zero"),
+    pytest.mark.fault("automatic-rollback"),
 ]
 
 LEAST, MOST = 2, 8
@@ -47,8 +51,11 @@ POLICY = policy_for("web", rules=(HIGH, LOW, MEMORY), least=LEAST, most=MOST, up
 GATES = {Reason.ROLLOUT_IN_PROGRESS, Reason.SCALED_TO_ZERO}
 SKEW = 20.0
 GIVE_BACK = 60
-HELD_UP = 20.0
-"""Seconds after its decision until which a write counts from that."""
+
+LIVES = int(os.environ.get("LIVES", "0"))
+"""How many lives of each kind a long run tries; where it is not told they are few and short."""
+LIVED: Counter[str] = Counter()
+"""What was tried."""
 
 WHO = st.integers(0, 1)
 EVALUATIONS = st.integers(0, 12)
@@ -58,6 +65,10 @@ LOADS = st.sampled_from([10, 20, 40, 120, 300, 700])
 MOMENT = st.integers(1, 40)
 """At which of the next moments around a call something befalls an autoscaler."""
 SECONDS = st.sampled_from([3, 9, 15, 30, 60, 120])
+AUTOMATIC = "update rolled back due to failure"
+"""Words of Swarm's on a rollback that nobody asked for."""
+FAILS_AFTER = {"bad": 0.0, "late": 3.0, "later": 45.0}
+"""Seconds that tasks of such versions run before they fail: Swarm's rollouts watch new ones for 5."""
 
 
 @dataclass
@@ -102,6 +113,7 @@ class Runner:
         if self.process is not None and not self.stopped:
             self._do(self.process.beat, LONGEST_BEAT)
         if self.process is not None and self.job is None and (evaluating or self.process.lease.held > had):
+            LIVED["evaluations"] += 1
             self._do(self.process.evaluate, self.process.cycle.deadline)
 
     def _start(self) -> None:
@@ -175,6 +187,7 @@ class Runner:
         job.hold()
         if clock_stops:
             self.watches.stood_still += self.world.clock.time - began
+            self.watches.woke_at = self.world.clock.time
 
     def _at(self, moment: str) -> None:
         side, _, operation = moment.partition(" ")
@@ -207,6 +220,12 @@ def told_by(world: World) -> dict[str, set[float]]:
     return told
 
 
+def image_of(world: World) -> str:
+    """The image that the service's spec asks for."""
+    image: str = world.engine.service("web")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+    return image
+
+
 class Life(RuleBasedStateMachine):
     """A service under two autoscalers in a world in which much happens; every write is held to what must be."""
 
@@ -223,8 +242,10 @@ class Life(RuleBasedStateMachine):
         self.late: list[tuple[float, FaultyEngine]] = []
         """Engines' clients with updates to be carried out, and when they are."""
         self.lag = 0.0
-        self.slack = 0.0
-        """By how much clocks were set at most."""
+        self.updates: list[float] = []
+        """When somebody else updated the service."""
+        self.good = ""
+        """The image that the service ran before somebody else updated it last: what an automatic rollback goes to."""
         self.releases = 1
         self.lowered_from: dict[str, int] = {}
         """The largest count that a deploy or a rollback took away, by the service's id."""
@@ -267,24 +288,35 @@ class Life(RuleBasedStateMachine):
             if late is not None and all(late is not other for _, other in self.late):
                 self.late.append((world.clock.time + self.lag, late))
         self.one_leads()
+        self.goes_back_to_what_was_good()
         if step and self.observer is not None:
             self.observer.evaluate()
             calls = self.observer.api.calls
             assert calls["update"] == calls["create_config"] == calls["update_config"] == 0, "a dry-run wrote"
 
     def one_leads(self) -> None:
-        """Never two autoscalers may act, unless a machine stood still, and its clock with it."""
+        """Never two autoscalers may act; but one whose machine stood still, its clock with it, may believe it does.
+
+        It does not learn that at once where it cannot ask: for as long as its last write lets it act by its own clock.
+        """
         leading = [each.process for each in self.runners if each.process and each.process.lease.held]
-        assert len(leading) <= 1 or any(each.watches.stood_still for each in self.runners)
+        woke = max(each.watches.woke_at for each in self.runners)
+        assert len(leading) <= 1 or self.world.clock.time - woke < HOLD
+
+    def goes_back_to_what_was_good(self) -> None:
+        """An automatic rollback goes to the version before the last deploy, whatever the autoscalers do meanwhile."""
+        status = self.world.engine.service("web").get("UpdateStatus") or {}
+        if status.get("Message", "").startswith(AUTOMATIC):
+            assert image_of(self.world) == self.good
 
     def judge(self, write: Write) -> None:
         """What must hold of a write."""
         (runner,) = [each for each in self.runners if each.watches is write.by.watches]
         known = runner.knows.get(write.service, set())
         earlier = [other for other in self.writes if other.service == write.service and other.decision.at in known]
-        self.laws.hold_for(write, self.slack)
+        self.laws.hold_for(write)
         if runner.process is write.by:  # else it was late, and its writer is no more
-            self.laws.hold_between(write, earlier, self.slack + HELD_UP)
+            self.laws.hold_between(write, earlier, self.updates)
         was, becomes = write.counts
         if write.restores:
             assert was < becomes <= self.lowered_from[write.service]
@@ -292,6 +324,7 @@ class Life(RuleBasedStateMachine):
             self.may_be_given_back(write)
         self.asked = min(self.asked, becomes)
         self.writes.append(write)
+        LIVED["writes"] += 1
 
     def may_be_given_back(self, write: Write) -> None:
         """What must hold where replicas are given back for want of room."""
@@ -349,6 +382,7 @@ class Life(RuleBasedStateMachine):
         """`docker service scale`."""
         if replicas != self.world.replicas():
             self.asked = replicas
+        self.is_updated()
         self.world.engine.operator_scale("web", replicas)
         self.live(then)
 
@@ -358,30 +392,48 @@ class Life(RuleBasedStateMachine):
         self.releases += 1
         image = f"app:{self.releases}"
         change = lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Image=image)  # noqa: E731 - one line says it
+        self.is_updated()
         self.world.engine.change_service("web", change)
         self.live(then)
 
+    def is_updated(self) -> None:
+        """Somebody else updates the service now."""
+        self.updates.append(self.world.clock.time)
+        self.good = image_of(self.world)
+
     @rule(
         replicas=st.integers(0, 10),
-        kind=st.sampled_from(["same", "same", "new", "new", "bad"]),
+        kind=st.sampled_from(["same", "same", "new", "new", "bad", "late", "later"]),
+        order=st.sampled_from(["stop-first", "stop-first", "start-first"]),
         action=st.sampled_from(["pause", "continue", "rollback"]),
         then=EVALUATIONS,
         stays=STAYS,
     )
-    def deploy(self, replicas: int, kind: str, action: str, then: int, *, stays: bool) -> None:
-        """`docker stack deploy` of the same or of a new version; one that fails is repaired by another perhaps."""
+    def deploy(self, replicas: int, kind: str, order: str, action: str, then: int, *, stays: bool) -> None:  # noqa: PLR0913 - as many as there are ways to deploy
+        """`docker stack deploy` of the same or of a new version; one that fails is repaired by another perhaps.
+
+        It fails at its start, while the rollout watches it, or long after.
+        """
         self.releases += kind != "same"
         image = f"app:{self.releases}"
-        if kind == "bad":
-            self.world.engine.break_image(image, "task: non-zero exit (7)")
+        if kind in FAILS_AFTER:
+            self.world.engine.break_image(image, "task: non-zero exit (7)", after=FAILS_AFTER[kind])
         spec = self.world.spec("web", replicas, image=image)
-        spec["UpdateConfig"] |= {"FailureAction": action}
+        spec["UpdateConfig"] |= {"FailureAction": action, "Order": order}
         self.may_lower()
         self.asked = replicas
+        self.is_updated()
         self.world.engine.deploy(spec)
         self.live(then)
-        if kind == "bad" and not stays:
-            self.deploy(replicas, "new", action, 0, stays=False)
+        if kind in FAILS_AFTER and not stays:
+            self.deploy(replicas, "new", order, action, 0, stays=False)
+
+    @rule(tasks=st.integers(1, 3), then=EVALUATIONS)
+    def crash(self, tasks: int, then: int) -> None:
+        """Some tasks end with an error, and others come in their place after the restart delay."""
+        for _ in range(tasks):
+            self.world.engine.fail_task("web", "task: non-zero exit (137)")
+        self.live(then)
 
     def may_lower(self) -> None:
         """The count before a deploy may be set again after it."""
@@ -394,6 +446,7 @@ class Life(RuleBasedStateMachine):
         if "PreviousSpec" in self.world.engine.service("web"):
             self.may_lower()
             before = self.world.replicas()
+            self.is_updated()
             self.world.engine.rollback("web")
             self.asked = self.asked if self.world.replicas() == before else self.world.replicas()
         self.live(then)
@@ -476,9 +529,7 @@ class Life(RuleBasedStateMachine):
     @rule(who=WHO, skew=st.sampled_from([-SKEW, 0, SKEW]), then=EVALUATIONS)
     def set_clock(self, who: int, skew: float, then: int) -> None:
         """The clock of one is set."""
-        self.runners[who].watches.skew = skew
-        if skew:
-            self.slack = 2 * SKEW
+        self.runners[who].watches.set(skew)
         self.live(then)
 
     # what befalls a call
@@ -524,9 +575,8 @@ class Life(RuleBasedStateMachine):
     @rule(who=WHO, replicas=st.integers(1, 9), then=EVALUATIONS)
     def deploy_meanwhile(self, who: int, replicas: int, then: int) -> None:
         """A new version is deployed just before the last look at the service."""
-        self.call(
-            who, lambda api: api.before("service", lambda: self.deploy(replicas, "new", "pause", 0, stays=True)), then
-        )
+        deploy = partial(self.deploy, replicas, "new", "stop-first", "pause", 0, stays=True)
+        self.call(who, lambda api: api.before("service", deploy), then)
 
     @rule(who=WHO, then=EVALUATIONS)
     def refuse_query(self, who: int, then: int) -> None:
@@ -544,6 +594,7 @@ class Life(RuleBasedStateMachine):
         """Whatever happened: once all is well again, so is the service."""
         if sys.exc_info()[0] is None:
             self.all_is_well_again()
+        LIVED["lives"] += 1
         for runner in self.runners:
             runner.give_up()
 
@@ -557,7 +608,8 @@ class Life(RuleBasedStateMachine):
         self.pause(paused=True, then=0, stays=False)
         self.write_pauses(Pauses())
         for runner in self.runners:
-            runner.cut_off, runner.watches.skew, runner.due = False, 0.0, []
+            runner.cut_off, runner.due = False, []
+            runner.watches.set(0.0)
             if runner.process is not None:
                 runner.process.api._before.clear()
                 runner.process.api._after.clear()
@@ -577,7 +629,20 @@ class CrowdedLife(Life):
     reserves = 2.5
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _tell_of_a_long_run(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Say at the end what was tried."""
+    yield
+    if LIVES:
+        request.config.get_terminal_writer().line(f"\n{dict(LIVED)}")
+
+
+HOW_LONG = (
+    settings(max_examples=LIVES, stateful_step_count=60, deadline=None, database=None, print_blob=True)
+    if LIVES
+    else settings(max_examples=40, stateful_step_count=30, deadline=None)
+)
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestLife.settings = HOW_LONG
 TestCrowdedLife = CrowdedLife.TestCase
-TestCrowdedLife.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestCrowdedLife.settings = HOW_LONG

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from tests.support.process import Write
     from tests.support.world import World
 
+HELD_UP = 20.0
+"""Seconds after its decision until which a write counts from that: the longest evaluation."""
+MILLISECOND = 0.001
+"""To which labels tell times."""
+
 
 def only_count_and_label_differ(before: Document, after: Document) -> bool:
     """Whether a scale made no other difference between two specs."""
@@ -39,8 +44,8 @@ class Laws:
     look_back: int = 60
     calm: float = 30.0
 
-    def hold_for(self, write: Write, slack: float = 0.0) -> None:
-        """What must hold of a write by itself, where clocks were set by *slack* seconds at most."""
+    def hold_for(self, write: Write) -> None:
+        """What must hold of a write by itself."""
         was, becomes = write.counts
         bounds = write.policy.bounds(write.at)
         view = service_view(write.before)
@@ -49,14 +54,21 @@ class Laws:
         assert was != 0, "a count of 0 was set by hand, and stays"
         assert bounds.min <= becomes <= bounds.max
         assert not view.rollout
-        assert not view.unsettled or write.at - view.updated_at >= SETTLE_TIME - slack, "a rollout is about to begin"
+        told = view.unsettled or view.update_state
+        assert told or not self._of_another_version(write), "a rollout goes on of which Swarm says nothing"
+        assert not view.unsettled or write.at - view.updated_at >= SETTLE_TIME - _unseen(write, view.updated_at), (
+            "a rollout is about to begin"
+        )
         assert write.policy.paused not in (True, write.direction), "it is paused by its policy"
         assert not write.paused, "it was paused at run time"
         if write.direction is Direction.DOWN and write.driven:
             assert self.calm_is_known(write)
 
-    def hold_between(self, write: Write, earlier: Iterable[Write], slack: float = 0.0) -> None:
-        """What must hold of a write and those *earlier* ones to the same service that its writer knew of."""
+    def hold_between(self, write: Write, earlier: Iterable[Write], updates: Sequence[float] = ()) -> None:
+        """What must hold of a write and those *earlier* ones to the same service that its writer knew of.
+
+        *updates* is when somebody else updated the service.
+        """
         if not write.driven:
             return
         up = write.direction is Direction.UP
@@ -64,14 +76,13 @@ class Laws:
             if not up or other.direction is Direction.UP:
                 ago = write.at - other.at
                 said = f"{write.counts} by {write.by}, {ago} s after {other.counts} by {other.by}"
-                assert ago >= write.policy.behaviour(write.direction).cooldown - slack, said
+                cooldown = write.policy.behaviour(write.direction).cooldown
+                assert ago >= cooldown - _forgiven(write, other, updates) - MILLISECOND, said
 
     def calm_is_known(self, write: Write) -> bool:
         """Whether what Prometheus held of the look-back, when it was decided, is complete and calm."""
-        name, decided = write.spec["Name"], write.decision.at
-        newest = int(
-            (decided - write.skew) // STEP * STEP
-        )  # windows go by Prometheus' clock, whatever the writer's says
+        name = write.spec["Name"]
+        newest = int(write.decided // STEP * STEP)  # windows go by Prometheus' clock, whatever the writer's says
         truth = self.world.truth.get((name, "cpu"), {})
         steps = range(newest - self.look_back, newest + STEP, STEP)
         missing = [at for at in steps if at not in truth]
@@ -81,6 +92,37 @@ class Laws:
         known = known and truth[newest][1] >= warm and not write.blind
         return known and not two_in_a_row and max(truth[at][0] for at in steps if at in truth) < self.calm
 
+    def _of_another_version(self, write: Write) -> list[Task]:
+        """The tasks that a rollout has still to replace.
+
+        Not those that a start-first one left beside new ones that failed: they end once it is completed.
+        """
+        template = write.before["Spec"]["TaskTemplate"]
+        return [task for task in self._tasks(write.service) if task.template != template]
+
     def _tasks(self, service: str) -> Iterable[Task]:
         found = self.world.engine._services.get(service)
         return found.live if found else ()
+
+
+def _unseen(write: Write, since: float) -> float:
+    """How many seconds of a time that began at *since* may not have passed, as its writer's clock runs ahead.
+
+    The clock counts as it is now where the writer had the beginning from Swarm, and where it saw the beginning itself,
+    as it was set forward since then. Nothing is forgiven where the clock is right and was.
+    """
+    return max(0.0, write.skew, write.skew - write.by.watches.least_skew(since))
+
+
+def _forgiven(write: Write, other: Write, updates: Sequence[float]) -> float:
+    """By how many seconds the cooldown between two writes may be too short; 0 where clocks are right and writes prompt.
+
+    It is counted from the stamp that the *other* one's writer gave it when it decided, by its own clock. A write that
+    is carried out more than `HELD_UP` seconds after its stamp counts from Swarm's time of it, unless somebody else
+    updated the service since: then Swarm does not tell that time any more. A stamp in the future counts as the time at
+    which it was read.
+    """
+    held_up = other.at - other.decision.at > HELD_UP and not any(other.at <= at <= write.at for at in updates)
+    stamp = other.at if held_up else other.decision.at
+    early = max(0.0, write.skew + other.at - stamp)
+    return max(early, write.skew - write.by.watches.least_skew(other.at))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from autoscaler.adapters.engine_api import Document
     from autoscaler.model import Decision
-    from autoscaler.policy import Policy
+    from autoscaler.policy import Policy, PolicySet
     from autoscaler.ports import MetricSource, Order, Query, Series
     from autoscaler.records import Evaluation, Record
     from autoscaler.windows import Needed
@@ -53,7 +53,12 @@ class Write(NamedTuple):
     blind: bool
     """Whether a query was refused then."""
     skew: float
-    """How far its writer's clock was ahead then."""
+    """How far its writer's clock was ahead when it was decided on."""
+
+    @property
+    def decided(self) -> float:
+        """When it was decided on, in the world's time."""
+        return self.decision.at - self.skew
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -87,19 +92,27 @@ class Write(NamedTuple):
 class Acting(Cycle):
     """A cycle that notes each decision when it begins to carry it out."""
 
-    __slots__ = ("decisions", "paused", "source", "watches")
+    __slots__ = ("decisions", "paused", "skew", "source", "watches")
     decisions: dict[str, tuple[Decision, Policy, bool, bool, float]]
     """By the label that is written with them; with the policy, and what Write says of pauses, queries and the clock."""
     watches: Watches
     source: WatchedSource
     paused: Pauses
     """What was when the evaluation began."""
+    skew: float
+    """How far the clock was ahead when decisions were made last."""
+
+    def _decide_all(
+        self, assigned: list[Needed], policies: PolicySet, adopted: dict[str, str]
+    ) -> list[tuple[Needed, Record, Order | None]]:
+        self.skew = self.watches.skew
+        return super()._decide_all(assigned, policies, adopted)
 
     def _act(self, item: Needed, record: Record, order: Order, deadline: Deadline) -> Record:
         direction = Direction.UP if order.replicas > order.requested else Direction.DOWN
         paused = direction in self.paused.holding(order.service, record.decision.at)
         blind = bool(self.source.errors)
-        self.decisions[order.state] = record.decision, item.policy, paused, blind, self.watches.skew
+        self.decisions[order.state] = record.decision, item.policy, paused, blind, self.skew
         return super()._act(item, record, order, deadline)
 
 
@@ -112,6 +125,19 @@ class Watches:
     """How far the time of day that it knows is ahead."""
     stood_still: float = 0.0
     """For how many seconds its machine was paused whole."""
+    woke_at: float = -inf
+    """When it woke last, having stood still."""
+    skews: list[tuple[float, float]] = field(default_factory=list)
+    """Until when its clock was ahead by how much, but for now."""
+
+    def set(self, skew: float) -> None:
+        """Set the time of day: so far ahead of what it is."""
+        self.skews.append((self.clock.time, self.skew))
+        self.skew = skew
+
+    def least_skew(self, since: float) -> float:
+        """How far it was ahead at least, *since* that time of the world's."""
+        return min(self.skew, *(skew for until, skew in self.skews if until >= since), self.skew)
 
     def now(self) -> float:
         """The time of day, as it knows it."""
