@@ -4,18 +4,15 @@ import contextlib
 import http.client
 import json
 import socket
-import threading
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
 
 from .engine import Document, Engine
+from .serving import Answering, Serving
 
 
-class Exporter:
+class Exporter(Serving):
     """Serves *series* with the values that a test gives them; a context manager.
 
     A series is written as Prometheus does, `name{label="value"}`; all are gauges. `address` is "HOST:PORT".
@@ -23,25 +20,7 @@ class Exporter:
 
     def __init__(self, series: Mapping[str, float]) -> None:
         self._series = dict(series)
-        handler = type("Handler", (_Scrape,), {"exporter": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def address(self) -> str:
-        """Where Prometheus finds it."""
-        return f"127.0.0.1:{self._server.server_port}"
+        super().__init__(type("Handler", (_Scrape,), {"exporter": self}))
 
     @property
     def metrics(self) -> str:
@@ -101,22 +80,12 @@ class TaskExporter(Exporter):
             return found
 
 
-class _Scrape(BaseHTTPRequestHandler):
+class _Scrape(Answering):
     exporter: Exporter
 
-    def do_GET(self) -> None:
+    def reply(self) -> None:
         with contextlib.suppress(ConnectionError):  # Prometheus has given up waiting
             try:
-                self._answer(self.exporter.metrics.encode())
+                self.answer(HTTPStatus.OK, self.exporter.metrics.encode(), "text/plain; version=0.0.4")
             except (OSError, http.client.HTTPException) as error:
                 self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, str(error)[:100])
-
-    def _answer(self, content: bytes) -> None:
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.send_header("Content-Length", f"{len(content)}")
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it
-        """Nothing: a scrape each second is no news."""

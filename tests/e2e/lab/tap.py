@@ -6,17 +6,15 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
 
 from .engine import Engine
+from .serving import Answering, Serving
 
 Before = Callable[[], None]
 After = Callable[[bytes], None]
 
 
-class Tap:
+class Tap(Serving):
     """Passes every call on to *engine*; a context manager. `url` is for DOCKER_HOST.
 
     What `once` is given happens just before the next call it names is passed on, or just after, with the answer's body.
@@ -26,26 +24,12 @@ class Tap:
     def __init__(self, engine: Engine) -> None:
         self._lock = threading.Lock()
         self._waiting: list[tuple[re.Pattern[str], Before, After]] = []
-        handler = type("Handler", (_Call,), {"tap": self, "path_of_socket": str(engine.socket)})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(type("Handler", (_Call,), {"tap": self, "path_of_socket": str(engine.socket)}))
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"tcp://127.0.0.1:{self._server.server_port}"
+        return f"tcp://{self.address}"
 
     def once(self, call: str, before: Before, after: After = lambda _: None) -> None:
         """Do this around the next call that matches *call*: method and path, like `GET /v1.41/services`."""
@@ -73,12 +57,12 @@ class _EngineConnection(HTTPConnection):
         self.sock.connect(self._path)
 
 
-class _Call(BaseHTTPRequestHandler):
+class _Call(Answering):
     protocol_version = "HTTP/1.1"
     tap: Tap
     path_of_socket: str
 
-    def do_GET(self) -> None:
+    def reply(self) -> None:
         try:
             self._pass_on()
         except ConnectionError:
@@ -95,13 +79,4 @@ class _Call(BaseHTTPRequestHandler):
             content = answer.read()
         if todo is not None:
             todo[1](content)
-        self.send_response(answer.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_POST = do_GET  # noqa: N815 -- the name that the standard library calls
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class names it
-        """Nothing."""
+        self.answer(answer.status, content)
