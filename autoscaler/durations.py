@@ -6,7 +6,7 @@ import re
 from typing import Annotated
 
 import durationpy
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 PATTERN = "^(?=[0-9])([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -58,3 +58,13 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["90s", "5m", "1h30m"]}),
 ]
 """Seconds, written as a Prometheus duration."""
+
+
+def _some_time(seconds: int) -> int:
+    if seconds < 1:
+        raise ValueError(f"{words(seconds)} is no time (write 1s or more)")
+    return seconds
+
+
+SomeTime = Annotated[Duration, AfterValidator(_some_time)]
+"""A duration of a second or more."""

@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from autoscaler.durations import Duration, words
+from autoscaler.durations import Duration, SomeTime, words
 from autoscaler.errors import SettingsError
 from autoscaler.queries import SERVICE_LABEL, TASK_LABEL, problems_of_label, problems_of_selector
 
@@ -57,12 +57,6 @@ def _truth(value: object) -> bool:
     if meant is None:
         raise ValueError(f"{value!r} is neither true nor false (write true or false)")
     return meant
-
-
-def _some_time(seconds: int) -> int:
-    if seconds < 1:
-        raise ValueError("0s is no time (write 1s or more)")
-    return seconds
 
 
 def _http_url(value: str) -> str:
@@ -180,7 +174,6 @@ def _lower(value: object) -> object:
 
 
 _Truth = Annotated[bool, BeforeValidator(_truth)]
-_Time = Annotated[Duration, AfterValidator(_some_time)]
 _File = Annotated[str, AfterValidator(_readable)]
 _Headers = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_headers)]
 _LabelName = Annotated[str, _without(problems_of_label)]
@@ -218,7 +211,7 @@ class Settings(BaseSettings):
     """A PEM file with the key of the client certificate; not needed where the certificate's file holds it."""
     prometheus_headers: _Headers = Field(default_factory=dict)
     """Headers to send along, as `Name=value;Name=value`, such as `X-Scope-OrgID=tenant`; their values are secrets."""
-    prometheus_timeout: _Time = 10
+    prometheus_timeout: SomeTime = 10
     """How long Prometheus may take for one answer."""
     docker_host: Annotated[str, AfterValidator(_docker_host)] = Field(
         default="unix:///var/run/docker.sock", validation_alias=AliasChoices("autoscaler_docker_host", "docker_host")
@@ -226,11 +219,11 @@ class Settings(BaseSettings):
     """The engine of a Swarm manager; without this setting, `DOCKER_HOST` counts."""
     policies: Path = Path("policies/")
     """A policy file, or a directory of `*.yml` and `*.yaml` files."""
-    interval: _Time = 15
+    interval: SomeTime = 15
     """The time between two evaluations."""
-    scrape_interval: _Time = 15
+    scrape_interval: SomeTime = 15
     """How often Prometheus scrapes cAdvisor: the real interval, for windows and the built-in queries follow from it."""
-    rate_window: _Time = Field(default_factory=lambda data: 4 * data.get("scrape_interval", 15))
+    rate_window: SomeTime = Field(default_factory=lambda data: 4 * data.get("scrape_interval", 15))
     """Over how long the built-in `cpu` measures its rate; by default four scrape intervals, two at least."""
     warmup: Duration = Field(default_factory=lambda data: 3 * data.get("scrape_interval", 15) + 15)
     """How long a task runs before its samples count; by default three scrape intervals and 15 seconds."""

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from autoscaler.documents import done_document
-from autoscaler.durations import Duration, words
+from autoscaler.durations import SomeTime
 from autoscaler.errors import BackendError, RefusedError
 from autoscaler.model import Direction
 from autoscaler.pauses import LONGEST_NAME, LONGEST_REASON
@@ -36,12 +36,6 @@ _MOST_SERVICES = 100
 """About as many as the pauses have room for by name."""
 
 
-def _some_time(seconds: int) -> int:
-    if seconds < 1:
-        raise ValueError(f"{words(seconds)} is no time (write 1s or more)")
-    return seconds
-
-
 _Name = Annotated[str, Field(max_length=LONGEST_NAME)]
 
 
@@ -61,7 +55,7 @@ class PauseBody(_Body):
 
     direction: Literal["up", "down"] | None = None
     """Hold only increases, or only reductions."""
-    lasting: Annotated[Duration, AfterValidator(_some_time)] | None = Field(default=None, alias="for")
+    lasting: SomeTime | None = Field(default=None, alias="for")
     """End by itself after this time."""
     reason: Annotated[str, Field(max_length=LONGEST_REASON), AfterValidator(partial(tidy, longest=LONGEST_REASON))] = ""
     """Why, for whoever asks."""
