@@ -1,1 +1,1 @@
-"""The HTTP side: metrics, health, and the API. It reads the journal and calls no backend."""
+"""The HTTP side: metrics, health and the API, which read the journal; and pauses, which are written to Swarm."""

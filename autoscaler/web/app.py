@@ -44,7 +44,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """What the application shows: read-only, and nothing here asks Swarm or Prometheus."""
+    """What the application shows, for which nobody asks Swarm or Prometheus, and what it lets change."""
 
     journal: Journal
     registry: CollectorRegistry
