@@ -153,7 +153,7 @@ class DockerEngine:
             url = f"{own.base_url}/v{own.api_version}{path}"
             # A redirect would take a spec, and what is secret in it, to whatever host it names.
             return own.request(
-                method, url, params=params, json=body, timeout=silence, stream=True, allow_redirects=False
+                method, url, params=params, json=body, timeout=_patience(silence), stream=True, allow_redirects=False
             )
 
         def exchange() -> tuple[docker.APIClient, int, str | list[Document] | None]:
@@ -196,6 +196,14 @@ class DockerEngine:
         )
 
 
+def _patience(silence: float) -> tuple[float, float]:
+    """Seconds to connect to one address, and to wait for its next packet.
+
+    A name may stand for several socket proxies, one of them on a machine that has died: the others are tried after it.
+    """
+    return silence / 2, silence
+
+
 def _of_version(response: requests.Response, version: str) -> bool:
     """Whether the engine's own API version, which it names in every answer, is that one."""
     return response.headers.get("Api-Version", version) == version
@@ -207,7 +215,7 @@ class _Client(docker.APIClient):
     def version(self, api_version: bool = True) -> Document:  # noqa: FBT001, FBT002, ARG002 - the SDK's signature
         """What the engine says of itself."""
         url = f"{self.base_url}/version"
-        response = self.get(url, timeout=self.timeout, stream=True, allow_redirects=False)
+        response = self.get(url, timeout=_patience(self.timeout), stream=True, allow_redirects=False)
         response._content = b"".join(_bounded(response.iter_content(_PIECE), _LARGEST[False]))  # noqa: SLF001 - as requests does itself, without a bound
         if response.status_code != HTTPStatus.OK:
             raise requests.HTTPError(response=response)

@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -95,6 +95,20 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         client.close()
 
 
+@contextmanager
+def silent_address() -> Iterator[tuple[str, int]]:
+    """An address that connections are not refused at and never made to, as of a machine that is off."""
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(full.getsockname())
+        yield full.getsockname()
+
+
 def unusable(url: str) -> str:
     """What is said where nothing at *url* answers."""
     with pytest.raises(BackendError) as caught:
@@ -175,6 +189,18 @@ class TestSocket:
                 assert {request.version for request in server.asked} == {version}
             (tmp_path / "docker.sock").unlink()
         client.close()
+
+    @pytest.mark.fault("leader-dies")
+    def test_one_of_two_addresses_is_silent(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of two socket proxies of one name the other is asked where the first one's node has died: within one call."""
+        with EngineServer(bench.engine) as server, silent_address() as dead:
+            alive = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+            families = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (dead, alive)]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_: families)
+            client = DockerEngine("tcp://socket-proxy:2375", timeout=2)
+
+            assert client.service("web", Deadline(2))["Spec"]["Name"] == "web"
+            client.close()
 
     @pytest.mark.fault("engine-upgraded")
     def test_engine_upgraded_unseen(self, tmp_path: Path) -> None:
