@@ -61,7 +61,7 @@ class Proxy(BaseHTTPRequestHandler):
             self.reply(refusal, b"refused by the proxy\n", "text/plain")
             return
         if self.told:
-            sys.stdout.write(f"allowed request {self.command} {self.path}\n")
+            sys.stdout.write(f"allowed request {self.command} {self.path} from {self.client_address[0]}\n")
             sys.stdout.flush()
         engine = Engine("docker")
         engine.request(self.command, self.path, body or None, {"Content-Type": "application/json"})
