@@ -126,7 +126,7 @@ def resolve(recommendations: tuple[Recommendation, ...], requested: int) -> tupl
     winner = max(asked, key=lambda item: item.replicas or 0)
     count = winner.replicas or 0
     if count < requested:
-        for item in recommendations:
+        for item in (winner, *recommendations):
             holding = Why(item.reason, item.detail, item.rule) if item.lacks_data else item.doubt
             if holding is not None:
                 return Step(requested, holding, held=True), winner

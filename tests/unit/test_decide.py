@@ -171,6 +171,11 @@ def test_doubted_samples_block_a_reduction(cpu: Window, rule: str) -> None:
     assert told(decision)[-2:] == [(Reason.BELOW_THRESHOLD, "memory-low"), (Reason.PARTIAL_DATA, rule)]
 
 
+def test_of_several_rules_on_doubted_samples_the_one_that_wants_fewer_is_told() -> None:
+    """Where its own samples are doubted, it is the rule that would have removed a replica that is told to be held."""
+    assert summed(judged(GUIDE, seen(doubted(LOW), CALM))) == (3, Reason.PARTIAL_DATA, "cpu-low", True)
+
+
 def test_doubted_samples_are_told_of_where_they_hold_something() -> None:
     """Where nothing is wanted, and where more is, their doubt changes nothing."""
     assert summed(judged(GUIDE, seen(doubted(CALM), CALM))) == (3, Reason.NO_BREACH, None, False)
