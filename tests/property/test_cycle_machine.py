@@ -30,6 +30,7 @@ from tests.support.world import LOST, FaultyEngine, World, count_in, label_in, p
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from autoscaler.adapters.engine_api import Document
     from tests.support.process import Write
 
 pytestmark = [
@@ -226,6 +227,12 @@ def image_of(world: World) -> str:
     return image
 
 
+def specs_of(world: World) -> tuple[Document, Document | None]:
+    """The service's spec and the one before."""
+    service = world.engine.service("web")
+    return service["Spec"], service.get("PreviousSpec")
+
+
 class Life(RuleBasedStateMachine):
     """A service under two autoscalers in a world in which much happens; every write is held to what must be."""
 
@@ -244,6 +251,8 @@ class Life(RuleBasedStateMachine):
         self.lag = 0.0
         self.updates: list[float] = []
         """When somebody else updated the service."""
+        self.were: list[tuple[tuple[Document, Document | None], int]] = []
+        """Its specs before each of these updates, and the count that somebody else had asked for."""
         self.good = ""
         """The image that the service ran before somebody else updated it last: what an automatic rollback goes to."""
         self.releases = 1
@@ -317,6 +326,10 @@ class Life(RuleBasedStateMachine):
         self.laws.hold_for(write)
         if runner.process is write.by:  # else it was late, and its writer is no more
             self.laws.hold_between(write, earlier, self.updates)
+            theirs = self.updates and (not self.writes or self.writes[-1].at < self.updates[-1])
+            now = write.before["Spec"], write.before.get("PreviousSpec")
+            if theirs and all(now != then for then, _ in self.were):  # else there may be nothing to see of it
+                self.laws.hold_after(write, self.updates[-1])
         was, becomes = write.counts
         if write.restores:
             assert was < becomes <= self.lowered_from[write.service]
@@ -380,9 +393,9 @@ class Life(RuleBasedStateMachine):
     @rule(replicas=st.integers(0, 10), then=EVALUATIONS)
     def scale(self, replicas: int, then: int) -> None:
         """`docker service scale`."""
+        self.is_updated()
         if replicas != self.world.replicas():
             self.asked = replicas
-        self.is_updated()
         self.world.engine.operator_scale("web", replicas)
         self.live(then)
 
@@ -397,8 +410,9 @@ class Life(RuleBasedStateMachine):
         self.live(then)
 
     def is_updated(self) -> None:
-        """Somebody else updates the service now."""
+        """Somebody else is about to update the service."""
         self.updates.append(self.world.clock.time)
+        self.were.append((specs_of(self.world), self.asked))
         self.good = image_of(self.world)
 
     @rule(
@@ -421,8 +435,8 @@ class Life(RuleBasedStateMachine):
         spec = self.world.spec("web", replicas, image=image)
         spec["UpdateConfig"] |= {"FailureAction": action, "Order": order}
         self.may_lower()
-        self.asked = replicas
         self.is_updated()
+        self.asked = replicas
         self.world.engine.deploy(spec)
         self.live(then)
         if kind in FAILS_AFTER and not stays:
@@ -449,6 +463,9 @@ class Life(RuleBasedStateMachine):
             self.is_updated()
             self.world.engine.rollback("web")
             self.asked = self.asked if self.world.replicas() == before else self.world.replicas()
+            for specs, asked in self.were:
+                if specs == specs_of(self.world):
+                    self.asked = asked  # what was undone is undone: there may be nothing to see of either
         self.live(then)
 
     @rule(replicas=st.integers(1, 5), then=EVALUATIONS)

@@ -9,7 +9,7 @@ from autoscaler.adapters.swarm_documents import service_view
 from autoscaler.cluster import ROLLBACK_LABEL, SETTLE_TIME, STATE_LABEL
 from autoscaler.model import Direction
 from tests.support.builders import STEP
-from tests.support.world import WARMUP
+from tests.support.world import WARMUP, count_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -79,18 +79,34 @@ class Laws:
                 cooldown = write.policy.behaviour(write.direction).cooldown
                 assert ago >= cooldown - _forgiven(write, other, updates) - MILLISECOND, said
 
+    def hold_after(self, write: Write, update: float) -> None:
+        """What must hold of a write where the last *update* of the service was somebody else's."""
+        previous = write.before.get("PreviousSpec")
+        if previous is None or not write.driven:
+            return
+        theirs = count_in(write.before) - count_in({"Spec": previous})
+        if theirs > 0 or (theirs < 0 and write.direction is Direction.DOWN):
+            cooldown = write.policy.behaviour(write.direction).cooldown
+            said = f"{write.counts} by {write.by}, {write.at - update} s after somebody else's {theirs:+}"
+            assert write.at - update >= cooldown - _unseen(write, update) - MILLISECOND, said
+
     def calm_is_known(self, write: Write) -> bool:
-        """Whether what Prometheus held of the look-back, when it was decided, is complete and calm."""
+        """Whether what Prometheus held of the look-back, when it was decided, is complete and calm.
+
+        A step counts as missing where fewer tasks reported than run now that were warm then. One missing step is
+        forgiven, if it is not the newest.
+        """
         name = write.spec["Name"]
         newest = int(write.decided // STEP * STEP)  # windows go by Prometheus' clock, whatever the writer's says
         truth = self.world.truth.get((name, "cpu"), {})
         steps = range(newest - self.look_back, newest + STEP, STEP)
-        missing = [at for at in steps if at not in truth]
-        two_in_a_row = any(at + STEP in missing for at in missing)
+        since = [task.since for task in self._tasks(write.service) if task.state == "running"]
+        warm = {at: sum(each <= at - WARMUP for each in since) for at in (newest - self.look_back - STEP, *steps)}
+        complete = {at for at, owed in warm.items() if at in truth and truth[at][1] >= owed}
+        holes = any(at not in complete and at - STEP not in complete for at in steps)
         known = all(newest in self.world.truth.get((name, metric), {}) for metric in self.metrics)
-        warm = sum(task.state == "running" and task.since <= newest - WARMUP for task in self._tasks(write.service))
-        known = known and truth[newest][1] >= warm and not write.blind
-        return known and not two_in_a_row and max(truth[at][0] for at in steps if at in truth) < self.calm
+        known = known and newest in complete and not holes and not write.blind
+        return known and max(truth[at][0] for at in steps if at in truth) < self.calm
 
     def _of_another_version(self, write: Write) -> list[Task]:
         """The tasks that a rollout has still to replace.
