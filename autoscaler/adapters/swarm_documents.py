@@ -89,7 +89,7 @@ def lean(document: Document, whole: Collection[str] = ()) -> Document:
     lists only: a spec that is written back must be whole.
     """
     if "ServiceID" in document and "DesiredState" in document:
-        if document["ServiceID"] not in whole:
+        if str(document["ServiceID"]) not in whole:
             document.pop("Spec", None)
         document.pop("NetworksAttachments", None)
     spec, previous = document.get("Spec"), document.get("PreviousSpec")
