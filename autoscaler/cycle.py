@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from autoscaler.pauses import KnownPauses
 from autoscaler.ports import Order, Written
 from autoscaler.reasons import Reason
 from autoscaler.records import Evaluation, Problem, Record
+from autoscaler.strategies.base import told
 from autoscaler.windows import Needed
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ _ROUNDS = 3
 """How often a service is read and decided anew within one evaluation, where others write to it at the same time."""
 _LONGEST_LOOK = 2.0
 """Seconds of an evaluation that reading the pauses may take."""
+_FRAMES = 4
+"""How many places of a traceback are told, the innermost."""
 _OUTCOMES = {
     Written.APPLIED: Outcome.APPLIED,
     Written.DRY_RUN: Outcome.DRY_RUN,
@@ -60,6 +64,8 @@ class Cycle:
     """Is told of each decision once it is carried out, held, or found to change nothing."""
     _memories: dict[str, Memory] = field(default_factory=dict)
     _matcher: Matcher | None = None
+    _defects: list[Problem] = field(default_factory=list)
+    """What kept services from being decided on in this evaluation."""
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
@@ -80,13 +86,14 @@ class Cycle:
         # The last thing that is read, so that a pause is as new as can be when writing begins.
         if trouble := self.pauses.look(Deadline(deadline.remaining(at_most=_LONGEST_LOOK))):
             problems.append(Problem("pauses", trouble))
+        self._defects.clear()
         records = list(untouched)
         for record in untouched:
             self.record(record)
         for record in self._carry_out(policies, assigned, deadline):
             records.append(record)
             self.record(record)
-        return Evaluation(now, tuple(records), tuple(problems), self.pauses.lines(now))
+        return Evaluation(now, tuple(records), (*problems, *self._defects), self.pauses.lines(now))
 
     # observe
 
@@ -145,14 +152,22 @@ class Cycle:
         now = round(self.clock.now(), 3)
         decided = []
         for item in assigned:
-            observation, bases = self._observe(item, policies, now, adopted)
-            memory = self._memories[item.view.id]
-            decision = decide(item.policy, observation, memory.history)
-            self._memories[item.view.id] = memory.with_decision(decision, item.policy.longest_stabilization)
-            outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
-            record = Record(decision, outcome, bases=bases, paused=paused(item.policy, observation))
-            decided.append((item, record, self._order(item.view, decision, memory) if decision.changes else None))
+            try:
+                decided.append((item, *self._decide(item, policies, now, adopted)))
+            except Exception as error:  # noqa: BLE001 - a defect of ours costs this service, and not all of them
+                self._defects.append(Problem("service", _defect(error), item.view.name))
         return sorted(decided, key=lambda entry: entry[1].decision.desired < entry[1].decision.requested)
+
+    def _decide(
+        self, item: Needed, policies: PolicySet, now: float, adopted: dict[str, str]
+    ) -> tuple[Record, Order | None]:
+        observation, bases = self._observe(item, policies, now, adopted)
+        memory = self._memories[item.view.id]
+        decision = decide(item.policy, observation, memory.history)
+        self._memories[item.view.id] = memory.with_decision(decision, item.policy.longest_stabilization)
+        outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
+        record = Record(decision, outcome, bases=bases, paused=paused(item.policy, observation))
+        return record, self._order(item.view, decision, memory) if decision.changes else None
 
     def _order(self, view: ServiceView, decision: Decision, memory: Memory) -> Order:
         state = memory.state_after(decision)
@@ -228,6 +243,13 @@ def _stood_by(record: Record, lost: str) -> Record:
     why = Why(Reason.NOT_LEADER, f"wants {decision.desired}; {lost}", decision.primary.rule)
     held = replace(decision, desired=decision.requested, primary=why, reasons=(*decision.reasons, why), held=True)
     return replace(record, decision=held, outcome=Outcome.HELD)
+
+
+def _defect(error: Exception) -> str:
+    """What *error* is and where it came about, on one line, for whoever is to find it."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    places = ", ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
+    return f"a defect of the autoscaler: {told(error)} ({places}; report it)"
 
 
 def _repeats(event: ScaleEvent, proposed: tuple[ScaleEvent, ...], policy: Policy) -> bool:

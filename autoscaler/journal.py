@@ -84,7 +84,7 @@ class Journal:
             now = {problem.key: problem for problem in evaluation.problems}
             # What was not looked at may still be as it was: without Swarm Prometheus is not asked, and without an
             # answer of Prometheus its clock and the other queries are not known.
-            unknown = {"prometheus", "pauses", *_OF_PROMETHEUS} if evaluation.met("swarm") else set()
+            unknown = {"prometheus", "pauses", "service", *_OF_PROMETHEUS} if evaluation.met("swarm") else set()
             unknown |= _OF_PROMETHEUS if evaluation.met("prometheus") else set()
             now = {key: problem for key, problem in before.items() if problem.kind in unknown} | now
             # A cause that is known is kept while nothing more is heard: a manager without a leader hangs now and then.

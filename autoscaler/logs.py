@@ -115,6 +115,7 @@ _PROBLEM_EVENTS = {
     "prometheus": ("prometheus_lost", "prometheus_recovered"),
     "source": ("metric_source_lost", "metric_source_recovered"),
     "query": ("query_failed", "query_recovered"),
+    "service": ("service_failed", "service_recovered"),
     "clock": ("clock_skew_found", "clock_skew_ended"),
     "scrape_interval": ("scrape_interval_differed", "scrape_interval_corrected"),
 }
@@ -130,7 +131,8 @@ def log_problems(log: FilteringBoundLogger, began: list[Problem], ended: list[Pr
 
 
 def _subject(problem: Problem) -> dict[str, str]:
-    return {"source" if problem.kind == "source" else "metric": problem.subject} if problem.subject else {}
+    word = problem.kind if problem.kind in {"source", "service"} else "metric"
+    return {word: problem.subject} if problem.subject else {}
 
 
 def _consequence(kind: str) -> str:
@@ -138,6 +140,8 @@ def _consequence(kind: str) -> str:
         return "nothing is scaled until it is back"
     if kind == "pauses":
         return "the pauses that were read last stay in force; where none were read yet, nothing is scaled"
+    if kind == "service":
+        return "it is left as it is; the others are not"
     if kind == "clock":
         return "windows go by Prometheus' clock, cooldowns and schedules by ours"
     if kind == "scrape_interval":

@@ -34,11 +34,12 @@ class Problem:
     """Something that kept an evaluation from doing all of its work; it is over when an evaluation meets it no more."""
 
     kind: str
-    """`swarm`, `pauses`, `prometheus`, `source`, `query`, `clock` or `scrape_interval`; in the journal's words also
-    `swarm_cause`, where a Swarm that was silent has said why it is lost."""
+    """`swarm`, `pauses`, `prometheus`, `source`, `query`, `clock`, `scrape_interval` or `service`; in the journal's
+    words also `swarm_cause`, where a Swarm that was silent has said why it is lost."""
     detail: str
     subject: str = ""
-    """The metric whose query failed, for kind `query`; the plugin's source that gives no answer, for kind `source`."""
+    """The metric whose query failed, for kind `query`; the plugin's source that gives no answer, for kind `source`; the
+    service that could not be decided on, for kind `service`."""
     silent: bool = False
     """Whether no answer came in time, so that the words say little of the cause."""
 

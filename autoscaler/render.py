@@ -223,7 +223,11 @@ def line(record: Record) -> str:
 
 def problem_line(problem: Problem) -> str:
     """A problem in one sentence."""
-    where = {"query": f"the query of {problem.subject}", "source": f"the metric source {problem.subject}"}
+    where = {
+        "query": f"the query of {problem.subject}",
+        "source": f"the metric source {problem.subject}",
+        "service": f"the service {problem.subject}",
+    }
     return f"{where.get(problem.kind, problem.kind.replace('_', ' '))}: {problem.detail}"
 
 

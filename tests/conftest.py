@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 
+from autoscaler import cycle
 from tests.support.lab import parametrize_releases, release
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["pytest_generate_tests", "release"]
 
@@ -16,3 +22,21 @@ pytest_generate_tests = parametrize_releases
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("default", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+_told = cycle._defect
+
+
+def _raised(error: Exception) -> str:
+    raise error
+
+
+# A defect that costs one service its decisions must fail the test that comes upon it.
+cycle._defect = _raised
+
+
+@pytest.fixture
+def defects_are_told() -> Iterator[None]:
+    """Defects as the daemon has them: told of, and survived."""
+    cycle._defect = _told
+    yield
+    cycle._defect = _raised

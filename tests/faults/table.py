@@ -470,8 +470,9 @@ FAULTS = (
     Fault(
         id="defect",
         fault="a defect of the autoscaler",
-        does="costs one evaluation",
-        see="`evaluation_failed` with a traceback",
+        does="leaves that service as it is which cannot be decided on, and scales the others; elsewhere costs one "
+        "evaluation",
+        see="`service_failed` with the place, `evaluation_failed` with a traceback",
         cure="report it",
         fake="",
     ),

@@ -123,16 +123,17 @@ def test_a_lost_rollback_point_is_a_warning_of_its_own(outcome: Outcome, count: 
 
 
 @pytest.mark.parametrize(
-    ("problem", "events"),
+    ("problem", "events", "names"),
     [
-        (Problem("swarm", "no quorum"), ["swarm_lost", "swarm_recovered"]),
-        (Problem("prometheus", "refused"), ["prometheus_lost", "prometheus_recovered"]),
-        (Problem("query", "bad_data", "memory"), ["query_failed", "query_recovered"]),
-        (Problem("clock", "40s behind"), ["clock_skew_found", "clock_skew_ended"]),
+        (Problem("swarm", "no quorum"), ["swarm_lost", "swarm_recovered"], "metric"),
+        (Problem("prometheus", "refused"), ["prometheus_lost", "prometheus_recovered"], "metric"),
+        (Problem("query", "bad_data", "memory"), ["query_failed", "query_recovered"], "metric"),
+        (Problem("service", "a defect", "web"), ["service_failed", "service_recovered"], "service"),
+        (Problem("clock", "40s behind"), ["clock_skew_found", "clock_skew_ended"], "metric"),
     ],
 )
-def test_a_problem_is_told_when_it_begins_and_when_it_ends(problem: Problem, events: list[str]) -> None:
-    """The beginning is a warning with its detail and what it means, the end is good news; both name the metric."""
+def test_a_problem_is_told_when_it_begins_and_when_it_ends(problem: Problem, events: list[str], names: str) -> None:
+    """The beginning is a warning with its detail and what it means, the end is good news; both name what it is of."""
     stream = StringIO()
     configure("json", "info", stream)
 
@@ -144,7 +145,7 @@ def test_a_problem_is_told_when_it_begins_and_when_it_ends(problem: Problem, eve
     assert [began["level"], ended["level"]] == ["warning", "info"]
     assert began["detail"] == problem.detail
     assert began["consequence"]
-    assert {line.get("metric", "") for line in (began, ended)} == {problem.subject}
+    assert {line.get(names, "") for line in (began, ended)} == {problem.subject}
 
 
 def test_auto_is_json_off_a_terminal_and_console_on_one() -> None:
