@@ -132,7 +132,7 @@ def documented() -> Iterator[None]:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreachableError(
             f"Docker's answer is not what its API documents ({type(error).__name__}: {error}); "
-            "is something else answering at DOCKER_HOST?"
+            "is something else answering at AUTOSCALER_DOCKER_HOST?"
         ) from error
 
 
