@@ -17,7 +17,7 @@ import docker
 import requests
 from tenacity import Retrying, retry_if_exception_type, wait_exponential
 
-from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.adapters.engine_api import NO_TEMPLATES, AlreadyExistsError, NotFoundError, VersionConflictError
 from autoscaler.adapters.engine_errors import TransientError, causes, failure, not_docker, parse
 from autoscaler.adapters.json_list import objects
 from autoscaler.adapters.swarm_documents import lean
@@ -25,11 +25,11 @@ from autoscaler.deadline import Guard
 from autoscaler.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from tenacity import RetryCallState
 
-    from autoscaler.adapters.engine_api import Document
+    from autoscaler.adapters.engine_api import Document, Templates
     from autoscaler.deadline import Deadline
 
 _LISTS = ("/services", "/tasks", "/nodes")
@@ -62,9 +62,9 @@ class DockerEngine:
         """All services, of every mode."""
         return self._list("/services", deadline)
 
-    def tasks(self, deadline: Deadline, /, *, ended: bool, whole: Collection[str] = ()) -> list[Document]:
-        """The tasks desired running; with *ended*, all. Those of the services *whole* have their specs."""
-        return self._list("/tasks", deadline, {} if ended else {"desired-state": ["running"]}, whole)
+    def tasks(self, deadline: Deadline, /, *, ended: bool, templates: Templates = NO_TEMPLATES) -> list[Document]:
+        """The tasks desired running; with *ended*, all. See EngineApi for *templates*."""
+        return self._list("/tasks", deadline, {} if ended else {"desired-state": ["running"]}, templates)
 
     def nodes(self, deadline: Deadline, /) -> list[Document]:
         """All nodes."""
@@ -103,10 +103,10 @@ class DockerEngine:
         path: str,
         deadline: Deadline,
         filters: Mapping[str, list[str]] | None = None,
-        whole: Collection[str] = (),
+        templates: Templates = NO_TEMPLATES,
     ) -> list[Document]:
         params = {"filters": json.dumps(filters)} if filters else {}
-        found: list[Document] = self._read(path, deadline, params, whole)
+        found: list[Document] = self._read(path, deadline, params, templates)
         return found
 
     def _object(self, path: str, deadline: Deadline) -> Document:
@@ -115,7 +115,9 @@ class DockerEngine:
             raise not_docker(self._where, "no JSON object")
         return found
 
-    def _read(self, path: str, deadline: Deadline, params: Mapping[str, str], whole: Collection[str] = ()) -> Any:
+    def _read(
+        self, path: str, deadline: Deadline, params: Mapping[str, str], templates: Templates = NO_TEMPLATES
+    ) -> Any:
         """The answer to a GET, asked for again where a moment may help and the deadline leaves the time."""
 
         def enough(state: RetryCallState) -> bool:
@@ -127,7 +129,7 @@ class DockerEngine:
             retry=retry_if_exception_type(TransientError),
             reraise=True,
         )
-        return attempts(self._call, "GET", path, deadline, params, whole=whole)
+        return attempts(self._call, "GET", path, deadline, params, templates=templates)
 
     def _call(  # noqa: PLR0913 - as many as a request has parts
         self,
@@ -137,7 +139,7 @@ class DockerEngine:
         params: Mapping[str, Any],
         body: Document | None = None,
         *,
-        whole: Collection[str] = (),
+        templates: Templates = NO_TEMPLATES,
     ) -> Any:
         """The JSON of the answer to one request.
 
@@ -165,7 +167,7 @@ class DockerEngine:
                     own.close()
                     own = self._connect(silence)
                     response = ask(own)
-                return own, response.status_code, _content(response, path, whole)
+                return own, response.status_code, _content(response, path, templates)
             except Exception as error:
                 if own is not None:
                     own.close()
@@ -223,7 +225,7 @@ class _Client(docker.APIClient):
         return answer
 
 
-def _content(response: requests.Response, path: str, whole: Collection[str]) -> str | list[Document] | None:
+def _content(response: requests.Response, path: str, templates: Templates) -> str | list[Document] | None:
     """The body as text, or where *path* is a list's, its objects made lean; None where it is no list of objects.
 
     The lists of a large Swarm are tens of megabytes, and hundreds once parsed: each object is made lean as it comes.
@@ -231,7 +233,11 @@ def _content(response: requests.Response, path: str, whole: Collection[str]) -> 
     of_list = path in _LISTS and response.status_code == HTTPStatus.OK
     pieces = _bounded(response.iter_content(_PIECE), _LARGEST[of_list])
     try:
-        return [lean(item, whole) for item in objects(pieces)] if of_list else b"".join(pieces).decode(errors="replace")
+        return (
+            [lean(item, templates) for item in objects(pieces)]
+            if of_list
+            else b"".join(pieces).decode(errors="replace")
+        )
     except ValueError:
         return None
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from autoscaler.errors import RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from autoscaler.deadline import Deadline
 
 Document = dict[str, Any]
 """JSON as the engine sends it. What a call returns may be shared: read it, never change it."""
+Templates: TypeAlias = Mapping[str, Document]
+"""What tasks are made from, by the ids of their services."""
+NO_TEMPLATES: Templates = MappingProxyType({})
+"""Of no service."""
 
 
 class VersionConflictError(RefusedError):
@@ -33,10 +39,11 @@ class EngineApi(Protocol):
     def services(self, deadline: Deadline, /) -> Sequence[Document]:
         """All services, of every mode: global ones and jobs must be seen to be refused."""
 
-    def tasks(self, deadline: Deadline, /, *, ended: bool, whole: Collection[str] = ()) -> Sequence[Document]:
+    def tasks(self, deadline: Deadline, /, *, ended: bool, templates: Templates = NO_TEMPLATES) -> Sequence[Document]:
         """The tasks desired running; with *ended*, all that Swarm remembers.
 
-        Those of the services with the ids *whole* are as the engine sends them, others perhaps without their specs.
+        Of services that *templates* has, by id, those have their specs that were made from another one; of all others
+        perhaps none has.
         """
 
     def nodes(self, deadline: Deadline, /) -> Sequence[Document]:

@@ -52,7 +52,7 @@ class DockerSwarm:
         services = self._api.services(deadline)
         with documented():
             repeated = documents.repeated(services)
-        tasks = self._api.tasks(deadline, ended=self._short, whole=repeated)
+        tasks = self._api.tasks(deadline, ended=self._short, templates=repeated)
         nodes = self._api.nodes(deadline)
         with documented():
             cluster = documents.cluster(services, tasks, nodes, self._hostname)

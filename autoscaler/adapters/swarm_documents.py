@@ -15,13 +15,14 @@ from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from autoscaler.adapters.engine_api import NO_TEMPLATES
 from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
 from autoscaler.placement import Demand, NodeView
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from autoscaler.adapters.engine_api import Document
+    from autoscaler.adapters.engine_api import Document, Templates
 
 _MODES = {
     "Replicated": "replicated",
@@ -74,7 +75,8 @@ def cluster(
         amounts = [memory.get(node) for node in occupied] or [memory[node] for node in ready]
         views_of_tasks = task_views(own_tasks, ready, requested_replicas(document["Spec"]) or 0)
         smallest = min((amount for amount in amounts if amount), default=None)
-        mixed = document["ID"] in quiet and _mixed(_path(document, "Spec", "TaskTemplate"), own_tasks)
+        template = quiet.get(document["ID"])
+        mixed = template is not None and any(_of_another(template, task) for task in own_tasks)
         view = service_view(document, views_of_tasks, smallest, mixed=mixed)
         views[view.name] = view
         if own_container and any(_container_id(task).startswith(own_container) for task in own_tasks):
@@ -82,14 +84,16 @@ def cluster(
     return Cluster(views, own_service, seen)
 
 
-def lean(document: Document, whole: Collection[str] = ()) -> Document:
+def lean(document: Document, templates: Templates = NO_TEMPLATES) -> Document:
     """An object of a list as it is parsed, without what nobody reads of tasks, which is most of a long answer.
 
-    Tasks of the services with the ids *whole* keep their specs. What the update before left as it was is kept once. For
-    lists only: a spec that is written back must be whole.
+    A task keeps its spec where *templates* has its service's, and it was made from another one. What the update before
+    left as it was is kept once. For lists only: a spec that is written back must be whole.
     """
     if "ServiceID" in document and "DesiredState" in document:
-        if str(document["ServiceID"]) not in whole:
+        service = document["ServiceID"]
+        template = templates.get(service) if isinstance(service, str) else None
+        if template is None or not _of_another(template, document):
             document.pop("Spec", None)
         document.pop("NetworksAttachments", None)
     spec, previous = document.get("Spec"), document.get("PreviousSpec")
@@ -102,29 +106,29 @@ def lean(document: Document, whole: Collection[str] = ()) -> Document:
     return document
 
 
-def repeated(services: Iterable[Document]) -> frozenset[str]:
-    """The ids of the services whose last update changed nothing: a rollout may go on then of which Swarm says nothing.
-
-    The update clears the UpdateStatus, and leaves the rollout alone as that works towards the same spec (20.10).
-    """
-    return frozenset(
-        _text(document["ID"])
-        for document in services
-        if not document.get("UpdateStatus") and document.get("PreviousSpec") == document["Spec"]
-    )
+def _of_another(template: Document, task: Document) -> bool:
+    """Whether the *task* is to run and was made from another template; of one without a spec that is not known."""
+    spec = task.get("Spec")
+    wanted = task.get("DesiredState") == "running"
+    return wanted and isinstance(spec, dict) and bool(spec) and _made_from(spec) != template
 
 
-def _mixed(template: Document, tasks: Iterable[Document]) -> bool:
-    """Whether one of the *tasks* that are to run is of another template."""
-    return any(
-        task.get("DesiredState") == "running" and _made(_path(task, "Spec") or template) != _made(template)
-        for task in tasks
-    )
-
-
-def _made(template: Document) -> Document:
+def _made_from(template: Document) -> Document:
     """What a task is made from; without its placement, for which a task is not replaced that may stay where it is."""
     return {part: value for part, value in template.items() if part not in _NOT_MADE_FROM}
+
+
+def repeated(services: Iterable[Document]) -> dict[str, Document]:
+    """What tasks are made from, by the ids of the services whose last update changed nothing.
+
+    A rollout of theirs may go on of which Swarm says nothing: the update clears the UpdateStatus, and leaves the
+    rollout alone as that works towards the same spec (20.10).
+    """
+    return {
+        _text(document["ID"]): _made_from(_path(document, "Spec", "TaskTemplate"))
+        for document in services
+        if not document.get("UpdateStatus") and document.get("PreviousSpec") == document["Spec"]
+    }
 
 
 def service_view(

@@ -11,7 +11,7 @@ from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.adapters.engine_api import NO_TEMPLATES, AlreadyExistsError, NotFoundError, VersionConflictError
 from autoscaler.errors import RefusedError
 from autoscaler.simulation.parts import Config, Node, Service, kind, stored
 from autoscaler.simulation.rollouts import Rollout
@@ -19,9 +19,9 @@ from autoscaler.simulation.tasks import Fault, Tasks
 from autoscaler.simulation.timeline import Timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
-    from autoscaler.adapters.engine_api import Document
+    from autoscaler.adapters.engine_api import Document, Templates
     from autoscaler.deadline import Deadline
     from autoscaler.ports import Clock
     from autoscaler.simulation.parts import Task
@@ -76,7 +76,7 @@ class SimulatedEngine:
         /,
         *,
         ended: bool = False,
-        whole: Collection[str] = (),  # noqa: ARG002 - all are whole
+        templates: Templates = NO_TEMPLATES,  # noqa: ARG002 - all are as they are
     ) -> list[Document]:
         """The tasks desired running; with *ended*, all that Swarm remembers."""
         with self._timeline.present():

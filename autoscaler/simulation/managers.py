@@ -13,13 +13,13 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
-from autoscaler.adapters.engine_api import NotFoundError
+from autoscaler.adapters.engine_api import NO_TEMPLATES, NotFoundError
 from autoscaler.errors import DeadlineError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
-    from autoscaler.adapters.engine_api import Document
+    from autoscaler.adapters.engine_api import Document, Templates
     from autoscaler.deadline import Deadline
     from autoscaler.ports import Clock
     from autoscaler.simulation.engine import SimulatedEngine
@@ -66,7 +66,7 @@ class Manager:
         """All services, as it knows them."""
         return self._told("services", partial(self._engine.services, deadline))
 
-    def tasks(self, deadline: Deadline, /, *, ended: bool, whole: Collection[str] = ()) -> Sequence[Document]:  # noqa: ARG002 - all are whole
+    def tasks(self, deadline: Deadline, /, *, ended: bool, templates: Templates = NO_TEMPLATES) -> Sequence[Document]:  # noqa: ARG002 - all are as they are
         """The tasks, as it knows them."""
         return self._told("all tasks" if ended else "tasks", partial(self._engine.tasks, deadline, ended=ended))
 

@@ -14,6 +14,7 @@ from prometheus_client.exposition import generate_latest
 from rich.console import Console
 
 from autoscaler import render, survey
+from autoscaler.adapters.engine_api import NO_TEMPLATES
 from autoscaler.adapters.swarm import DockerSwarm
 from autoscaler.adapters.swarm_documents import lean
 from autoscaler.adapters.swarm_lease import CONFIG, SwarmLease
@@ -31,9 +32,9 @@ from tests.support.builders import STEP
 from tests.support.world import FaultyEngine, World, policy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
-    from autoscaler.adapters.engine_api import Document
+    from autoscaler.adapters.engine_api import Document, Templates
     from autoscaler.records import Evaluation
 
 TEXTS = st.sampled_from(
@@ -91,17 +92,17 @@ class Twisted(FaultyEngine):
         """The list as it is told, or the engine's."""
         return self._told("services") or super().services(deadline)
 
-    def tasks(self, deadline: Deadline, /, *, ended: bool, whole: Collection[str] = ()) -> Sequence[Document]:
+    def tasks(self, deadline: Deadline, /, *, ended: bool, templates: Templates = NO_TEMPLATES) -> Sequence[Document]:
         """The list as it is told, or the engine's."""
-        return self._told("tasks", whole) or super().tasks(deadline, ended=ended, whole=whole)
+        return self._told("tasks", templates) or super().tasks(deadline, ended=ended, templates=templates)
 
     def nodes(self, deadline: Deadline, /) -> Sequence[Document]:
         """The list as it is told, or the engine's."""
         return self._told("nodes") or super().nodes(deadline)
 
-    def _told(self, which: str, whole: Collection[str] = ()) -> list[Document]:
+    def _told(self, which: str, templates: Templates = NO_TEMPLATES) -> list[Document]:
         # What is no object has been refused by the parser (tests/unit/test_json_list.py).
-        return [lean(deepcopy(item), whole) for item in self.lists.get(which, []) if isinstance(item, dict)]
+        return [lean(deepcopy(item), templates) for item in self.lists.get(which, []) if isinstance(item, dict)]
 
 
 def world(cpu: float = 50) -> tuple[World, Twisted]:

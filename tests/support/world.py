@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from autoscaler.adapters.engine_api import NO_TEMPLATES
 from autoscaler.adapters.swarm import DockerSwarm, DryRun
 from autoscaler.adapters.swarm_pauses import SwarmPauses
 from autoscaler.cluster import STATE_LABEL
@@ -26,9 +27,9 @@ from autoscaler.windows import Windows
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from autoscaler.adapters.engine_api import Document
+    from autoscaler.adapters.engine_api import Document, Templates
     from autoscaler.deadline import Deadline
     from autoscaler.model import Outcome, Recommendation, Why
     from autoscaler.ports import Clock, MetricSource, Orchestrator, Query, Series
@@ -137,10 +138,10 @@ class FaultyEngine:
         with self._call("services"):
             return self.engine.services(deadline)
 
-    def tasks(self, deadline: Deadline, /, *, ended: bool, whole: Collection[str] = ()) -> Sequence[Document]:
+    def tasks(self, deadline: Deadline, /, *, ended: bool, templates: Templates = NO_TEMPLATES) -> Sequence[Document]:
         """The engine's answer, or what was injected."""
         with self._call("tasks"):
-            return self.engine.tasks(deadline, ended=ended, whole=whole)
+            return self.engine.tasks(deadline, ended=ended, templates=templates)
 
     def nodes(self, deadline: Deadline, /) -> Sequence[Document]:
         """The engine's answer, or what was injected."""

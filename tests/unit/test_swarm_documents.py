@@ -195,9 +195,11 @@ def test_a_rollout_that_swarm_says_nothing_of(
     document |= {"PreviousSpec": deepcopy(document["Spec"])} | changes
     old = task("t1") if template is None else task("t1") | {"Spec": template}
     seen = view(old, task("t2", "shutdown", desired="shutdown") | {"Spec": {}}, document=document)
+    listed = documents.lean(deepcopy(old), documents.repeated([document]))
 
     assert seen.mixed is mixed
     assert bool(seen.rollout) is mixed
+    assert ("Spec" in listed) is mixed, "no other task of a list keeps its spec, which is most of it"
 
 
 def test_spec_before() -> None:
