@@ -212,10 +212,14 @@ def _of_version(response: requests.Response, version: str) -> bool:
 
 
 class _Client(docker.APIClient):
-    """The SDK's client, whose first question has no answer of any length either."""
+    """The SDK's client, whose first question has no answer of any length either.
+
+    It takes nothing from the environment: a web proxy named there reaches no socket proxy, and would read every spec.
+    """
 
     def version(self, api_version: bool = True) -> Document:  # noqa: FBT001, FBT002, ARG002 - the SDK's signature
-        """What the engine says of itself."""
+        """What the engine says of itself; the SDK asks when it is made, before all else."""
+        self.trust_env = False
         url = f"{self.base_url}/version"
         response = self.get(url, timeout=_patience(self.timeout), stream=True, allow_redirects=False)
         response._content = b"".join(_bounded(response.iter_content(_PIECE), _LARGEST[False]))  # noqa: SLF001 - as requests does itself, without a bound

@@ -202,6 +202,22 @@ class TestSocket:
             assert client.service("web", Deadline(2))["Spec"]["Name"] == "web"
             client.close()
 
+    @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+    def test_no_proxy_of_the_environment(self, bench: Bench, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+        """A web proxy that the environment names is not asked: it reaches no engine here, and would read every spec."""
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        with EngineServer(bench.engine) as server, EngineServer(bench.engine) as proxy:
+            monkeypatch.setenv(variable, proxy.url.replace("tcp", "http"))
+            client = DockerEngine(server.url, SILENCE)
+
+            bench.swarm = DockerSwarm(client)
+            assert bench.read() == 2
+            assert bench.scale().written is Written.APPLIED
+
+            assert proxy.all_asked == []
+            client.close()
+
     @pytest.mark.fault("engine-upgraded")
     def test_engine_upgraded_unseen(self, tmp_path: Path) -> None:
         """An engine upgraded between two evaluations is read anew in its own version: an older one strips fields."""
