@@ -20,7 +20,7 @@ from tests.e2e.test_image import BASE, ROOT
 from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.e2e.lab import Engine, Load
@@ -172,11 +172,11 @@ class Stack:
         said = self.logs(f"{STACK}_socket-proxy", since)
         return set(re.findall(r"^allowed request .* from (\S+)$", said, re.MULTILINE))
 
-    def addresses(self) -> set[str]:
-        """Where the autoscaler's running tasks are on its network with the socket proxies."""
+    def addresses(self, tasks: Sequence[dict[str, Any]]) -> set[str]:
+        """Where tasks of the autoscaler are on its network with the socket proxies."""
         return {
             str(address).partition("/")[0]
-            for task in self.engine.running_tasks(AUTOSCALER)
+            for task in tasks
             for attachment in task["NetworksAttachments"]
             if attachment["Network"]["Spec"]["Name"] == f"{STACK}_docker-api"
             for address in attachment["Addresses"]
@@ -255,11 +255,12 @@ def test_readme_from_nothing_to_dry_run_to_live(stack: Stack) -> None:
     assert '"lease_failed"' not in stack.logs()
 
 
-UP = 8
+UP = 5
+"""Seconds between two steps: less than a refused edit takes, so that one comes in the middle."""
 
 
 def edited(**changes: int) -> str:
-    """Policies under which the service gains a replica every eight seconds."""
+    """Policies under which the service gains a replica every five seconds."""
     return policy(SERVICE, **{"low": 2, "high": 30} | changes, up=f"{UP}s", down="10m")
 
 
@@ -277,7 +278,7 @@ def test_edits_new_images_and_the_way_back_to_dry_run(stack: Stack) -> None:
     wait_for("a step", lambda: len(stack.steps) > 1, 60)
 
     # A bad edit.
-    good = stack.addresses()
+    good = stack.addresses(engine.running_tasks(AUTOSCALER))
     began = time.time()  # noqa: TID251 - to compare with the label's times
     stack.edit("bad", edited().replace("above", "abvoe"))
     stack.rolled_out("rollback_completed")
@@ -288,7 +289,10 @@ def test_edits_new_images_and_the_way_back_to_dry_run(stack: Stack) -> None:
     assert re.search(r"^/policies/policies\.yml:8:\d+: .*abvoe", said, re.MULTILINE), said
     assert {config_of(task) for task in engine.running_tasks(AUTOSCALER)} == {"autoscaler_policies_good"}
     assert any(at > began for at, _, _ in stack.steps), "the other one went on"
-    assert stack.addresses() <= stack.callers(began) <= good | stack.addresses(), "and nobody else called the engine"
+    now, callers = stack.addresses(engine.running_tasks(AUTOSCALER)), stack.callers(began)
+    assert now <= callers <= good | now, "nobody else called the engine"
+    assert stack.addresses(refused)
+    assert not stack.addresses(refused) & callers, "not even to read"
 
     # A good edit, in two files, with a new image: the lease is handed over.
     before = wait_for("one to lead", stack.leads, 30)
