@@ -173,4 +173,4 @@ def test_the_version_before_the_deploy_after_a_scale(
 
     again = command(engine, prometheus.url, daemon.policies, "rollback", "nobody")
     assert (again.returncode, again.stdout) == (1, "")
-    assert "Swarm has no service nobody" in again.stderr
+    assert "Swarm has no service 'nobody'" in again.stderr
