@@ -105,7 +105,12 @@ def has_state(engine: Engine, name: str, reached: str) -> bool:
 
 def version_of(engine: Engine, name: str) -> str:
     """Which version its tasks are made of."""
-    environment: list[str] = engine.service(name)["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"]
+    return version_in(engine.service(name)["Spec"]["TaskTemplate"])
+
+
+def version_in(template: Document) -> str:
+    """Which version a task template is."""
+    environment: list[str] = template["ContainerSpec"]["Env"]
     return next(entry for entry in environment if entry.startswith("V="))
 
 
@@ -146,16 +151,19 @@ def running(engine: Engine, services: Mapping[str, Callable[[Document], None]]) 
 
 
 @pytest.mark.fault("rollout")
+@pytest.mark.fault("deploy-repeated")
 def test_no_rollout_is_written_into_whatever_demands_it(
     engine: Engine, prometheus: Prometheus, exporter: Exporter, tmp_path: Path
 ) -> None:
     """A rollout or rollback that runs or is paused is left alone: by rules, by a raised minimum, by a schedule's start.
 
-    A paused one is not resumed, and none of its good tasks ends. After a rollout's end scaling goes on.
+    A paused one is not resumed, and none of its good tasks ends. One that Swarm says nothing of, as it was deployed a
+    second time, is left alone as well. After a rollout's end scaling goes on.
     """
     services = {
         "roll-stop-first": updating("rollback", delay=3),
         "roll-start-first": updating("rollback", order="start-first", delay=3),
+        "roll-repeated": updating("rollback", delay=3),
         "roll-paused": updating("pause"),
         "roll-back": updating("rollback", parallelism=2, delay=6),
         "roll-back-paused": updating("rollback"),
@@ -173,7 +181,10 @@ def test_no_rollout_is_written_into_whatever_demands_it(
         first = {name: loads[name].task_ids for name in paused}  # later ones fail, and may run for a moment
         exporter.set(PRESSURE, 90)
         for name in services:
-            deployed(engine, name, bad=name not in {"roll-stop-first", "roll-start-first"})
+            deployed(engine, name, bad=name not in {"roll-stop-first", "roll-start-first", "roll-repeated"})
+        wait_for("a rollout to begin", partial(has_state, engine, "roll-repeated", "updating"), 20)
+        engine.update_service("roll-repeated", engine.service("roll-repeated")["Spec"])
+        assert not state(engine, "roll-repeated")
         for name, reached in paused.items():
             wait_for(f"{name} to be {reached}", partial(has_state, engine, name, reached), 40)
         before = {name: (engine.service(name), first[name] & loads[name].task_ids) for name in paused}
@@ -185,6 +196,9 @@ def test_no_rollout_is_written_into_whatever_demands_it(
             daemon.wait_decision(name, said("too_few_replicas"))
         for name in ("roll-stop-first", "roll-start-first", "roll-back"):
             daemon.wait_event("service_evaluated", timeout=60, service=name, outcome="applied")
+        daemon.wait_event("service_evaluated", timeout=60, service="roll-repeated", outcome="applied")
+        assert {version_in(task["Spec"]) for task in engine.running_tasks("roll-repeated")} == {f"{GOOD} again"}
+        assert any("tasks of another version run" in str(event) for event in daemon.events("service_evaluated"))
         exporter.set(PRESSURE, 50)
         for name in paused:
             decision = daemon.wait_decision(name, said("schedule_bounds"), 90)
