@@ -155,8 +155,8 @@ def test_a_kill_right_after_the_write_brings_no_second_step(
     """After SIGKILL behind a write the cooldown is read from the service: no second step for the same breach."""
     load = service()
     load.set(cpu=95)
-    with Daemon(engine, prometheus, tmp_path, policy(load.name, up="40s")) as daemon:
-        wait_for("the first step", lambda: load.replicas == 2, 30, interval=0.01)
+    with Daemon(engine, prometheus, tmp_path, policy(load.name, up="1m")) as daemon:
+        wait_for("the first step", lambda: load.replicas == 2, 60, interval=0.01)  # a lease may be left behind
         daemon.kill()
         engine.wait_running(load.name, 2)
         before = len(daemon.events("service_evaluated", service=load.name, reason="cooling_down"))
