@@ -158,7 +158,7 @@ class DockerEngine:
                 method, url, params=params, json=body, timeout=_patience(silence), stream=True, allow_redirects=False
             )
 
-        def exchange() -> tuple[docker.APIClient, int, str | list[Document] | None]:
+        def exchange() -> tuple[docker.APIClient, int, str | list[Document] | ValueError]:
             own = client
             try:
                 own = own or self._connect(silence)
@@ -176,8 +176,8 @@ class DockerEngine:
 
         used, status, content = self._guard.call(exchange, deadline.remaining())
         try:
-            if content is None:
-                raise not_docker(self._where, "no JSON list of objects" if path in _LISTS else "far too much")
+            if isinstance(content, ValueError):
+                raise not_docker(self._where, str(content))
             answer = parse(self._where, status, content) if isinstance(content, str) else content
         except (AlreadyExistsError, NotFoundError, VersionConflictError):
             self._client = used
@@ -229,21 +229,19 @@ class _Client(docker.APIClient):
         return answer
 
 
-def _content(response: requests.Response, path: str, templates: Templates) -> str | list[Document] | None:
-    """The body as text, or where *path* is a list's, its objects made lean; None where it is no list of objects.
+def _content(response: requests.Response, path: str, templates: Templates) -> str | list[Document] | ValueError:
+    """The body as text, or where *path* is a list's, its objects made lean; or why it is none of both.
 
     The lists of a large Swarm are tens of megabytes, and hundreds once parsed: each object is made lean as it comes.
     """
     of_list = path in _LISTS and response.status_code == HTTPStatus.OK
     pieces = _bounded(response.iter_content(_PIECE), _LARGEST[of_list])
     try:
-        return (
-            [lean(item, templates) for item in objects(pieces)]
-            if of_list
-            else b"".join(pieces).decode(errors="replace")
-        )
-    except ValueError:
-        return None
+        if of_list:
+            return [lean(item, templates) for item in objects(pieces)]
+        return b"".join(pieces).decode(errors="replace")
+    except ValueError as error:
+        return error
 
 
 def _bounded(pieces: Iterator[bytes], at_most: int) -> Iterator[bytes]:
