@@ -68,6 +68,14 @@ MOMENT = st.integers(1, 40)
 SECONDS = st.sampled_from([3, 9, 15, 30, 60, 120])
 AUTOMATIC = "update rolled back due to failure"
 """Words of Swarm's on a rollback that nobody asked for."""
+CONFIG = st.fixed_dictionaries(
+    {
+        "FailureAction": st.sampled_from(["pause", "continue", "rollback"]),
+        "Parallelism": st.sampled_from([1, 1, 2, 0]),
+        "MaxFailureRatio": st.sampled_from([0, 0, 0.4]),
+        "Order": st.sampled_from(["stop-first", "stop-first", "start-first"]),
+    }
+)
 FAILS_AFTER = {"bad": 0.0, "late": 3.0, "later": 45.0}
 """Seconds that tasks of such versions run before they fail: Swarm's rollouts watch new ones for 5."""
 
@@ -418,12 +426,14 @@ class Life(RuleBasedStateMachine):
     @rule(
         replicas=st.integers(0, 10),
         kind=st.sampled_from(["same", "same", "new", "new", "bad", "late", "later"]),
-        order=st.sampled_from(["stop-first", "stop-first", "start-first"]),
-        action=st.sampled_from(["pause", "continue", "rollback"]),
+        config=CONFIG,
+        restart=st.sampled_from(["any", "any", "any", "none"]),
         then=EVALUATIONS,
         stays=STAYS,
     )
-    def deploy(self, replicas: int, kind: str, order: str, action: str, then: int, *, stays: bool) -> None:  # noqa: PLR0913 - as many as there are ways to deploy
+    def deploy(  # noqa: PLR0913 - as many as there are ways to deploy
+        self, replicas: int, kind: str, config: Document, restart: str, then: int, *, stays: bool
+    ) -> None:
         """`docker stack deploy` of the same or of a new version; one that fails is repaired by another perhaps.
 
         It fails at its start, while the rollout watches it, or long after.
@@ -433,14 +443,23 @@ class Life(RuleBasedStateMachine):
         if kind in FAILS_AFTER:
             self.world.engine.break_image(image, "task: non-zero exit (7)", after=FAILS_AFTER[kind])
         spec = self.world.spec("web", replicas, image=image)
-        spec["UpdateConfig"] |= {"FailureAction": action, "Order": order}
+        spec["UpdateConfig"] |= config
+        spec["TaskTemplate"]["RestartPolicy"] = {"Condition": restart}
         self.may_lower()
         self.is_updated()
         self.asked = replicas
         self.world.engine.deploy(spec)
         self.live(then)
         if kind in FAILS_AFTER and not stays:
-            self.deploy(replicas, "new", order, action, 0, stays=False)
+            self.deploy(replicas, "new", config, restart, 0, stays=False)
+
+    @rule(replicas=st.integers(0, 10), kind=st.sampled_from(["new", "late"]), config=CONFIG, then=EVALUATIONS)
+    def deploy_twice(self, replicas: int, kind: str, config: Document, then: int) -> None:
+        """The same deploy is made again in the middle of its rollout, as by a pipeline that is run twice."""
+        self.deploy(replicas, kind, config, "any", 1, stays=True)
+        self.is_updated()
+        self.world.engine.change_service("web", lambda _: None)
+        self.live(then)
 
     @rule(tasks=st.integers(1, 3), then=EVALUATIONS)
     def crash(self, tasks: int, then: int) -> None:
@@ -592,7 +611,7 @@ class Life(RuleBasedStateMachine):
     @rule(who=WHO, replicas=st.integers(1, 9), then=EVALUATIONS)
     def deploy_meanwhile(self, who: int, replicas: int, then: int) -> None:
         """A new version is deployed just before the last look at the service."""
-        deploy = partial(self.deploy, replicas, "new", "stop-first", "pause", 0, stays=True)
+        deploy = partial(self.deploy, replicas, "new", {}, "any", 0, stays=True)
         self.call(who, lambda api: api.before("service", deploy), then)
 
     @rule(who=WHO, then=EVALUATIONS)
