@@ -40,6 +40,8 @@ pytestmark = [
     pytest.mark.fault("write-conflict"),
     pytest.mark.fault("scaled-to-zero"),
     pytest.mark.fault("automatic-rollback"),
+    pytest.mark.fault("deploy-repeated"),
+    pytest.mark.fault("quorum-lost"),
 ]
 
 LEAST, MOST = 2, 8
@@ -100,6 +102,8 @@ class Runner:
     """What befalls it, and after how many more moments."""
     cut_off: bool = False
     """Whether it cannot reach Swarm."""
+    no_quorum_until: float = 0.0
+    """Until when nobody can."""
     knows: dict[str, set[float]] = field(default_factory=dict)
     """The times of changes that a service's labels told this process of, by the service's id."""
     _read: dict[str, set[float]] = field(default_factory=dict)
@@ -203,7 +207,8 @@ class Runner:
         if side == "before":
             if self.watches.monotonic() - self._began > self._may_take:
                 raise DeadlineError("no time left")
-            if self.cut_off and operation != "clock_offset" and not operation.startswith("fetch"):
+            lost = self.cut_off or self.world.clock.time < self.no_quorum_until
+            if lost and operation != "clock_offset" and not operation.startswith("fetch"):
                 raise LOST
         elif operation == "services":
             self._read = told_by(self.world)
@@ -257,6 +262,8 @@ class Life(RuleBasedStateMachine):
         self.late: list[tuple[float, FaultyEngine]] = []
         """Engines' clients with updates to be carried out, and when they are."""
         self.lag = 0.0
+        self.loses_quorum = False
+        """Whether nobody reaches Swarm from the next such update on, until it is carried out."""
         self.updates: list[float] = []
         """When somebody else updated the service."""
         self.were: list[tuple[tuple[Document, Document | None], int]] = []
@@ -304,6 +311,10 @@ class Life(RuleBasedStateMachine):
             late = runner.process.api if runner.process and runner.process.api.late else None
             if late is not None and all(late is not other for _, other in self.late):
                 self.late.append((world.clock.time + self.lag, late))
+                if self.loses_quorum:
+                    self.loses_quorum = False
+                    for each in self.runners:
+                        each.no_quorum_until = world.clock.time + self.lag
         self.one_leads()
         self.goes_back_to_what_was_good()
         if step and self.observer is not None:
@@ -587,6 +598,12 @@ class Life(RuleBasedStateMachine):
 
         self.call(who, befall, then)
 
+    @rule(who=WHO, lag=SECONDS, then=EVALUATIONS)
+    def lose_quorum(self, who: int, lag: float, then: int) -> None:
+        """The managers lose their quorum at the next write, which is carried out when they have it again (facts 8)."""
+        self.loses_quorum = True
+        self.hold_up(who, lag, then)
+
     @rule(who=WHO, then=EVALUATIONS)
     def lose_write(self, who: int, then: int) -> None:
         """The next write does not arrive."""
@@ -644,7 +661,7 @@ class Life(RuleBasedStateMachine):
         self.pause(paused=True, then=0, stays=False)
         self.write_pauses(Pauses())
         for runner in self.runners:
-            runner.cut_off, runner.due = False, []
+            runner.cut_off, runner.no_quorum_until, runner.due = False, 0.0, []
             runner.watches.set(0.0)
             if runner.process is not None:
                 runner.process.api._before.clear()
