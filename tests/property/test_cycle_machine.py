@@ -682,9 +682,9 @@ class CrowdedLife(Life):
     reserves = 2.5
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def _tell_of_a_long_run(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Say at the end what was tried."""
+    """Say after each kind what was tried so far."""
     yield
     if LIVES:
         request.config.get_terminal_writer().line(f"\n{dict(LIVED)}")
