@@ -40,9 +40,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduler
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that the workers end at about the same time."""
-    rank = {module: place for place, module in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+    """Begin with what takes longest, so that the workers end at about the same time.
+
+    The image is built on one engine at a time: building takes a core, of which the others have one left.
+    """
+    first = selected()[0].name
+
+    def rank(item: pytest.Item) -> int:
+        module = item.path.stem
+        late = module in IMAGES and f"[{first}" not in item.name
+        return len(LONGEST) if late or module not in LONGEST else LONGEST.index(module)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True, scope="session")
