@@ -70,12 +70,13 @@ def test_one_of_two_scales_and_the_other_within_30_seconds_of_its_death(
 
     killed = time.monotonic()
     leader.kill()
-    wait_for("the other one's step", lambda: load.replicas == 3, 30)
+    before = load.replicas  # 2, or more where the machine was slow
+    wait_for("the other one's step", lambda: load.replicas > before, 30)
 
     assert time.monotonic() - killed < 30
     standby.wait_event("service_evaluated", service=load.name, outcome="applied")  # Swarm has it before the log
     assert (leads(standby), applied(standby)) == (True, 1)
-    assert changes(engine, load) == [[1, 2], [2, 3]]
+    assert changes(engine, load) == [[count, count + 1] for count in range(1, before + 1)]
 
 
 @pytest.mark.fault("leader-dies")
