@@ -103,9 +103,9 @@ def no_image(spec: dict[str, Any]) -> None:
 
 
 def crashing(spec: dict[str, Any]) -> None:
-    """A command that ends at once, again and again."""
+    """A command that ends at once, again and again: seldom, as a replica is added where all run at the moment."""
     spec["TaskTemplate"]["ContainerSpec"]["Command"] = ["/bin/sh", "-c", "exit 7"]
-    spec["TaskTemplate"]["RestartPolicy"] = {"Condition": "any", "Delay": 500_000_000}
+    spec["TaskTemplate"]["RestartPolicy"] = {"Condition": "any", "Delay": 5_000_000_000}
 
 
 CAUSES = {
