@@ -17,8 +17,22 @@ _numbers = itertools.count(1)
 
 IMAGES = ("test_stack", "test_image", "test_plugin_image")
 """The modules whose tests share the built image."""
-LONGEST = (*IMAGES, "test_nodes", "test_rollouts", "test_lease", "test_scaling", "test_faults")
-"""The modules that take longest, in that order."""
+LONGEST = (
+    *IMAGES,
+    "test_nodes",
+    "test_rollouts",
+    "test_swarm_contract",
+    "test_scaling",
+    "test_bad_data",
+    "test_pauses",
+    "test_lease",
+    "test_faults",
+    "test_deploys",
+    "test_lab",
+    "test_crashes",
+    "test_room",
+)
+"""The modules that take longest, in that order: from three minutes to one."""
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc] # its package ships no type information

@@ -244,7 +244,7 @@ class Engine:
             states = "; ".join(map(_state, self.tasks(name))) or "it has no tasks"
             raise LabError(f"{error}; tasks: {states}") from error
 
-    def remove_service(self, name: str, timeout: float = 20) -> None:
+    def remove_service(self, name: str, timeout: float = 60) -> None:
         """Remove a service and wait until its containers are gone; nothing to do without one."""
         self._delete(name)
         wait_for(f"the containers of {name} to be gone", lambda: not self._containers(name), timeout)
