@@ -80,6 +80,10 @@ def policy_for(  # noqa: PLR0913 - as many as a policy has keys
     )
 
 
+FREE = policy_for("web", up_cooldown=0, down_cooldown=0)
+"""A policy whose rules may act at every evaluation."""
+
+
 def service_spec(name: str, replicas: int, labels: Mapping[str, str] | None = None, image: str = "app:1") -> Document:
     """A service without a CPU limit, so that a core is 100 %, and with a small memory limit."""
     return {

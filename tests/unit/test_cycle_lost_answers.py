@@ -10,6 +10,7 @@ from autoscaler.reasons import Reason
 from autoscaler.records import Problem
 from tests.support.builders import STEP
 from tests.support.world import (
+    FREE,
     LOST,
     World,
     only,
@@ -19,10 +20,6 @@ from tests.support.world import (
     said,
     settled_world,
 )
-
-FREE = policy_for("web", up_cooldown=0, down_cooldown=0)
-"""A policy whose rules may act at every evaluation."""
-
 
 # lost answers
 

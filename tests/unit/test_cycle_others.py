@@ -7,6 +7,7 @@ from autoscaler.memory import ScaleState
 from autoscaler.model import Outcome
 from autoscaler.reasons import Reason
 from tests.support.world import (
+    FREE,
     LOST,
     only,
     policy_for,
@@ -15,9 +16,6 @@ from tests.support.world import (
     said,
     settled_world,
 )
-
-FREE = policy_for("web", up_cooldown=0, down_cooldown=0)
-"""A policy whose rules may act at every evaluation."""
 
 
 @pytest.mark.fault("write-conflict")

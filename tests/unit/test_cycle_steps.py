@@ -6,6 +6,7 @@ from autoscaler.cluster import STATE_LABEL
 from autoscaler.model import Outcome
 from autoscaler.reasons import Reason
 from tests.support.world import (
+    FREE,
     World,
     count_in,
     label_in,
@@ -14,10 +15,6 @@ from tests.support.world import (
     said,
     settled_world,
 )
-
-FREE = policy_for("web", up_cooldown=0, down_cooldown=0)
-"""A policy whose rules may act at every evaluation."""
-
 
 # a step
 
