@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import gzip
 import sys
-import threading
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +15,7 @@ from autoscaler.deadline import Deadline
 from autoscaler.errors import BackendError
 from autoscaler.ports import Query
 from tests.support.commands import Bounds, run
+from tests.support.serving import Answering, LocalServing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,8 +46,8 @@ def ask() -> None:
 def answering(chunks: list[bytes], *, endless: bool, packed: bool, version: bool) -> Iterator[int]:
     """The port of a server that gives *chunks*, the last one for ever where *endless*; a *version* of its own if so."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(Answering):
+        def reply(self) -> None:
             if version and self.path == "/version":
                 self._send([b'{"ApiVersion": "1.41"}'], packed=False)
             else:
@@ -56,8 +55,6 @@ def answering(chunks: list[bytes], *, endless: bool, packed: bool, version: bool
                 with suppress(OSError):
                     while endless:
                         self.wfile.write(chunks[-1])
-
-        do_POST = do_GET  # noqa: N815 - the base class looks for this name
 
         def _send(self, given: list[bytes], *, packed: bool) -> None:
             self.send_response(200)
@@ -69,19 +66,8 @@ def answering(chunks: list[bytes], *, endless: bool, packed: bool, version: bool
                 for chunk in given:
                     self.wfile.write(chunk)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with LocalServing(Handler) as server:
+        yield server.port
 
 
 STREAMS: dict[str, tuple[list[bytes], bool, bool]] = {

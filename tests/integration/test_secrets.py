@@ -3,10 +3,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -18,6 +16,7 @@ from autoscaler.settings import Settings
 from autoscaler.simulation.engine import SimulatedEngine
 from tests.support.commands import run, started
 from tests.support.engine_server import EngineServer
+from tests.support.serving import Answering, LocalServing
 from tests.support.world import ManualClock, service_spec
 
 if TYPE_CHECKING:
@@ -66,13 +65,14 @@ def forms() -> list[str]:
     return [CANARY, CANARY.lower(), *(base64.b64encode(text.encode()).decode().rstrip("=")[:-2] for text in basic)]
 
 
-class Echo(BaseHTTPRequestHandler):
+class Echo(Answering):
     """A Prometheus that sends back what it was sent, in every place where somebody might quote it."""
 
     status = 500
 
-    def do_GET(self) -> None:
+    def reply(self) -> None:
         """Answer."""
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         said = " ".join(f"{name}: {value}" for name, value in self.headers.items())
         body = json.dumps({"status": "error", "errorType": said, "error": said, "warnings": [said]}).encode()
         self.send_response(self.status, "odd")
@@ -81,28 +81,12 @@ class Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def do_POST(self) -> None:
-        """Answer."""
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.do_GET()
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it
-        """Nothing."""
-
 
 @contextmanager
 def echoing(status: int) -> Iterator[str]:
     """The URL of a Prometheus that answers with *status* and with what it was sent."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Echo,), {"status": status}))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with LocalServing(type("Handler", (Echo,), {"status": status})) as server:
+        yield f"http://{server.address}"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from autoscaler.adapters.engine_api import (
@@ -24,6 +24,7 @@ from autoscaler.adapters.engine_api import (
 )
 from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
+from tests.support.serving import Serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -297,33 +298,27 @@ class _UnixServer(_Server):
     allow_reuse_address = False
 
 
-class EngineServer:
+class EngineServer(Serving):
     """*api* as a Docker Engine on the unix *socket*, or on a port of 127.0.0.1 without one; a context manager."""
 
     def __init__(self, api: WholeApi, socket_path: Path | None = None, *, api_version: str = API_VERSION) -> None:
         self._state = _State(api, api_version)
         handler = type("Handler", (Exchange,), {"state": self._state})
         if socket_path is None:
-            self._server: _Server = _Server(("127.0.0.1", 0), handler)
-            host, port = self._server.server_address[:2]
+            server: _Server = _Server(("127.0.0.1", 0), handler)
+            host, port = server.server_address[:2]
             self.url = f"tcp://{host!s}:{port}"
         else:
-            self._server = _UnixServer(str(socket_path), handler)  # type: ignore[arg-type] # the stubs know ports only
+            server = _UnixServer(str(socket_path), handler)  # type: ignore[arg-type] # the stubs know ports only
             self.url = f"unix://{socket_path}"
-        self._server.state = self._state
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        server.state = self._state
+        super().__init__(server)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._state.ending.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
         for connection in self._state.connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

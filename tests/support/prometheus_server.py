@@ -11,8 +11,10 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.serving import Serving
 
 if TYPE_CHECKING:
     import ssl
@@ -150,35 +152,26 @@ class _Server(ThreadingHTTPServer):
         """Nothing: clients of a failing server go away in the middle, and a test sees what they make of it."""
 
 
-class PrometheusServer:
+class PrometheusServer(Serving):
     """The server on a port of its own; a context manager."""
 
     def __init__(self, series: Sequence[Served] = (), *, tls: ssl.SSLContext | None = None) -> None:
         self._state = _State(series)
         handler = type("Handler", (Exchange,), {"state": self._state})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        self._scheme = "http"
+        server = _Server(("127.0.0.1", 0), handler)
+        scheme = "http"
         if tls is not None:
-            self._scheme = "https"
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+            scheme = "https"
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        self.url = f"{scheme}://127.0.0.1:{server.server_port}"
+        """Its address, without a path."""
+        super().__init__(server)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._state.ending.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        """Its address, without a path."""
-        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
+        super().__exit__(kind, error, trace)
 
     @property
     def asked(self) -> list[Asked]:

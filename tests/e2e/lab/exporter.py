@@ -8,11 +8,12 @@ import time
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from tests.support.serving import Answering, LocalServing
+
 from .engine import Document, Engine
-from .serving import Answering, Serving
 
 
-class Exporter(Serving):
+class Exporter(LocalServing):
     """Serves *series* with the values that a test gives them; a context manager.
 
     A series is written as Prometheus does, `name{label="value"}`; all are gauges. `address` is "HOST:PORT".

@@ -8,11 +8,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
+from tests.support.serving import Answering, LocalServing
+
 from .prometheus import Prometheus
-from .serving import Answering, Serving
 
 
-class Skew(Serving):
+class Skew(LocalServing):
     """Passes queries on to *prometheus*, and shows its clock and its samples shifted; a context manager.
 
     (A program in Go takes the time from the kernel, where no library can shift it.) `clock` is by how many seconds the

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from contextlib import closing
 from http.client import HTTPConnection
 
+from tests.support.serving import Answering, LocalServing
+
 from .engine import Engine
-from .serving import Answering, Serving
 
 Before = Callable[[], None]
 After = Callable[[bytes], None]
 
 
-class Tap(Serving):
+class Tap(LocalServing):
     """Passes every call on to *engine*; a context manager. `url` is for DOCKER_HOST.
 
     What `once` is given happens just before the next call it names is passed on, or just after, with the answer's body.
