@@ -82,7 +82,7 @@ _MEANINGS = {
     Reason.INEFFECTIVE: "the rule's last increases did not lower its metric, so it adds no more",
     Reason.SCALED_TO_ZERO: "somebody set the service to 0 replicas; it stays there until somebody raises it",
     Reason.RESTORED_AFTER_DEPLOY: "a stack deploy lowered the count, and it is set again",
-    Reason.CHANGED_EXTERNALLY: "somebody changed the count, which is adopted and starts the cooldown, or our label",
+    Reason.CHANGED_EXTERNALLY: "somebody else changed the count (it is adopted, and starts the cooldown) or our label",
     Reason.FALLBACK: "every rule has lacked data for the fallback's time, and it asks for more replicas",
     Reason.POLICY_CONFLICT: "two policies match the service with equal rank, or its labels are wrong; it is left alone",
     Reason.UNSUPPORTED_MODE: "the service is global or a job; only replicated services are scaled",

@@ -242,6 +242,6 @@ def _summary(records: Iterable[Record], problems: Sequence[Problem]) -> str:
     held = sum(record.outcome is Outcome.HELD for record in decided)
     if any(problem.kind == "swarm" for problem in problems):
         return "Nothing can be said: Swarm gave no answer."
-    if not decided:
+    if not decided and not any(problem.kind == "service" for problem in problems):
         return "No policy matches any service."
     return f"{counted(len(decided), 'service')}: {changes} to change, {held} held. Nothing was changed by this plan."

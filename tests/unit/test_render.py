@@ -87,10 +87,15 @@ def test_a_plan_names_problems_and_warnings() -> None:
 
 
 def test_a_plan_without_services_says_why() -> None:
-    """Nothing to show has two causes, and a plan says which."""
+    """Nothing to show has three causes, and a plan says which."""
     assert printed(render.plan([], [])) == ["No policy matches any service."]
     lost = printed(render.plan([], [Problem("swarm", "no quorum")]))
     assert lost == ["problem: swarm: no quorum", "Nothing can be said: Swarm gave no answer."]
+    defect = printed(render.plan([], [Problem("service", "a defect", "web")]))
+    assert defect == [
+        "problem: the service web: a defect",
+        "0 services: 0 to change, 0 held. Nothing was changed by this plan.",
+    ]
 
 
 @pytest.mark.parametrize(
