@@ -44,6 +44,8 @@ _ATTEMPTS = 3
 _BACKOFF = wait_exponential(multiplier=0.1, max=1)
 _OFFSET_FRESH = 60.0
 """For how many seconds the Date of an answer is believed."""
+_TICK = 0.001
+"""Prometheus leaves out of its time what is less than so many seconds."""
 _SHORTEST_TIMEOUT = 0.001
 _LOOKED_AT = 900
 """For how many seconds back the scrapes of a series are looked at."""
@@ -80,7 +82,7 @@ class PrometheusSource:
         if self._agrees(now):
             return 0.0
         told = self._call(self._time, deadline)
-        return 0.0 if self._agrees(now) else told.offset
+        return 0.0 if self._agrees(self._clock.now()) or abs(told.offset) < _TICK else told.offset
 
     def _agrees(self, now: float) -> bool:
         """Whether the Date of a recent answer agrees with our clock."""

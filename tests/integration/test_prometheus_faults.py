@@ -376,6 +376,17 @@ class TestClock:
         server.set_clock(NOW - 100, date=NOW + off)
         assert source(server.url).clock_offset(NOW, Deadline(LONG)) == -100.0
 
+    def test_a_time_in_whole_milliseconds(self, server: PrometheusServer) -> None:
+        """What Prometheus leaves out of its time, which is less than a millisecond, is no offset."""
+        server.set_clock(NOW, date=NOW + 90)
+        ours = NOW + 0.0009
+        assert source(server.url, Clock(ours)).clock_offset(ours, Deadline(LONG)) == 0.0
+
+    def test_a_question_takes_time(self, server: PrometheusServer) -> None:
+        """A Date that agrees when the question has been answered tells, though that is later than it was asked."""
+        server.set_clock(NOW, date=NOW + 0.999)
+        assert source(server.url, Clock(NOW + 0.999)).clock_offset(NOW + 0.99, Deadline(LONG)) == 0.0
+
     def test_a_date_that_agrees_tells(self, server: PrometheusServer) -> None:
         """No question of its own is asked within a minute of an answer whose Date agrees with our clock."""
         clock = Clock()
