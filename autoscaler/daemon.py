@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import threading
 import time
@@ -100,6 +101,8 @@ class Daemon:
     """Seconds of *clock* between two evaluations."""
     listen: tuple[str, int] | None
     telemetry: Telemetry
+    any_port: bool = False
+    """Whether it listens at any other port where the port of `listen` is taken."""
     lease: Lease | None = None
     """Says whether this autoscaler may act; one without a lease may always (a dry-run writes nothing anyway)."""
     controls: Controls = field(default_factory=Controls)
@@ -219,6 +222,9 @@ class Daemon:
         try:
             server = await Server.start(application(views), host, port)
         except OSError as error:
+            if self.any_port and error.errno == errno.EADDRINUSE:
+                self.listen = (host, 0)
+                return await self._serve()
             problem = f"AUTOSCALER_LISTEN: cannot listen on {host}:{port}: {error.strerror}"
             raise SettingsError([f"{problem} (does another autoscaler run here? choose another port)"]) from error
         self.address = server.address

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -69,7 +68,7 @@ async def run_demo(lasting: int | None, listen: tuple[str, int], speed: float) -
     with as_file(files("autoscaler.simulation") / "demo.yml") as file:
         policies = Policies([file])
         policies.load()
-        await _run(policies, lasting, _free(listen), speed)
+        await _run(policies, lasting, listen, speed)
 
 
 async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int], speed: float) -> None:
@@ -94,6 +93,7 @@ async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int],
         interval=_INTERVAL,
         listen=listen,
         telemetry=telemetry,
+        any_port=True,  # a newcomer needs no particular one
         speed=speed,
     )
     maxima = {name: policy.replicas.max for name, policy in policies.current.named.items()}
@@ -191,15 +191,3 @@ def _load(record: Record) -> Text:
 
 def _clock_face(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
-
-
-def _free(listen: tuple[str, int]) -> tuple[str, int]:
-    """*listen*, or any free port of its host where that one is taken: a demo needs no particular one."""
-    host, port = listen
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return host, 0
-    return listen
