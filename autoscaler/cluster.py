@@ -125,11 +125,12 @@ class ServiceView:
     """What each task asks of its node."""
     mixed: bool = False
     """Whether tasks of another version than the spec's are to run after an update that changed nothing."""
+    running: int = field(init=False)
+    """Tasks desired running, in state running, on a ready node."""
 
-    @property
-    def running(self) -> int:
-        """Tasks desired running, in state running, on a ready node."""
-        return sum(task.running for task in self.tasks)
+    def __post_init__(self) -> None:
+        # Counted once: it is asked for a dozen times at each decision.
+        object.__setattr__(self, "running", sum(task.running for task in self.tasks))
 
     def running_since(self, moment: float) -> int:
         """How many tasks run that already ran at *moment*."""

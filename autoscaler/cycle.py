@@ -106,9 +106,9 @@ class Cycle:
         # Memory finds a change once, and a conflict lets it look again within the evaluation.
         adopted[view.id] = "; ".join(filter(None, (adopted.get(view.id), changed)))
         windows, bases = self.windows.of(view, item.policy, policies.metrics)
-        observation = observed(view, memory, windows, adopted[view.id], now)
-        held = self.pauses.holding(view.name, now)
-        return replace(observation, standby=self.standby(), paused=held), bases
+        paused_by = self.pauses.holding(view.name, now)
+        observation = observed(view, memory, windows, adopted[view.id], now, standby=self.standby(), paused=paused_by)
+        return observation, bases
 
     # decide and act
 

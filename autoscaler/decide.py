@@ -7,7 +7,6 @@ Each step takes a count and returns a count with the reason it changed or held i
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autoscaler.behaviour import Step, cool_down, guard_against_flapping, limit, stabilize
@@ -102,11 +101,11 @@ def recommend(rule: Rule, observation: Observation) -> Recommendation:
         opinion = judge(rule, signal, observation.at)
         doubt = window.doubt(rule.look_back)
         why = None if doubt is None else Why(doubt.reason, f"{rule.metric}: {doubt.detail}", rule.name)
-        return replace(opinion, relative=rule.relative, group=rule.group, doubt=why)
+        return opinion.of_rule(relative=rule.relative, group=rule.group, doubt=why)
     if lacking is Reason.PARTIAL_DATA:
         certain = judge_on_partial(rule, signal, observation.at)
         if certain is not None and (certain.lacks_data or (certain.replicas or 0) > observation.requested):
-            return replace(certain, relative=rule.relative, group=rule.group)
+            return certain.of_rule(relative=rule.relative, group=rule.group)
     detail = _lack_in_words(rule, observation, lacking)
     return Recommendation(rule.name, lacking, None, window.newest, detail, group=rule.group)
 

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import isfinite
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.cluster import SETTLE_TIME, STATE_LABEL
@@ -36,6 +37,8 @@ _MOST_REPLICAS = 1_000_000
 _LONGEST_LABEL = 16 * 1024
 """Characters of a label that may be the autoscaler's: many times its longest, and read in no time."""
 _UNREADABLE = f"the label {STATE_LABEL} is not as the autoscaler writes it, so what it told of changes is not known"
+
+_NOT_PAUSED: Mapping[Direction, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +253,20 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
     return memory, "; ".join(filter(None, (changed, damaged)))
 
 
-def observed(view: ServiceView, memory: Memory, windows: Mapping[str, Window], changed: str, now: float) -> Observation:
-    """What a decision at *now* may depend on; *changed* is the outside change that `remember` found, in words."""
+def observed(  # noqa: PLR0913 - as many as a decision depends on
+    view: ServiceView,
+    memory: Memory,
+    windows: Mapping[str, Window],
+    changed: str,
+    now: float,
+    *,
+    standby: str = "",
+    paused: Mapping[Direction, str] = _NOT_PAUSED,
+) -> Observation:
+    """What a decision at *now* may depend on; *changed* is the outside change that `remember` found, in words.
+
+    *standby* and *paused* are as in Observation.
+    """
     return Observation(
         service=view.name,
         at=now,
@@ -266,6 +281,8 @@ def observed(view: ServiceView, memory: Memory, windows: Mapping[str, Window], c
         changed_externally=changed,
         lowered_from=memory.lowered.before if memory.lowered else None,
         asleep=view.requested == 0 and _set_by_us(view),
+        standby=standby,
+        paused=paused,
     )
 
 

@@ -144,6 +144,13 @@ class Recommendation:
         """Whether the rule could not judge."""
         return self.reason.lacks_data
 
+    def of_rule(self, *, relative: bool, group: str | None, doubt: Why | None = None) -> Recommendation:
+        """This recommendation with what the decision must know of its rule and of its samples.
+
+        Not by `replace`, which takes five times as long: a thousand services have some four thousand of them.
+        """
+        return Recommendation(self.rule, self.reason, self.replicas, self.value, self.detail, relative, group, doubt)
+
 
 @dataclass(frozen=True, slots=True)
 class Why:

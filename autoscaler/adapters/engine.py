@@ -19,8 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, wait_exponential
 
 from autoscaler.adapters.engine_api import NO_TEMPLATES, AlreadyExistsError, NotFoundError, VersionConflictError
 from autoscaler.adapters.engine_errors import TransientError, causes, failure, not_docker, parse
-from autoscaler.adapters.json_list import objects
-from autoscaler.adapters.swarm_documents import lean
+from autoscaler.adapters.lean_list import KnownObjects, LeanList, Listed
 from autoscaler.deadline import Guard
 from autoscaler.errors import BackendError
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from autoscaler.adapters.engine_api import Document, Templates
     from autoscaler.deadline import Deadline
 
-_LISTS = ("/services", "/tasks", "/nodes")
 _PIECE = 2**20
 _LARGEST = {True: 256 * 2**20, False: 16 * 2**20}
 """Bytes of a list, and of any other answer; the lists of a large Swarm are tens of megabytes."""
@@ -57,6 +55,7 @@ class DockerEngine:
         self._timeout = timeout
         self._guard = Guard(self._where)
         self._client: docker.APIClient | None = None
+        self._known: dict[str, KnownObjects] = {}
 
     def services(self, deadline: Deadline, /) -> list[Document]:
         """All services, of every mode."""
@@ -106,8 +105,9 @@ class DockerEngine:
         templates: Templates = NO_TEMPLATES,
     ) -> list[Document]:
         params = {"filters": json.dumps(filters)} if filters else {}
-        found: list[Document] = self._read(path, deadline, params, templates)
-        return found
+        found: Listed = self._read(path, deadline, params, LeanList(self._known.get(path, {}), templates))
+        self._known[path] = found.known
+        return found.documents
 
     def _object(self, path: str, deadline: Deadline) -> Document:
         found = self._read(path, deadline, {})
@@ -115,10 +115,8 @@ class DockerEngine:
             raise not_docker(self._where, "no JSON object")
         return found
 
-    def _read(
-        self, path: str, deadline: Deadline, params: Mapping[str, str], templates: Templates = NO_TEMPLATES
-    ) -> Any:
-        """The answer to a GET, asked for again where a moment may help and the deadline leaves the time."""
+    def _read(self, path: str, deadline: Deadline, params: Mapping[str, str], of: LeanList | None = None) -> Any:
+        """The answer to a GET, a list *of* that kind; asked for again where that may help and there is the time."""
 
         def enough(state: RetryCallState) -> bool:
             return state.attempt_number >= _ATTEMPTS or deadline.remaining() <= _LONGEST_WAIT
@@ -129,7 +127,7 @@ class DockerEngine:
             retry=retry_if_exception_type(TransientError),
             reraise=True,
         )
-        return attempts(self._call, "GET", path, deadline, params, templates=templates)
+        return attempts(self._call, "GET", path, deadline, params, of=of)
 
     def _call(  # noqa: PLR0913 - as many as a request has parts
         self,
@@ -139,9 +137,9 @@ class DockerEngine:
         params: Mapping[str, Any],
         body: Document | None = None,
         *,
-        templates: Templates = NO_TEMPLATES,
+        of: LeanList | None = None,
     ) -> Any:
-        """The JSON of the answer to one request.
+        """The JSON of the answer to one request, or what it lists.
 
         A failed client is not used again: another version of the engine may answer next time, and where the deadline
         has passed, the abandoned call goes on using its client in its own thread. Nor is one whose engine was upgraded
@@ -158,7 +156,7 @@ class DockerEngine:
                 method, url, params=params, json=body, timeout=_patience(silence), stream=True, allow_redirects=False
             )
 
-        def exchange() -> tuple[docker.APIClient, int, str | list[Document] | ValueError]:
+        def exchange() -> tuple[docker.APIClient, int, str | Listed | ValueError]:
             own = client
             try:
                 own = own or self._connect(silence)
@@ -167,7 +165,7 @@ class DockerEngine:
                     own.close()
                     own = self._connect(silence)
                     response = ask(own)
-                return own, response.status_code, _content(response, path, templates)
+                return own, response.status_code, _content(response, of)
             except Exception as error:
                 if own is not None:
                     own.close()
@@ -229,17 +227,15 @@ class _Client(docker.APIClient):
         return answer
 
 
-def _content(response: requests.Response, path: str, templates: Templates) -> str | list[Document] | ValueError:
-    """The body as text, or where *path* is a list's, its objects made lean; or why it is none of both.
+def _content(response: requests.Response, of: LeanList | None) -> str | Listed | ValueError:
+    """The body as text, or a list *of* that kind; or why it is none of both.
 
     The lists of a large Swarm are tens of megabytes, and hundreds once parsed: each object is made lean as it comes.
     """
-    of_list = path in _LISTS and response.status_code == HTTPStatus.OK
-    pieces = _bounded(response.iter_content(_PIECE), _LARGEST[of_list])
+    listed = of if response.status_code == HTTPStatus.OK else None
+    pieces = _bounded(response.iter_content(_PIECE), _LARGEST[listed is not None])
     try:
-        if of_list:
-            return [lean(item, templates) for item in objects(pieces)]
-        return b"".join(pieces).decode(errors="replace")
+        return b"".join(pieces).decode(errors="replace") if listed is None else listed.read(pieces)
     except ValueError as error:
         return error
 

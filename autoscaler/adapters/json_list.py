@@ -8,21 +8,24 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _SPACE = "[ \t\n\r]*"
 _OPENING = re.compile(rf"{_SPACE}\[{_SPACE}")
 _COMMA = re.compile(rf"{_SPACE},{_SPACE}")
 _END = re.compile(rf"{_SPACE}\]{_SPACE}")
 _EMPTY = re.compile(rf"{_SPACE}\[{_SPACE}\]{_SPACE}")
-_DECODER = json.JSONDecoder()
+parsed = json.JSONDecoder().raw_decode
+"""The JSON value that begins at a place of a text, and where it ends. Raises ValueError and RecursionError."""
 _LARGEST_OBJECT = 16 * 2**20
 """Characters: Swarm keeps none of more than four million (facts 4), and lists a service with its previous spec."""
 _MOST_OBJECTS = 1_000_000
 
 
-def objects(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """The objects of the JSON list whose text comes in *pieces*, each as soon as it is complete.
+def objects(
+    pieces: Iterable[bytes], read: Callable[[str, int], tuple[dict[str, Any], int]] = parsed
+) -> Iterator[dict[str, Any]]:
+    """The objects of the JSON list whose text comes in *pieces*, each as soon as it is complete, as *read* gives them.
 
     Raises ValueError where the text is no list of objects, after the objects before that place; also where an object
     does not end, as its end is looked for anew with each piece, and where there are too many.
@@ -32,7 +35,7 @@ def objects(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     for text in codecs.iterdecode(pieces, "utf-8", errors="replace"):
         rest += text
         position = 0
-        while (found := _object_after(before, rest, position)) is not None:
+        while (found := _object_after(before, rest, position, read)) is not None:
             item, position = found
             before, end = _COMMA, _END
             count += 1
@@ -46,12 +49,14 @@ def objects(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         raise ValueError("no JSON list of objects")
 
 
-def _object_after(separator: re.Pattern[str], text: str, position: int) -> tuple[dict[str, Any], int] | None:
+def _object_after(
+    separator: re.Pattern[str], text: str, position: int, read: Callable[[str, int], tuple[dict[str, Any], int]]
+) -> tuple[dict[str, Any], int] | None:
     """The object behind the *separator* at *position*, and where it ends; None where it is not there as a whole."""
     found = separator.match(text, position)
     if found is None or not text.startswith("{", found.end()):
         return None
     try:
-        return _DECODER.raw_decode(text, found.end())
+        return read(text, found.end())
     except (ValueError, RecursionError):
         return None

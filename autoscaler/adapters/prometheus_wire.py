@@ -15,6 +15,7 @@ import ssl
 from array import array
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 from weakref import WeakSet
@@ -202,17 +203,14 @@ class Wire:
         try:
             document = json.loads(text, object_hook=_compact)
             status = document["status"]
-            result = document["data"]["result"] if status == "success" else []
-            sound = all(map(_is_labelled, result))
+            _check_labels(document["data"]["result"] if status == "success" else [])
             doubt = _doubt(document)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
-            sound, status, doubt = False, "", ""
-        if not sound:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
             what = "a web page" if text.lstrip().startswith("<") else "something that is no answer to a query"
             raise UnreachableError(
                 f"{self._where} answers with {what} (is {_PREFIX}URL right, with its path, and no login before it?): "
                 f"{self._shown(text)}"
-            )
+            ) from error
         if status != "success":
             raise UnreachableError(
                 f"{self._where} answers with status {self._shown(str(status))}: {self._said(document)}"
@@ -320,11 +318,13 @@ def _compact(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _is_labelled(series: dict[str, Any]) -> bool:
-    """Whether the labels of *series* are text, which can be written: JSON may hold half of a surrogate pair."""
-    labels = series["metric"]
-    texts = (text for label in labels.items() for text in label)
-    return all(isinstance(text, str) and (text.isascii() or bool(text.encode())) for text in texts)
+def _check_labels(result: list[dict[str, Any]]) -> None:
+    """Raise ValueError or TypeError where labels are no text, or none that can be written.
+
+    JSON may hold half of a surrogate pair.
+    """
+    labels = chain.from_iterable(series["metric"].items() for series in result)
+    "".join(chain.from_iterable(labels)).encode()
 
 
 def _doubt(document: dict[str, Any]) -> str:

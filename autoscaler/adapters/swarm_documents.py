@@ -36,6 +36,7 @@ _TEMPLATE = ("TaskTemplate", "EndpointSpec", "Networks")
 _NOT_MADE_FROM = ("Placement", "Runtime")
 """The parts of a task template that a service and a task made from it may differ in; tasks are shown without a runtime
 (measured, 20.10 and 28)."""
+_READ_OF_TASKS = {"ID", "ServiceID", "NodeID", "CreatedAt", "DesiredState", "Status"}
 _UNSCHEDULED = ("new", "pending")
 _ANY = Demand()
 _BEYOND = 2**64
@@ -93,16 +94,20 @@ def lean(document: Document, templates: Templates = NO_TEMPLATES) -> Document:
     if "ServiceID" in document and "DesiredState" in document:
         service = document["ServiceID"]
         template = templates.get(service) if isinstance(service, str) else None
-        if template is None or not _of_another(template, document):
-            document.pop("Spec", None)
-        document.pop("NetworksAttachments", None)
+        kept = _READ_OF_TASKS if template is None or not _of_another(template, document) else {*_READ_OF_TASKS, "Spec"}
+        return {part: value for part, value in document.items() if part in kept}
+    document.pop("Endpoint", None)
     spec, previous = document.get("Spec"), document.get("PreviousSpec")
     for either in (spec, previous):
         if isinstance(either, dict) and isinstance(either.get("Labels"), dict):
             either["Labels"].pop(ROLLBACK_LABEL, None)
     if isinstance(spec, dict) and isinstance(previous, dict):
-        same = {part: spec[part] for part in _TEMPLATE if part in spec and spec[part] == previous.get(part)}
-        previous.update(same)
+        if spec == previous:
+            document["PreviousSpec"] = spec
+        else:
+            previous.update(
+                (part, spec[part]) for part in _TEMPLATE if part in spec and spec[part] == previous.get(part)
+            )
     return document
 
 

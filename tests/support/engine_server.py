@@ -158,7 +158,8 @@ class Exchange(BaseHTTPRequestHandler):
 
     def send(self, status: int, body: object) -> None:
         """A whole answer: *body* as it is where it is text, else as JSON."""
-        content = (body if isinstance(body, str) else json.dumps(body)).encode()
+        # Without blanks, as the engine does.
+        content = (body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))).encode()
         self.send_response(status)
         self.send_header("Api-Version", self.state.api_version)
         self.send_header("Content-Type", "text/html" if isinstance(body, str) else "application/json")
