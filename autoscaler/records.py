@@ -29,13 +29,16 @@ class Record:
     """Whether a dry-run proposed the same within its cooldown before."""
 
 
+PROBLEM_KINDS = ("swarm", "pauses", "prometheus", "source", "query", "clock", "scrape_interval", "service")
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something that kept an evaluation from doing all of its work; it is over when an evaluation meets it no more."""
 
     kind: str
-    """`swarm`, `pauses`, `prometheus`, `source`, `query`, `clock`, `scrape_interval` or `service`; in the journal's
-    words also `swarm_cause`, where a Swarm that was silent has said why it is lost."""
+    """One of PROBLEM_KINDS; in the journal's words also `swarm_cause`, where a Swarm that was silent has said why it is
+    lost."""
     detail: str
     subject: str = ""
     """The metric whose query failed, for kind `query`; the plugin's source that gives no answer, for kind `source`; the

@@ -6,6 +6,7 @@ any more leaves no series behind.
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -15,6 +16,7 @@ from prometheus_client.registry import Collector
 import autoscaler
 from autoscaler.model import Direction
 from autoscaler.reasons import Reason
+from autoscaler.records import PROBLEM_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,6 +81,7 @@ class _JournalCollector(Collector):
         yield from _replicas(snapshot)
         yield from _decisions(snapshot)
         yield _paused(snapshot)
+        yield _problems(snapshot)
         value = GaugeMetricFamily(
             "autoscaler_rule_value",
             "The newest sample a rule judged; absent where it is missing.",
@@ -134,6 +137,18 @@ def _paused(snapshot: Snapshot) -> Metric:
     for service, record in snapshot.latest.items():
         for direction in Direction:
             gauge.add_metric([service, direction.value], direction in record.paused)
+    return gauge
+
+
+def _problems(snapshot: Snapshot) -> Metric:
+    gauge = GaugeMetricFamily(
+        "autoscaler_problems",
+        "Problems that last, by kind: what keeps evaluations from doing all of their work.",
+        labels=["kind"],
+    )
+    met = Counts(problem.kind for problem in snapshot.problems)
+    for kind in PROBLEM_KINDS:
+        gauge.add_metric([kind], met[kind])
     return gauge
 
 

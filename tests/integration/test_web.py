@@ -11,7 +11,7 @@ import autoscaler
 from autoscaler.journal import Journal
 from autoscaler.model import Direction, Outcome, Recommendation, Why
 from autoscaler.reasons import Reason
-from autoscaler.records import Evaluation, Problem, Record
+from autoscaler.records import PROBLEM_KINDS, Evaluation, Problem, Record
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.metrics import Telemetry
 from tests.support.world import decided
@@ -33,6 +33,7 @@ METRICS = {
     "autoscaler_decisions",
     "autoscaler_held",
     "autoscaler_paused",
+    "autoscaler_problems",
     "autoscaler_rule_value",
     "autoscaler_evaluation_duration_seconds",
     "autoscaler_last_evaluation_timestamp_seconds",
@@ -129,6 +130,20 @@ async def test_what_is_paused_is_a_metric(site: Site, client: TestClient[web.Req
         for service in ("api", "web")
         for direction in ("up", "down")
     }
+
+
+async def test_what_keeps_evaluations_from_their_work_is_a_metric(
+    site: Site, client: TestClient[web.Request, web.Application]
+) -> None:
+    """Each kind of problem has a series that counts those that last, 0 where there is none, so that one can alert."""
+    site.journal.close(
+        Evaluation(0.0, problems=(Problem("query", "refused", "p95"), Problem("query", "refused", "rps")))
+    )
+
+    found = await samples(await client.get("/metrics"))
+    counts = {dict(labels)["kind"]: value for (name, labels), value in found.items() if name == "autoscaler_problems"}
+
+    assert counts == {**dict.fromkeys(PROBLEM_KINDS, 0), "query": 2}
 
 
 async def test_the_metrics_before_the_first_evaluation(client: TestClient[web.Request, web.Application]) -> None:
