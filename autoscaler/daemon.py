@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import signal
-import threading
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,24 +14,23 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from autoscaler import loader
+from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.deadline import Deadline
-from autoscaler.errors import PolicyError, SettingsError
+from autoscaler.errors import SettingsError
 from autoscaler.lease import EXPIRY, LONGEST_BEAT
 from autoscaler.logs import log_problems, log_record
-from autoscaler.policy import PolicySet
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
 from autoscaler.web.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
     from autoscaler.cycle import Cycle
     from autoscaler.documents import PoliciesDocument
     from autoscaler.journal import Journal
     from autoscaler.lease import Lease
+    from autoscaler.policy_files import Policies
     from autoscaler.ports import Clock
     from autoscaler.records import Evaluation, Record
     from autoscaler.web.metrics import Telemetry
@@ -42,51 +40,6 @@ _AFTER_THE_STEP = 0.25
 sample waits one interval at most to be seen."""
 _HEARTBEATS = 3
 """Intervals without the end of an evaluation after which the loop counts as dead."""
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> float:
-        """The time in Unix seconds."""
-        return time.time()  # noqa: TID251 - this is the rim
-
-
-@dataclass(slots=True)
-class Policies:
-    """The policies in force and the files they come from; a broken edit leaves the last good set in force."""
-
-    paths: Sequence[Path]
-    current: PolicySet = field(default_factory=PolicySet)
-    error: PolicyError | None = None
-    """What is wrong with the files as they are now; None where they are in force."""
-    _fingerprint: str = ""
-    _lock: threading.RLock = field(default_factory=threading.RLock)
-
-    def load(self) -> None:
-        """Read the files; raises PolicyError, and changes nothing, where they are invalid."""
-        with self._lock:
-            self._load()
-
-    def _load(self) -> None:
-        self._fingerprint = loader.fingerprint(self.paths)
-        self.current = loader.load(self.paths)
-        self.error = None
-
-    def reload(self, *, forced: bool = False) -> bool:
-        """Read the files anew where their content has changed, or *forced*; whether they were read."""
-        with self._lock:
-            if not forced and loader.fingerprint(self.paths) == self._fingerprint:
-                return False
-            try:
-                self._load()
-            except PolicyError as error:
-                self.error = error
-            return True
-
-    def document(self) -> PoliciesDocument:
-        """The revision in force, and what is wrong with the files as they are now, as a JSON object."""
-        return {"revision": self.current.revision, "problems": self.error.problems if self.error else []}
 
 
 @dataclass(slots=True)

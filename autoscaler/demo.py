@@ -19,12 +19,13 @@ from autoscaler import queries, render
 from autoscaler.adapters.counted import CountedSource, CountedSwarm
 from autoscaler.adapters.swarm import DockerSwarm
 from autoscaler.cycle import Cycle
-from autoscaler.daemon import Daemon, Policies
+from autoscaler.daemon import Daemon
 from autoscaler.durations import words
 from autoscaler.journal import Journal
 from autoscaler.logs import configure
 from autoscaler.metrics import PROMETHEUS
 from autoscaler.model import Outcome
+from autoscaler.policy_files import Policies
 from autoscaler.simulation.metrics import SimulatedPrometheus
 from autoscaler.simulation.shop import Shop
 from autoscaler.web.metrics import Telemetry

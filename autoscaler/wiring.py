@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import gc
-import secrets
 import socket
-import time
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
 from autoscaler import plugins, queries
-from autoscaler.adapters.counted import CountedLease, CountedPauses, CountedSource, CountedSwarm
+from autoscaler.adapters.counted import CountedPauses, CountedSource, CountedSwarm
 from autoscaler.adapters.engine import DockerEngine
 from autoscaler.adapters.foreign_source import ForeignSource
 from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
 from autoscaler.adapters.swarm import DockerSwarm, DryRun, RolledBack
-from autoscaler.adapters.swarm_lease import SwarmLease
 from autoscaler.adapters.swarm_pauses import SwarmPauses
+from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.cycle import Cycle
-from autoscaler.daemon import Daemon, Policies, SystemClock
 from autoscaler.deadline import Deadline
 from autoscaler.journal import Journal
-from autoscaler.lease import Lease
 from autoscaler.metrics import PROMETHEUS
 from autoscaler.pauses import KnownPauses
 from autoscaler.pausing import Pausing
-from autoscaler.web.control import Controls
 from autoscaler.web.metrics import Telemetry
 from autoscaler.windows import Windows
 
@@ -43,15 +37,6 @@ _LONGEST_DEADLINE = 20.0
 """Seconds; the stack's stop_grace_period is longer, so that an evaluation can end before the daemon does."""
 _LONGEST_CHANGE = 10.0
 """Seconds that beginning or ending pauses may take: less than an HTTP connection waits for its answer."""
-
-
-def collect_garbage_rarely() -> None:
-    """Let Python look for reference cycles seldom: an evaluation makes many values and no cycles.
-
-    A third of the CPU of an evaluation of 1,000 services went into looking (docs/performance.md).
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 def deadline(settings: Settings) -> float:
@@ -81,6 +66,11 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
         clock=clock,
         deadline=deadline(settings),
     )
+
+
+def cycle_for_a_look(settings: Settings) -> Cycle:
+    """A cycle that writes nothing, and whose counts nobody reads."""
+    return cycle(settings, Telemetry(Journal(), lambda: True), dry_run=True)
 
 
 def _plugged_sources() -> dict[str, MetricSource]:
@@ -115,32 +105,6 @@ def resume(settings: Settings, services: Sequence[str]) -> Done:
 
 def _pausing(engine: DockerEngine) -> Pausing:
     return Pausing(SwarmPauses(engine), lambda deadline: _swarm(engine).read(deadline).services)
-
-
-def daemon(settings: Settings, policies: Policies) -> Daemon:
-    """The daemon under *settings*, with *policies* already loaded."""
-    journal = Journal()
-    lease: Lease | None = None
-    telemetry = Telemetry(journal, lambda: policies.error is None, lambda: lease is not None and lease.held)
-    if not settings.dry_run:
-        # A client of its own: beats come while an evaluation waits for the engine.
-        store = CountedLease(SwarmLease(DockerEngine(settings.docker_host)), telemetry.count_request)
-        lease = Lease(store, f"{socket.gethostname()}-{secrets.token_hex(4)}", time.monotonic)
-    return Daemon(
-        cycle=cycle(settings, telemetry, dry_run=settings.dry_run),
-        policies=policies,
-        journal=journal,
-        clock=SystemClock(),
-        interval=settings.interval,
-        listen=settings.listen_address,
-        telemetry=telemetry,
-        lease=lease,
-        controls=Controls(
-            token=settings.http_token,
-            pause=None if settings.dry_run else partial(pause, settings),
-            resume=None if settings.dry_run else partial(resume, settings),
-        ),
-    )
 
 
 def _connection(settings: Settings) -> ConnectionSettings:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from autoscaler.daemon import SystemClock
+from autoscaler.adapters.system_clock import SystemClock
 from benchmarks.measured import memory
 from benchmarks.mixed import MixedWorld
 from benchmarks.world import HISTORY, SCRAPE, World

@@ -21,11 +21,11 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from autoscaler import wiring
-from autoscaler.daemon import Policies
+from autoscaler.commands.run import collect_garbage_rarely, daemon_of
 from autoscaler.deadline import Guard
 from autoscaler.logs import configure
 from autoscaler.metrics import PROMETHEUS
+from autoscaler.policy_files import Policies
 from autoscaler.settings import Settings
 from benchmarks.world import SCRAPE
 
@@ -169,8 +169,8 @@ def _daemon(options: Mapping[str, Any], clock: Steps) -> tuple[Daemon, TimedSour
     settings = Settings.read(given)
     policies = Policies([settings.policies])
     policies.load()
-    daemon = wiring.daemon(settings, policies)
-    wiring.collect_garbage_rarely()  # as `autoscaler run` does
+    daemon = daemon_of(settings, policies)
+    collect_garbage_rarely()  # as `autoscaler run` does
     cycle = daemon.cycle
     source = TimedSource(cycle.windows.sources[PROMETHEUS])
     cycle.windows.sources = {PROMETHEUS: source}

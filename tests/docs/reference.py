@@ -69,7 +69,9 @@ def _settings() -> list[str]:
 def _commands() -> list[str]:
     lines = ["## Commands", ""]
     parent = click.Context(main, info_name="autoscaler", **main.context_settings)
-    for name, command in sorted(main.commands.items()):
+    for name in sorted(main.list_commands(parent)):
+        command = main.get_command(parent, name)
+        assert command is not None
         help_text = command.get_help(click.Context(command, parent=parent, info_name=name, terminal_width=110))
         lines += [f"### {name}", "", "```", help_text, "```", ""]
     return lines

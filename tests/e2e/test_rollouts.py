@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.cluster import ROLLBACK_LABEL
-from autoscaler.daemon import SystemClock
 from tests.e2e.daemon import Daemon, command
 from tests.e2e.lab import Exporter, Prometheus, Tap, start_load, wait_for
 

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 import requests
 import structlog
 from click.testing import CliRunner
 
 import autoscaler
+from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.cli import main
-from autoscaler.daemon import SystemClock
 from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.simulation.engine import SimulatedEngine
 from tests.support.builders import STEP
@@ -152,7 +153,7 @@ def events(text: str) -> list[dict[str, Any]]:
 # help
 
 
-@pytest.mark.parametrize("command", sorted(main.commands))
+@pytest.mark.parametrize("command", main.list_commands(click.Context(main)))
 def test_every_command_explains_itself(command: str) -> None:
     """Each command has help, for itself and in the list of all of them."""
     result = invoke(command, "--help")

@@ -15,12 +15,13 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from autoscaler.adapters.swarm_pauses import SwarmPauses
-from autoscaler.daemon import Daemon, Policies
+from autoscaler.daemon import Daemon
 from autoscaler.deadline import Deadline
 from autoscaler.errors import PolicyError, SettingsError
 from autoscaler.journal import Journal
 from autoscaler.model import Outcome
 from autoscaler.pausing import Pausing, Wish
+from autoscaler.policy_files import Policies
 from autoscaler.web.control import Controls
 from autoscaler.web.metrics import Telemetry
 from tests.support.builders import STEP

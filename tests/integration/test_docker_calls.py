@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.cli import main
-from autoscaler.daemon import SystemClock
 from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.simulation.engine import SimulatedEngine
 from tests.support.builders import STEP

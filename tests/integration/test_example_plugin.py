@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
-from autoscaler.daemon import SystemClock
+from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.simulation.engine import SimulatedEngine
 from tests.support.builders import STEP

@@ -10,7 +10,7 @@ import pytest
 
 from autoscaler.adapters.engine import DockerEngine
 from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
-from autoscaler.daemon import SystemClock
+from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.deadline import Deadline
 from autoscaler.errors import BackendError
 from autoscaler.ports import Query

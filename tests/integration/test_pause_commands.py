@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
-from autoscaler import wiring
 from autoscaler.adapters.swarm_pauses import CONFIG
-from autoscaler.daemon import Policies
+from autoscaler.commands.run import daemon_of
 from autoscaler.pauses import LABEL
 from autoscaler.pausing import Wish
+from autoscaler.policy_files import Policies
 from autoscaler.settings import Settings
 from tests.integration.test_cli import _alone, backends, events, invoke  # noqa: F401 - fixtures
 from tests.support.engine_server import applied_then_cut, cut, says
@@ -167,7 +167,7 @@ def test_a_paused_autoscaler_writes_nothing(backends: Backends) -> None:  # noqa
 def test_what_the_daemon_pauses_over_http(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """The daemon's HTTP side has the token of the settings, and pauses and resumes the same; in dry-run it cannot."""
     monkeypatch.setenv("AUTOSCALER_HTTP_TOKEN", TOKEN)
-    controls = wiring.daemon(Settings.read(), Policies([])).controls
+    controls = daemon_of(Settings.read(), Policies([])).controls
     assert (controls.token, controls.pause is None, controls.resume is None) == (SecretStr(TOKEN), False, False)
     assert controls.pause is not None
     assert controls.resume is not None
@@ -176,7 +176,7 @@ def test_what_the_daemon_pauses_over_http(backends: Backends, monkeypatch: pytes
     assert list(labels(backends)) == [f"{LABEL}web"]
     assert controls.resume(["web"]).changed == ("web",)
 
-    dry = wiring.daemon(Settings.read({"dry_run": True}), Policies([])).controls
+    dry = daemon_of(Settings.read({"dry_run": True}), Policies([])).controls
     assert (dry.token, dry.pause, dry.resume) == (SecretStr(TOKEN), None, None)
 
 

@@ -16,12 +16,13 @@ from autoscaler.adapters.swarm_lease import CONFIG, SwarmLease
 from autoscaler.adapters.swarm_pauses import SwarmPauses
 from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL
 from autoscaler.cycle import Cycle
-from autoscaler.daemon import Daemon, Policies
+from autoscaler.daemon import Daemon
 from autoscaler.journal import Journal
 from autoscaler.lease import Lease
 from autoscaler.metrics import PROMETHEUS
 from autoscaler.model import Direction, Outcome
 from autoscaler.pauses import KnownPauses, Pause, Pauses
+from autoscaler.policy_files import Policies
 from autoscaler.queries import MetricSettings
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.simulation.metrics import SimulatedPrometheus

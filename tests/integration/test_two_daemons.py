@@ -13,12 +13,13 @@ from structlog.testing import capture_logs
 from autoscaler.adapters.counted import CountedLease
 from autoscaler.adapters.engine import DockerEngine
 from autoscaler.adapters.swarm_lease import CONFIG, HOLDER_LABEL, SwarmLease
-from autoscaler.daemon import Daemon, Policies
+from autoscaler.daemon import Daemon
 from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
 from autoscaler.journal import Journal
 from autoscaler.lease import Lease
 from autoscaler.model import Outcome
+from autoscaler.policy_files import Policies
 from autoscaler.reasons import Reason
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.web.metrics import Telemetry

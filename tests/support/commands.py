@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _FORKS = get_context("forkserver")
-_FORKS.set_forkserver_preload(["autoscaler.cli"])
+_FORKS.set_forkserver_preload([f"autoscaler.commands.{name}" for name in ("run", "plan", "check", "test", "demo")])
 
 
 @dataclass(frozen=True)

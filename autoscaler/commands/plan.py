@@ -1,0 +1,55 @@
+"""`autoscaler plan`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoscaler import loader, render, survey, wiring
+from autoscaler.commands.options import evaluation_options, output_option
+from autoscaler.commands.output import ERROR, print_json
+from autoscaler.commands.terminal import terminal
+from autoscaler.documents import capacity_document, problem_document, record_document
+from autoscaler.logs import configure
+from autoscaler.settings import Settings
+
+if TYPE_CHECKING:
+    from autoscaler.records import Evaluation
+
+_CHANGES = 2
+
+
+@click.command()
+@output_option
+@evaluation_options
+def plan(output: str, **options: Any) -> None:
+    """Evaluate once against the live Swarm and Prometheus, and print what would change. Changes nothing.
+
+    Also adds up what services reserve and nodes have, and warns where a policy's maximum finds no room.
+
+    Exits with 0 where nothing is to do, 2 where something would change, 1 where it could not be told.
+    """
+    settings = Settings.read(options)
+    configure(settings.log_format, "error")
+    planned = survey.plan(wiring.cycle_for_a_look(settings), loader.load([settings.policies]))
+    evaluation, capacity = planned.evaluation, planned.capacity
+    if output == "json":
+        print_json(
+            {
+                "services": [record_document(record) for record in evaluation.records],
+                "problems": [problem_document(problem) for problem in evaluation.problems],
+                "paused": list(evaluation.paused),
+                "capacity": None if capacity is None else capacity_document(capacity),
+            }
+        )
+    else:
+        terminal().print(render.plan(evaluation.records, evaluation.problems, capacity, evaluation.paused))
+    sys.exit(_plan_exit(evaluation))
+
+
+def _plan_exit(evaluation: Evaluation) -> int:
+    if evaluation.incomplete:
+        return ERROR
+    return _CHANGES if any(record.decision.changes for record in evaluation.records) else 0
