@@ -168,7 +168,7 @@ def test_the_version_before_the_deploy_after_a_scale(
         assert done.returncode == 0, done.stderr
         assert "its 2 replicas stay" in done.stdout
         assert (load.replicas, version_of(engine)) == (2, "2")
-        wait_for("the rollout", lambda: engine.service(SERVICE)["UpdateStatus"]["State"] == "completed", 30)
+        wait_for("the rollout", lambda: engine.rollout(SERVICE) == "completed", 30)
         engine.wait_running(SERVICE, 2)
 
     again = command(engine, prometheus.url, daemon.policies, "rollback", "nobody")

@@ -93,14 +93,9 @@ def deployed(
     engine.update_service(name, spec)
 
 
-def state(engine: Engine, name: str) -> str:
-    """What UpdateStatus says."""
-    return str((engine.service(name).get("UpdateStatus") or {}).get("State", ""))
-
-
 def has_state(engine: Engine, name: str, reached: str) -> bool:
     """Whether UpdateStatus says so."""
-    return state(engine, name) == reached
+    return engine.rollout(name) == reached
 
 
 def version_of(engine: Engine, name: str) -> str:
@@ -184,7 +179,7 @@ def test_no_rollout_is_written_into_whatever_demands_it(
             deployed(engine, name, bad=name not in {"roll-stop-first", "roll-start-first", "roll-repeated"})
         wait_for("a rollout to begin", partial(has_state, engine, "roll-repeated", "updating"), 20)
         engine.update_service("roll-repeated", engine.service("roll-repeated")["Spec"])
-        assert not state(engine, "roll-repeated")
+        assert not engine.rollout("roll-repeated")
         for name, reached in paused.items():
             wait_for(f"{name} to be {reached}", partial(has_state, engine, name, reached), 40)
         before = {name: (engine.service(name), first[name] & loads[name].task_ids) for name in paused}
@@ -214,6 +209,10 @@ def test_no_rollout_is_written_into_whatever_demands_it(
             assert service["Version"] == engine.service(name)["Version"], f"{name} was written to"
             assert tasks <= loads[name].task_ids, f"a good task of {name} ended"
             assert not daemon.events("service_evaluated", service=name, outcome="applied")
+
+        # Swarm has no version before the one that it rolled back to.
+        refused = command(engine, prometheus.url, daemon.policies, "rollback", "roll-back-paused")
+        assert (refused.returncode, "no version to go back to" in refused.stderr) == (1, True), refused.stderr
 
         # What an operator does about it is followed by what was held.
         deployed(engine, "roll-paused", bad=False)
@@ -292,7 +291,7 @@ def over(done: Event, _: bytes) -> None:
 
 def rolled_back(engine: Engine, name: str) -> bool:
     """Whether the deploy's rollout has ended, one way or the other."""
-    return version_of(engine, name) == GOOD and state(engine, name) in {"", "rollback_completed"}
+    return version_of(engine, name) == GOOD and engine.rollout(name) in {"", "rollback_completed"}
 
 
 def has(engine: Engine, name: str, count: int) -> bool:

@@ -137,11 +137,8 @@ class Stack:
 
     def rolled_out(self, ends: str = "completed") -> None:
         """Wait for the autoscaler's rollout to end that way."""
-        wait_for(f"the autoscaler's rollout to be {ends}", lambda: self._update_state() == ends, 240)
+        wait_for(f"the autoscaler's rollout to be {ends}", lambda: self.engine.rollout(AUTOSCALER) == ends, 240)
         self.engine.wait_running(AUTOSCALER, 2, timeout=120)  # a rollback ends before its tasks are healthy
-
-    def _update_state(self) -> str:
-        return str((self.engine.service(AUTOSCALER).get("UpdateStatus") or {}).get("State"))
 
     @property
     def leader(self) -> str:
@@ -264,7 +261,7 @@ def edited(**changes: int) -> str:
     return policy(SERVICE, **{"low": 2, "high": 30} | changes, up=f"{UP}s", down="10m")
 
 
-@pytest.mark.fault("policies-redeployed", "autoscaler-updated", "asked-to-stop")
+@pytest.mark.fault("policies-redeployed", "autoscaler-updated", "asked-to-stop", "leader-dies")
 def test_edits_new_images_and_the_way_back_to_dry_run(stack: Stack) -> None:
     """Scaling goes on, with one leader and no double step, while the autoscaler itself is deployed again and again.
 
@@ -304,6 +301,13 @@ def test_edits_new_images_and_the_way_back_to_dry_run(stack: Stack) -> None:
     assert wait_for("one to lead", stack.leads, 30) != before
     last = stack.steps[-1]
     wait_for("a step of the new image", lambda: stack.steps[-1] != last, 60)
+
+    # The one that acts dies: the other one takes over.
+    leader = wait_for("one to lead", stack.leads, 30)
+    engine.docker("kill", leader)
+    wait_for("another one to lead", lambda: stack.leads() not in {"", leader}, 60)
+    last = stack.steps[-1]
+    wait_for("a step of the other one", lambda: stack.steps[-1] != last, 60)
 
     # Back to dry-run: nothing more is written.
     stack.edit("two", edited(), AUTOSCALER_DRY_RUN="true")

@@ -41,7 +41,7 @@ def test_a_scale_after_an_upgrade_of_the_engine_keeps_what_the_old_one_did_not_k
             container["Privileges"] = {"NoNewPrivileges": True}
             container["Healthcheck"] = {"Test": ["CMD", "true"], "Interval": 5 * SECOND, "StartInterval": SECOND}
             engine.update_service(load.name, spec)
-            wait_for("the rollout", lambda: engine.service(load.name)["UpdateStatus"]["State"] == "completed", 60)
+            wait_for("the rollout", lambda: engine.rollout(load.name) == "completed", 60)
             before, tasks = engine.service(load.name)["Spec"], load.task_ids
             assert before["TaskTemplate"]["ContainerSpec"]["OomScoreAdj"] == 300
 

@@ -421,7 +421,7 @@ FAULTS = (
         "after 18 to 20 s",
         see="`lease_acquired`, `not_leader`; `autoscaler_leader`",
         cure="alert where `sum(autoscaler_leader)` is not 1 for more than a minute (it is 0 in dry-run)",
-        real="killed, stopped for 40 s, its node killed",
+        real="killed, alone and in the stack; stopped for 40 s; its node killed",
         fake="",
     ),
     Fault(

@@ -212,6 +212,10 @@ class Engine:
         found: Document = self._get(f"/services/{name}")
         return found
 
+    def rollout(self, name: str) -> str:
+        """The state of a service's last update as Swarm tells it; empty where it says nothing, as just after one."""
+        return str((self.service(name).get("UpdateStatus") or {}).get("State", ""))
+
     def replicas(self, name: str) -> int:
         """The number of replicas requested in the service's spec."""
         count: int = self.service(name)["Spec"]["Mode"]["Replicated"]["Replicas"]
