@@ -13,7 +13,7 @@ import pytest
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.cluster import ROLLBACK_LABEL
 from tests.e2e.daemon import Daemon, command
-from tests.e2e.lab import Exporter, Prometheus, Tap, start_load, wait_for
+from tests.e2e.lab import Exporter, LabError, Prometheus, Tap, start_load, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -93,9 +93,12 @@ def deployed(
     engine.update_service(name, spec)
 
 
-def has_state(engine: Engine, name: str, reached: str) -> bool:
-    """Whether UpdateStatus says so."""
-    return engine.rollout(name) == reached
+def reaches(engine: Engine, name: str, state: str) -> None:
+    """Wait until Swarm says this of the service's rollout."""
+    try:
+        wait_for(f"{name} to be {state}", lambda: engine.rollout(name) == state, 120)
+    except LabError as error:
+        raise AssertionError(f"{error}; it is {engine.rollout(name)!r}, its tasks {engine.tasks(name)}") from error
 
 
 def version_of(engine: Engine, name: str) -> str:
@@ -177,11 +180,11 @@ def test_no_rollout_is_written_into_whatever_demands_it(
         exporter.set(PRESSURE, 90)
         for name in services:
             deployed(engine, name, bad=name not in {"roll-stop-first", "roll-start-first", "roll-repeated"})
-        wait_for("a rollout to begin", partial(has_state, engine, "roll-repeated", "updating"), 20)
+        reaches(engine, "roll-repeated", "updating")
         engine.update_service("roll-repeated", engine.service("roll-repeated")["Spec"])
         assert not engine.rollout("roll-repeated")
         for name, reached in paused.items():
-            wait_for(f"{name} to be {reached}", partial(has_state, engine, name, reached), 40)
+            reaches(engine, name, reached)
         before = {name: (engine.service(name), first[name] & loads[name].task_ids) for name in paused}
 
         # A schedule that begins within the minute, and a minimum raised by an edit.
@@ -328,7 +331,7 @@ def test_the_version_before_comes_back_under_load(
             deployed(engine, name, bad=name == "roll-paused", change=config if name == "roll-config" else None)
         for name in services:
             reached = "paused" if name == "roll-paused" else "completed"
-            wait_for(f"{name} to be {reached}", partial(has_state, engine, name, reached), 40)
+            reaches(engine, name, reached)
         exporter.set(PRESSURE, 90)
         prometheus.wait_for(PRESSURE, lambda samples: samples[0].value == 90)
         planned = command(engine, prometheus.url, file, "plan")
@@ -350,7 +353,7 @@ def test_the_version_before_comes_back_under_load(
         for name in ("roll-plain", "roll-first"):
             assert rollback(name)[0] == 0
         for name in ("roll-plain", "roll-first"):
-            wait_for(f"{name} to be completed", partial(has_state, engine, name, "completed"), 40)
+            reaches(engine, name, "completed")
             assert (version_of(engine, name), loads[name].replicas) == (GOOD, 4)
         assert rollback("roll-plain")[0] == 0
         assert (version_of(engine, "roll-plain"), loads["roll-plain"].replicas) == (f"{GOOD} again", 4)

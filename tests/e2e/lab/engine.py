@@ -18,6 +18,8 @@ from .releases import Release, chosen
 from .scratch import Scratch
 
 Document = dict[str, Any]  # what the engine's API answers: JSON as it came
+_WRITES = 10
+"""How often an update is tried that others come before."""
 
 
 class Engine:
@@ -203,9 +205,19 @@ class Engine:
         return identity
 
     def update_service(self, name: str, spec: Document) -> None:
-        """Replace a service's spec as `docker service update` would: on its present version."""
-        version = self.service(name)["Version"]["Index"]
-        self._post(f"/services/{name}/update", spec, version=version)
+        """Replace a service's spec as `docker service update` would: on its present version.
+
+        Again where Swarm wrote between the two calls, as it does in rollouts.
+        """
+        for left in reversed(range(_WRITES)):
+            version = self.service(name)["Version"]["Index"]
+            try:
+                self._post(f"/services/{name}/update", spec, version=version)
+            except LabError as error:
+                if not left or "out of sequence" not in str(error):
+                    raise
+            else:
+                return
 
     def service(self, name: str) -> Document:
         """The service as stored, no defaults inserted; a LabError without one."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -153,11 +154,14 @@ class Prometheus:
     def wait_for(
         self, expression: str, holds: Callable[[list[Sample]], object] = bool, timeout: float = 30
     ) -> list[Sample]:
-        """The first answer for which *holds* (by default: any series); a LabError tells the last one otherwise."""
+        """The first answer for which *holds* (by default: any series); a LabError tells the last one otherwise.
+
+        As of the last whole second: at an interval of a second an evaluation that begins afterwards sees no older one.
+        """
         seen: list[Sample] = []
 
         def asked() -> bool:
-            seen[:] = self.query(expression)
+            seen[:] = self.query(expression, at=time.time() // 1)  # noqa: TID251 - Prometheus' clock is this one
             return bool(holds(seen))
 
         try:
