@@ -325,7 +325,8 @@ class SwarmContract:
         """New tasks that end within the monitor time after they ran count as failed; the version before comes back."""
         name = f"late-{order}"
         watching = {"Parallelism": 1, "Order": order, "Monitor": 20_000_000_000, "FailureAction": "rollback"}
-        settled(world, restarting(replicated(name, UpdateConfig=watching, RollbackConfig=QUICK)))
+        back = QUICK | {"Monitor": 3_000_000_000}  # so long that its beginning is not missed
+        settled(world, restarting(replicated(name, UpdateConfig=watching, RollbackConfig=back)))
         good = world.raw(name)["Spec"]["TaskTemplate"]
 
         world.change(name, partial(world.break_template, after=2))
@@ -343,7 +344,7 @@ class SwarmContract:
         """Tasks that end later than that fail nothing but themselves: others follow them after the restart delay."""
         config = QUICK | {"FailureAction": "rollback"}
         settled(world, restarting(replicated("later", 1, UpdateConfig=config)))
-        world.change("later", partial(world.break_template, after=2))
+        world.change("later", partial(world.break_template, after=8))
         wait_update(world, "later", "completed")
 
         world.wait("a failed task", lambda: any(task["Status"]["State"] == "failed" for task in world.tasks("later")))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import requests
 
-from tests.e2e.lab import wait_for
+from tests.e2e.lab import LabError, wait_for
 from tests.e2e.lab.process import tool
 
 if TYPE_CHECKING:
@@ -83,7 +83,13 @@ class Daemon:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._argv, env=self._env, stdout=log, stderr=log)  # noqa: S603
 
-    def terminate(self, timeout: float = 15) -> int:
+    def edit(self, policies: str) -> None:
+        """Put another policy file in its place, whole: one that is being written is another for a moment."""
+        written = self.policies.with_suffix(".new")
+        written.write_text(policies)
+        written.replace(self.policies)
+
+    def terminate(self, timeout: float = 40) -> int:
         """Ask it to stop, as Swarm does; its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
@@ -110,7 +116,7 @@ class Daemon:
             if name in {None, event.get("event")} and all(event.get(fact) == value for fact, value in facts.items())
         ]
 
-    def wait_event(self, name: str, timeout: float = 30, after: int = 0, **facts: Any) -> Event:
+    def wait_event(self, name: str, timeout: float = 120, after: int = 0, **facts: Any) -> Event:
         """The first such event behind the first *after* ones, waited for."""
         try:
             return wait_for(f"{name} {facts}", lambda: self.events(name, **facts)[after:], timeout)[0]
@@ -134,16 +140,22 @@ class Daemon:
         services = self.get("/api/v1/services").json()["services"]
         return next((entry for entry in services if entry["service"] == service), {})
 
-    def wait_decision(self, service: str, holds: Callable[[Event], bool], timeout: float = 30) -> Event:
+    def wait_decision(self, service: str, holds: Callable[[Event], bool], timeout: float = 120) -> Event:
         """The first decision on *service* that *holds*."""
-        return wait_for(
-            f"a decision on {service}; the last was {self.decision(service)}",
-            lambda: decision if holds(decision := self.decision(service)) else None,
-            timeout,
-        )
+        seen: Event = {}
+
+        def held() -> Event | None:
+            seen.update(decision := self.decision(service))
+            return decision if holds(decision) else None
+
+        try:
+            return wait_for(f"a decision on {service}", held, timeout)
+        except LabError as error:
+            raise AssertionError(f"{error}; the last was {seen}") from error
 
     def _lines(self) -> Iterator[Event]:
-        for line in self.log.read_text().splitlines():
+        whole, _, _ = self.log.read_text().rpartition("\n")  # a line may be being written
+        for line in whole.splitlines():
             if line.startswith("{"):
                 yield json.loads(line)
 

@@ -81,7 +81,7 @@ def rollback_on_failure(spec: dict[str, Any]) -> None:
         "MaxFailureRatio": 0,
         "Order": "stop-first",
     }
-    spec["RollbackConfig"] = {"Parallelism": 1, "Monitor": second, "Order": "stop-first"}
+    spec["RollbackConfig"] = {"Parallelism": 1, "Monitor": 5 * second, "Order": "stop-first"}
     spec["TaskTemplate"]["RestartPolicy"] = {"Condition": "any", "Delay": second // 2}
     spec["TaskTemplate"]["ContainerSpec"]["Env"].append(f"V={GOOD}")
 
@@ -96,14 +96,16 @@ def test_an_automatic_rollback_ends_well_with_the_daemon_running_under_load(
     # The cooldown is shorter than update and rollback (4 s), else it is what holds the next step, and no gate is asked.
     with Daemon(engine, prometheus, tmp_path, policy(load.name, low=3, high=6, up="2s")) as daemon:
         daemon.wait_event("service_evaluated", service=load.name, outcome="applied")
-        engine.wait_running(load.name, load.replicas)
-        bad = engine.service(load.name)["Spec"]
-        container = bad["TaskTemplate"]["ContainerSpec"]
-        container["Command"] = ["/bin/false"]
-        container["Env"] = [entry for entry in container["Env"] if not entry.startswith("V=")] + [f"V={BAD}"]
-        written = len(daemon.events("service_evaluated", service=load.name, outcome="applied"))
-        engine.update_service(load.name, bad)
-        daemon.wait_event("service_evaluated", service=load.name, reason="rollout_in_progress")
+        with daemon.stopped():  # so that no step comes between
+            engine.wait_running(load.name, load.replicas)
+            bad = engine.service(load.name)["Spec"]
+            container = bad["TaskTemplate"]["ContainerSpec"]
+            container["Command"] = ["/bin/false"]
+            container["Env"] = [entry for entry in container["Env"] if not entry.startswith("V=")] + [f"V={BAD}"]
+            written = len(daemon.events("service_evaluated", service=load.name, outcome="applied"))
+            held = len(daemon.events("service_evaluated", service=load.name, reason="rollout_in_progress"))
+            engine.update_service(load.name, bad)
+        daemon.wait_event("service_evaluated", service=load.name, reason="rollout_in_progress", after=held)
 
         counts: dict[str, set[int]] = {"updating": set(), "rollback_started": set()}
         seen: list[tuple[int, str, int]] = []
@@ -128,7 +130,7 @@ def test_an_automatic_rollback_ends_well_with_the_daemon_running_under_load(
         spec = engine.service(load.name)["Spec"]["TaskTemplate"]["ContainerSpec"]
         assert f"V={GOOD}" in spec["Env"]
         assert spec.get("Command") == ["/bin/load"]
-        daemon.wait_event("service_evaluated", timeout=60, service=load.name, outcome="applied", after=written)
+        daemon.wait_event("service_evaluated", timeout=120, service=load.name, outcome="applied", after=written)
 
 
 @pytest.mark.fault("policies-broken")
@@ -141,13 +143,13 @@ def test_a_broken_edit_leaves_the_last_good_policies_in_force(
     load.set(cpu=50)
     with Daemon(engine, prometheus, tmp_path, policy(load.name)) as daemon:
         daemon.wait_decision(load.name, bool)
-        daemon.policies.write_text(policy(load.name).replace("above", "abvoe"))
+        daemon.edit(policy(load.name).replace("above", "abvoe"))
         refused = daemon.wait_event("policies_refused")
         assert any("policies.yml:8:" in problem and "abvoe" in problem for problem in refused["problems"])
         assert "autoscaler_policies_last_reload_successful 0.0" in daemon.get("/metrics").text
         at = daemon.decision(load.name)["at"]
         daemon.wait_decision(load.name, lambda decision: decision["at"] > at)
-        daemon.policies.write_text(policy(load.name, low=2))
+        daemon.edit(policy(load.name, low=2))
         daemon.wait_event("policies_reloaded")
         wait_for("the new minimum", lambda: load.replicas == 2, 20)
         assert "autoscaler_policies_last_reload_successful 1.0" in daemon.get("/metrics").text

@@ -130,7 +130,12 @@ def target(service: str) -> str:
 def daemon(engine: Engine, swarm: Cluster, directory: Path, *policies: str) -> Daemon:
     """An autoscaler on *engine*'s socket."""
     directory.mkdir(exist_ok=True)
-    return Daemon(engine, swarm.prometheus, directory, "version: 1\npolicies:\n" + "".join(policies))
+    return Daemon(engine, swarm.prometheus, directory, file_of(*policies))
+
+
+def file_of(*policies: str) -> str:
+    """A policy file with these."""
+    return "version: 1\npolicies:\n" + "".join(policies)
 
 
 def changes(engine: Engine, service: str) -> list[list[int]]:
@@ -233,7 +238,7 @@ def test_the_quorum_is_lost_in_the_middle_of_a_step(swarm: Cluster, tmp_path: Pa
         wait_for("a renewal of the lease", lambda: lease_version(leader) > renewed, 10, interval=0.05)
         first.pause()
         second.pause()
-        autoscaler.policies.write_text("version: 1\npolicies:\n" + steps(service, low=3))
+        autoscaler.edit(file_of(steps(service, low=3)))
 
         unknown = autoscaler.wait_event("service_evaluated", service=service, outcome="unknown")
         assert "it may still be" in unknown["detail"]
@@ -271,7 +276,8 @@ def test_the_swarms_leader_is_parted_with_the_autoscaler_that_acts(swarm: Cluste
         swarm.nodes.cut(parted)
         cut = time.time()  # noqa: TID251 - to compare with the log's times
         assert parted.service(busy) == seen, "it still answers"
-        swarm.set(busy, 95)
+        for each in both:  # by a bound and not by load, so that it is tried before the lease ends
+            each.edit(file_of(steps(busy, low=3), target(spread)))
         both.one.wait_event("service_evaluated", service=busy, outcome="unknown")
         with contextlib.suppress(LabError):  # it does so for some 14 s, then it knows that it leads no more
             assert parted.service(busy) == seen, "its step is not made"

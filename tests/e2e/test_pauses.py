@@ -69,7 +69,7 @@ def test_a_pause_survives_a_killed_daemon_and_ends_by_command(
         version = engine.service(load.name)["Version"]["Index"]
         said = operator("pause", load.name, "--for", "1h", "--by", "ana", "--reason", "database moves")
         assert said.startswith(f"{load.name}: up and down paused by ana since ")
-        daemon.wait_event("pauses_changed", timeout=10)
+        daemon.wait_event("pauses_changed")
         load.set(cpu=95)
         stays_paused(daemon, load)
         assert f'autoscaler_paused{{direction="up",service="{load.name}"}} 1.0' in daemon.get("/metrics").text
@@ -83,7 +83,7 @@ def test_a_pause_survives_a_killed_daemon_and_ends_by_command(
         assert engine.service(load.name)["Version"]["Index"] == version
 
         assert operator("resume", load.name) == "Nothing is paused.\n"
-        wait_for("the held step", lambda: load.replicas == 2, 30)
+        wait_for("the held step", lambda: load.replicas == 2, 60)
 
 
 @pytest.mark.fault("paused")
@@ -97,16 +97,16 @@ def test_a_pause_survives_a_takeover(
     load = service()
     load.set(cpu=95)
     operator("pause", "--direction", "up")
-    leader, standby = start(policy(load.name))
+    leader, standby = start(policy(load.name, up="10m"))
     stays_paused(leader, load)
 
     leader.kill()
-    standby.wait_event("lease_acquired", timeout=30)
+    standby.wait_event("lease_acquired")
     stays_paused(standby, load)
 
     assert json.loads(engine.docker("config", "inspect", CONFIG))[0]["Spec"]["Labels"].keys() == {"autoscaler.pause.*"}
     operator("resume")
-    wait_for("the held step", lambda: load.replicas == 2, 30)
+    wait_for("the held step", lambda: load.replicas == 2, 60)
 
 
 @pytest.mark.fault("http-stranger")
@@ -117,7 +117,7 @@ def test_a_pause_over_http_is_answered_once_swarm_has_it(
     load = service()
     load.set(cpu=50)
     token = "e2e-token-0123456789"  # noqa: S105 - nobody's
-    with Daemon(engine, prometheus, tmp_path, policy(load.name), AUTOSCALER_HTTP_TOKEN=token) as daemon:
+    with Daemon(engine, prometheus, tmp_path, policy(load.name, up="10m"), AUTOSCALER_HTTP_TOKEN=token) as daemon:
         daemon.wait_decision(load.name, lambda decision: decision.get("primary", {}).get("reason") == "no_breach")
         url = daemon.url
 
@@ -133,7 +133,7 @@ def test_a_pause_over_http_is_answered_once_swarm_has_it(
         load.set(cpu=95)
         stays_paused(daemon, load)
         assert ask("/api/v1/resume").json()["paused"] == []
-        wait_for("the held step", lambda: load.replicas == 2, 30)
+        wait_for("the held step", lambda: load.replicas == 2, 60)
         assert daemon.events("pause_requested")[0]["services"] == [load.name]
         assert token not in daemon.log.read_text()
     assert operator("resume").splitlines()[-1] == "Nothing is paused."

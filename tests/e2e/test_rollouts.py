@@ -58,13 +58,19 @@ def prometheus(exporter: Exporter) -> Iterator[Prometheus]:
         yield started
 
 
-def updating(action: str, *, order: str = "stop-first", parallelism: int = 1, delay: int = 0) -> Callable[..., None]:
-    """How the service is rolled out, *delay* seconds between its batches; for `start_load`."""
+def updating(  # noqa: PLR0913 -- what a rollout is configured by
+    action: str, *, order: str = "stop-first", parallelism: int = 1, delay: int = 0, monitor: int = 2, back: int = 2
+) -> Callable[..., None]:
+    """How the service is rolled out, *delay* seconds between its batches; for `start_load`.
+
+    A task that fails counts for *monitor* seconds, and *back* in a rollback. Where one is to fail these are so many
+    that a busy machine tells of it in time; they are waited for only where none does.
+    """
 
     def change(spec: Document) -> None:
-        config = {"Parallelism": parallelism, "Monitor": 2 * SECOND, "Delay": delay * SECOND, "Order": order}
-        spec["UpdateConfig"] = config | {"FailureAction": action, "MaxFailureRatio": 0}
-        spec["RollbackConfig"] = config | {"FailureAction": "pause", "Parallelism": 1}
+        config = {"Parallelism": parallelism, "Delay": delay * SECOND, "Order": order, "MaxFailureRatio": 0}
+        spec["UpdateConfig"] = config | {"FailureAction": action, "Monitor": monitor * SECOND}
+        spec["RollbackConfig"] = config | {"FailureAction": "pause", "Parallelism": 1, "Monitor": back * SECOND}
         spec["TaskTemplate"]["RestartPolicy"] = {"Condition": "any", "Delay": SECOND // 2}
         spec["TaskTemplate"]["ContainerSpec"]["Env"].append(GOOD)
         spec["TaskTemplate"]["ContainerSpec"]["StopGracePeriod"] = SECOND
@@ -162,9 +168,9 @@ def test_no_rollout_is_written_into_whatever_demands_it(
         "roll-stop-first": updating("rollback", delay=3),
         "roll-start-first": updating("rollback", order="start-first", delay=3),
         "roll-repeated": updating("rollback", delay=3),
-        "roll-paused": updating("pause"),
-        "roll-back": updating("rollback", parallelism=2, delay=6),
-        "roll-back-paused": updating("rollback"),
+        "roll-paused": updating("pause", monitor=20),
+        "roll-back": updating("rollback", parallelism=2, delay=6, monitor=20),
+        "roll-back-paused": updating("rollback", monitor=20, back=20),
     }
     paused = {"roll-paused": "paused", "roll-back-paused": "rollback_paused"}
     with running(engine, services) as loads, ExitStack() as stack:
@@ -177,24 +183,24 @@ def test_no_rollout_is_written_into_whatever_demands_it(
         told = stack.enter_context(watched(engine))
         (loads["roll-back-paused"].control / "good").unlink()
         first = {name: loads[name].task_ids for name in paused}  # later ones fail, and may run for a moment
-        exporter.set(PRESSURE, 90)
         for name in services:
             deployed(engine, name, bad=name not in {"roll-stop-first", "roll-start-first", "roll-repeated"})
         reaches(engine, "roll-repeated", "updating")
         engine.update_service("roll-repeated", engine.service("roll-repeated")["Spec"])
         assert not engine.rollout("roll-repeated")
+        exporter.set(PRESSURE, 90)
         for name, reached in paused.items():
             reaches(engine, name, reached)
         before = {name: (engine.service(name), first[name] & loads[name].task_ids) for name in paused}
 
         # A schedule that begins within the minute, and a minimum raised by an edit.
-        daemon.policies.write_text(POLICY.format(least=5, up="1s", schedules=soon()))
+        daemon.edit(POLICY.format(least=5, up="1s", schedules=soon()))
         daemon.wait_event("policies_reloaded")
         for name in paused:
             daemon.wait_decision(name, said("too_few_replicas"))
         for name in ("roll-stop-first", "roll-start-first", "roll-back"):
-            daemon.wait_event("service_evaluated", timeout=60, service=name, outcome="applied")
-        daemon.wait_event("service_evaluated", timeout=60, service="roll-repeated", outcome="applied")
+            daemon.wait_event("service_evaluated", timeout=120, service=name, outcome="applied")
+        daemon.wait_event("service_evaluated", timeout=120, service="roll-repeated", outcome="applied")
         assert {version_in(task["Spec"]) for task in engine.running_tasks("roll-repeated")} == {f"{GOOD} again"}
         assert any("tasks of another version run" in str(event) for event in daemon.events("service_evaluated"))
         exporter.set(PRESSURE, 50)
@@ -219,7 +225,7 @@ def test_no_rollout_is_written_into_whatever_demands_it(
 
         # What an operator does about it is followed by what was held.
         deployed(engine, "roll-paused", bad=False)
-        held = daemon.wait_event("service_evaluated", timeout=60, service="roll-paused", outcome="applied")
+        held = daemon.wait_event("service_evaluated", timeout=120, service="roll-paused", outcome="applied")
         assert (held["requested"], held["desired"], version_of(engine, "roll-paused")) == (3, 6, f"{GOOD} again")
 
 
@@ -249,7 +255,7 @@ def test_a_rule_that_fires_at_the_moment_of_a_deploy(
     """
     names = [f"roll-{number}" for number in range(RACERS)]
     exporter.set(PRESSURE, 90)
-    with running(engine, dict.fromkeys(names, updating("rollback", parallelism=0))), ExitStack() as stack:
+    with running(engine, dict.fromkeys(names, updating("rollback", parallelism=0, monitor=20))), ExitStack() as stack:
         tap = stack.enter_context(Tap(engine))
         policies = POLICY.format(least=3, up="10m", schedules="[]").replace("max: 7", "max: 3")
         daemon = stack.enter_context(Daemon(engine, prometheus, tmp_path, policies, AUTOSCALER_DOCKER_HOST=tap.url))
@@ -263,7 +269,8 @@ def test_a_rule_that_fires_at_the_moment_of_a_deploy(
                 done = Event()
                 if number % 2:
                     # An operator's scale first, so that there is a write; it is refused, and looked again at once.
-                    tap.once(r"POST .*/services/[a-z0-9]+/update", bad, partial(over, done))
+                    update = rf"POST .*/services/{engine.service(name)['ID']}/update"
+                    tap.once(update, bad, partial(over, done))
                     engine.docker("service", "scale", "--detach", f"{name}=2")
                 else:
                     tap.once(r"GET .*/services", bad, partial(seen, name, unseen, done))
@@ -315,7 +322,7 @@ def test_the_version_before_comes_back_under_load(
         "roll-plain": updating("rollback", parallelism=0),
         "roll-first": updating("rollback", parallelism=0, order="start-first"),
         "roll-config": with_config(engine, "roll-config-1"),
-        "roll-paused": updating("pause"),
+        "roll-paused": updating("pause", monitor=20),
     }
     config = with_config(engine, "roll-config-2")
     file = tmp_path / "policies.yml"
@@ -348,6 +355,7 @@ def test_the_version_before_comes_back_under_load(
             service = engine.service(name)
             assert ROLLBACK_LABEL in service["Spec"]["Labels"]
             assert ROLLBACK_LABEL not in service["PreviousSpec"].get("Labels", {}), "not in the same write"
+        wait_for("the events of the three", lambda: all(told.get(name) for name in scaled), 30)
         assert {name: told[name] for name in scaled} == {name: ["4"] for name in scaled}
 
         for name in ("roll-plain", "roll-first"):
@@ -366,7 +374,7 @@ def test_the_version_before_comes_back_under_load(
         assert "config" in words.partition("deploy the one you want")[2]
 
         assert rollback("roll-paused")[0] == 0
-        daemon.wait_event("service_evaluated", timeout=60, service="roll-paused", outcome="applied")
+        daemon.wait_event("service_evaluated", timeout=120, service="roll-paused", outcome="applied")
         assert version_of(engine, "roll-paused") == GOOD
         engine.wait_running("roll-paused", 4)
 

@@ -111,7 +111,7 @@ class Stack:
             "CLI": cli,
         }
         script = f"{SHELL}{self.exported}{commands}"
-        printed = run("bash", "-c", script, env=own | dict(self.settings), cwd=ROOT, timeout=300)
+        printed = run("bash", "-c", script, env=own | dict(self.settings), cwd=ROOT, timeout=900)
         self.exported += "".join(re.findall(r"^export .*\n", commands, re.MULTILINE))
         return printed
 
@@ -252,12 +252,12 @@ def test_readme_from_nothing_to_dry_run_to_live(stack: Stack) -> None:
     assert '"lease_failed"' not in stack.logs()
 
 
-UP = 5
+UP = 8
 """Seconds between two steps: less than a refused edit takes, so that one comes in the middle."""
 
 
 def edited(**changes: int) -> str:
-    """Policies under which the service gains a replica every five seconds."""
+    """Policies under which the service gains a replica every eight seconds."""
     return policy(SERVICE, **{"low": 2, "high": 30} | changes, up=f"{UP}s", down="10m")
 
 

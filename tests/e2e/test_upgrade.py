@@ -45,7 +45,7 @@ def test_a_scale_after_an_upgrade_of_the_engine_keeps_what_the_old_one_did_not_k
             before, tasks = engine.service(load.name)["Spec"], load.task_ids
             assert before["TaskTemplate"]["ContainerSpec"]["OomScoreAdj"] == 300
 
-            daemon.policies.write_text(policy(load.name, low=2))
+            daemon.edit(policy(load.name, low=2))
             daemon.wait_event("service_evaluated", service=load.name, outcome="applied", desired=2)
 
             assert engine.service(load.name)["Spec"]["TaskTemplate"] == before["TaskTemplate"]

@@ -90,6 +90,13 @@ class Running:
         """The log's events of this name."""
         return [line for line in self.logs if line["event"] == name]
 
+    def edit(self, content: str) -> None:
+        """Put a policy file of this content in its place, whole: one that is being written is another for a moment."""
+        written = self.file.with_suffix(".new")
+        written.write_text(content)
+        os.utime(written, (0, 0))  # it is the content that counts
+        written.replace(self.file)
+
     async def next_evaluations(self, count: int = 2) -> None:
         """Wait until as many more evaluations have begun: the second one after now saw all there was now."""
         already = self.evaluations
@@ -289,7 +296,7 @@ async def test_changed_policies_are_reloaded(tmp_path: Path) -> None:
     """Policy files that say something else are in force at the next evaluation, and the log names the revision."""
     made = make(tmp_path)
     async with running(made):
-        made.file.write_text(content(most=2))
+        made.edit(content(most=2))
         await until(lambda: made.world.replicas("web0") == 2)
 
     (line,) = made.events("policies_reloaded")
@@ -301,10 +308,7 @@ async def test_touched_but_equal_policies_are_not_reloaded(tmp_path: Path) -> No
     made = make(tmp_path)
     before = made.daemon.policies.current
     async with running(made):
-        same = tmp_path / "same"  # put in its place whole, for a file that is being written is another for a moment
-        same.write_text(content())
-        os.utime(same, (0, 0))
-        same.replace(made.file)
+        made.edit(content())
         await made.next_evaluations()
 
     assert made.daemon.policies.current is before
@@ -317,10 +321,10 @@ async def test_a_reload_over_http(tmp_path: Path) -> None:
     made.daemon.controls = Controls(SecretStr(TOKEN))
     async with running(made):
         await made.next_evaluations()
-        made.file.write_text("version: 1\npolicies: 7\n")
+        made.edit("version: 1\npolicies: 7\n")
         status, refused = await made.post("/-/reload")
         assert (status, refused["problems"][0].partition("policies.yml:")[2][:4]) == (422, "2:11")
-        made.file.write_text(content(7))
+        made.edit(content(7))
         status, document = await made.post("/-/reload")
         assert (status, document["problems"]) == (200, [])
         assert document["revision"] != refused["revision"]
@@ -350,13 +354,13 @@ async def test_a_broken_edit_keeps_the_last_good_set(tmp_path: Path) -> None:
     revision = made.daemon.policies.current.revision
     made.world.load["web0", "cpu"] = 85
     async with running(made):
-        made.file.write_text(content().replace("replicas:", "replica:"))
+        made.edit(content().replace("replicas:", "replica:"))
         await until(lambda: bool(made.events("policies_refused")))
         await made.next_evaluations()
         _, metrics = await made.get("/metrics")
         document = made.daemon.policies.document()
         await until(lambda: made.world.replicas("web0") == 4)
-        made.file.write_text(content(most=9))
+        made.edit(content(most=9))
         await until(lambda: bool(made.events("policies_reloaded")))
         _, repaired = await made.get("/metrics")
 

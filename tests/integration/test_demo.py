@@ -31,7 +31,7 @@ def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_in_a_pipe_it_prints_a_line_per_event() -> None:
     """Off a terminal the demo prints plain lines, each an event with the specification's reasons, and a summary."""
-    result = demo("--for", "2s", "--speed", "300")
+    result = demo("--for", "6s", "--speed", "100")
 
     first, *lines, last = result.stdout.splitlines()
     found = [EVENT.match(line) for line in lines]
@@ -68,7 +68,7 @@ def test_on_a_terminal_it_shows_a_live_table() -> None:
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", buffering=0) as screen:
         process = subprocess.Popen(  # noqa: S603 - our own command line
-            [AUTOSCALER, "demo", "--for", "1s", "--speed", "300"],
+            [AUTOSCALER, "demo", "--for", "3s", "--speed", "300"],
             stdin=subprocess.DEVNULL,
             stdout=theirs,
             stderr=theirs,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SILENCE = 0.3
+SILENCE = 1.0
 """Seconds without a byte after which a request is given up; the server under test is on this machine."""
 
 
@@ -197,9 +197,9 @@ class TestSocket:
             alive = ("127.0.0.1", int(server.url.rpartition(":")[2]))
             families = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in (dead, alive)]
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_: families)
-            client = DockerEngine("tcp://socket-proxy:2375", timeout=2)
+            client = DockerEngine("tcp://socket-proxy:2375", timeout=6)
 
-            assert client.service("web", Deadline(2))["Spec"]["Name"] == "web"
+            assert client.service("web", Deadline(6))["Spec"]["Name"] == "web"
             client.close()
 
     @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
@@ -312,7 +312,7 @@ class TestReads:
         bench.server.misbehave(fault, "GET /services")
 
         with pytest.raises(BackendError) as caught:
-            bench.read()
+            bench.read(seconds=60)
 
         assert words in str(caught.value)
         assert sum(request.path == "/services" for request in bench.server.asked) == 1
@@ -443,7 +443,7 @@ class TestWrites:
         """A write whose answer never ends leaves the time to read back."""
         bench.server.misbehave(_applied_then_drip, "POST", times=1)
 
-        receipt = bench.scale(seconds=2)
+        receipt = bench.scale(seconds=4)
 
         assert receipt.written is Written.APPLIED
         assert bench.posts == 1

@@ -32,4 +32,4 @@ async def test_it_asks_where_the_autoscaler_listens(host: str) -> None:
         async with Site().served() as server:
             address = f"{host}:{server.address[1]}"
             assert await checked(AUTOSCALER_LISTEN=address, http_proxy=proxy) == 0
-        assert await checked(AUTOSCALER_LISTEN=address) != 0
+        assert await checked(AUTOSCALER_LISTEN=proxy.removeprefix("http://")) != 0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-SOON = Bounds(patience=0.2, connections=20)
+SOON = Bounds(patience=1, connections=20)
 HEALTHY = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 SERVICES = HEALTHY.replace(b"/-/healthy", b"/api/v1/services")
 METRICS = HEALTHY.replace(b"/-/healthy", b"/metrics")
@@ -250,7 +250,7 @@ async def test_who_asks_for_much_keeps_nobody_waiting() -> None:
 async def test_what_is_no_request_is_refused_without_repeating_it(request_: bytes) -> None:
     """Whatever comes in place of a request is answered with 4xx and all headers, repeats nothing, and logs nothing."""
     with capture_logs() as logs:
-        async with Site(bounds=SOON).served() as server:
+        async with Site().served() as server:
             answer = await ask(server, request_)
             assert (await ask(server, HEALTHY)).startswith(b"HTTP/1.1 200")
 

@@ -189,6 +189,7 @@ async def test_a_stand_by_is_news_once(tmp_path: Path) -> None:
         one, other = swarm.autoscalers
         await swarm.start(one)
         one.fail(LOST, "services")  # so that the load goes on without a change
+        await swarm.seen(one)  # none of its evaluations is on its way any more
         swarm.world.service("second", cpu=85)
         swarm.world.settle(300)
         swarm.world.clock.time -= 300 - BLINK  # no beat was missed

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from autoscaler.policy import Policy
 
 CALM = Signal(steady(10), 3, 3)
-A_MOMENT = 0.05
+A_MOMENT = 0.25
 
 
 class Foreign(Rule):
@@ -153,7 +153,7 @@ def test_own_strategies_are_asked_in_the_same_thread() -> None:
     assert asked != [threading.current_thread().name], "a plugin's subclass of one of ours is a plugin's"
     before = threading.active_count()
     assert judge(CPU_HIGH, CALM, NOW).reason is Reason.NO_BREACH
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # those of earlier tests may end meanwhile
 
 
 @pytest.mark.parametrize("requested", [2, 3, 4])
@@ -284,7 +284,7 @@ def test_every_reason_is_a_rules_own_or_refused(reason: Reason) -> None:
 def test_hanging(patience: Patience, hanging: Hanging) -> None:  # noqa: ARG001 - the fixture shortens the wait
     """A strategy that does not come back lacks data; it is not asked again before it has."""
     rule = foreign(hanging)
-    assert detail_of(judge(rule, CALM, NOW)).endswith("did not come back within 0.05 s")
+    assert detail_of(judge(rule, CALM, NOW)).endswith("did not come back within 0.25 s")
     assert "has not come back from an earlier call" in detail_of(judge(rule, CALM, NOW))
     assert "has not come back from an earlier call" in detail_of(judge(rule, CALM, NOW + 15))
     assert hanging.asked == 1
@@ -342,7 +342,7 @@ def test_plugins_use_up_their_time_together() -> None:
     waiting = threading.Event()
 
     def slow(rule: Rule, signal: Signal) -> Recommendation:
-        waiting.wait(0.06)
+        waiting.wait(5)
         return rule.no_opinion(signal)
 
     patience = Patience(a_call=20, each=20, together=0.05)
@@ -502,7 +502,7 @@ def test_hanging_when_the_rule_is_read(monkeypatch: pytest.MonkeyPatch, hanging:
             hanging.go.wait(20)
             return 0
 
-    with pytest.raises(ValueError, match=r"Slow did not come back within 0\.05 s while it reads these keys"):
+    with pytest.raises(ValueError, match=r"Slow did not come back within 0\.25 s while it reads these keys"):
         Slow(name="rule", metric="cpu")
     with pytest.raises(ValueError, match="the strategy Slow has not come back from an earlier call"):
         Slow(name="rule", metric="cpu")

@@ -57,7 +57,7 @@ class CAdvisor:
             self._engine.directory / "cadvisor.log",
         )
         try:
-            self._child.wait_ready(self._answers, timeout=20)
+            self._child.wait_ready(self._answers, timeout=60)
         except BaseException:
             self.stop()
             raise

@@ -9,7 +9,7 @@ from typing import IO, Any, Self
 
 import docker
 import requests
-from docker.errors import DockerException
+from docker.errors import APIError, DockerException
 
 from .network import Network, Switch
 from .priority import ordinary_parent, preferred_parent
@@ -192,7 +192,7 @@ class Engine:
         }
         return run(*self.release.command("docker", *arguments), timeout=timeout, env=own | dict(env or {}), cwd=cwd)
 
-    def build(self, context: Path, name: str, *arguments: str, timeout: float = 300) -> str:
+    def build(self, context: Path, name: str, *arguments: str, timeout: float = 900) -> str:
         """Build an image called *name* from *context*, with the network this machine has; returns what was printed."""
         with self.network.outbound():
             return self.docker("build", "--tag", name, *ordinary_parent(), *arguments, context, timeout=timeout)
@@ -247,7 +247,7 @@ class Engine:
         ]
         return sorted(running, key=lambda task: int(task.get("Slot", 0)))
 
-    def wait_running(self, name: str, count: int, timeout: float = 30) -> list[Document]:
+    def wait_running(self, name: str, count: int, timeout: float = 120) -> list[Document]:
         """The running tasks as soon as there are exactly *count*; a LabError tells each task's state otherwise."""
 
         def reached() -> tuple[list[Document]] | None:
@@ -317,7 +317,12 @@ class Engine:
             return
         token = self._joins.client.inspect_swarm()["JoinTokens"]["Manager"]
         there = f"{self._joins._swarm_address}:{port}"
-        self.client.join_swarm([there], token, advertise_addr=here, listen_addr=f"{here}:{port}")
+        try:
+            self.client.join_swarm([there], token, advertise_addr=here, listen_addr=f"{here}:{port}")
+        except APIError as error:
+            # After 20 s dockerd answers so, and goes on joining: what waits for it to lead sees the end of that.
+            if "Timeout was reached before node joined" not in str(error):
+                raise
 
     def _leads(self) -> bool:
         self._get("/services")  # a 503 until the raft has a leader

@@ -51,8 +51,8 @@ class TaskExporter(Exporter):
     @property
     def metrics(self) -> str:
         """What a scrape gets now; an OSError or HTTPException where the engine does not answer."""
+        now = time.monotonic()  # before the engine answers: Prometheus dates the samples so
         containers = self._containers()
-        now = time.monotonic()
         passed, self._at = now - self._at, now
         lines = []
         for container in containers:

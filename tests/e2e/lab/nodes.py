@@ -95,7 +95,7 @@ class Nodes:
         nodes = self.engines[0].client.nodes()
         return len(nodes) == len(self.engines) and all(
             node["Status"]["State"] == "ready"
-            and node["ManagerStatus"]["Reachability"] == "reachable"
+            and (node.get("ManagerStatus") or {}).get("Reachability") == "reachable"
             and node["Spec"]["Availability"] == "active"
             for node in nodes
         )

@@ -144,7 +144,7 @@ class Child:
         """Leave the process hanging: it keeps its sockets and, from the return of this call on, answers nobody."""
         self._process.send_signal(signal.SIGSTOP)
         # The signal is accepted at once but takes effect thread by thread.
-        wait_for(f"every thread of {self.name} to stand still", self._stands_still, timeout=5, interval=0.01)
+        wait_for(f"every thread of {self.name} to stand still", self._stands_still, timeout=30, interval=0.01)
 
     def resume(self) -> None:
         """Let a paused process go on; harmless for a running or an ended one."""

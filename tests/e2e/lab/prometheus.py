@@ -59,10 +59,10 @@ class Prometheus:
     def __enter__(self) -> Self:
         self._scratch.__enter__()
         try:
-            self._address = f"{self._listen}:{free_port(self._listen)}"
-            self.url = f"http://{self._address}"
             if self._openmetrics is not None:
                 self.backfill(self._openmetrics)
+            self._address = f"{self._listen}:{free_port(self._listen)}"  # at last, so that nobody takes it before
+            self.url = f"http://{self._address}"
             self.start()
         except BaseException:
             self.__exit__(None, None, None)
@@ -96,7 +96,7 @@ class Prometheus:
             keep_fds=[self._scratch.lock_fd],
         )
         try:
-            self._child.wait_ready(lambda: self._http.get(f"{self.url}/-/ready", timeout=2).ok, timeout=20)
+            self._child.wait_ready(lambda: self._http.get(f"{self.url}/-/ready", timeout=2).ok, timeout=60)
         except BaseException:
             self.stop()
             raise

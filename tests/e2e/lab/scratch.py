@@ -54,7 +54,7 @@ def _sweep() -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _remove(path)
-        except (BlockingIOError, LabError):  # at work, or the same remains are being removed by another lab
+        except (OSError, LabError):  # at work, or the same remains are being removed by another lab
             continue
         finally:
             os.close(lock)
