@@ -115,8 +115,8 @@ class DockerEngine:
             raise not_docker(self._where, "no JSON object")
         return found
 
-    def _read(self, path: str, deadline: Deadline, params: Mapping[str, str], of: LeanList | None = None) -> Any:
-        """The answer to a GET, a list *of* that kind; asked for again where that may help and there is the time."""
+    def _read(self, path: str, deadline: Deadline, params: Mapping[str, str], lean_list: LeanList | None = None) -> Any:
+        """The answer to a GET, as *lean_list* reads it; asked for again where that may help and there is the time."""
 
         def enough(state: RetryCallState) -> bool:
             return state.attempt_number >= _ATTEMPTS or deadline.remaining() <= _LONGEST_WAIT
@@ -127,7 +127,7 @@ class DockerEngine:
             retry=retry_if_exception_type(TransientError),
             reraise=True,
         )
-        return attempts(self._call, "GET", path, deadline, params, of=of)
+        return attempts(self._call, "GET", path, deadline, params, lean_list=lean_list)
 
     def _call(  # noqa: PLR0913 - as many as a request has parts
         self,
@@ -137,7 +137,7 @@ class DockerEngine:
         params: Mapping[str, Any],
         body: Document | None = None,
         *,
-        of: LeanList | None = None,
+        lean_list: LeanList | None = None,
     ) -> Any:
         """The JSON of the answer to one request, or what it lists.
 
@@ -165,7 +165,7 @@ class DockerEngine:
                     own.close()
                     own = self._connect(silence)
                     response = ask(own)
-                return own, response.status_code, _content(response, of)
+                return own, response.status_code, _content(response, lean_list)
             except Exception as error:
                 if own is not None:
                     own.close()
@@ -227,12 +227,12 @@ class _Client(docker.APIClient):
         return answer
 
 
-def _content(response: requests.Response, of: LeanList | None) -> str | Listed | ValueError:
-    """The body as text, or a list *of* that kind; or why it is none of both.
+def _content(response: requests.Response, lean_list: LeanList | None) -> str | Listed | ValueError:
+    """The body as text, or what *lean_list* makes of it; or why it is none of both.
 
     The lists of a large Swarm are tens of megabytes, and hundreds once parsed: each object is made lean as it comes.
     """
-    listed = of if response.status_code == HTTPStatus.OK else None
+    listed = lean_list if response.status_code == HTTPStatus.OK else None
     pieces = _bounded(response.iter_content(_PIECE), _LARGEST[listed is not None])
     try:
         return b"".join(pieces).decode(errors="replace") if listed is None else listed.read(pieces)

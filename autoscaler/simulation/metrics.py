@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from math import isfinite, nan
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ class SimulatedPrometheus:
         self._recorded: dict[str, dict[int, Mapping[str, tuple[float, int]]]] = {metric: {} for metric in metrics}
         self._lost: set[str] = set()
         self._error: BackendError | None = None
+        self._recording = threading.Lock()
+        """Two autoscalers may ask at the same time, each in a thread of its own."""
 
     def fail(self, error: BackendError | None) -> None:
         """Raise *error* in answer to every call from now on; answer again from now on where it is None.
@@ -69,12 +72,13 @@ class SimulatedPrometheus:
     def record(self) -> None:
         """Take the samples of every step up to now that was not taken yet."""
         now = self._clock.now() + self.offset
-        while self._next <= now:
-            for metric, recorded in self._recorded.items():
-                services = self._sample(metric, self._next)
-                recorded[self._next] = {name: both for name, both in services.items() if name not in self._lost}
-                recorded.pop(self._next - _KEPT_STEPS * self._step, None)
-            self._next += self._step
+        with self._recording:
+            while self._next <= now:
+                for metric, recorded in self._recorded.items():
+                    services = self._sample(metric, self._next)
+                    recorded[self._next] = {name: both for name, both in services.items() if name not in self._lost}
+                    recorded.pop(self._next - _KEPT_STEPS * self._step, None)
+                self._next += self._step
 
     def clock_offset(self, now: float, deadline: Deadline) -> float:  # noqa: ARG002 - the port's signature
         """The offset that the simulation was given."""

@@ -244,9 +244,14 @@ def planned(shop: Shop) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def applied(shop: Shop, planned: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The plan, carried out by `run --once`."""
-    done = shop.autoscaler("run", "--once")
-    assert done.returncode == 0, done.stdout + done.stderr
+    """The plan, carried out by `run --once`: again where a scrape was missed meanwhile; cooldowns hold the others."""
+
+    def carried_out() -> bool:
+        done = shop.autoscaler("run", "--once")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return all(shop.engine.replicas(name) == record["desired"] for name, record in planned.items())
+
+    wait_for("the plan to be carried out", carried_out, 60, interval=1)
     return planned
 
 
