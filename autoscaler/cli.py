@@ -35,9 +35,11 @@ class _Commands(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _COMMANDS and cmd_name not in self.commands:
-            module, _, function = _COMMANDS[cmd_name].partition(":")
-            self.add_command(getattr(import_module(f"autoscaler.commands.{module}"), function), cmd_name)
+        # All of them for a name that none has: click suggests what may be meant.
+        for name in [cmd_name] if cmd_name in _COMMANDS else _COMMANDS:
+            if name not in self.commands:
+                module, _, function = _COMMANDS[name].partition(":")
+                self.add_command(getattr(import_module(f"autoscaler.commands.{module}"), function), name)
         return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -55,7 +55,7 @@ class Daemon:
     listen: tuple[str, int] | None
     telemetry: Telemetry
     any_port: bool = False
-    """Whether it listens at any other port where the port of `listen` is taken."""
+    """Whether it listens at any other port where the port of `listen` is taken, or not allowed."""
     lease: Lease | None = None
     """Says whether this autoscaler may act; one without a lease may always (a dry-run writes nothing anyway)."""
     controls: Controls = field(default_factory=Controls)
@@ -175,7 +175,7 @@ class Daemon:
         try:
             server = await Server.start(application(views), host, port)
         except OSError as error:
-            if self.any_port and error.errno == errno.EADDRINUSE:
+            if self.any_port and port and error.errno in {errno.EADDRINUSE, errno.EACCES}:
                 self.listen = (host, 0)
                 return await self._serve()
             problem = f"AUTOSCALER_LISTEN: cannot listen on {host}:{port}: {error.strerror}"

@@ -30,6 +30,7 @@ class Record:
 
 
 PROBLEM_KINDS = ("swarm", "pauses", "prometheus", "source", "query", "clock", "scrape_interval", "service")
+"""All there are; `clock` and `scrape_interval` keep an evaluation from nothing."""
 
 
 @dataclass(frozen=True, slots=True)

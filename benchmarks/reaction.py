@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -53,18 +54,21 @@ class Shop(Exporter):
     def __init__(self) -> None:
         super().__init__({"demand": _CALM})
         self.heard: float | None = None
+        self._saying = threading.Lock()
 
     def say(self, demand: int) -> None:
         """Let the demand be so from now on."""
-        self.set("demand", demand)
-        self.heard = None
+        with self._saying:
+            self.set("demand", demand)
+            self.heard = None
 
     @property
     def metrics(self) -> str:
         """What a scrape gets now."""
-        if self.heard is None:
-            self.heard = _now()
-        return super().metrics
+        with self._saying:
+            if self.heard is None:
+                self.heard = _now()
+            return super().metrics
 
 
 def waits(interval: int, changes: int) -> Iterator[float]:

@@ -105,7 +105,10 @@ class DockerEngine:
         templates: Templates = NO_TEMPLATES,
     ) -> list[Document]:
         params = {"filters": json.dumps(filters)} if filters else {}
-        found: Listed = self._read(path, deadline, params, LeanList(self._known.get(path, {}), templates))
+        # What was known goes as it is used, so that it is not in memory beside what comes after it.
+        found = self._read(path, deadline, params, LeanList(self._known.pop(path, {}), templates))
+        if not isinstance(found, Listed):
+            raise not_docker(self._where, "no JSON list")
         self._known[path] = found.known
         return found.documents
 

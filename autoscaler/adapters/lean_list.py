@@ -5,7 +5,6 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -36,7 +35,7 @@ class Known:
     """Of what its service's tasks are made, where that was asked for: what is kept of a task depends on it."""
 
 
-KnownObjects: TypeAlias = Mapping[str, Known]
+KnownObjects: TypeAlias = dict[str, Known]
 """The objects of a list, by what their texts begin with."""
 
 
@@ -51,19 +50,23 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class LeanList:
-    """A list to be read, with what is *known* of it from the last time."""
+    """A list to be read, with what is *known* of it from the last time; each of that is used once."""
 
     known: KnownObjects
     templates: Templates
 
     def read(self, pieces: Iterable[bytes]) -> Listed:
         """Its objects. Raises ValueError where the text that comes in *pieces* is no list of objects."""
-        known: dict[str, Known] = {}
+        known: KnownObjects = {}
         parser = _Parser()
 
         def read(text: str, start: int) -> tuple[Document, int]:
             head = text[start : start + _HEAD]
             found = self.known.get(head)
+            if found is not None and start + found.length > len(text):
+                found = None  # the rest of it may still come
+            else:
+                self.known.pop(head, None)
             if found is None or not self._is(found, text, start):
                 whole, end = parser.read(text, start)
                 document = lean(whole, self.templates)

@@ -44,8 +44,8 @@ _ATTEMPTS = 3
 _BACKOFF = wait_exponential(multiplier=0.1, max=1)
 _OFFSET_FRESH = 60.0
 """For how many seconds the Date of an answer is believed."""
-_TICK = 0.001
-"""Prometheus leaves out of its time what is less than so many seconds."""
+_SECOND, _TICK = 1.0, 0.001
+"""A Date leaves out what is less than a second, and Prometheus' own time what is less than a thousandth."""
 _SHORTEST_TIMEOUT = 0.001
 _LOOKED_AT = 900
 """For how many seconds back the scrapes of a series are looked at."""
@@ -60,6 +60,8 @@ class PrometheusSource:
     def __init__(self, connection: ConnectionSettings, clock: Clock) -> None:
         self._clock = clock
         self._timeout = connection.timeout
+        self._dates_tell = True
+        """Whether the Date of its answers may be that of its own clock."""
         self._guard = Guard("Prometheus")
         self._wire = Wire(connection, clock)
         credentials = connection.credentials
@@ -77,12 +79,15 @@ class PrometheusSource:
         """How far Prometheus' clock is behind (negative) or ahead of *now*, in seconds; 0 within a second.
 
         0 where the Date of an answer of the last minute shows no difference. Otherwise Prometheus is asked what time it
-        is: the Date may be that of a proxy or of a cache before it.
+        is: the Date may be that of a proxy or of a cache before it. Where it agrees although Prometheus' own clock does
+        not, it is, and Prometheus is asked each time.
         """
-        if self._agrees(now):
+        if self._dates_tell and self._agrees(now):
             return 0.0
-        told = self._call(self._time, deadline)
-        return 0.0 if self._agrees(self._clock.now()) or abs(told.offset) < _TICK else told.offset
+        told = self._call(self._time, deadline).offset
+        near, agrees = abs(told) < _SECOND, self._agrees(self._clock.now())
+        self._dates_tell = near or not agrees
+        return 0.0 if abs(told) < _TICK or (near and agrees) else told
 
     def _agrees(self, now: float) -> bool:
         """Whether the Date of a recent answer agrees with our clock."""

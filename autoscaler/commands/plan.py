@@ -33,7 +33,8 @@ def plan(output: str, **options: Any) -> None:
     """
     settings = Settings.read(options)
     configure(settings.log_format, "error")
-    planned = survey.plan(wiring.cycle_for_a_look(settings), loader.load([settings.policies]))
+    policies = loader.load([settings.policies])
+    planned = survey.plan(wiring.cycle_for_a_look(settings), policies)
     evaluation, capacity = planned.evaluation, planned.capacity
     if output == "json":
         print_json(

@@ -59,7 +59,7 @@ def run(*, once: bool, **options: Any) -> None:
 def collect_garbage_rarely() -> None:
     """Let Python look for reference cycles seldom: an evaluation makes many values and no cycles.
 
-    A third of the CPU of an evaluation of 1,000 services went into looking (docs/performance.md).
+    A third of the CPU of an evaluation of 1,000 services went into looking.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

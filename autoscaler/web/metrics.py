@@ -143,7 +143,7 @@ def _paused(snapshot: Snapshot) -> Metric:
 def _problems(snapshot: Snapshot) -> Metric:
     gauge = GaugeMetricFamily(
         "autoscaler_problems",
-        "Problems that last, by kind: what keeps evaluations from doing all of their work.",
+        "Problems that last, by kind: what keeps evaluations from their work; clock and scrape_interval are hints.",
         labels=["kind"],
     )
     met = Counts(problem.kind for problem in snapshot.problems)

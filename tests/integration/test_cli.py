@@ -156,6 +156,15 @@ def test_every_command_explains_itself(command: str) -> None:
     assert command in invoke("-h").output
 
 
+def test_a_misspelt_command() -> None:
+    """A command that there is not is refused with the one that is near."""
+    result = invoke("pln")
+
+    assert result.exit_code != 0
+    assert "No such command 'pln'" in result.output
+    assert "plan" in result.output
+
+
 def test_the_version() -> None:
     """`--version` names the program and its version."""
     assert invoke("--version").output == f"autoscaler, version {autoscaler.__version__}\n"

@@ -298,6 +298,7 @@ class TestReads:
             (server_side.other_json, "KeyError"),
             (lambda exchange: exchange.send(200, {"message": "a list?"}), "no JSON list of objects"),
             (lambda exchange: exchange.send(200, [1, None]), "no JSON list of objects"),
+            (lambda exchange: exchange.send(201, []), "no JSON list"),
             (lambda exchange: exchange.send(200, "[{}" + ", {}" * 1_000_000 + "]"), "more than 1000000 objects"),
             (lambda exchange: exchange.send(200, "null"), "the answer is not the Docker API's"),
             (lambda exchange: exchange.send(200, "[" * 100_000), "the answer is not the Docker API's"),

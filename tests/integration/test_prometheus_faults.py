@@ -376,6 +376,23 @@ class TestClock:
         server.set_clock(NOW - 100, date=NOW + off)
         assert source(server.url).clock_offset(NOW, Deadline(LONG)) == -100.0
 
+    @pytest.mark.fault("clock-skew")
+    @pytest.mark.parametrize("off", [-600.0, 600.0])
+    def test_a_proxy_whose_clock_is_right_before_a_server_whose_is_not(
+        self, server: PrometheusServer, off: float
+    ) -> None:
+        """A Date that agrees says nothing where Prometheus does not: that is asked each time, until it agrees too."""
+        server.set_clock(NOW + off, date=NOW)
+        asked = source(server.url)
+        for _ in range(2):
+            assert asked.clock_offset(NOW, Deadline(LONG)) == off
+            fetch(asked)
+        server.set_clock(NOW)
+        assert asked.clock_offset(NOW, Deadline(LONG)) == 0.0
+        questions = len(server.asked)
+        assert asked.clock_offset(NOW, Deadline(LONG)) == 0.0
+        assert len(server.asked) == questions
+
     def test_a_time_in_whole_milliseconds(self, server: PrometheusServer) -> None:
         """What Prometheus leaves out of its time, which is less than a millisecond, is no offset."""
         server.set_clock(NOW, date=NOW + 90)

@@ -85,6 +85,14 @@ def test_a_task_is_looked_at_anew_once_its_service_was_deployed_again() -> None:
     assert kept == [True, True, False, False]
 
 
+def test_an_object_that_comes_again_and_again_is_compared_once() -> None:
+    """A list of many small objects of the id of a long one takes no longer for what is known of that."""
+    long = {"ID": IDS[0], "Labels": "x" * 1000}
+    known = read(written([long]), at=10_000).known
+    LeanList(known, {}).read([written([{"ID": IDS[0]}] * 100)])
+    assert known == {}
+
+
 def test_objects_within_objects() -> None:
     """A list within an object, as of networks, may look like the end of the object."""
     network = {"ID": IDS[3]}
