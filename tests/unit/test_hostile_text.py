@@ -25,7 +25,6 @@ from autoscaler.web.metrics import Telemetry
 from tests.support.world import decided
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 HOSTILE = [
@@ -45,16 +44,6 @@ HOSTILE = [
 ]
 """What may stand in names, labels, and the words of Swarm and Prometheus, and would do something where it is shown."""
 ANY = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=[]))
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def record(text: str) -> Record:

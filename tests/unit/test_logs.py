@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
@@ -15,9 +15,6 @@ from autoscaler.reasons import Reason
 from autoscaler.records import Problem, Record
 from tests.support.world import decided
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 SECRET = "hunter2"  # noqa: S105 - nobody's password
 
 
@@ -27,16 +24,6 @@ class Terminal(StringIO):
     def isatty(self) -> bool:
         """It is."""
         return True
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def record(outcome: Outcome = Outcome.APPLIED, **more: Any) -> Record:

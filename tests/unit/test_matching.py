@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import replace
 from functools import partial
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
@@ -25,9 +24,6 @@ from autoscaler.policy import Policy, PolicySet
 from autoscaler.reasons import Reason
 from tests.support.builders import NOW, observation
 from tests.support.world import World, only, said, service_spec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HIGH: dict[str, Any] = {"name": "high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}
 
@@ -433,16 +429,6 @@ def test_a_thousand_wishes_for_nothing_are_answered_in_bounded_work() -> None:
 # In the world
 
 
-@pytest.fixture
-def _logs_restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-
-
 def world(**labels: str) -> World:
     """A busy service `odd` with *labels* between two others, warm, under one policy."""
     world = World(policy("shop", "*"))
@@ -483,7 +469,6 @@ def test_a_wrong_label_leaves_that_one_service_untouched_and_no_other(labels: di
 
 
 @pytest.mark.parametrize("labels", WRONG[-2:], ids=["name", "value"])
-@pytest.mark.usefixtures("_logs_restored")
 def test_a_hostile_label_is_shown_as_what_it_is(labels: dict[str, str]) -> None:
     """No control character reaches a terminal, no markup is obeyed, no line is broken, nothing is endless."""
     (record,) = [each for each in world(**labels).next().records if each.decision.service == "odd"]
