@@ -30,6 +30,7 @@ class Known:
 
     length: int
     mark: int
+    """The hash of its text."""
     document: Document
     template: Document | None
     """Of what its service's tasks are made, where that was asked for: what is kept of a task depends on it."""
