@@ -7,30 +7,31 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from autoscaler import plugins, queries
 from autoscaler.adapters.counted import CountedPauses, CountedSource, CountedSwarm
-from autoscaler.adapters.engine import DockerEngine
-from autoscaler.adapters.foreign_source import ForeignSource
-from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
-from autoscaler.adapters.swarm import DockerSwarm, DryRun, RolledBack
-from autoscaler.adapters.swarm_pauses import SwarmPauses
+from autoscaler.adapters.docker.engine import DockerEngine
+from autoscaler.adapters.docker.orchestrator import DockerSwarm, DryRun, RolledBack
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.cycle import Cycle
-from autoscaler.deadline import Deadline
-from autoscaler.journal import Journal
-from autoscaler.metrics import PROMETHEUS
-from autoscaler.pauses import KnownPauses
-from autoscaler.pausing import Pausing
-from autoscaler.web.metrics import Telemetry
-from autoscaler.windows import Windows
+from autoscaler.coordination.pauses import KnownPauses
+from autoscaler.coordination.pausing import Pausing
+from autoscaler.evaluation.cycle import Cycle
+from autoscaler.evaluation.journal import Journal
+from autoscaler.metrics import queries
+from autoscaler.metrics.windows import Windows
+from autoscaler.plugins import entry_points as plugins
+from autoscaler.plugins.metric_source import ForeignSource
+from autoscaler.policy.metric import PROMETHEUS
+from autoscaler.util.deadline import Deadline
+from autoscaler.web.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autoscaler.cluster import Cluster
-    from autoscaler.pausing import Done, Wish
+    from autoscaler.coordination.pausing import Done, Wish
     from autoscaler.ports import MetricSource, Orchestrator
     from autoscaler.settings import Settings
+    from autoscaler.swarm.cluster import Cluster
 
 _SHORTEST_DEADLINE = 10.0
 _LONGEST_DEADLINE = 20.0

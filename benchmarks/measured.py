@@ -21,21 +21,21 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from autoscaler.commands.run import collect_garbage_rarely, daemon_of
-from autoscaler.deadline import Guard
-from autoscaler.logs import configure
-from autoscaler.metrics import PROMETHEUS
-from autoscaler.policy_files import Policies
+from autoscaler.cli.commands.run import collect_garbage_rarely, daemon_of
+from autoscaler.daemon.reload import Policies
+from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.settings import Settings
+from autoscaler.util.deadline import Guard
+from autoscaler.views.logs import configure
 from benchmarks.world import SCRAPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from autoscaler.daemon import Daemon
-    from autoscaler.deadline import Deadline
+    from autoscaler.core.records import Evaluation
+    from autoscaler.daemon.daemon import Daemon
     from autoscaler.ports import MetricSource, Query, Series
-    from autoscaler.records import Evaluation
+    from autoscaler.util.deadline import Deadline
 
 T = TypeVar("T")
 

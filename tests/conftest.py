@@ -10,7 +10,7 @@ import pytest
 import structlog
 from hypothesis import settings
 
-from autoscaler import cycle
+from autoscaler.evaluation import cycle
 from tests.support.lab import parametrize_releases, release
 
 if TYPE_CHECKING:

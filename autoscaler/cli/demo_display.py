@@ -15,26 +15,27 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from autoscaler import queries, render
 from autoscaler.adapters.counted import CountedSource, CountedSwarm
-from autoscaler.adapters.swarm import DockerSwarm
-from autoscaler.cycle import Cycle
-from autoscaler.daemon import Daemon
-from autoscaler.durations import words
-from autoscaler.journal import Journal
-from autoscaler.logs import configure
-from autoscaler.metrics import PROMETHEUS
-from autoscaler.model import Outcome
-from autoscaler.policy_files import Policies
-from autoscaler.simulation.metrics import SimulatedPrometheus
+from autoscaler.adapters.docker.orchestrator import DockerSwarm
+from autoscaler.core.model import Outcome
+from autoscaler.daemon.daemon import Daemon
+from autoscaler.daemon.reload import Policies
+from autoscaler.evaluation.cycle import Cycle
+from autoscaler.evaluation.journal import Journal
+from autoscaler.metrics import queries
+from autoscaler.metrics.windows import Windows
+from autoscaler.policy.metric import PROMETHEUS
+from autoscaler.simulation.prometheus import SimulatedPrometheus
 from autoscaler.simulation.shop import Shop
-from autoscaler.web.metrics import Telemetry
-from autoscaler.windows import Windows
+from autoscaler.util.durations import words
+from autoscaler.views import render
+from autoscaler.views.logs import configure
+from autoscaler.web.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from autoscaler.records import Record
+    from autoscaler.core.records import Record
 
 _OPENING = datetime(2026, 1, 5, 8, 0, tzinfo=UTC).timestamp()
 _INTERVAL = 15

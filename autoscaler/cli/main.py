@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 import autoscaler
-from autoscaler import plugins
-from autoscaler.commands.output import ERROR, complain, problems_of
+from autoscaler.cli.commands.output import ERROR, complain, problems_of
 from autoscaler.errors import ConfigurationError
+from autoscaler.plugins import entry_points as plugins
 
 _COMMANDS = {
     "check": "check:check",
@@ -25,7 +25,7 @@ _COMMANDS = {
     "stack-file": "stack_file:fill_stack_file",
     "test": "test:test",
 }
-"""Where each command is, in `autoscaler.commands`."""
+"""Where each command is, in `autoscaler.cli.commands`."""
 
 
 class _Commands(click.Group):
@@ -39,7 +39,7 @@ class _Commands(click.Group):
         for name in [cmd_name] if cmd_name in _COMMANDS else _COMMANDS:
             if name not in self.commands:
                 module, _, function = _COMMANDS[name].partition(":")
-                self.add_command(getattr(import_module(f"autoscaler.commands.{module}"), function), name)
+                self.add_command(getattr(import_module(f"autoscaler.cli.commands.{module}"), function), name)
         return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:

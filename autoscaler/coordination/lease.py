@@ -20,7 +20,7 @@ from autoscaler.errors import BackendError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from autoscaler.deadline import Deadline
+    from autoscaler.util.deadline import Deadline
 
 LOOK = 1.0
 """Seconds from the end of a beat to the next: a look at the cell, and the write that may follow."""

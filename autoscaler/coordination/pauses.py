@@ -12,15 +12,15 @@ from datetime import UTC, datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
+from autoscaler.core.model import Direction
 from autoscaler.errors import BackendError
-from autoscaler.model import Direction
-from autoscaler.moments import moment_of
-from autoscaler.text import tidy
+from autoscaler.util.moments import moment_of
+from autoscaler.util.text import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from autoscaler.deadline import Deadline
+    from autoscaler.util.deadline import Deadline
 
 ALL = "*"
 """Stands for all services, in the place of a service's name."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autoscaler.cluster import unknown_service
+from autoscaler.coordination.pauses import ALL, LONGEST_NAME, LONGEST_REASON, Pause, Pauses, shown
+from autoscaler.core.model import Direction
 from autoscaler.errors import RefusedError, UnreachableError
-from autoscaler.model import Direction
-from autoscaler.pauses import ALL, LONGEST_NAME, LONGEST_REASON, Pause, Pauses, shown
-from autoscaler.text import tidy
+from autoscaler.swarm.cluster import unknown_service
+from autoscaler.util.text import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from autoscaler.deadline import Deadline
-    from autoscaler.pauses import PauseStore
+    from autoscaler.coordination.pauses import PauseStore
+    from autoscaler.util.deadline import Deadline
 
 LARGEST = 48 * 1024
 """The most bytes that all labels may have: every manager keeps every write of them (facts 4)."""

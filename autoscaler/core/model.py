@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.reasons import Reason
-    from autoscaler.window import Window
+    from autoscaler.core.reasons import Reason
+    from autoscaler.core.window import Window
 
 
 class Direction(StrEnum):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.model import Decision, Direction, Outcome
+    from autoscaler.core.model import Decision, Direction, Outcome
 
 
 @dataclass(frozen=True, slots=True)

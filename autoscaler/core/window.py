@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import ceil, isfinite, nan
 from typing import TYPE_CHECKING
 
-from autoscaler.reasons import Reason
+from autoscaler.core.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

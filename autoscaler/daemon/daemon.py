@@ -15,10 +15,10 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.deadline import Deadline
+from autoscaler.coordination.lease import EXPIRY, LONGEST_BEAT
 from autoscaler.errors import SettingsError
-from autoscaler.lease import EXPIRY, LONGEST_BEAT
-from autoscaler.logs import log_problems, log_record
+from autoscaler.util.deadline import Deadline
+from autoscaler.views.logs import log_problems, log_record
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
 from autoscaler.web.server import Server
@@ -26,14 +26,14 @@ from autoscaler.web.server import Server
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from autoscaler.cycle import Cycle
-    from autoscaler.documents import PoliciesDocument
-    from autoscaler.journal import Journal
-    from autoscaler.lease import Lease
-    from autoscaler.policy_files import Policies
+    from autoscaler.coordination.lease import Lease
+    from autoscaler.core.records import Evaluation, Record
+    from autoscaler.daemon.reload import Policies
+    from autoscaler.evaluation.cycle import Cycle
+    from autoscaler.evaluation.journal import Journal
     from autoscaler.ports import Clock
-    from autoscaler.records import Evaluation, Record
-    from autoscaler.web.metrics import Telemetry
+    from autoscaler.views.documents import PoliciesDocument
+    from autoscaler.web.telemetry import Telemetry
 
 _AFTER_THE_STEP = 0.25
 """Seconds after a window step at which an evaluation begins: the scrapes due at the step have come in by then, and a

@@ -6,15 +6,15 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from autoscaler import loader
 from autoscaler.errors import PolicyError
-from autoscaler.policy import PolicySet
+from autoscaler.policy.policy import PolicySet
+from autoscaler.policy_files import loader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from autoscaler.documents import PoliciesDocument
+    from autoscaler.views.documents import PoliciesDocument
 
 
 @dataclass(slots=True)

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from math import ceil, floor, isclose
 from typing import TYPE_CHECKING
 
-from autoscaler.durations import words
-from autoscaler.model import Direction, Why
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Direction, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from autoscaler.model import History, Observation
-    from autoscaler.policy import Behaviour, Limit, Policy
+    from autoscaler.core.model import History, Observation
+    from autoscaler.policy.policy import Behaviour, Limit, Policy
 
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""

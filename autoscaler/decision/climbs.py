@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from autoscaler.model import Climb
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Climb
+from autoscaler.core.reasons import Reason
 
 if TYPE_CHECKING:
-    from autoscaler.model import Recommendation
+    from autoscaler.core.model import Recommendation
     from autoscaler.strategies import Rule
 
 _HELPED = 0.95

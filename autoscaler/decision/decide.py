@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autoscaler.behaviour import Step, cool_down, guard_against_flapping, limit, stabilize
-from autoscaler.climbs import next_climb, stop_if_ineffective, without_last
-from autoscaler.durations import words
-from autoscaler.model import Decision, Direction, Observation, Recommendation, Why
-from autoscaler.reasons import Reason
-from autoscaler.room import give_back, overdue, wait_for_room
+from autoscaler.core.model import Decision, Direction, Observation, Recommendation, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.behaviour import Step, cool_down, guard_against_flapping, limit, stabilize
+from autoscaler.decision.climbs import next_climb, stop_if_ineffective, without_last
+from autoscaler.decision.room import give_back, overdue, wait_for_room
+from autoscaler.plugins.isolation import judge, judge_on_partial
 from autoscaler.strategies import Signal
-from autoscaler.strategies.isolation import judge, judge_on_partial
+from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from autoscaler.model import History
-    from autoscaler.policy import Bounds, Policy
+    from autoscaler.core.model import History
+    from autoscaler.policy.policy import Bounds, Policy
     from autoscaler.strategies import Rule
 
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autoscaler.amounts import counted
-from autoscaler.behaviour import Step
-from autoscaler.durations import words
-from autoscaler.model import Why
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Why
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.behaviour import Step
+from autoscaler.util.amounts import counted
+from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
-    from autoscaler.model import History, Observation
-    from autoscaler.policy import Policy
+    from autoscaler.core.model import History, Observation
+    from autoscaler.policy.policy import Policy
 
 
 def overdue(policy: Policy, observation: Observation) -> int:

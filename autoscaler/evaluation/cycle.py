@@ -7,27 +7,27 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from autoscaler.deadline import Deadline
-from autoscaler.decide import decide, paused
+from autoscaler.coordination.pauses import KnownPauses
+from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Evaluation, Problem, Record
+from autoscaler.decision.decide import decide, paused
 from autoscaler.errors import BackendError, DeadlineError
-from autoscaler.matching import Matcher
-from autoscaler.memory import Memory, observed, prune, remember
-from autoscaler.model import Decision, Direction, Outcome, ScaleEvent, Why
-from autoscaler.pauses import KnownPauses
+from autoscaler.metrics.windows import Needed
+from autoscaler.policy.matching import Matcher
 from autoscaler.ports import Order, Written
-from autoscaler.reasons import Reason
-from autoscaler.records import Evaluation, Problem, Record
 from autoscaler.strategies.base import told
-from autoscaler.windows import Needed
+from autoscaler.swarm.memory import Memory, observed, prune, remember
+from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from autoscaler.cluster import Cluster, ServiceView
-    from autoscaler.model import Observation
-    from autoscaler.policy import Policy, PolicySet
+    from autoscaler.core.model import Observation
+    from autoscaler.metrics.windows import Windows
+    from autoscaler.policy.policy import Policy, PolicySet
     from autoscaler.ports import Clock, Orchestrator
-    from autoscaler.windows import Windows
+    from autoscaler.swarm.cluster import Cluster, ServiceView
 
 _ROUNDS = 3
 """How often a service is read and decided anew within one evaluation, where others write to it at the same time."""

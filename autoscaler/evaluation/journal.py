@@ -7,12 +7,12 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from autoscaler.model import Outcome
+from autoscaler.core.model import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.records import Evaluation, Problem, Record
+    from autoscaler.core.records import Evaluation, Problem, Record
 
 _KEPT = 20
 _OF_PROMETHEUS = frozenset({"query", "clock", "scrape_interval"})

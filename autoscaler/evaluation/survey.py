@@ -6,25 +6,25 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from autoscaler.capacity import Maximum, add_up
-from autoscaler.cycle import assign
-from autoscaler.deadline import Deadline
-from autoscaler.durations import words
+from autoscaler.core.records import Problem
 from autoscaler.errors import BackendError
-from autoscaler.matching import Matcher
-from autoscaler.records import Problem
+from autoscaler.evaluation.cycle import assign
+from autoscaler.policy.matching import Matcher
+from autoscaler.swarm.capacity import Maximum, add_up
+from autoscaler.util.deadline import Deadline
+from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from autoscaler.capacity import Capacity
-    from autoscaler.cluster import Cluster
-    from autoscaler.cycle import Cycle
-    from autoscaler.policy import PolicySet
+    from autoscaler.core.records import Evaluation, Record
+    from autoscaler.core.window import Window
+    from autoscaler.evaluation.cycle import Cycle
+    from autoscaler.metrics.windows import Needed
+    from autoscaler.policy.policy import PolicySet
     from autoscaler.ports import Orchestrator, Order, Receipt
-    from autoscaler.records import Evaluation, Record
-    from autoscaler.window import Window
-    from autoscaler.windows import Needed
+    from autoscaler.swarm.capacity import Capacity
+    from autoscaler.swarm.cluster import Cluster
 
 _BACK = 300
 """For how many seconds back samples are looked for."""

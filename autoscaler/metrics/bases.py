@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autoscaler.amounts import cores, memory
+from autoscaler.util.amounts import cores, memory
 
 if TYPE_CHECKING:
-    from autoscaler.cluster import ServiceView
+    from autoscaler.swarm.cluster import ServiceView
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from autoscaler.cluster import ServiceView
+    from autoscaler.swarm.cluster import ServiceView
 
 
 @dataclass(frozen=True, slots=True)

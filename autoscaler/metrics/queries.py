@@ -11,13 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autoscaler import promql
-from autoscaler.durations import words
-from autoscaler.metrics import LABEL
+from autoscaler.policy import promql
+from autoscaler.policy.metric import LABEL
 from autoscaler.ports import Query
+from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
-    from autoscaler.metrics import Metric
+    from autoscaler.policy.metric import Metric
 
 STAT_LABEL = "autoscaler_stat"
 """The label that tells a service's two series apart: its value is `VALUE` or `TASKS`."""

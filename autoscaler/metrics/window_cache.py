@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from autoscaler.window import MISSING
+from autoscaler.core.window import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,27 +6,27 @@ from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
-from autoscaler import queries
-from autoscaler.bases import base_of
-from autoscaler.deadline import Deadline
-from autoscaler.durations import words
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Problem
+from autoscaler.core.window import Doubt, Window, full
 from autoscaler.errors import BackendError, UnreachableError
-from autoscaler.limits import Limits
-from autoscaler.metrics import PROMETHEUS
-from autoscaler.reasons import Reason
-from autoscaler.records import Problem
-from autoscaler.window import Doubt, Window, full
-from autoscaler.window_cache import WindowCache
+from autoscaler.metrics import queries
+from autoscaler.metrics.bases import base_of
+from autoscaler.metrics.limits import Limits
+from autoscaler.metrics.window_cache import WindowCache
+from autoscaler.policy.metric import PROMETHEUS
+from autoscaler.util.deadline import Deadline
+from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from autoscaler.bases import Base
-    from autoscaler.cluster import ServiceView
-    from autoscaler.metrics import Metric
-    from autoscaler.policy import Policy
+    from autoscaler.metrics.bases import Base
+    from autoscaler.metrics.queries import MetricSettings
+    from autoscaler.policy.metric import Metric
+    from autoscaler.policy.policy import Policy
     from autoscaler.ports import MetricSource, Query
-    from autoscaler.queries import MetricSettings
+    from autoscaler.swarm.cluster import ServiceView
 
 _PART = 22
 """How many window steps one query asks for at most, so that Prometheus answers for 5,000 services within its time-out

@@ -12,9 +12,9 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
-from autoscaler import policy
 from autoscaler.errors import ConfigurationError
-from autoscaler.metrics import PROMETHEUS
+from autoscaler.policy import policy
+from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.strategies import Rule, registered
 from autoscaler.strategies.base import Frozen, is_built_in, plug_in, told
 

@@ -10,11 +10,11 @@ from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from autoscaler.deadline import Deadline
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
 from autoscaler.errors import DeadlineError
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
 from autoscaler.strategies.base import Rule, is_built_in, name_of, told, worker_of
+from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable

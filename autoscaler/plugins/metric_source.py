@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from autoscaler.deadline import Deadline
+from autoscaler.core.window import MISSING
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 from autoscaler.ports import Series
 from autoscaler.strategies.base import told
-from autoscaler.window import MISSING
-from autoscaler.worker import Worker
+from autoscaler.util.deadline import Deadline
+from autoscaler.util.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from autoscaler.durations import Duration, words
-from autoscaler.model import Direction
+from autoscaler.core.model import Direction
 from autoscaler.strategies.base import LONGEST_LOOK_BACK, Frozen
 from autoscaler.strategies.quantities import Number
+from autoscaler.util.durations import Duration, words
 
 if TYPE_CHECKING:
-    from autoscaler.window import Window
+    from autoscaler.core.window import Window
 
 
 class Guard(Frozen):

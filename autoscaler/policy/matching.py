@@ -11,13 +11,13 @@ from difflib import get_close_matches
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL
-from autoscaler.policy import Replicas
+from autoscaler.policy.policy import Replicas
+from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from autoscaler.policy import Policy, PolicySet
+    from autoscaler.policy.policy import Policy, PolicySet
 
 PREFIX = "autoscaler."
 """What the names of the labels begin with that speak to the autoscaler."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from autoscaler import promql
-from autoscaler.durations import Duration
+from autoscaler.policy import promql
 from autoscaler.strategies.base import Frozen
 from autoscaler.strategies.quantities import Share
+from autoscaler.util.durations import Duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -22,13 +22,13 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
-from autoscaler.durations import Duration
-from autoscaler.guards import Guard
-from autoscaler.metrics import Metric, with_built_in
-from autoscaler.model import Direction
-from autoscaler.schedules import Schedule
+from autoscaler.core.model import Direction
+from autoscaler.policy.guards import Guard
+from autoscaler.policy.metric import Metric, with_built_in
+from autoscaler.policy.schedules import Schedule
 from autoscaler.strategies import Rule, registered
 from autoscaler.strategies.base import Frozen
+from autoscaler.util.durations import Duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

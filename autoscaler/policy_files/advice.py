@@ -18,25 +18,25 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from autoscaler.durations import words
-from autoscaler.flaps import A_LOOK, A_MOMENT, Effort, flaps, levels, ways, ways_of_step
-from autoscaler.memory import KEPT_EVENTS
-from autoscaler.model import Direction
+from autoscaler.core.model import Direction
+from autoscaler.policy_files.flaps import A_LOOK, A_MOMENT, Effort, flaps, levels, ways, ways_of_step
+from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, Document, Problem, about_file, path_in_words, shown
 from autoscaler.strategies import Steps, Table, Target, Threshold
 from autoscaler.strategies.quantities import size
-from autoscaler.yaml_document import MAX_PROBLEMS, Document, Problem, about_file, path_in_words, shown
+from autoscaler.swarm.memory import KEPT_EVENTS
+from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
-    from autoscaler.flaps import Flap
-    from autoscaler.guards import Guard
-    from autoscaler.metrics import Metric
-    from autoscaler.policy import Limit, Policy, PolicySet
-    from autoscaler.schedules import Schedule
+    from autoscaler.policy.guards import Guard
+    from autoscaler.policy.metric import Metric
+    from autoscaler.policy.policy import Limit, Policy, PolicySet
+    from autoscaler.policy.schedules import Schedule
+    from autoscaler.policy_files.flaps import Flap
+    from autoscaler.policy_files.yaml_document import Path
     from autoscaler.strategies import Rule
-    from autoscaler.yaml_document import Path
 
 _EFFORT = 200_000
 """A second or two; a thousand usual policies take a tenth of it."""

@@ -13,16 +13,16 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from autoscaler import plugins
-from autoscaler.metrics import BUILT_IN, PROMETHEUS
-from autoscaler.policy import is_glob, wakes
-from autoscaler.validation import did_you_mean, nearest
-from autoscaler.yaml_document import Document, Problem, shown
+from autoscaler.plugins import entry_points as plugins
+from autoscaler.policy.metric import BUILT_IN, PROMETHEUS
+from autoscaler.policy.policy import is_glob, wakes
+from autoscaler.policy_files.validation import did_you_mean, nearest
+from autoscaler.policy_files.yaml_document import Document, Problem, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from autoscaler.yaml_document import Path
+    from autoscaler.policy_files.yaml_document import Path
 
 
 def problems(documents: Iterable[Document]) -> Iterator[Problem]:

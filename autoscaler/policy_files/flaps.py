@@ -18,23 +18,23 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from autoscaler.behaviour import guard_against_flapping, limit
-from autoscaler.decide import recommend, resolve
-from autoscaler.model import Direction, History, Observation
+from autoscaler.core.model import Direction, History, Observation
+from autoscaler.core.window import Window
+from autoscaler.decision.behaviour import guard_against_flapping, limit
+from autoscaler.decision.decide import recommend, resolve
 from autoscaler.strategies import Steps, Table, Target, Threshold
 from autoscaler.strategies.base import is_built_in
 from autoscaler.strategies.quantities import size
-from autoscaler.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from autoscaler.guards import Guard
-    from autoscaler.metrics import Metric
-    from autoscaler.policy import Bounds, Limit, Policy
+    from autoscaler.policy.guards import Guard
+    from autoscaler.policy.metric import Metric
+    from autoscaler.policy.policy import Bounds, Limit, Policy
+    from autoscaler.policy_files.yaml_document import Path
     from autoscaler.strategies import Rule
     from autoscaler.strategies.steps import StepAdjustment
-    from autoscaler.yaml_document import Path
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 """Schedules come again and again: from any moment on they show what they do."""

@@ -13,20 +13,20 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from autoscaler import advice, checks
-from autoscaler.advice import Origin
 from autoscaler.errors import PolicyError
-from autoscaler.metrics import Metric, with_built_in
-from autoscaler.policy import OWN_KEYS, Defaults, PolicyFile, PolicySet
-from autoscaler.validation import validate
-from autoscaler.yaml_document import MAX_BYTES, MAX_NODES, MAX_PROBLEMS, Document, about_file, read
+from autoscaler.policy.metric import Metric, with_built_in
+from autoscaler.policy.policy import OWN_KEYS, Defaults, PolicyFile, PolicySet
+from autoscaler.policy_files import advice, checks
+from autoscaler.policy_files.advice import Origin
+from autoscaler.policy_files.validation import validate
+from autoscaler.policy_files.yaml_document import MAX_BYTES, MAX_NODES, MAX_PROBLEMS, Document, about_file, read
 
 if TYPE_CHECKING:
     import pathlib
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from autoscaler.policy import Policy
-    from autoscaler.yaml_document import Problem
+    from autoscaler.policy.policy import Policy
+    from autoscaler.policy_files.yaml_document import Problem
 
 SUFFIXES = (".yml", ".yaml")
 """What the names of policy files in a directory end with."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, about_file, described, shown
 from autoscaler.strategies import Rule, registered
-from autoscaler.yaml_document import MAX_PROBLEMS, about_file, described, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
-    from autoscaler.yaml_document import Document, Path, Problem
+    from autoscaler.policy_files.yaml_document import Document, Path, Problem
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import yaml
 
-from autoscaler.text import printable
+from autoscaler.util.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,18 +5,18 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from autoscaler.durations import words
-from autoscaler.matching import ENABLED_LABEL, POLICY_LABEL, Match, Matcher
+from autoscaler.policy.matching import ENABLED_LABEL, POLICY_LABEL, Match, Matcher
+from autoscaler.policy_files.yaml_document import shown
 from autoscaler.policy_tests.series import MOST_STEPS
-from autoscaler.yaml_document import shown
+from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from autoscaler.policy import Policy, PolicySet
+    from autoscaler.policy.policy import Policy, PolicySet
+    from autoscaler.policy_files.yaml_document import Path as Way
+    from autoscaler.policy_files.yaml_document import Problem
     from autoscaler.policy_tests.files import Case, Tested
-    from autoscaler.yaml_document import Path as Way
-    from autoscaler.yaml_document import Problem
 
 _SHOWN = 20
 

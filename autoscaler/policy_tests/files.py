@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from autoscaler import loader
-from autoscaler.durations import Duration
+from autoscaler.core.reasons import Reason
 from autoscaler.errors import PolicyError
+from autoscaler.policy_files import loader
+from autoscaler.policy_files.validation import validate
+from autoscaler.policy_files.yaml_document import Document, Listing, about_file, described, path_in_words, read
 from autoscaler.policy_tests.series import Samples
-from autoscaler.reasons import Reason
 from autoscaler.strategies.base import Frozen
-from autoscaler.validation import validate
-from autoscaler.yaml_document import Document, Listing, about_file, described, path_in_words, read
+from autoscaler.util.durations import Duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from autoscaler.policy import PolicySet
-    from autoscaler.yaml_document import Path as Way
-    from autoscaler.yaml_document import Problem
+    from autoscaler.policy.policy import PolicySet
+    from autoscaler.policy_files.yaml_document import Path as Way
+    from autoscaler.policy_files.yaml_document import Problem
 
 _YEARS = range(1980, 2500)
 _START = 1_767_571_200

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
-from autoscaler.cycle import Cycle
-from autoscaler.matching import ENABLED_LABEL, POLICY_LABEL
-from autoscaler.metrics import PROMETHEUS
-from autoscaler.policy import PolicySet
+from autoscaler.evaluation.cycle import Cycle
+from autoscaler.metrics.queries import MetricSettings
+from autoscaler.metrics.windows import Windows
+from autoscaler.policy.matching import ENABLED_LABEL, POLICY_LABEL
+from autoscaler.policy.metric import PROMETHEUS
+from autoscaler.policy.policy import PolicySet
 from autoscaler.policy_tests.world import SeriesSource, Service, VirtualSwarm
-from autoscaler.queries import MetricSettings
-from autoscaler.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.model import Why
+    from autoscaler.core.model import Why
+    from autoscaler.core.reasons import Reason
     from autoscaler.policy_tests.files import Case, Event
-    from autoscaler.reasons import Reason
 
 _SETTINGS = MetricSettings(scrape_interval=15, rate_window=60, warmup=0)
 

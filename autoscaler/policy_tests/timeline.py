@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.text import Text
 
-from autoscaler.durations import words
-from autoscaler.text import printable
+from autoscaler.util.durations import words
+from autoscaler.util.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

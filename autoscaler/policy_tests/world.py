@@ -7,19 +7,19 @@ from itertools import count
 from math import inf, isfinite, lcm
 from typing import TYPE_CHECKING
 
-from autoscaler.cluster import STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
-from autoscaler.memory import ScaleState
-from autoscaler.model import ScaleEvent
+from autoscaler.core.model import ScaleEvent
+from autoscaler.core.window import MISSING
 from autoscaler.ports import Receipt, Series, Written
-from autoscaler.window import MISSING
+from autoscaler.swarm.cluster import STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
+from autoscaler.swarm.memory import ScaleState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.deadline import Deadline
-    from autoscaler.metrics import Metric
+    from autoscaler.policy.metric import Metric
     from autoscaler.policy_tests.files import Case, Event, LastChange, Tested
     from autoscaler.ports import Order, Query
+    from autoscaler.util.deadline import Deadline
 
 _LONG_AGO = 86400
 

@@ -11,7 +11,7 @@ from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.engine_api import NO_TEMPLATES, AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_api import NO_TEMPLATES, AlreadyExistsError, NotFoundError, VersionConflictError
 from autoscaler.errors import RefusedError
 from autoscaler.simulation.parts import Config, Node, Service, kind, stored
 from autoscaler.simulation.rollouts import Rollout
@@ -21,10 +21,10 @@ from autoscaler.simulation.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from autoscaler.adapters.engine_api import Document, Templates
-    from autoscaler.deadline import Deadline
+    from autoscaler.adapters.docker.engine_api import Document, Templates
     from autoscaler.ports import Clock
     from autoscaler.simulation.parts import Task
+    from autoscaler.util.deadline import Deadline
 
 _OUT_OF_SEQUENCE = "rpc error: code = Unknown desc = update out of sequence"
 _INVALID = "rpc error: code = InvalidArgument desc = "

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.swarm_documents import node_view
+from autoscaler.adapters.docker.documents import node_view
 from autoscaler.errors import RefusedError
-from autoscaler.placement import satisfies
+from autoscaler.swarm.placement import satisfies
 
 if TYPE_CHECKING:
-    from autoscaler.adapters.engine_api import Document
-    from autoscaler.placement import NodeView
+    from autoscaler.adapters.docker.engine_api import Document
+    from autoscaler.swarm.placement import NodeView
 
 _HISTORY = 5
 """Ended tasks that Swarm keeps per slot."""

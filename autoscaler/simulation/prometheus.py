@@ -12,9 +12,9 @@ from autoscaler.ports import Series
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from autoscaler.deadline import Deadline
     from autoscaler.errors import BackendError
     from autoscaler.ports import Clock, Query
+    from autoscaler.util.deadline import Deadline
 
 _KEPT_STEPS = 1000
 """How many samples are kept; what is older is missing, as behind a Prometheus' retention."""

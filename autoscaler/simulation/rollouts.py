@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from autoscaler.adapters.engine_api import Document
+    from autoscaler.adapters.docker.engine_api import Document
     from autoscaler.simulation.parts import Service, Slot, Task
     from autoscaler.simulation.tasks import Tasks
     from autoscaler.simulation.timeline import Timeline

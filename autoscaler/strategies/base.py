@@ -12,16 +12,16 @@ from weakref import WeakKeyDictionary
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
-from autoscaler.durations import words
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
 from autoscaler.errors import DeadlineError
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
-from autoscaler.worker import Worker
+from autoscaler.util.durations import words
+from autoscaler.util.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from autoscaler.window import Window
+    from autoscaler.core.window import Window
 
 LONGEST_LOOK_BACK = 30 * 86400
 """The most seconds of samples that a rule may ask for."""

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from autoscaler.durations import Duration, words
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
 from autoscaler.strategies.base import Frozen, Rule, Signal, strategy
 from autoscaler.strategies.quantities import Number, Step, size
+from autoscaler.util.durations import Duration, words
 
 _DIGITS = 9
 """The decimal places of a distance from the bound that count; what follows them is floating point's."""

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
 from autoscaler.strategies.base import Rule, Signal, strategy
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
 from autoscaler.strategies.base import Rule, Signal, strategy
 from autoscaler.strategies.quantities import Number, Share
 
 if TYPE_CHECKING:
-    from autoscaler.window import Window
+    from autoscaler.core.window import Window
 
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""

@@ -7,11 +7,11 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from autoscaler.durations import Duration, words
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
 from autoscaler.strategies.base import Rule, Signal, strategy
 from autoscaler.strategies.quantities import Number, Share, Step, size
+from autoscaler.util.durations import Duration, words
 
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""

@@ -11,14 +11,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from autoscaler.amounts import Amount, counted
-from autoscaler.placement import objection
+from autoscaler.swarm.placement import objection
+from autoscaler.util.amounts import Amount, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from autoscaler.cluster import Cluster, ServiceView
-    from autoscaler.placement import NodeView
+    from autoscaler.swarm.cluster import Cluster, ServiceView
+    from autoscaler.swarm.placement import NodeView
 
 _MOST = 10_000
 """No policy may ask for more replicas, so no more are looked for."""

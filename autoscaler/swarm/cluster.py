@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from autoscaler.durations import words
-from autoscaler.placement import Demand
-from autoscaler.text import tidy
+from autoscaler.swarm.placement import Demand
+from autoscaler.util.durations import words
+from autoscaler.util.text import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from autoscaler.placement import NodeView
+    from autoscaler.swarm.placement import NodeView
 
 
 STATE_LABEL = "autoscaler.state"

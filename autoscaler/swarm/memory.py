@@ -14,17 +14,17 @@ from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from autoscaler.cluster import SETTLE_TIME, STATE_LABEL
-from autoscaler.durations import words
-from autoscaler.model import Climb, Direction, History, Observation, Recommended, ScaleEvent
-from autoscaler.moments import moment_of
+from autoscaler.core.model import Climb, Direction, History, Observation, Recommended, ScaleEvent
+from autoscaler.swarm.cluster import SETTLE_TIME, STATE_LABEL
+from autoscaler.util.durations import words
+from autoscaler.util.moments import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.cluster import ServiceView, SpecBefore
-    from autoscaler.model import Decision
-    from autoscaler.window import Window
+    from autoscaler.core.model import Decision
+    from autoscaler.core.window import Window
+    from autoscaler.swarm.cluster import ServiceView, SpecBefore
 
 _REPAIRED_WITHIN = 3600.0
 """Seconds after a deploy in which the count that it lowered is set again."""

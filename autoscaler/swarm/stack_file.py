@@ -10,13 +10,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
-from autoscaler.cluster import STATE_LABEL
 from autoscaler.errors import ConfigurationError
+from autoscaler.swarm.cluster import STATE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.cluster import Cluster
+    from autoscaler.swarm.cluster import Cluster
 
 STACK_LABEL = "com.docker.stack.namespace"
 _LARGEST = 2**20

@@ -3,7 +3,7 @@
 docs/plugins.md shows it in use. Nothing here needs a Docker, a Prometheus or the network.
 """
 
-from autoscaler.simulation.metrics import SimulatedPrometheus
+from autoscaler.simulation.prometheus import SimulatedPrometheus
 from autoscaler.testing.builders import NOW, STEP, rule, signal, window
 from autoscaler.testing.clock import ManualClock
 from autoscaler.testing.metric_source_contract import MetricSourceContract

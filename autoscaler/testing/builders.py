@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from autoscaler.core.window import Window
 from autoscaler.strategies import Rule, Signal
-from autoscaler.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
-from autoscaler.decide import decide
-from autoscaler.model import History, Observation
-from autoscaler.plugins import problems_of_strategy
-from autoscaler.policy import Policy, Replicas
+from autoscaler.core.model import History, Observation
+from autoscaler.decision.decide import decide
+from autoscaler.plugins.entry_points import problems_of_strategy
+from autoscaler.plugins.isolation import flaw
+from autoscaler.policy.policy import Policy, Replicas
 from autoscaler.strategies.base import LONGEST_LOOK_BACK, is_built_in
-from autoscaler.strategies.isolation import flaw
 from autoscaler.testing.assertions import expect
 from autoscaler.testing.builders import NOW, STEP, rule, signal, window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from autoscaler.model import Recommendation
+    from autoscaler.core.model import Recommendation
+    from autoscaler.core.window import Window
     from autoscaler.strategies import Rule, Signal
-    from autoscaler.window import Window
 
 _LEVELS = (-5.0, 0.0, 0.001, 0.5, 1.0, 7.0, 29.0, 30.0, 31.0, 50.0, 69.0, 70.0, 71.0, 100.0, 500.0, 1e4, 1e6)
 _COUNTS = ((1, 1), (2, 2), (3, 3), (10, 10), (500, 500), (5, 3), (3, 5), (3, 0), (0, 0))

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
-from autoscaler.model import Direction, Outcome
-from autoscaler.pauses import damage
-from autoscaler.reasons import Reason
+from autoscaler.coordination.pauses import damage
+from autoscaler.core.model import Direction, Outcome
+from autoscaler.core.reasons import Reason
 
 if TYPE_CHECKING:
-    from autoscaler.amounts import Amount
-    from autoscaler.capacity import Capacity, Place
-    from autoscaler.model import Recommendation, Why
-    from autoscaler.pauses import Pause
-    from autoscaler.pausing import Done
-    from autoscaler.records import Problem, Record
-    from autoscaler.survey import Survey
+    from autoscaler.coordination.pauses import Pause
+    from autoscaler.coordination.pausing import Done
+    from autoscaler.core.model import Recommendation, Why
+    from autoscaler.core.records import Problem, Record
+    from autoscaler.evaluation.survey import Survey
+    from autoscaler.swarm.capacity import Capacity, Place
+    from autoscaler.util.amounts import Amount
 
 
 _whole = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from autoscaler.model import Outcome
-from autoscaler.reasons import Reason
-from autoscaler.text import printable
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.util.text import printable
 
 if TYPE_CHECKING:
     from typing import Literal, TextIO
 
     from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
-    from autoscaler.records import Problem, Record
+    from autoscaler.core.records import Problem, Record
 
 
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))

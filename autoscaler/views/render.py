@@ -8,20 +8,20 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from autoscaler.amounts import cores, counted, memory
-from autoscaler.durations import words
-from autoscaler.model import Outcome
-from autoscaler.text import printable
+from autoscaler.core.model import Outcome
+from autoscaler.util.amounts import cores, counted, memory
+from autoscaler.util.durations import words
+from autoscaler.util.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from autoscaler.amounts import Amount
-    from autoscaler.capacity import Capacity, Place
-    from autoscaler.records import Problem, Record
-    from autoscaler.survey import Reading, Survey
+    from autoscaler.core.records import Problem, Record
+    from autoscaler.evaluation.survey import Reading, Survey
+    from autoscaler.swarm.capacity import Capacity, Place
+    from autoscaler.util.amounts import Amount
 
 _MOST_NAMES = 10
 _STYLES = {

@@ -12,20 +12,20 @@ import structlog
 from aiohttp import hdrs, web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from autoscaler.documents import done_document
-from autoscaler.durations import SomeTime
+from autoscaler.coordination.pauses import LONGEST_NAME, LONGEST_REASON
+from autoscaler.coordination.pausing import UnknownServiceError, Wish
+from autoscaler.core.model import Direction
 from autoscaler.errors import BackendError, RefusedError
-from autoscaler.model import Direction
-from autoscaler.pauses import LONGEST_NAME, LONGEST_REASON
-from autoscaler.pausing import UnknownServiceError, Wish
-from autoscaler.text import tidy
+from autoscaler.util.durations import SomeTime
+from autoscaler.util.text import tidy
+from autoscaler.views.documents import done_document
 from autoscaler.web.answers import RefusedRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from autoscaler.documents import PoliciesDocument
-    from autoscaler.pausing import Done
+    from autoscaler.coordination.pausing import Done
+    from autoscaler.views.documents import PoliciesDocument
 
 T = TypeVar("T")
 B = TypeVar("B", bound=BaseModel)

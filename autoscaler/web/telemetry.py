@@ -14,16 +14,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import autoscaler
-from autoscaler.model import Direction
-from autoscaler.reasons import Reason
-from autoscaler.records import PROBLEM_KINDS
+from autoscaler.core.model import Direction
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import PROBLEM_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prometheus_client.core import Metric
 
-    from autoscaler.journal import Journal, Snapshot
+    from autoscaler.evaluation.journal import Journal, Snapshot
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library's own gauges beside each counter, which nobody asked for
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)

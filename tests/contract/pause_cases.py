@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from autoscaler.adapters.swarm_pauses import CONFIG, SwarmPauses
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.pauses import CONFIG, SwarmPauses
+from autoscaler.coordination.pauses import ALL, LABEL, Pause, Pauses
+from autoscaler.coordination.pausing import LARGEST, Pausing, Wish
+from autoscaler.core.model import Direction
 from autoscaler.errors import RefusedError
-from autoscaler.model import Direction
-from autoscaler.pauses import ALL, LABEL, Pause, Pauses
-from autoscaler.pausing import LARGEST, Pausing, Wish
+from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
-    from autoscaler.adapters.engine_api import ConfigApi
-    from autoscaler.pauses import PauseCell
+    from autoscaler.adapters.docker.engine_api import ConfigApi
+    from autoscaler.coordination.pauses import PauseCell
 
 NOW = 1_800_000_000.0
 PAUSE = Pause(NOW, NOW + 60, "ana@manager-1", "„database“ moves\u2026 <b>{}\"'\\")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
 
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
 from autoscaler.strategies import Rule, Signal, Steps, Table, Target, Threshold, registered
 from autoscaler.strategies.base import is_built_in
 from autoscaler.testing import NOW, StrategyContract, rule, signal, window

@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from autoscaler import durations
-from autoscaler.cli import main
-from autoscaler.journal import Journal
-from autoscaler.policy import PolicyFile
-from autoscaler.reasons import Reason
+from autoscaler.cli.main import main
+from autoscaler.core.reasons import Reason
+from autoscaler.evaluation.journal import Journal
+from autoscaler.policy.policy import PolicyFile
 from autoscaler.settings import Settings
-from autoscaler.web.metrics import Telemetry
+from autoscaler.util import durations
+from autoscaler.web.telemetry import Telemetry
 from tests.faults.table import FAULTS
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 import yaml
 
-from autoscaler import loader
-from autoscaler.policy import policy_schema
-from autoscaler.reasons import Reason
+from autoscaler.core.reasons import Reason
+from autoscaler.policy.policy import policy_schema
+from autoscaler.policy_files import loader
 from tests.docs.reference import OPERATIONS, POLICY_REFERENCE, REFERENCE, operations, policy_reference, reference
 
 ROOT = Path(__file__).parents[2]

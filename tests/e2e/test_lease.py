@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.adapters.swarm_lease import CONFIG, HOLDER_LABEL
+from autoscaler.adapters.docker.lease import CONFIG, HOLDER_LABEL
 from tests.e2e.daemon import Daemon
 from tests.e2e.lab import wait_for
 from tests.e2e.test_scaling import policy

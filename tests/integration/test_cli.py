@@ -18,8 +18,8 @@ from click.testing import CliRunner
 
 import autoscaler
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.cli import main
-from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
+from autoscaler.cli.main import main
+from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.simulation.engine import SimulatedEngine
 from tests.support.builders import STEP
 from tests.support.engine_server import WORKER, EngineServer, Exchange, Fault, applied_then_cut, cut, hang

@@ -14,16 +14,16 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from autoscaler.adapters.swarm_pauses import SwarmPauses
-from autoscaler.daemon import Daemon
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.coordination.pausing import Pausing, Wish
+from autoscaler.core.model import Outcome
+from autoscaler.daemon.daemon import Daemon
+from autoscaler.daemon.reload import Policies
 from autoscaler.errors import PolicyError, SettingsError
-from autoscaler.journal import Journal
-from autoscaler.model import Outcome
-from autoscaler.pausing import Pausing, Wish
-from autoscaler.policy_files import Policies
+from autoscaler.evaluation.journal import Journal
+from autoscaler.util.deadline import Deadline
 from autoscaler.web.control import Controls
-from autoscaler.web.metrics import Telemetry
+from autoscaler.web.telemetry import Telemetry
 from tests.support.builders import STEP
 from tests.support.site import TOKEN, bearing
 from tests.support.world import LOST, World
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
     from pathlib import Path
 
-    from autoscaler.records import Record
+    from autoscaler.core.records import Record
 
 PATIENCE = 10.0
 """Real seconds to wait for what must come; nothing takes as long unless it is broken."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from autoscaler.journal import Journal, Snapshot
-from autoscaler.model import Outcome, Why
-from autoscaler.reasons import Reason
-from autoscaler.records import Evaluation, Record
+from autoscaler.core.model import Outcome, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Evaluation, Record
+from autoscaler.evaluation.journal import Journal, Snapshot
 from autoscaler.web.answers import HEADERS
 from autoscaler.web.server import Bounds, Server
 from tests.integration.test_daemon import make, running

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from autoscaler.model import Direction, Outcome, Recommendation, Why
-from autoscaler.reasons import Reason
-from autoscaler.records import Evaluation, Problem, Record
+from autoscaler.core.model import Direction, Outcome, Recommendation, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Evaluation, Problem, Record
 from tests.support.site import PATIENCE, TOKEN, Site, bearing
 from tests.support.world import decided
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
-from autoscaler.adapters.swarm_pauses import CONFIG
-from autoscaler.commands.run import daemon_of
-from autoscaler.pauses import LABEL
-from autoscaler.pausing import Wish
-from autoscaler.policy_files import Policies
+from autoscaler.adapters.docker.pauses import CONFIG
+from autoscaler.cli.commands.run import daemon_of
+from autoscaler.coordination.pauses import LABEL
+from autoscaler.coordination.pausing import Wish
+from autoscaler.daemon.reload import Policies
 from autoscaler.settings import Settings
 from tests.integration.test_cli import _alone, backends, events, invoke  # noqa: F401 - fixtures
 from tests.support.engine_server import applied_then_cut, cut, says

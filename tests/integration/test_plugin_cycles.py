@@ -10,23 +10,24 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 import pytest
 import structlog
 
-from autoscaler.adapters.foreign_source import ForeignSource
-from autoscaler.journal import Journal
-from autoscaler.logs import configure, log_record
-from autoscaler.metrics import Metric
-from autoscaler.model import Outcome, Recommendation
+from autoscaler.core.model import Outcome, Recommendation
+from autoscaler.core.reasons import Reason
+from autoscaler.evaluation.journal import Journal
+from autoscaler.plugins import isolation
+from autoscaler.plugins.isolation import Patience
+from autoscaler.plugins.metric_source import ForeignSource
+from autoscaler.policy.metric import Metric
 from autoscaler.ports import Series
-from autoscaler.reasons import Reason
-from autoscaler.strategies import Rule, Signal, isolation
-from autoscaler.strategies.isolation import Patience
+from autoscaler.strategies import Rule, Signal
+from autoscaler.views.logs import configure, log_record
 from tests.support.builders import CPU_HIGH, CPU_LOW, threshold
 from tests.support.world import World, policy_for, reasons, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from autoscaler.policy import Policy
-    from autoscaler.records import Record
+    from autoscaler.core.records import Record
+    from autoscaler.policy.policy import Policy
 
 
 class Foreign(Rule):

@@ -17,11 +17,12 @@ import pytest
 from pydantic import SecretStr
 from tenacity import wait_none
 
-from autoscaler.adapters import prometheus, prometheus_wire
-from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.prometheus import source as prometheus
+from autoscaler.adapters.prometheus import wire as prometheus_wire
+from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, SettingsError, UnreachableError
 from autoscaler.ports import Query, Series
+from autoscaler.util.deadline import Deadline
 from tests.support import prometheus_server as server_side
 from tests.support.prometheus_server import Fault, PrometheusServer, Served, refusing_url, status, success
 

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.errors import DeadlineError, RefusedError
-from autoscaler.metrics import BUILT_IN, Metric
+from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASK_LABEL, TASKS, VALUE, MetricSettings, query_of
+from autoscaler.policy.metric import BUILT_IN, Metric
 from autoscaler.ports import Query
-from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASK_LABEL, TASKS, VALUE, MetricSettings, query_of
+from autoscaler.util.deadline import Deadline
 from tests.contract.metric_source_cases import RECORDINGS, START, STEP, MetricSourceContract, Subject, World, shown
 from tests.e2e.lab import Prometheus, Release
 from tests.support.lab import entered, unavailable
 from tests.support.prometheus_server import refusing_url
-from tests.unit.test_queries import RIGHT_SELECTORS, WRONG_SELECTORS
+from tests.unit.metrics.test_queries import RIGHT_SELECTORS, WRONG_SELECTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.behaviour import cool_down, guard_against_flapping, limit, stabilize
-from autoscaler.decide import decide
-from autoscaler.memory import Memory, remember
-from autoscaler.model import Direction, History, Observation, Recommended, ScaleEvent
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Direction, History, Observation, Recommended, ScaleEvent
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.behaviour import cool_down, guard_against_flapping, limit, stabilize
+from autoscaler.decision.decide import decide
+from autoscaler.swarm.memory import Memory, remember
 from tests.support.builders import NOW, STEP, FakeService, observation, window, written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autoscaler.policy import Policy
-    from autoscaler.window import Window
+    from autoscaler.core.window import Window
+    from autoscaler.policy.policy import Policy
 
 settings.register_profile("shared-cores", deadline=None)
 settings.load_profile("shared-cores")

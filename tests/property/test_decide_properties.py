@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.decide import decide
-from autoscaler.memory import Memory, remember
-from autoscaler.model import Direction, History, Observation, ScaleEvent
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Direction, History, Observation, ScaleEvent
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.decide import decide
+from autoscaler.swarm.memory import Memory, remember
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP, FakeService, observation, policy, threshold, window
 
 if TYPE_CHECKING:
-    from autoscaler.policy import Policy
+    from autoscaler.core.window import Window
+    from autoscaler.policy.policy import Policy
     from autoscaler.strategies import Threshold
-    from autoscaler.window import Window
 
 settings.register_profile("shared-cores", deadline=None)
 settings.load_profile("shared-cores")

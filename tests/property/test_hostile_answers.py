@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.errors import BackendError
+from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.ports import Query
-from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
+from autoscaler.util.deadline import Deadline
 from tests.property.test_hostile_documents import JSON, twists
 from tests.support.builders import NOW, STEP
 from tests.support.world import ManualClock

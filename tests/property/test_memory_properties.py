@@ -6,9 +6,9 @@ from math import isfinite
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from autoscaler.cluster import STATE_LABEL, ServiceView, SpecBefore
-from autoscaler.memory import Memory, ScaleState, prune, remember
-from autoscaler.model import Direction, History, ScaleEvent
+from autoscaler.core.model import Direction, History, ScaleEvent
+from autoscaler.swarm.cluster import STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.swarm.memory import Memory, ScaleState, prune, remember
 from tests.support.builders import NOW, FakeService
 
 settings.register_profile("shared-cores", deadline=None)

@@ -9,26 +9,26 @@ from zlib import crc32
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.cluster import ServiceView, TaskView
-from autoscaler.deadline import Deadline
-from autoscaler.decide import decide
+from autoscaler.core.model import Direction, History, Observation, Recommended, ScaleEvent
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.decide import decide
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
-from autoscaler.memory import Memory, remember
-from autoscaler.metrics import PROMETHEUS, Metric, with_built_in
-from autoscaler.model import Direction, History, Observation, Recommended, ScaleEvent
+from autoscaler.metrics.queries import MetricSettings, query_of
+from autoscaler.metrics.windows import Needed, Windows
+from autoscaler.policy.metric import PROMETHEUS, Metric, with_built_in
 from autoscaler.ports import Series
-from autoscaler.queries import MetricSettings, query_of
-from autoscaler.reasons import Reason
-from autoscaler.windows import Needed, Windows
+from autoscaler.swarm.cluster import ServiceView, TaskView
+from autoscaler.swarm.memory import Memory, remember
+from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW, STEP, FakeService, observation, steady, window, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.guards import Guard
-    from autoscaler.policy import Policy
+    from autoscaler.core.window import Window
+    from autoscaler.policy.guards import Guard
+    from autoscaler.policy.policy import Policy
     from autoscaler.ports import Query
-    from autoscaler.window import Window
 
 settings.register_profile("shared-cores", deadline=None)
 settings.load_profile("shared-cores")

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from autoscaler.adapters.swarm_pauses import SwarmPauses
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.coordination.pauses import ALL, LABEL, KnownPauses, Pause, Pauses
+from autoscaler.coordination.pausing import Pausing, Wish
+from autoscaler.core.model import Direction
 from autoscaler.errors import UnreachableError
-from autoscaler.model import Direction
-from autoscaler.pauses import ALL, LABEL, KnownPauses, Pause, Pauses
-from autoscaler.pausing import Pausing, Wish
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW
 from tests.support.world import FaultyEngine, ManualClock, raising
 

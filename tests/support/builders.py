@@ -6,20 +6,20 @@ from dataclasses import dataclass, replace
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-from autoscaler import loader
-from autoscaler.cluster import STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.core.model import Decision, Observation, ScaleEvent
+from autoscaler.core.window import Window
 from autoscaler.errors import PolicyError
-from autoscaler.memory import Memory, ScaleState, prune
-from autoscaler.model import Decision, Observation, ScaleEvent
-from autoscaler.policy import Policy, Replicas, ScaleDown, ScaleUp
+from autoscaler.policy.policy import Policy, Replicas, ScaleDown, ScaleUp
+from autoscaler.policy_files import loader
 from autoscaler.strategies import Threshold
-from autoscaler.window import Window
+from autoscaler.swarm.cluster import STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.swarm.memory import Memory, ScaleState, prune
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from autoscaler.reasons import Reason
+    from autoscaler.core.reasons import Reason
 
 STEP = 15
 NOW = 1_800_000_000

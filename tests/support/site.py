@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from pydantic import SecretStr
 
-from autoscaler.adapters.swarm_pauses import SwarmPauses
-from autoscaler.deadline import Deadline
-from autoscaler.documents import PoliciesDocument
-from autoscaler.journal import Journal
-from autoscaler.pauses import Pauses
-from autoscaler.pausing import Pausing
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.coordination.pauses import Pauses
+from autoscaler.coordination.pausing import Pausing
+from autoscaler.evaluation.journal import Journal
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.util.deadline import Deadline
+from autoscaler.views.documents import PoliciesDocument
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
-from autoscaler.web.metrics import Telemetry
 from autoscaler.web.server import Bounds, Server
+from autoscaler.web.telemetry import Telemetry
 from tests.support.world import FaultyEngine, ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from autoscaler.pausing import Done, Wish
+    from autoscaler.coordination.pausing import Done, Wish
 
 TOKEN = "0123456789-a-token-of-tests"  # noqa: S105 - nobody's
 PATIENCE = 10.0

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
-from autoscaler.adapters.engine_errors import documented
+from autoscaler.adapters.docker.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_errors import documented
 from autoscaler.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.adapters.engine_api import ConfigApi
-    from autoscaler.deadline import Deadline
+    from autoscaler.adapters.docker.engine_api import ConfigApi
+    from autoscaler.util.deadline import Deadline
 
 _DATA = "bGFiZWxz"
 """An engine takes no config without data: the word "labels", in base64."""

@@ -15,14 +15,14 @@ from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from autoscaler.adapters.engine_api import NO_TEMPLATES
-from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
-from autoscaler.placement import Demand, NodeView
+from autoscaler.adapters.docker.engine_api import NO_TEMPLATES
+from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
+from autoscaler.swarm.placement import Demand, NodeView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from autoscaler.adapters.engine_api import Document, Templates
+    from autoscaler.adapters.docker.engine_api import Document, Templates
 
 _MODES = {
     "Replicated": "replicated",

@@ -17,19 +17,19 @@ import docker
 import requests
 from tenacity import Retrying, retry_if_exception_type, wait_exponential
 
-from autoscaler.adapters.engine_api import NO_TEMPLATES, AlreadyExistsError, NotFoundError, VersionConflictError
-from autoscaler.adapters.engine_errors import TransientError, causes, failure, not_docker, parse
-from autoscaler.adapters.lean_list import KnownObjects, LeanList, Listed
-from autoscaler.deadline import Guard
+from autoscaler.adapters.docker.engine_api import NO_TEMPLATES, AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_errors import TransientError, causes, failure, not_docker, parse
+from autoscaler.adapters.docker.lean_list import KnownObjects, LeanList, Listed
 from autoscaler.errors import BackendError
+from autoscaler.util.deadline import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tenacity import RetryCallState
 
-    from autoscaler.adapters.engine_api import Document, Templates
-    from autoscaler.deadline import Deadline
+    from autoscaler.adapters.docker.engine_api import Document, Templates
+    from autoscaler.util.deadline import Deadline
 
 _PIECE = 2**20
 _LARGEST = {True: 256 * 2**20, False: 16 * 2**20}

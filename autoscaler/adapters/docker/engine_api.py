@@ -11,7 +11,7 @@ from autoscaler.errors import RefusedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autoscaler.deadline import Deadline
+    from autoscaler.util.deadline import Deadline
 
 Document = dict[str, Any]
 """JSON as the engine sends it. What a call returns may be shared: read it, never change it."""

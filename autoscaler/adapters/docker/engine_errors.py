@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 from docker.errors import InvalidVersion
 
-from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:

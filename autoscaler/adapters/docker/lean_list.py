@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic_core import from_json
 
-from autoscaler.adapters.json_list import objects, parsed
-from autoscaler.adapters.swarm_documents import lean
+from autoscaler.adapters.docker.documents import lean
+from autoscaler.adapters.docker.json_list import objects, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from autoscaler.adapters.engine_api import Document, Templates
+    from autoscaler.adapters.docker.engine_api import Document, Templates
 
 _NEXT = '},{"ID":"'
 """Where an object of a list ends and the next one begins, as the engine writes them."""

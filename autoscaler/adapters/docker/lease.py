@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.config_cell import ConfigCell
-from autoscaler.lease import Cell
+from autoscaler.adapters.docker.config_cell import ConfigCell
+from autoscaler.coordination.lease import Cell
 
 if TYPE_CHECKING:
-    from autoscaler.adapters.engine_api import ConfigApi
-    from autoscaler.deadline import Deadline
+    from autoscaler.adapters.docker.engine_api import ConfigApi
+    from autoscaler.util.deadline import Deadline
 
 CONFIG = "autoscaler-lease"
 """The config that all autoscalers of one Swarm share: a Swarm has one lease, whatever services they scale."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters import swarm_documents as documents
-from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
-from autoscaler.adapters.engine_errors import documented
-from autoscaler.cluster import STATE_LABEL, unknown_service
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker import documents
+from autoscaler.adapters.docker.engine_api import NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_errors import documented
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
 from autoscaler.ports import Receipt, Written
+from autoscaler.swarm.cluster import STATE_LABEL, unknown_service
+from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
-    from autoscaler.adapters.engine_api import Document, EngineApi
-    from autoscaler.cluster import Cluster
+    from autoscaler.adapters.docker.engine_api import Document, EngineApi
     from autoscaler.ports import Orchestrator, Order
+    from autoscaler.swarm.cluster import Cluster
 
 _READ_BACKS = 2
 _ROUNDS = 3

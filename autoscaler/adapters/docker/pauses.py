@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.config_cell import ConfigCell
-from autoscaler.pauses import PauseCell
+from autoscaler.adapters.docker.config_cell import ConfigCell
+from autoscaler.coordination.pauses import PauseCell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.adapters.engine_api import ConfigApi
-    from autoscaler.deadline import Deadline
+    from autoscaler.adapters.docker.engine_api import ConfigApi
+    from autoscaler.util.deadline import Deadline
 
 CONFIG = "autoscaler-pauses"
 """The config that all autoscalers of one Swarm share."""

@@ -19,20 +19,20 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay, wait_exponential
 
-from autoscaler.adapters.prometheus_wire import ConnectionSettings, Offset, PassingError, Wire
-from autoscaler.deadline import Guard
+from autoscaler.adapters.prometheus.wire import ConnectionSettings, Offset, PassingError, Wire
 from autoscaler.errors import DeadlineError, RefusedError
-from autoscaler.moments import moment_of
+from autoscaler.metrics.queries import STAT_LABEL, TASKS, VALUE
 from autoscaler.ports import Series
-from autoscaler.queries import STAT_LABEL, TASKS, VALUE
+from autoscaler.util.deadline import Guard
+from autoscaler.util.moments import moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tenacity import RetryCallState
 
-    from autoscaler.deadline import Deadline
     from autoscaler.ports import Clock, Query
+    from autoscaler.util.deadline import Deadline
 
 __all__ = ["ConnectionSettings", "PrometheusSource"]
 

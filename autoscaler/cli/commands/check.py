@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoscaler import loader, render, survey, wiring
-from autoscaler.amounts import counted
-from autoscaler.commands.options import evaluation_options, output_option
-from autoscaler.commands.output import ERROR, complain, print_json, problems_of
-from autoscaler.commands.terminal import terminal
-from autoscaler.documents import survey_document
+from autoscaler import wiring
+from autoscaler.cli.commands.options import evaluation_options, output_option
+from autoscaler.cli.commands.output import ERROR, complain, print_json, problems_of
+from autoscaler.cli.commands.terminal import terminal
 from autoscaler.errors import ConfigurationError
-from autoscaler.logs import configure
+from autoscaler.evaluation import survey
+from autoscaler.policy_files import loader
 from autoscaler.settings import Settings
+from autoscaler.util.amounts import counted
+from autoscaler.views import render
+from autoscaler.views.documents import survey_document
+from autoscaler.views.logs import configure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autoscaler.policy import PolicySet
+    from autoscaler.policy.policy import PolicySet
 
 
 @click.command()

@@ -6,8 +6,8 @@ import asyncio
 
 import click
 
-from autoscaler.commands.options import Duration
-from autoscaler.demo import run_demo
+from autoscaler.cli.commands.options import Duration
+from autoscaler.cli.demo_display import run_demo
 from autoscaler.errors import SettingsError
 from autoscaler.settings import split_address
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoscaler.durations import parse, words
+from autoscaler.util.durations import parse, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable

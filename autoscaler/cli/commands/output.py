@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoscaler.text import printable
+from autoscaler.util.text import printable
 
 if TYPE_CHECKING:
     from autoscaler.errors import ConfigurationError

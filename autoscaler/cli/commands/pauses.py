@@ -12,18 +12,18 @@ import click
 
 from autoscaler import wiring
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.commands.options import Duration, output_option, swarm_option
-from autoscaler.commands.output import ERROR, complain, print_json, say
-from autoscaler.documents import done_document
+from autoscaler.cli.commands.options import Duration, output_option, swarm_option
+from autoscaler.cli.commands.output import ERROR, complain, print_json, say
+from autoscaler.coordination.pausing import Wish, report
+from autoscaler.core.model import Direction
 from autoscaler.errors import BackendError
-from autoscaler.model import Direction
-from autoscaler.pausing import Wish, report
 from autoscaler.settings import Settings
+from autoscaler.views.documents import done_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from autoscaler.pausing import Done
+    from autoscaler.coordination.pausing import Done
 
 
 def _operator() -> str:

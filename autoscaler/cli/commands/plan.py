@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autoscaler import loader, render, survey, wiring
-from autoscaler.commands.options import evaluation_options, output_option
-from autoscaler.commands.output import ERROR, print_json
-from autoscaler.commands.terminal import terminal
-from autoscaler.documents import capacity_document, problem_document, record_document
-from autoscaler.logs import configure
+from autoscaler import wiring
+from autoscaler.cli.commands.options import evaluation_options, output_option
+from autoscaler.cli.commands.output import ERROR, print_json
+from autoscaler.cli.commands.terminal import terminal
+from autoscaler.evaluation import survey
+from autoscaler.policy_files import loader
 from autoscaler.settings import Settings
+from autoscaler.views import render
+from autoscaler.views.documents import capacity_document, problem_document, record_document
+from autoscaler.views.logs import configure
 
 if TYPE_CHECKING:
-    from autoscaler.records import Evaluation
+    from autoscaler.core.records import Evaluation
 
 _CHANGES = 2
 

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from autoscaler import wiring
-from autoscaler.commands.options import swarm_option
-from autoscaler.commands.output import ERROR, complain, say
+from autoscaler.cli.commands.options import swarm_option
+from autoscaler.cli.commands.output import ERROR, complain, say
 from autoscaler.errors import BackendError
 from autoscaler.settings import Settings
 

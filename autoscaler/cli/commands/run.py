@@ -15,20 +15,20 @@ import click
 
 from autoscaler import wiring
 from autoscaler.adapters.counted import CountedLease
-from autoscaler.adapters.engine import DockerEngine
-from autoscaler.adapters.swarm_lease import SwarmLease
+from autoscaler.adapters.docker.engine import DockerEngine
+from autoscaler.adapters.docker.lease import SwarmLease
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.commands.options import evaluation_options, log_options
-from autoscaler.commands.output import ERROR
-from autoscaler.daemon import Daemon
-from autoscaler.journal import Journal
-from autoscaler.lease import Lease
-from autoscaler.logs import configure
-from autoscaler.model import Outcome
-from autoscaler.policy_files import Policies
+from autoscaler.cli.commands.options import evaluation_options, log_options
+from autoscaler.cli.commands.output import ERROR
+from autoscaler.coordination.lease import Lease
+from autoscaler.core.model import Outcome
+from autoscaler.daemon.daemon import Daemon
+from autoscaler.daemon.reload import Policies
+from autoscaler.evaluation.journal import Journal
 from autoscaler.settings import Settings
+from autoscaler.views.logs import configure
 from autoscaler.web.control import Controls
-from autoscaler.web.metrics import Telemetry
+from autoscaler.web.telemetry import Telemetry
 
 _NOT_DONE = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT})
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from autoscaler.commands.output import print_json
-from autoscaler.policy import policy_schema
+from autoscaler.cli.commands.output import print_json
+from autoscaler.policy.policy import policy_schema
 
 
 @click.command()

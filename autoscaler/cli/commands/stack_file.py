@@ -8,11 +8,11 @@ from typing import Any, TextIO
 import click
 
 from autoscaler import wiring
-from autoscaler.commands.options import swarm_option
-from autoscaler.commands.output import ERROR, complain
+from autoscaler.cli.commands.options import swarm_option
+from autoscaler.cli.commands.output import ERROR, complain
 from autoscaler.errors import BackendError, ConfigurationError
 from autoscaler.settings import Settings
-from autoscaler.stack_file import holds, live_counts, with_counts
+from autoscaler.swarm.stack_file import holds, live_counts, with_counts
 
 
 @click.command(name="stack-file")

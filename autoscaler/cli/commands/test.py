@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 
 from autoscaler import policy_tests
-from autoscaler.commands.options import output_option
-from autoscaler.commands.output import ERROR, print_json
+from autoscaler.cli.commands.options import output_option
+from autoscaler.cli.commands.output import ERROR, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

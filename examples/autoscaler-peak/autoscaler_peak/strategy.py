@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from autoscaler.durations import Duration, words
-from autoscaler.model import Recommendation
+from autoscaler.core.model import Recommendation
 from autoscaler.strategies import Rule, Signal
+from autoscaler.util.durations import Duration, words
 
 MOST = 1_000_000
 """More replicas than any policy allows."""

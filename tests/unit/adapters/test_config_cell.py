@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from autoscaler.adapters.config_cell import ConfigCell
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.config_cell import ConfigCell
 from autoscaler.errors import UnreachableError
+from autoscaler.util.deadline import Deadline
 
 
 class Api:

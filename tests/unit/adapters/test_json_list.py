@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.adapters.json_list import objects
+from autoscaler.adapters.docker.json_list import objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.adapters.lean_list import LeanList
-from autoscaler.adapters.swarm_documents import lean
+from autoscaler.adapters.docker.documents import lean
+from autoscaler.adapters.docker.lean_list import LeanList
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.adapters.lean_list import Listed
+    from autoscaler.adapters.docker.lean_list import Listed
 
 IDS = [f"{number:0>25}" for number in range(4)]
 TEXTS = st.sampled_from(["", "a", "é", "\N{GRINNING FACE}", '"},{"ID":"', "\\", "},{"])

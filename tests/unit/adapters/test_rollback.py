@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from autoscaler.adapters.swarm import DockerSwarm
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.orchestrator import DockerSwarm
 from autoscaler.errors import RefusedError
-from tests.unit.test_simulated_engine import BAD, Lab
+from autoscaler.util.deadline import Deadline
+from tests.unit.simulation.test_simulated_engine import BAD, Lab
 
 
 @pytest.mark.fault("rollback-point")

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from autoscaler.adapters import swarm_documents as documents
-from autoscaler.adapters.engine_errors import documented
-from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.adapters.docker import documents
+from autoscaler.adapters.docker.engine_errors import documented
 from autoscaler.errors import UnreachableError
-from autoscaler.placement import Demand, NodeView
+from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.swarm.placement import Demand, NodeView
 
 Document = dict[str, Any]
 

@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.deadline import Deadline
-from autoscaler.decide import decide
+from autoscaler.coordination.lease import BEAT, EXPIRY, HOLD, LONGEST_BEAT, LOOK, Cell, Lease
+from autoscaler.core.model import History, Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.decide import decide
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
-from autoscaler.lease import BEAT, EXPIRY, HOLD, LONGEST_BEAT, LOOK, Cell, Lease
-from autoscaler.model import History, Outcome
-from autoscaler.reasons import Reason
+from autoscaler.util.deadline import Deadline
 from tests.support.builders import observation, steady, written
 from tests.support.world import World, only, reasons, said, settled_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from autoscaler.model import Decision
+    from autoscaler.core.model import Decision
 
 HIGH = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}
 LOW = {"name": "cpu-low", "metric": "cpu", "below": 30, "for": "1m", "remove": 1}

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.adapters.swarm_pauses import CONFIG
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.pauses import CONFIG
+from autoscaler.coordination.pauses import ALL, LABEL, LONGEST_REASON, KnownPauses, Pause, PauseCell, Pauses
+from autoscaler.core.model import Direction, Outcome
+from autoscaler.core.reasons import Reason
 from autoscaler.errors import RefusedError, UnreachableError
-from autoscaler.model import Direction, Outcome
-from autoscaler.pauses import ALL, LABEL, LONGEST_REASON, KnownPauses, Pause, PauseCell, Pauses
-from autoscaler.reasons import Reason
+from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW, STEP
 from tests.support.world import World, only, policy_for, raising, said, settled_world
 
 if TYPE_CHECKING:
-    from autoscaler.policy import Policy
+    from autoscaler.policy.policy import Policy
 
 UP, DOWN = Direction.UP, Direction.DOWN
 PAUSE = Pause(NOW, NOW + 7200, "ana@manager-1", "database moves")

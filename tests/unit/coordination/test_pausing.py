@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.deadline import Deadline
+from autoscaler.coordination.pauses import ALL, LABEL, Pause, PauseCell, Pauses
+from autoscaler.coordination.pausing import LARGEST, Done, Pausing, UnknownServiceError, Wish, report
+from autoscaler.core.model import Direction
 from autoscaler.errors import RefusedError, UnreachableError
-from autoscaler.model import Direction
-from autoscaler.pauses import ALL, LABEL, Pause, PauseCell, Pauses
-from autoscaler.pausing import LARGEST, Done, Pausing, UnknownServiceError, Wish, report
+from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW
 
 if TYPE_CHECKING:

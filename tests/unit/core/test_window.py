@@ -4,8 +4,8 @@ from math import inf, nan
 
 import pytest
 
-from autoscaler.reasons import Reason
-from autoscaler.window import Window
+from autoscaler.core.reasons import Reason
+from autoscaler.core.window import Window
 from tests.support.builders import MISSING, NOW, STEP, window
 
 COMPLETE = None

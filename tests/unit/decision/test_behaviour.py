@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler import loader
-from autoscaler.decide import decide
-from autoscaler.memory import Memory, remember
-from autoscaler.model import Decision, History, Observation, Recommended, ScaleEvent
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Decision, History, Observation, Recommended, ScaleEvent
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.decide import decide
+from autoscaler.policy_files import loader
+from autoscaler.swarm.memory import Memory, remember
 from tests.support.builders import (
     MISSING,
     NOW,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from autoscaler.policy import Policy
-    from autoscaler.window import Window
+    from autoscaler.core.window import Window
+    from autoscaler.policy.policy import Policy
 
 WANTED = {"name": "wanted", "metric": "queue", "strategy": "table", "table": {n: n for n in range(201)}}
 """A rule that asks for the count that its metric says: the steps after it are what is tested."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.memory import ScaleState
-from autoscaler.model import Climb, Outcome, ScaleEvent
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Climb, Outcome, ScaleEvent
+from autoscaler.core.reasons import Reason
+from autoscaler.swarm.memory import ScaleState
 from tests.support.builders import STEP, written
 from tests.support.world import World, only, said, settled_world
 

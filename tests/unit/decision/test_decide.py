@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.decide import decide
-from autoscaler.model import Decision, Direction, History, Observation, ScaleEvent
-from autoscaler.reasons import Reason
-from autoscaler.window import Doubt, Window
+from autoscaler.core.model import Decision, Direction, History, Observation, ScaleEvent
+from autoscaler.core.reasons import Reason
+from autoscaler.core.window import Doubt, Window
+from autoscaler.decision.decide import decide
 from tests.support.builders import (
     CPU_HIGH,
     CPU_LOW,
@@ -25,7 +25,7 @@ from tests.support.builders import (
 )
 
 if TYPE_CHECKING:
-    from autoscaler.policy import Policy
+    from autoscaler.policy.policy import Policy
 
 HIGH, CALM, LOW = steady(90), steady(50), steady(10)
 HOLE = window([10, 10, 10, 10, MISSING, MISSING, 10, 10])

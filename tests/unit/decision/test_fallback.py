@@ -4,18 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.decide import decide
-from autoscaler.memory import Memory, remember
-from autoscaler.metrics import Metric
-from autoscaler.model import History, Outcome, Recommended, ScaleEvent
-from autoscaler.reasons import Reason
+from autoscaler.core.model import History, Outcome, Recommended, ScaleEvent
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.decide import decide
+from autoscaler.policy.metric import Metric
+from autoscaler.swarm.memory import Memory, remember
 from tests.support.builders import NOW, FakeService, observation, steady, told, window, written
 from tests.support.world import LOST, World, only, said, settled_world
 
 if TYPE_CHECKING:
-    from autoscaler.model import Decision
-    from autoscaler.policy import Policy
-    from autoscaler.records import Record
+    from autoscaler.core.model import Decision
+    from autoscaler.core.records import Record
+    from autoscaler.policy.policy import Policy
 
 HIGH = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}
 LOW = {"name": "cpu-low", "metric": "cpu", "below": 30, "for": "1m", "remove": 1}

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from autoscaler.decide import decide
-from autoscaler.model import Decision, History, ScaleEvent
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Decision, History, ScaleEvent
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.decide import decide
 from tests.support.builders import NOW, observation, steady, told, window, written
 
 HIGH = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.decide import decide
-from autoscaler.memory import ScaleState
-from autoscaler.model import Climb, Decision, History, Outcome, ScaleEvent
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Climb, Decision, History, Outcome, ScaleEvent
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.decide import decide
 from autoscaler.simulation.parts import Node
+from autoscaler.swarm.memory import ScaleState
 from tests.support.builders import NOW, STEP, observation, steady, told, written
 from tests.support.world import World, only, said, service_spec
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from autoscaler.durations import words
-from autoscaler.model import Outcome
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.util.durations import words
 from tests.support.builders import STEP
 from tests.support.world import (
     only,

@@ -4,10 +4,10 @@ from math import nan
 
 import pytest
 
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Problem
 from autoscaler.errors import RefusedError
-from autoscaler.model import Outcome
-from autoscaler.reasons import Reason
-from autoscaler.records import Problem
 from tests.support.builders import STEP
 from tests.support.world import (
     FREE,

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Problem
 from autoscaler.errors import RefusedError, UnreachableError
-from autoscaler.journal import Journal
-from autoscaler.metrics import Metric
-from autoscaler.model import Outcome
-from autoscaler.reasons import Reason
-from autoscaler.records import Problem
+from autoscaler.evaluation.journal import Journal
+from autoscaler.policy.metric import Metric
 from autoscaler.simulation.parts import Node
 from tests.support.builders import CPU_HIGH, CPU_LOW, MEMORY_HIGH, STEP, written
 from tests.support.world import (
@@ -24,7 +24,7 @@ from tests.support.world import (
 )
 
 if TYPE_CHECKING:
-    from autoscaler.adapters.engine_api import Document
+    from autoscaler.adapters.docker.engine_api import Document
 
 LOW_ONLY = policy_for("web", rules=(CPU_LOW,), down_cooldown=0)
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL
-from autoscaler.memory import ScaleState
-from autoscaler.model import Outcome
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL
+from autoscaler.swarm.memory import ScaleState
 from tests.support.world import (
     FREE,
     LOST,

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from autoscaler.model import Outcome
-from autoscaler.policy import PolicySet
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.policy.policy import PolicySet
 from tests.support.builders import CPU_HIGH, CPU_LOW, MEMORY_HIGH, STEP, threshold
 from tests.support.world import (
     World,

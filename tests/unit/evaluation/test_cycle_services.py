@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.cycle import assign
-from autoscaler.deadline import Deadline
-from autoscaler.matching import ENABLED_LABEL, Matcher
-from autoscaler.model import Outcome
-from autoscaler.policy import PolicySet
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.evaluation.cycle import assign
+from autoscaler.policy.matching import ENABLED_LABEL, Matcher
+from autoscaler.policy.policy import PolicySet
+from autoscaler.util.deadline import Deadline
 from tests.support.world import (
     World,
     only,

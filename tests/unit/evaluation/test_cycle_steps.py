@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from autoscaler.cluster import STATE_LABEL
-from autoscaler.model import Outcome
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.swarm.cluster import STATE_LABEL
 from tests.support.world import (
     FREE,
     World,

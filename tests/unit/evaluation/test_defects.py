@@ -4,14 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler import cycle, render
-from autoscaler.decide import decide
-from autoscaler.journal import Journal
+from autoscaler.decision.decide import decide
+from autoscaler.evaluation import cycle
+from autoscaler.evaluation.journal import Journal
+from autoscaler.views import render
 from tests.support.world import World, policy_for
 
 if TYPE_CHECKING:
-    from autoscaler.model import Decision, History, Observation
-    from autoscaler.policy import Policy
+    from autoscaler.core.model import Decision, History, Observation
+    from autoscaler.policy.policy import Policy
 
 
 def defective(policy: Policy, observation: Observation, history: History) -> Decision:

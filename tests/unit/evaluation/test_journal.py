@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.journal import Journal
-from autoscaler.model import Decision, Outcome, Why
-from autoscaler.reasons import Reason
-from autoscaler.records import Evaluation, Problem, Record
+from autoscaler.core.model import Decision, Outcome, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Evaluation, Problem, Record
+from autoscaler.evaluation.journal import Journal
 
 LOST = Problem("prometheus", "connection refused")
 

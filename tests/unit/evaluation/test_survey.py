@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from autoscaler.core.reasons import Reason
 from autoscaler.errors import UnreachableError
-from autoscaler.metrics import Metric
-from autoscaler.reasons import Reason
+from autoscaler.evaluation.survey import Reading, plan, survey
+from autoscaler.policy.metric import Metric
 from autoscaler.simulation.parts import Node
-from autoscaler.survey import Reading, plan, survey
 from tests.support.builders import STEP, written
 from tests.support.world import World, policy_for, service_spec, settled_world
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from autoscaler.survey import Survey
+    from autoscaler.evaluation.survey import Survey
 
 CPU: Mapping[str, Any] = {"name": "cpu-high", "metric": "cpu", "above": 70, "add": 1}
 QUEUE: Mapping[str, Any] = {"name": "queue-high", "metric": "queue", "above": 70, "add": 1}

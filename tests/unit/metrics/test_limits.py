@@ -5,8 +5,8 @@ from math import inf
 
 import pytest
 
-from autoscaler.cluster import ServiceView, SpecBefore
-from autoscaler.limits import Limits
+from autoscaler.metrics.limits import Limits
+from autoscaler.swarm.cluster import ServiceView, SpecBefore
 from tests.support.builders import NOW
 
 VIEW = ServiceView("id", "web", 1, "replicated", 3, NOW - 9999, NOW - 9999, cpu_limit=0.5, memory_limit=100.0)

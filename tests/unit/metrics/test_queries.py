@@ -7,15 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.metrics import BUILT_IN, Metric
+from autoscaler.metrics.queries import SERVICE_LABEL, MetricSettings, problems_of_label, problems_of_selector, query_of
+from autoscaler.policy.metric import BUILT_IN, Metric
 from autoscaler.ports import Query
-from autoscaler.queries import (
-    SERVICE_LABEL,
-    MetricSettings,
-    problems_of_label,
-    problems_of_selector,
-    query_of,
-)
 
 RIGHT_SELECTORS = [
     "",

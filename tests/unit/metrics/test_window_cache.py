@@ -5,8 +5,8 @@ from math import isnan, nan
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autoscaler.metrics.window_cache import WindowCache
 from autoscaler.ports import Series
-from autoscaler.window_cache import WindowCache
 
 STEP = 15
 

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.cluster import ServiceView, TaskView
-from autoscaler.deadline import Deadline
-from autoscaler.decide import decide
+from autoscaler.core.model import History, Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Problem
+from autoscaler.decision.decide import decide
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
-from autoscaler.metrics import PROMETHEUS, Metric, with_built_in
-from autoscaler.model import History, Outcome
+from autoscaler.metrics.queries import MetricSettings
+from autoscaler.metrics.windows import Needed, Windows
+from autoscaler.policy.metric import PROMETHEUS, Metric, with_built_in
 from autoscaler.ports import Series
-from autoscaler.queries import MetricSettings
-from autoscaler.reasons import Reason
-from autoscaler.records import Problem
-from autoscaler.windows import Needed, Windows
+from autoscaler.swarm.cluster import ServiceView, TaskView
+from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW, STEP, observation, written
 from tests.support.world import only, said, settled_world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.policy import Policy
+    from autoscaler.core.window import Window
+    from autoscaler.policy.policy import Policy
     from autoscaler.ports import Query
-    from autoscaler.window import Window
 
 WARMUP = 30
 SETTINGS = MetricSettings(scrape_interval=STEP, rate_window=4 * STEP, warmup=WARMUP)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.adapters.foreign_source import ForeignSource
-from autoscaler.deadline import Deadline
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
+from autoscaler.plugins.metric_source import ForeignSource
 from autoscaler.ports import Query, Series
+from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
 import pytest
 from pydantic import ValidationError, model_validator
 
-from autoscaler.deadline import Deadline
-from autoscaler.decide import decide, recommend
-from autoscaler.model import Decision, History, Recommendation
-from autoscaler.reasons import Reason
-from autoscaler.strategies import Rule, Signal, Threshold, base, isolation
-from autoscaler.strategies.isolation import Patience, flaw, judge, judge_on_partial
+from autoscaler.core.model import Decision, History, Recommendation
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.decide import decide, recommend
+from autoscaler.plugins import isolation
+from autoscaler.plugins.isolation import Patience, flaw, judge, judge_on_partial
+from autoscaler.strategies import Rule, Signal, Threshold, base
+from autoscaler.util.deadline import Deadline
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, observation, policy, steady, told, window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from autoscaler.model import Observation
-    from autoscaler.policy import Policy
+    from autoscaler.core.model import Observation
+    from autoscaler.policy.policy import Policy
 
 CALM = Signal(steady(10), 3, 3)
 A_MOMENT = 0.25

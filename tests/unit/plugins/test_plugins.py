@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from autoscaler import loader, plugins
-from autoscaler.cli import main
+from autoscaler.cli.main import main
 from autoscaler.errors import ConfigurationError
-from autoscaler.policy import policy_schema
+from autoscaler.plugins import entry_points as plugins
+from autoscaler.policy.policy import policy_schema
+from autoscaler.policy_files import loader
 from autoscaler.strategies import Rule, Threshold, base, registered
 from tests.support.builders import refused
 
@@ -26,8 +27,8 @@ SOUND = """
 
     from pydantic import Field, model_validator
 
-    from autoscaler.durations import Duration
-    from autoscaler.model import Recommendation
+    from autoscaler.util.durations import Duration
+    from autoscaler.core.model import Recommendation
     from autoscaler.strategies import Rule, Signal
     from autoscaler.strategies.base import Frozen
 

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import ValidationError
 
-from autoscaler.decide import decide
+from autoscaler.core.model import Direction, History, Outcome, Recommended, ScaleEvent
+from autoscaler.core.reasons import Reason
+from autoscaler.core.window import Doubt
+from autoscaler.decision.decide import decide
 from autoscaler.errors import RefusedError
-from autoscaler.guards import Guard
-from autoscaler.metrics import Metric
-from autoscaler.model import Direction, History, Outcome, Recommended, ScaleEvent
-from autoscaler.reasons import Reason
-from autoscaler.window import Doubt
+from autoscaler.policy.guards import Guard
+from autoscaler.policy.metric import Metric
 from tests.support.builders import NOW, observation, steady, told, window, written
 from tests.support.world import only, reasons, said, settled_world
 
 if TYPE_CHECKING:
-    from autoscaler.model import Decision
-    from autoscaler.policy import Policy
-    from autoscaler.window import Window
+    from autoscaler.core.model import Decision
+    from autoscaler.core.window import Window
+    from autoscaler.policy.policy import Policy
 
 UP, DOWN = Direction.UP, Direction.DOWN
 HIGH = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}

@@ -10,18 +10,18 @@ import pytest
 import structlog
 from rich.console import Console
 
-from autoscaler import render
-from autoscaler.cluster import STATE_LABEL
-from autoscaler.cycle import assign
-from autoscaler.deadline import Deadline
-from autoscaler.decide import decide
-from autoscaler.documents import record_document
-from autoscaler.logs import configure, log_record
-from autoscaler.matching import ENABLED_LABEL, MAX_LABEL, MIN_LABEL, POLICY_LABEL, Match, Matcher
-from autoscaler.metrics import Metric, with_built_in
-from autoscaler.model import History, Outcome
-from autoscaler.policy import Policy, PolicySet
-from autoscaler.reasons import Reason
+from autoscaler.core.model import History, Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.decide import decide
+from autoscaler.evaluation.cycle import assign
+from autoscaler.policy.matching import ENABLED_LABEL, MAX_LABEL, MIN_LABEL, POLICY_LABEL, Match, Matcher
+from autoscaler.policy.metric import Metric, with_built_in
+from autoscaler.policy.policy import Policy, PolicySet
+from autoscaler.swarm.cluster import STATE_LABEL
+from autoscaler.util.deadline import Deadline
+from autoscaler.views import render
+from autoscaler.views.documents import record_document
+from autoscaler.views.logs import configure, log_record
 from tests.support.builders import NOW, observation
 from tests.support.world import World, only, said, service_spec
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from autoscaler.metrics import BUILT_IN, Metric, with_built_in
+from autoscaler.policy.metric import BUILT_IN, Metric, with_built_in
 
 BY = {"query": "sum by (svc) (load)", "by": "svc"}
 PER_TASK = {"query": "load", "by": "svc", "task": "pod"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.promql import for_service, mentions_service, problem_of
+from autoscaler.policy.promql import for_service, mentions_service, problem_of
 
 RIGHT = [
     "up",

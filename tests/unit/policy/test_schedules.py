@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import ValidationError
 
-from autoscaler import loader
-from autoscaler.decide import decide
+from autoscaler.core.model import History, Observation
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.decide import decide
 from autoscaler.errors import PolicyError
-from autoscaler.model import History, Observation
-from autoscaler.policy import Bounds, Policy
-from autoscaler.reasons import Reason
-from autoscaler.schedules import Schedule
+from autoscaler.policy.policy import Bounds, Policy
+from autoscaler.policy.schedules import Schedule
+from autoscaler.policy_files import loader
 
 if TYPE_CHECKING:
     from pathlib import Path

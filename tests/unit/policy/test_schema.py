@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from autoscaler import loader
-from autoscaler.policy import policy_schema
+from autoscaler.policy.policy import policy_schema
+from autoscaler.policy_files import loader
+from autoscaler.policy_files.yaml_document import read
 from autoscaler.strategies import registered
 from autoscaler.strategies.base import is_built_in
-from autoscaler.yaml_document import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCHEMA = policy_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
 

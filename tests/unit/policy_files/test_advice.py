@@ -8,19 +8,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from autoscaler import advice, loader
-from autoscaler.decide import decide
-from autoscaler.flaps import Effort, flaps
-from autoscaler.memory import KEPT_EVENTS, prune
-from autoscaler.metrics import with_built_in
-from autoscaler.model import History, ScaleEvent
-from autoscaler.policy import PolicySet
-from autoscaler.window import Window
-from autoscaler.yaml_document import MAX_PROBLEMS, read
+from autoscaler.core.model import History, ScaleEvent
+from autoscaler.core.window import Window
+from autoscaler.decision.decide import decide
+from autoscaler.policy.metric import with_built_in
+from autoscaler.policy.policy import PolicySet
+from autoscaler.policy_files import advice, loader
+from autoscaler.policy_files.flaps import Effort, flaps
+from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, read
+from autoscaler.swarm.memory import KEPT_EVENTS, prune
 from tests.support.builders import NOW, observation, window, written
 from tests.support.policy_sets import entry, load, policies
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 LOW = "{name: low, metric: cpu, below: 50, for: 10m, remove: 1}"
 HIGH = "{name: high, metric: cpu, above: 70, for: 5m, add: 1}"

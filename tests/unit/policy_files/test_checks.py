@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler import loader
-from autoscaler.matching import Matcher
-from autoscaler.yaml_document import read
+from autoscaler.policy.matching import Matcher
+from autoscaler.policy_files import loader
+from autoscaler.policy_files.yaml_document import read
 from tests.support.policy_sets import entry, load, policies, problems
 
 if TYPE_CHECKING:

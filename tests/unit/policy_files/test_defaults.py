@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler import loader
-from autoscaler.policy import Policy
-from autoscaler.yaml_document import MAX_NODES, read
+from autoscaler.policy.policy import Policy
+from autoscaler.policy_files import loader
+from autoscaler.policy_files.yaml_document import MAX_NODES, read
 from tests.support.policy_sets import load, problems
 
 if TYPE_CHECKING:

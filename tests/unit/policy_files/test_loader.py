@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autoscaler import loader
 from autoscaler.errors import PolicyError
-from autoscaler.yaml_document import MAX_BYTES, read
+from autoscaler.policy_files import loader
+from autoscaler.policy_files.yaml_document import MAX_BYTES, read
 from tests.support.policy_sets import BACKEND, entry, load, policies, problems
 
 if TYPE_CHECKING:

@@ -8,8 +8,17 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from autoscaler import yaml_document
-from autoscaler.yaml_document import MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_PROBLEMS, Document, Problem, read, shown
+from autoscaler.policy_files import yaml_document
+from autoscaler.policy_files.yaml_document import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_NODES,
+    MAX_PROBLEMS,
+    Document,
+    Problem,
+    read,
+    shown,
+)
 
 
 def problems(text: str | bytes) -> list[str]:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler import plugins
+from autoscaler.plugins import entry_points as plugins
 from autoscaler.policy_tests import run_file
 from tests.support.policy_files import POLICIES, TEST, case, fails, failures, run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 # The guide's policies

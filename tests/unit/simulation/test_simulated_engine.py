@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.adapters.engine_api import NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_api import NotFoundError, VersionConflictError
 from autoscaler.errors import RefusedError
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.simulation.parts import Node

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler import loader
-from autoscaler.decide import decide
-from autoscaler.model import History
-from autoscaler.reasons import Reason
+from autoscaler.core.model import History
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.decide import decide
+from autoscaler.policy_files import loader
 from autoscaler.strategies import Signal, Threshold
 from tests.support.builders import MISSING, observation, policy_file, refused, told, window, written
 

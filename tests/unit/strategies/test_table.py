@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
-from autoscaler import loader
-from autoscaler.decide import decide
-from autoscaler.model import History
-from autoscaler.reasons import Reason
+from autoscaler.core.model import History
+from autoscaler.core.reasons import Reason
+from autoscaler.core.window import Window
+from autoscaler.decision.decide import decide
+from autoscaler.policy_files import loader
 from autoscaler.strategies import Signal, Table, registered
-from autoscaler.window import Window
 from tests.support.builders import MISSING, NOW, observation, policy_file, refused, steady, told, window, written
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler import loader
-from autoscaler.decide import decide
-from autoscaler.model import History, Recommendation
-from autoscaler.reasons import Reason
+from autoscaler.core.model import History, Recommendation
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.decide import decide
+from autoscaler.policy_files import loader
 from autoscaler.strategies import Signal, Target, registered
 from tests.support.builders import MISSING, observation, policy_file, refused, steady, told, window, written
 

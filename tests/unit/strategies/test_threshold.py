@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
-from autoscaler.reasons import Reason
+from autoscaler.core.reasons import Reason
+from autoscaler.core.window import Window
 from autoscaler.strategies import Signal, Threshold, registered
 from autoscaler.strategies.quantities import size
-from autoscaler.window import Window
 from tests.support.builders import MISSING, steady, threshold, window
 
 if TYPE_CHECKING:
-    from autoscaler.model import Recommendation
+    from autoscaler.core.model import Recommendation
 
 
 def opinion(rule: Threshold, held: Window, requested: int = 3) -> Recommendation:

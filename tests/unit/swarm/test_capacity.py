@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.amounts import Amount
-from autoscaler.capacity import Capacity, Maximum, Place, add_up
-from autoscaler.cluster import Cluster, ServiceView, TaskView
-from autoscaler.placement import Demand, NodeView
+from autoscaler.swarm.capacity import Capacity, Maximum, Place, add_up
+from autoscaler.swarm.cluster import Cluster, ServiceView, TaskView
+from autoscaler.swarm.placement import Demand, NodeView
+from autoscaler.util.amounts import Amount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.adapters.swarm import DryRun
-from autoscaler.metrics import Metric
-from autoscaler.model import Outcome
-from autoscaler.policy import PolicySet
-from autoscaler.reasons import Reason
+from autoscaler.adapters.docker.orchestrator import DryRun
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.policy.metric import Metric
+from autoscaler.policy.policy import PolicySet
 from tests.support.builders import STEP, written
 from tests.support.world import World, only, reasons, said, settled_world
 
 if TYPE_CHECKING:
-    from autoscaler.policy import Policy
+    from autoscaler.policy.policy import Policy
 
 CPU = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}
 

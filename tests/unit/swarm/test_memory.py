@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from autoscaler.cluster import SETTLE_TIME, STATE_LABEL, ServiceView, SpecBefore, TaskView
-from autoscaler.memory import Memory, ScaleState, observed, prune, remember
-from autoscaler.model import Direction, ScaleEvent, Why
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Direction, ScaleEvent, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.swarm.cluster import SETTLE_TIME, STATE_LABEL, ServiceView, SpecBefore, TaskView
+from autoscaler.swarm.memory import Memory, ScaleState, observed, prune, remember
 from tests.support.builders import NOW, FakeService
 from tests.support.world import decided
 

@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.adapters.swarm_lease import SwarmLease
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.lease import SwarmLease
+from autoscaler.coordination.lease import BEAT, EXPIRY, HOLD, Lease
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
 from autoscaler.errors import DeadlineError, UnreachableError
-from autoscaler.lease import BEAT, EXPIRY, HOLD, Lease
-from autoscaler.model import Outcome
-from autoscaler.reasons import Reason
 from autoscaler.simulation.managers import Manager
 from autoscaler.simulation.parts import Node
+from autoscaler.util.deadline import Deadline
 from tests.support.builders import STEP, written
 from tests.support.world import World, only, said, service_spec
 
 if TYPE_CHECKING:
-    from autoscaler.cycle import Cycle
-    from autoscaler.records import Record
+    from autoscaler.core.records import Record
+    from autoscaler.evaluation.cycle import Cycle
 
 TARGET = written({"name": "cpu", "metric": "cpu", "strategy": "target", "target": 60}, most=10)
 """A count by the load, without cooldowns or stabilization: whatever it sees it acts on at once."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoscaler.placement import Demand, NodeView, objection, satisfies
+from autoscaler.swarm.placement import Demand, NodeView, objection, satisfies
 
 NODE = NodeView(
     id="abc123",

@@ -11,16 +11,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.cluster import STATE_LABEL, Cluster
 from autoscaler.errors import ConfigurationError
-from autoscaler.memory import ScaleState
-from autoscaler.stack_file import STACK_LABEL, live_counts, with_counts
+from autoscaler.swarm.cluster import STATE_LABEL, Cluster
+from autoscaler.swarm.memory import ScaleState
+from autoscaler.swarm.stack_file import STACK_LABEL, live_counts, with_counts
 from tests.support.builders import FakeService
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.cluster import ServiceView
+    from autoscaler.swarm.cluster import ServiceView
 
 WEB = """\
 version: "3.8"   # as the CLI wants it

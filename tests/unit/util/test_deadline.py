@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from autoscaler.deadline import Deadline, Guard
 from autoscaler.errors import DeadlineError
+from autoscaler.util.deadline import Deadline, Guard
 
 
 @pytest.fixture

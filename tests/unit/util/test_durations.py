@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.durations import parse, words
+from autoscaler.util.durations import parse, words
 
 YEAR = 366 * 86400
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.deadline import Deadline
 from autoscaler.errors import DeadlineError
-from autoscaler.worker import Worker
+from autoscaler.util.deadline import Deadline
+from autoscaler.util.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

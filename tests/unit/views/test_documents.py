@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import json
 
-from autoscaler.documents import problem_document, record_document
-from autoscaler.model import Outcome, Recommendation, Why
-from autoscaler.reasons import Reason
-from autoscaler.records import Problem, Record
+from autoscaler.core.model import Outcome, Recommendation, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Problem, Record
+from autoscaler.views.documents import problem_document, record_document
 from tests.support.world import decided
 
 HIGH = Why(Reason.ABOVE_THRESHOLD, "cpu 85 %, above 70 % for 1m", "cpu-high")

@@ -13,15 +13,16 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from autoscaler import policy_tests, render
-from autoscaler.journal import Journal
-from autoscaler.logs import configure, log_problems, log_record
-from autoscaler.model import Direction, Outcome, Why
-from autoscaler.reasons import Reason
-from autoscaler.records import Evaluation, Problem, Record
-from autoscaler.survey import Reading, Survey
-from autoscaler.text import printable
-from autoscaler.web.metrics import Telemetry
+from autoscaler import policy_tests
+from autoscaler.core.model import Direction, Outcome, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Evaluation, Problem, Record
+from autoscaler.evaluation.journal import Journal
+from autoscaler.evaluation.survey import Reading, Survey
+from autoscaler.util.text import printable
+from autoscaler.views import render
+from autoscaler.views.logs import configure, log_problems, log_record
+from autoscaler.web.telemetry import Telemetry
 from tests.support.world import decided
 
 if TYPE_CHECKING:

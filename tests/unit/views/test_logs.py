@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import structlog
 
-from autoscaler.logs import configure, log_problems, log_record
-from autoscaler.model import Outcome, Recommendation, Why
-from autoscaler.reasons import Reason
-from autoscaler.records import Problem, Record
+from autoscaler.core.model import Outcome, Recommendation, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Problem, Record
+from autoscaler.views.logs import configure, log_problems, log_record
 from tests.support.world import decided
 
 SECRET = "hunter2"  # noqa: S105 - nobody's password

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from autoscaler import render
-from autoscaler.amounts import Amount
-from autoscaler.capacity import Capacity, Place
-from autoscaler.model import Outcome, Why
-from autoscaler.reasons import Reason
-from autoscaler.records import Problem, Record
-from autoscaler.survey import Survey
+from autoscaler.core.model import Outcome, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Problem, Record
+from autoscaler.evaluation.survey import Survey
+from autoscaler.swarm.capacity import Capacity, Place
+from autoscaler.util.amounts import Amount
+from autoscaler.views import render
 from tests.support.world import decided
 
 if TYPE_CHECKING:
