@@ -18,7 +18,7 @@ from autoscaler.coordination.pausing import Pausing
 from autoscaler.evaluation.cycle import Cycle
 from autoscaler.evaluation.journal import Journal
 from autoscaler.metrics import queries
-from autoscaler.metrics.windows import Windows
+from autoscaler.metrics.windows import MetricWindows
 from autoscaler.plugins import entry_points as plugins
 from autoscaler.plugins.metric_source import ForeignSource
 from autoscaler.policy.metric import PROMETHEUS
@@ -28,7 +28,7 @@ from autoscaler.web.telemetry import Telemetry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autoscaler.coordination.pausing import Done, Wish
+    from autoscaler.coordination.pausing import PauseRequest, PauseResult
     from autoscaler.ports import MetricSource, Orchestrator
     from autoscaler.settings import Settings
     from autoscaler.swarm.cluster import Cluster
@@ -53,7 +53,7 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
     source = PrometheusSource(_connection(settings), clock)
     metric_settings = _metric_settings(settings)
     return Cycle(
-        windows=Windows(
+        windows=MetricWindows(
             sources={
                 name: CountedSource(each, telemetry.count_query)
                 for name, each in {PROMETHEUS: source, **_plugged_sources()}.items()
@@ -92,13 +92,13 @@ def _swarm(engine: DockerEngine) -> DockerSwarm:
     return DockerSwarm(engine, hostname=socket.gethostname())
 
 
-def pause(settings: Settings, wish: Wish) -> Done:
+def pause(settings: Settings, wish: PauseRequest) -> PauseResult:
     """Begin pauses in the Swarm of *settings*. Raises BackendError."""
     with closing(DockerEngine(settings.docker_host)) as engine:
         return _pausing(engine).pause(wish, SystemClock().now(), Deadline(_LONGEST_CHANGE))
 
 
-def resume(settings: Settings, services: Sequence[str]) -> Done:
+def resume(settings: Settings, services: Sequence[str]) -> PauseResult:
     """End pauses in the Swarm of *settings*. Raises BackendError."""
     with closing(DockerEngine(settings.docker_host)) as engine:
         return _pausing(engine).resume(services, SystemClock().now(), Deadline(_LONGEST_CHANGE))

@@ -23,7 +23,7 @@ from autoscaler.daemon.reload import Policies
 from autoscaler.evaluation.cycle import Cycle
 from autoscaler.evaluation.journal import Journal
 from autoscaler.metrics import queries
-from autoscaler.metrics.windows import Windows
+from autoscaler.metrics.windows import MetricWindows
 from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.simulation.prometheus import SimulatedPrometheus
 from autoscaler.simulation.shop import Shop
@@ -84,7 +84,7 @@ async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int],
         source.record()
     daemon = Daemon(
         cycle=Cycle(
-            windows=Windows({PROMETHEUS: CountedSource(source, telemetry.count_query)}, _SETTINGS, _INTERVAL),
+            windows=MetricWindows({PROMETHEUS: CountedSource(source, telemetry.count_query)}, _SETTINGS, _INTERVAL),
             swarm=CountedSwarm(DockerSwarm(shop.engine), telemetry.count_request),
             clock=clock,
             deadline=_DEADLINE,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from autoscaler.core.model import Direction
 from autoscaler.errors import BackendError
-from autoscaler.util.moments import moment_of
+from autoscaler.util.moments import parse_unix_time
 from autoscaler.util.text import tidy
 
 if TYPE_CHECKING:
@@ -185,8 +185,8 @@ def _decode(text: str) -> dict[Direction, Pause]:
     for way, said in document.items():
         until = said.get("until")
         pause = Pause(
-            moment_of(said["since"]),
-            None if until is None else moment_of(until),
+            parse_unix_time(said["since"]),
+            None if until is None else parse_unix_time(until),
             _text(said["by"], LONGEST_NAME),
             _text(said.get("reason", ""), LONGEST_REASON),
         )

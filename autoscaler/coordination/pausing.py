@@ -31,7 +31,7 @@ class UnknownServiceError(RefusedError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PauseRequest:
     """What is to be paused: services (none means all of them), directions (none means both), for how long and why."""
 
     services: Sequence[str] = ()
@@ -49,7 +49,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class PauseResult:
     """What became of a wish, or of a resume."""
 
     pauses: Pauses
@@ -67,7 +67,7 @@ class Pausing:
     store: PauseStore
     services: Callable[[Deadline], Collection[str]]
 
-    def pause(self, wish: Wish, now: float, deadline: Deadline) -> Done:
+    def pause(self, wish: PauseRequest, now: float, deadline: Deadline) -> PauseResult:
         """Pause what *wish* asks for. A pause that lasts longer stays: to pause never ends or shortens another's.
 
         Raises UnknownServiceError, RefusedError where there are too many pauses already, and BackendError.
@@ -81,7 +81,7 @@ class Pausing:
         self._check(wish.services, (), deadline)
         return self._change(wish.services, edit, now, deadline)
 
-    def resume(self, services: Sequence[str], now: float, deadline: Deadline) -> Done:
+    def resume(self, services: Sequence[str], now: float, deadline: Deadline) -> PauseResult:
         """End what was paused of these *services*, or without any, what was paused of all of them together.
 
         A service that was paused by its own name stays so until it is resumed by its name. Raises as `pause`.
@@ -102,7 +102,7 @@ class Pausing:
 
     def _change(
         self, services: Sequence[str], edit: Callable[[Pauses, str], Pauses], now: float, deadline: Deadline
-    ) -> Done:
+    ) -> PauseResult:
         """*edit* carried out for each service, on whatever the pauses are by then."""
         names = tuple(dict.fromkeys(services)) or (ALL,)
         before: Pauses | None = None
@@ -128,9 +128,9 @@ class Pausing:
         raise UnreachableError("others keep changing the pauses (try again)")
 
 
-def _done(before: Pauses, after: Pauses, names: tuple[str, ...]) -> Done:
+def _done(before: Pauses, after: Pauses, names: tuple[str, ...]) -> PauseResult:
     changed = tuple(name for name in names if _of(before, name) != _of(after, name))
-    return Done(after, changed, tuple(name for name in names if name not in changed))
+    return PauseResult(after, changed, tuple(name for name in names if name not in changed))
 
 
 def _of(pauses: Pauses, name: str) -> tuple[Mapping[Direction, Pause] | None, str | None]:
@@ -151,7 +151,7 @@ def _size(pauses: Pauses) -> int:
     return sum(len(label.encode()) + len(text.encode()) for label, text in pauses.labels().items())
 
 
-def report(done: Done, now: float, already: str) -> list[str]:
+def report(done: PauseResult, now: float, already: str) -> list[str]:
     """What is paused at *now*, in sentences; before that, of what was as asked for, that it was so *already*."""
     unchanged = [f"{shown(name)}: {already}" for name in done.unchanged]
     return [*unchanged, *(done.pauses.lines(now) or ["Nothing is paused."])]

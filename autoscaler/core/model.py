@@ -58,7 +58,7 @@ class Recommended:
 
 
 @dataclass(frozen=True, slots=True)
-class Climb:
+class ScaleUpStreak:
     """Increases in a row that one rule made and that did not lower its metric."""
 
     rule: str
@@ -75,7 +75,7 @@ class History:
     recommended: tuple[Recommended, ...] = ()
     judged_at: float | None = None
     """When a rule could last judge by its data, or else the first look was; None where there was no look before."""
-    climb: Climb | None = None
+    streak: ScaleUpStreak | None = None
     """What the increases since the count was last lowered have come to; None where none goes on."""
     asked: int | None = None
     """The count that somebody else asked for last, or the lowest since; what is above it, the autoscaler added."""
@@ -179,7 +179,7 @@ class Decision:
     """Whether a change was wanted, or could not be judged, and the count stays as it is."""
     recommended: int = 0
     """What the rules resolved to, before the steps that followed."""
-    climb: Climb | None = None
+    streak: ScaleUpStreak | None = None
     """What to remember of the increases in a row, once the decision is carried out."""
     unplaced: int = 0
     """Replicas that Swarm has found no node for."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from autoscaler.core.model import Decision, Direction, Observation, Recommendation, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.decision.behaviour import Step, cool_down, guard_against_flapping, limit, stabilize
-from autoscaler.decision.climbs import next_climb, stop_if_ineffective, without_last
-from autoscaler.decision.room import give_back, overdue, wait_for_room
+from autoscaler.decision.give_back import release_unplaced, unplaced_too_long, wait_for_room
+from autoscaler.decision.ineffective import next_streak, stop_if_ineffective, without_last
 from autoscaler.plugins.isolation import judge, judge_on_partial
-from autoscaler.strategies import Signal
+from autoscaler.strategies import RuleInput
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
     it is lowered only where no rule lacks data, the maximum demands it, or Swarm finds no room for what was added.
     """
     bounds = policy.bounds(observation.at)
-    requested, climb = observation.requested, history.climb
+    requested, streak = observation.requested, history.streak
     recommendations = tuple(
-        stop_if_ineffective(rule, recommend(rule, observation), climb, requested) for rule in policy.rules
+        stop_if_ineffective(rule, recommend(rule, observation), streak, requested) for rule in policy.rules
     )
     resolved, winner = resolve(recommendations, observation.requested)
     stable = stabilize(policy, observation, history, resolved.count)
@@ -43,7 +43,7 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
     guarded = guard_against_flapping(policy, observation, limited.count)
     cooled = cool_down(policy, observation, history, guarded.count)
     waited = wait_for_room(policy, observation, history, cooled.count)
-    waiting = overdue(policy, observation)
+    waiting = unplaced_too_long(policy, observation)
 
     def insist(count: int) -> list[Step]:
         """What is asked for whatever the rules say, on top of *count*."""
@@ -55,7 +55,7 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
         """*count* less what finds no room, and what is insisted on."""
         if not waiting:
             return insist(count)
-        given = give_back(observation, history, count, waiting, least=insist(0)[-1].count)
+        given = release_unplaced(observation, history, count, waiting, least=insist(0)[-1].count)
         return [given, *insist(given.count)]
 
     insisted, due = settle(waited.count), settle(observation.requested)
@@ -71,7 +71,9 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
     shaped = [step for step in steps if step.why is not None]
     reasons = dict.fromkeys(_reasons(observation, recommendations, winner, shaped))  # each once
     gives_back = waiting > 0 and last[0].why is not None and gated.count < requested
-    climb = without_last(climb) if gives_back else next_climb(winner, recommendations, climb, requested, gated.count)
+    streak = (
+        without_last(streak) if gives_back else next_streak(winner, recommendations, streak, requested, gated.count)
+    )
     return Decision(
         service=observation.service,
         policy=policy.name,
@@ -80,7 +82,7 @@ def decide(policy: Policy, observation: Observation, history: History) -> Decisi
         running=observation.running,
         desired=gated.count,
         recommended=resolved.count,
-        climb=climb,
+        streak=streak,
         primary=_primary(shaped, winner, recommendations),
         reasons=tuple(reasons),
         recommendations=recommendations,
@@ -95,15 +97,15 @@ def recommend(rule: Rule, observation: Observation) -> Recommendation:
     window = observation.windows.get(rule.metric)
     if window is None:
         return Recommendation(rule.name, Reason.NO_DATA, detail=f"{rule.metric} has no samples", group=rule.group)
-    signal = Signal(window, observation.requested, observation.running)
+    rule_input = RuleInput(window, observation.requested, observation.running)
     lacking = window.lacking(rule.look_back)
     if lacking is None:
-        opinion = judge(rule, signal, observation.at)
+        opinion = judge(rule, rule_input, observation.at)
         doubt = window.doubt(rule.look_back)
         why = None if doubt is None else Why(doubt.reason, f"{rule.metric}: {doubt.detail}", rule.name)
         return opinion.of_rule(relative=rule.relative, group=rule.group, doubt=why)
     if lacking is Reason.PARTIAL_DATA:
-        certain = judge_on_partial(rule, signal, observation.at)
+        certain = judge_on_partial(rule, rule_input, observation.at)
         if certain is not None and (certain.lacks_data or (certain.replicas or 0) > observation.requested):
             return certain.of_rule(relative=rule.relative, group=rule.group)
     detail = _lack_in_words(rule, observation, lacking)

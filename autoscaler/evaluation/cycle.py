@@ -16,15 +16,15 @@ from autoscaler.errors import BackendError, DeadlineError
 from autoscaler.metrics.windows import Needed
 from autoscaler.policy.matching import Matcher
 from autoscaler.ports import Order, Written
-from autoscaler.strategies.base import told
-from autoscaler.swarm.memory import Memory, observed, prune, remember
+from autoscaler.strategies.base import describe_error
+from autoscaler.swarm.history import ServiceHistory, look, observed, prune
 from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from autoscaler.core.model import Observation
-    from autoscaler.metrics.windows import Windows
+    from autoscaler.metrics.windows import MetricWindows
     from autoscaler.policy.policy import Policy, PolicySet
     from autoscaler.ports import Clock, Orchestrator
     from autoscaler.swarm.cluster import Cluster, ServiceView
@@ -51,7 +51,7 @@ class Cycle:
     Not for use by two threads at once, but for `stop`.
     """
 
-    windows: Windows
+    windows: MetricWindows
     swarm: Orchestrator
     clock: Clock
     deadline: float
@@ -62,7 +62,7 @@ class Cycle:
     """What operators paused at run time."""
     record: Callable[[Record], None] = lambda _: None
     """Is told of each decision once it is carried out, held, or found to change nothing."""
-    _memories: dict[str, Memory] = field(default_factory=dict)
+    _memories: dict[str, ServiceHistory] = field(default_factory=dict)
     _matcher: Matcher | None = None
     _defects: list[Problem] = field(default_factory=list)
     """What kept services from being decided on in this evaluation."""
@@ -101,7 +101,7 @@ class Cycle:
         self, item: Needed, policies: PolicySet, now: float, adopted: dict[str, str]
     ) -> tuple[Observation, dict[str, str]]:
         view = item.view
-        memory, changed = remember(view, self._memories.get(view.id), now)
+        memory, changed = look(view, self._memories.get(view.id), now)
         self._memories[view.id] = memory
         # Memory finds a change once, and a conflict lets it look again within the evaluation.
         adopted[view.id] = "; ".join(filter(None, (adopted.get(view.id), changed)))
@@ -169,7 +169,7 @@ class Cycle:
         record = Record(decision, outcome, bases=bases, paused=paused(item.policy, observation))
         return record, self._order(item.view, decision, memory) if decision.changes else None
 
-    def _order(self, view: ServiceView, decision: Decision, memory: Memory) -> Order:
+    def _order(self, view: ServiceView, decision: Decision, memory: ServiceHistory) -> Order:
         state = memory.state_after(decision)
         return Order(view.id, view.name, view.version, decision.requested, decision.desired, state.encode())
 
@@ -249,7 +249,7 @@ def _defect(error: Exception) -> str:
     """What *error* is and where it came about, on one line, for whoever is to find it."""
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     places = ", ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
-    return f"a defect of the autoscaler: {told(error)} ({places}; report it)"
+    return f"a defect of the autoscaler: {describe_error(error)} ({places}; report it)"
 
 
 def _repeats(event: ScaleEvent, proposed: tuple[ScaleEvent, ...], policy: Policy) -> bool:

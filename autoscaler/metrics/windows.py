@@ -11,9 +11,9 @@ from autoscaler.core.records import Problem
 from autoscaler.core.window import Doubt, Window, full
 from autoscaler.errors import BackendError, UnreachableError
 from autoscaler.metrics import queries
-from autoscaler.metrics.bases import base_of
-from autoscaler.metrics.limits import Limits
-from autoscaler.metrics.window_cache import WindowCache
+from autoscaler.metrics.limit_changes import LimitChanges
+from autoscaler.metrics.percent_base import base_of
+from autoscaler.metrics.sample_cache import SampleCache
 from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.util.deadline import Deadline
 from autoscaler.util.durations import words
@@ -21,7 +21,7 @@ from autoscaler.util.durations import words
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from autoscaler.metrics.bases import Base
+    from autoscaler.metrics.percent_base import PercentBase
     from autoscaler.metrics.queries import MetricSettings
     from autoscaler.policy.metric import Metric
     from autoscaler.policy.policy import Policy
@@ -60,7 +60,7 @@ class _Question(NamedTuple):
 
 
 @dataclass(slots=True)
-class Windows:
+class MetricWindows:
     """Holds the samples of all metrics between evaluations. Not for use by two threads at once."""
 
     sources: Mapping[str, MetricSource]
@@ -73,13 +73,13 @@ class Windows:
     scrape_interval: float | None = None
     """The real scrape interval as it was last measured."""
     _probed_at: float = -inf
-    _caches: dict[tuple[Query, int], WindowCache] = field(default_factory=dict)
+    _caches: dict[tuple[Query, int], SampleCache] = field(default_factory=dict)
     """By query and window step: a metric that is defined anew begins anew."""
-    _in_force: dict[tuple[str, str], WindowCache] = field(default_factory=dict)
+    _in_force: dict[tuple[str, str], SampleCache] = field(default_factory=dict)
     """By metric, and by service where each has a query of its own."""
     _failed: dict[str, float] = field(default_factory=dict)
     """When a query of a metric last failed, by metric; not any more once one is answered."""
-    _limits: Limits = field(default_factory=Limits)
+    _limits: LimitChanges = field(default_factory=LimitChanges)
     _moment: float = 0.0
     """The moment up to which samples are looked for: what Prometheus' clock says, which dates them."""
     _offset: float = 0.0
@@ -204,7 +204,7 @@ class Windows:
         length = -(-question.look_back // step) + 2  # both ends, and the one before that may stand for the oldest
         cache = self._caches.get(key)
         if cache is None or cache.length < length:
-            cache = WindowCache(step, length)
+            cache = SampleCache(step, length)
         source = self.sources[question.metric.source]
         start, _ = cache.missing(newest)
         for first in range(start, newest + 1, _PART * step):
@@ -252,7 +252,7 @@ class Windows:
 
     # showing
 
-    def _window(self, name: str, metric: Metric, view: ServiceView, base: Base | None) -> Window | None:
+    def _window(self, name: str, metric: Metric, view: ServiceView, base: PercentBase | None) -> Window | None:
         cache = self._in_force.get((name, view.name if metric.per_service else ""))
         newest = self._newest(metric)
         held = cache.values("" if metric.one_value else view.name, newest) if cache else None

@@ -16,7 +16,7 @@ from autoscaler.errors import ConfigurationError
 from autoscaler.policy import policy
 from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.strategies import Rule, registered
-from autoscaler.strategies.base import Frozen, is_built_in, plug_in, told
+from autoscaler.strategies.base import Frozen, describe_error, is_built_in, plug_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -107,7 +107,7 @@ def _found(
             found = list(problems_of(point.name, value))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it is other people's code that runs here
             cure = f"correct it, install what it needs, or uninstall {_package(point)}"
-            problems.append(f"{place}: cannot be imported: {told(error)} ({cure})")
+            problems.append(f"{place}: cannot be imported: {describe_error(error)} ({cure})")
             continue
         problems.extend(f"{place}: {problem}" for problem in found)
         yield point.name, (point, value)
@@ -129,7 +129,7 @@ def problems_of_strategy(name: str, strategy: object) -> Iterator[str]:
         strategy.model_rebuild()  # does nothing where its annotations were known when it was defined
     except Exception as error:  # noqa: BLE001 - whatever pydantic makes of other people's annotations
         cure = "import what fields are annotated with at run time, not under TYPE_CHECKING"
-        yield f"the fields of {strategy.__name__} cannot be read: {told(error)} ({cure})"
+        yield f"the fields of {strategy.__name__} cannot be read: {describe_error(error)} ({cure})"
         return
     if inspect.isabstract(strategy):
         missing = ", ".join(sorted(getattr(strategy, "__abstractmethods__", ())))
@@ -138,7 +138,7 @@ def problems_of_strategy(name: str, strategy: object) -> Iterator[str]:
     if type(strategy.relative) is not bool:
         yield f"{strategy.__name__}.relative is {strategy.relative!r:.40} (relative: ClassVar[bool] = True, or False)"
     if inspect.iscoroutinefunction(strategy.recommend) or not _takes(strategy.recommend, None, None):
-        yield f"{strategy.__name__}.recommend cannot be called with a signal (def recommend(self, signal))"
+        yield f"{strategy.__name__}.recommend cannot be called with a rule input (def recommend(self, rule_input))"
 
 
 def _problems_of_fields(name: str, strategy: type[Rule]) -> Iterator[str]:
@@ -159,7 +159,7 @@ def _problems_of_fields(name: str, strategy: type[Rule]) -> Iterator[str]:
     try:
         parts = {own, *strategy.model_json_schema().get("$defs", ())}
     except Exception as error:  # noqa: BLE001 - whatever pydantic makes of other people's annotations
-        yield f"the fields of {own} cannot be described: {told(error)} (annotate them with WithJsonSchema)"
+        yield f"the fields of {own} cannot be described: {describe_error(error)} (annotate them with WithJsonSchema)"
         return
     for part in sorted(parts & _parts_of_a_policy()):
         yield f"{part} is what a part of a policy file is called (give the class another name)"

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from autoscaler.core.model import Recommendation
 from autoscaler.core.reasons import Reason
 from autoscaler.errors import DeadlineError
-from autoscaler.strategies.base import Rule, is_built_in, name_of, told, worker_of
+from autoscaler.strategies.base import Rule, describe_error, is_built_in, name_of, worker_of
 from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from autoscaler.strategies.base import Signal
+    from autoscaler.strategies.base import RuleInput
 
 MOST_REPLICAS = 1_000_000
 """More than any policy allows, whatever the metric says."""
@@ -39,31 +39,31 @@ OWN_REASONS = (
 """The reasons that a rule can have; the others are those of what follows it, or say that it lacks data."""
 
 
-def judge(rule: Rule, signal: Signal, turn: float) -> Recommendation:
+def judge(rule: Rule, rule_input: RuleInput, turn: float) -> Recommendation:
     """The opinion of *rule* on a window that suffices to judge by, or that it lacks data, where it is a plugin's.
 
     *turn* tells evaluations apart: the time of the decision does.
     """
     if is_built_in(type(rule)):
-        return rule.recommend(signal)
-    return _PATIENCE.ask(rule, signal, turn, _recommended)
+        return rule.recommend(rule_input)
+    return _PATIENCE.ask(rule, rule_input, turn, _recommended)
 
 
-def judge_on_partial(rule: Rule, signal: Signal, turn: float) -> Recommendation | None:
+def judge_on_partial(rule: Rule, rule_input: RuleInput, turn: float) -> Recommendation | None:
     """What *rule* is certain of although only some of the tasks report; None where that is nothing."""
     if is_built_in(type(rule)):
-        return rule.recommend_on_partial(signal)
-    opinion = _PATIENCE.ask(rule, signal, turn, _recommended_on_partial)
+        return rule.recommend_on_partial(rule_input)
+    opinion = _PATIENCE.ask(rule, rule_input, turn, _recommended_on_partial)
     return None if opinion.reason is Reason.NO_BREACH else opinion
 
 
-def flaw(signal: Signal, opinion: object) -> str:
-    """What keeps *opinion* from being a rule's on *signal*, and what would be right; empty where nothing does."""
+def flaw(rule_input: RuleInput, opinion: object) -> str:
+    """What keeps *opinion* from being a rule's on *rule_input*, and what would be right; empty where nothing does."""
     if type(opinion) is not Recommendation:
         return f"gave {_shown(opinion)}, no Recommendation (return self.asks_for(…) or self.no_opinion(…))"
     return (
         _flaw_of_reason(opinion.reason)
-        or _flaw_of_replicas(opinion, signal.requested)
+        or _flaw_of_replicas(opinion, rule_input.requested)
         or _flaw_of_value(opinion.value)
         or _flaw_of_detail(opinion.detail)
     )
@@ -115,13 +115,13 @@ def _shown(value: object) -> str:
 # Asking
 
 
-def _recommended(rule: Rule, signal: Signal) -> object:
-    return rule.recommend(signal)
+def _recommended(rule: Rule, rule_input: RuleInput) -> object:
+    return rule.recommend(rule_input)
 
 
-def _recommended_on_partial(rule: Rule, signal: Signal) -> object:
-    opinion = rule.recommend_on_partial(signal)
-    return rule.no_opinion(signal) if opinion is None else opinion
+def _recommended_on_partial(rule: Rule, rule_input: RuleInput) -> object:
+    opinion = rule.recommend_on_partial(rule_input)
+    return rule.no_opinion(rule_input) if opinion is None else opinion
 
 
 class Patience:
@@ -143,7 +143,7 @@ class Patience:
         """The strategies that did not come back in this turn."""
 
     def ask(
-        self, rule: Rule, signal: Signal, turn: float, question: Callable[[Rule, Signal], object]
+        self, rule: Rule, rule_input: RuleInput, turn: float, question: Callable[[Rule, RuleInput], object]
     ) -> Recommendation:
         """What *rule* answers the *question*, or that it lacks data where that is no opinion of a rule's."""
         kind = type(rule)
@@ -155,18 +155,18 @@ class Patience:
         left = min(self._a_call, self._each - spent, self._together - sum(self._spent.values()))
         worker = worker_of(kind)
         if worker.stuck:
-            return _failed(rule, signal, "has not come back from an earlier call, and is not called again before")
+            return _failed(rule, rule_input, "has not come back from an earlier call, and is not called again before")
         if kind in self._late:
-            return _failed(rule, signal, "did not come back in time for another service")
+            return _failed(rule, rule_input, "did not come back in time for another service")
         if left <= 0:
             whose = "its" if spent >= self._each else "all plugins'"
-            return _failed(rule, signal, f"is not asked: {whose} time of this evaluation is used up")
+            return _failed(rule, rule_input, f"is not asked: {whose} time of this evaluation is used up")
         timer = Deadline(left)
         try:
-            return worker.call(partial(_answer, rule, signal, question), left)
+            return worker.call(partial(_answer, rule, rule_input, question), left)
         except DeadlineError:
             self._late.add(kind)
-            return _failed(rule, signal, f"did not come back within {left:.3g} s")
+            return _failed(rule, rule_input, f"did not come back within {left:.3g} s")
         finally:
             self._spent[kind] = spent + left - timer.remaining()
 
@@ -174,22 +174,22 @@ class Patience:
 _PATIENCE = Patience()
 
 
-def _answer(rule: Rule, signal: Signal, question: Callable[[Rule, Signal], object]) -> Recommendation:
+def _answer(rule: Rule, rule_input: RuleInput, question: Callable[[Rule, RuleInput], object]) -> Recommendation:
     """What *rule* answers the *question*, made anew of plain values, or that it failed; raises nothing."""
     try:
-        opinion = question(rule, signal)
-        what = flaw(signal, opinion)
+        opinion = question(rule, rule_input)
+        what = flaw(rule_input, opinion)
         if not what and type(opinion) is Recommendation:
             value = None if opinion.value is None else float(opinion.value)
             return Recommendation(rule.name, opinion.reason, opinion.replicas, value, opinion.detail)
     except BaseException as error:  # noqa: BLE001 - a plugin that calls sys.exit() must not end the daemon
-        what = f"raised {told(error)}{_where(type(rule), error.__traceback__)}"
-    return _failed(rule, signal, what)
+        what = f"raised {describe_error(error)}{_where(type(rule), error.__traceback__)}"
+    return _failed(rule, rule_input, what)
 
 
-def _failed(rule: Rule, signal: Signal, what: str) -> Recommendation:
+def _failed(rule: Rule, rule_input: RuleInput, what: str) -> Recommendation:
     detail = f"the strategy {name_of(type(rule))} of the rule {rule.name} {what}"
-    return Recommendation(rule.name, Reason.NO_DATA, None, signal.window.newest, detail)
+    return Recommendation(rule.name, Reason.NO_DATA, None, rule_input.window.newest, detail)
 
 
 def _where(strategy: type[Rule], traceback: TracebackType | None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from autoscaler.core.window import MISSING
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 from autoscaler.ports import Series
-from autoscaler.strategies.base import told
+from autoscaler.strategies.base import describe_error
 from autoscaler.util.deadline import Deadline
 from autoscaler.util.worker import Worker
 
@@ -83,7 +83,7 @@ class ForeignSource:
             except BackendError as error:
                 raise RefusedError(self._said_by(error)) from error
             except BaseException as error:  # a plugin that calls sys.exit() must not end the daemon
-                raise RefusedError(f"{self._name} raised {told(error)}") from error
+                raise RefusedError(f"{self._name} raised {describe_error(error)}") from error
 
         try:
             return self._worker.call(answer, seconds)
@@ -91,7 +91,7 @@ class ForeignSource:
             self._left -= seconds - allowed.remaining()
 
     def _said_by(self, error: BackendError) -> str:
-        return f"{self._name}: {told(error).removeprefix(f'{type(error).__name__}: ')}"
+        return f"{self._name}: {describe_error(error).removeprefix(f'{type(error).__name__}: ')}"
 
 
 def _checked(answer: object, length: int) -> dict[str, Series]:

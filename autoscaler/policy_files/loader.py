@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from autoscaler.errors import PolicyError
 from autoscaler.policy.metric import Metric, with_built_in
 from autoscaler.policy.policy import OWN_KEYS, Defaults, PolicyFile, PolicySet
-from autoscaler.policy_files import advice, checks
-from autoscaler.policy_files.advice import Origin
+from autoscaler.policy_files import cross_checks as checks
+from autoscaler.policy_files import lint as advice
+from autoscaler.policy_files.lint import Origin
 from autoscaler.policy_files.validation import validate
 from autoscaler.policy_files.yaml_document import MAX_BYTES, MAX_NODES, MAX_PROBLEMS, Document, about_file, read
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from autoscaler.policy.policy import Policy
-    from autoscaler.policy_files.yaml_document import Problem
+    from autoscaler.policy_files.yaml_document import Diagnostic
 
 SUFFIXES = (".yml", ".yaml")
 """What the names of policy files in a directory end with."""
@@ -49,7 +50,7 @@ class Loaded:
     metric_origins: Mapping[str, Origin] = field(default_factory=dict)
     """Where each metric stands that is defined, by its name."""
 
-    def warnings(self, step: int) -> list[Problem]:
+    def warnings(self, step: int) -> list[Diagnostic]:
         """What is valid but hardly meant, each at its place; *step* is the window step in seconds."""
         return advice.warnings(self.policies, step, self.origins, self.metric_origins)
 
@@ -73,7 +74,7 @@ def read_policies(paths: Sequence[pathlib.Path]) -> Loaded:
     return loaded
 
 
-def from_document(document: Document) -> tuple[Loaded | None, list[Problem]]:
+def from_document(document: Document) -> tuple[Loaded | None, list[Diagnostic]]:
     """The policies that *document* holds, or None, and its problems: for policies that stand inside another file."""
     return _as_set([document], _digest([repr(document.data).encode()]))
 
@@ -87,8 +88,8 @@ def fingerprint(paths: Sequence[pathlib.Path]) -> str:
     return _digest([*(content for _, content in contents), *(str(problem).encode() for problem in problems)])
 
 
-def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, list[Problem]]:
-    problems: list[Problem] = []
+def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, list[Diagnostic]]:
+    problems: list[Diagnostic] = []
     policies: list[Policy] = []
     metrics: dict[str, Metric] = {}
     origins: dict[str, Origin] = {}
@@ -129,7 +130,7 @@ def _defaults(documents: Iterable[Document]) -> Document:
     return next((part for part in parts if isinstance(part.data, dict)), Document("", None))
 
 
-def _too_large(documents: Iterable[Document], defaults: Document) -> Iterator[Problem]:
+def _too_large(documents: Iterable[Document], defaults: Document) -> Iterator[Diagnostic]:
     """That a file's policies, with the defaults written out in each, are more than a file may hold."""
     size = defaults.root.size if defaults.root else 0
     for document in documents:
@@ -138,7 +139,7 @@ def _too_large(documents: Iterable[Document], defaults: Document) -> Iterator[Pr
             yield defaults.problem((), what, "give what only some policies need to these, or split the file")
 
 
-def _too_many(documents: Sequence[Document]) -> Iterator[Problem]:
+def _too_many(documents: Sequence[Document]) -> Iterator[Diagnostic]:
     """That the documents hold more policies than a set may."""
     count = 0
     for document in documents:
@@ -174,10 +175,10 @@ def _merged(under: Any, over: Any) -> Any:
 # Files
 
 
-def _contents(paths: Sequence[pathlib.Path]) -> tuple[list[tuple[pathlib.Path, bytes]], list[Problem]]:
+def _contents(paths: Sequence[pathlib.Path]) -> tuple[list[tuple[pathlib.Path, bytes]], list[Diagnostic]]:
     """The content of each file that *paths* mean, each file once, and what cannot be read."""
     contents: dict[pathlib.Path, tuple[pathlib.Path, bytes]] = {}
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     left = LARGEST_SET
     if not paths:
         problems.append(about_file("policies", "no path is given", "name a directory or a file"))

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
-    from autoscaler.policy_files.yaml_document import Document, Path, Problem
+    from autoscaler.policy_files.yaml_document import Diagnostic, Document, Path
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def validate(document: Document, model: type[M], *, only_written: bool = False) -> tuple[M | None, list[Problem]]:
+def validate(document: Document, model: type[M], *, only_written: bool = False) -> tuple[M | None, list[Diagnostic]]:
     """*document* as a *model*, or None, and all problems, those of the text first.
 
     With *only_written*, none of what the document's data have beside its text.
@@ -45,7 +45,7 @@ def validate(document: Document, model: type[M], *, only_written: bool = False) 
 
 def _told_of(
     error: ValidationError, document: Document, model: type[BaseModel], told: set[str], *, only_written: bool
-) -> Iterator[Problem]:
+) -> Iterator[Diagnostic]:
     """Pydantic's findings as problems, without those that concern what is *told* already."""
     count = 0
     findings = [_Finding(document, model, details) for details in error.errors(include_url=False)]
@@ -83,7 +83,7 @@ class _Finding:
         if self._of_key:  # so pydantic says that the key itself is wrong
             self._path = self._path[:-1]
 
-    def problem(self) -> Problem | None:
+    def problem(self) -> Diagnostic | None:
         """The problem in words, or None where it only follows from others."""
         match self._kind:
             case "extra_forbidden":
@@ -116,20 +116,20 @@ class _Finding:
         near = nearest(str(key), _keys(self._model_at(tuple(parent))))
         return (*parent, near) if near else None
 
-    def _at(self, what: str, cure: str) -> Problem:
+    def _at(self, what: str, cure: str) -> Diagnostic:
         return self._document.problem(self._path, what, cure, of_key=self._of_key)
 
-    def _unknown_key(self) -> Problem:
+    def _unknown_key(self) -> Diagnostic:
         *parent, key = self._path
         cure = did_you_mean(str(key), list(_keys(self._model_at(tuple(parent)))), "known here")
         return self._document.problem(self._path, "unknown key", cure, of_key=True)
 
-    def _missing_key(self) -> Problem:
+    def _missing_key(self) -> Diagnostic:
         *parent, key = self._path
         what = f"the key {shown(str(key))} is missing"
         return self._document.problem(tuple(parent), what, f"add {self._example()}")
 
-    def _unknown_strategy(self) -> Problem:
+    def _unknown_strategy(self) -> Diagnostic:
         if not isinstance(self._input, dict):
             return self._at(f"is {described(self._input)}, not a mapping", f"write {{{_EXAMPLE_RULE}}}")
         given = self._input.get("strategy")

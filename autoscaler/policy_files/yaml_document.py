@@ -38,7 +38,7 @@ _UNPRINTABLE_SHOWN = 20
 # Places and problems
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """A position in a text, both counted from 1."""
 
     line: int
@@ -46,7 +46,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Diagnostic:
     """Something wrong in a file, where it is, and what would be right."""
 
     file: str
@@ -63,9 +63,9 @@ class Problem:
         return ": ".join(part for part in (where, self.path, f"{self.what} ({self.cure})") if part)
 
 
-def about_file(file: str, what: str, cure: str) -> Problem:
+def about_file(file: str, what: str, cure: str) -> Diagnostic:
     """A problem of the file as a whole."""
-    return Problem(file, 0, 0, "", what, cure)
+    return Diagnostic(file, 0, 0, "", what, cure)
 
 
 def shown(text: str) -> str:
@@ -113,7 +113,7 @@ def path_in_words(path: Path) -> str:
 class Scalar:
     """A text, number, truth value or nothing."""
 
-    place: Place
+    place: Position
     value: str | float | bool | None
     size: int = 1
     height: int = 0
@@ -124,10 +124,10 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Listing:
+class SequenceNode:
     """A list of nodes."""
 
-    place: Place
+    place: Position
     items: list[Node]
     size: int
     height: int
@@ -137,19 +137,19 @@ class Listing:
         return [item.data() for item in self.items]
 
 
-class Entry(NamedTuple):
+class MappingItem(NamedTuple):
     """A key's place and its value."""
 
-    key: Place
+    key: Position
     value: Node
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Mapping:
+class MappingNode:
     """Nodes by key, with the places of the keys."""
 
-    place: Place
-    entries: dict[str, Entry]
+    place: Position
+    entries: dict[str, MappingItem]
     size: int
     height: int
 
@@ -158,7 +158,7 @@ class Mapping:
         return {key: entry.value.data() for key, entry in self.entries.items()}
 
 
-Node: TypeAlias = Scalar | Listing | Mapping
+Node: TypeAlias = Scalar | SequenceNode | MappingNode
 
 
 # Documents
@@ -171,7 +171,7 @@ class Document:
     file: str
     root: Node | None
     """None for an empty text, and for one that could not be read to its end."""
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
     base: Path = ()
     """The way to this part from the root of the whole text."""
     data: Any = field(init=False, repr=False)
@@ -180,10 +180,10 @@ class Document:
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", None if self.root is None else self.root.data())
 
-    def place(self, path: Path = (), *, of_key: bool = False) -> Place:
+    def place(self, path: Path = (), *, of_key: bool = False) -> Position:
         """Where the node at *path* stands, or its key; where there is none, the nearest node above it."""
         node = self.root
-        place = node.place if node else Place(1, 1)
+        place = node.place if node else Position(1, 1)
         for position, step in enumerate(path, 1):
             child = _child(node, step)
             if child is None:
@@ -192,10 +192,10 @@ class Document:
             place = key if of_key and key is not None and position == len(path) else node.place
         return place
 
-    def problem(self, path: Path, what: str, cure: str, *, of_key: bool = False) -> Problem:
+    def problem(self, path: Path, what: str, cure: str, *, of_key: bool = False) -> Diagnostic:
         """A problem at *path*, told of its value or its key."""
         line, column = self.place(path, of_key=of_key)
-        return Problem(self.file, line, column, path_in_words(self.base + path), what, cure)
+        return Diagnostic(self.file, line, column, path_in_words(self.base + path), what, cure)
 
     def holds(self, path: Path) -> bool:
         """Whether the text has a node at *path*."""
@@ -219,11 +219,11 @@ class Document:
         return Document(self.file, found[1] if found else None, (), (*self.base, key))
 
 
-def _child(node: Node | None, step: str | int) -> tuple[Place | None, Node] | None:
+def _child(node: Node | None, step: str | int) -> tuple[Position | None, Node] | None:
     """The place of the key, for a mapping, and the node one *step* below *node*."""
-    if isinstance(node, Mapping) and isinstance(step, str) and step in node.entries:
+    if isinstance(node, MappingNode) and isinstance(step, str) and step in node.entries:
         return node.entries[step]
-    if isinstance(node, Listing) and isinstance(step, int) and 0 <= step < len(node.items):
+    if isinstance(node, SequenceNode) and isinstance(step, int) and 0 <= step < len(node.items):
         return None, node.items[step]
     return None
 
@@ -239,7 +239,7 @@ def read(text: str | bytes, file: str, *, dates_are_text: bool = False) -> Docum
     except UnicodeDecodeError as error:
         place = _place_in(text[: error.start].decode("utf-8", "replace") if isinstance(text, bytes) else "")
         return Document(
-            file, None, (Problem(file, *place, "", "is not UTF-8 text", "save the file with the encoding UTF-8"),)
+            file, None, (Diagnostic(file, *place, "", "is not UTF-8 text", "save the file with the encoding UTF-8"),)
         )
     if size > MAX_BYTES:
         problem = about_file(file, f"is larger than {MAX_BYTES} bytes", "split it into several files")
@@ -253,16 +253,16 @@ def read(text: str | bytes, file: str, *, dates_are_text: bool = False) -> Docum
     return Document(file, root, tuple(builder.problems))
 
 
-def _place_in(before: str) -> Place:
-    return Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+def _place_in(before: str) -> Position:
+    return Position(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
 
 
-def _unprintable(text: str, file: str) -> Iterator[Problem]:
+def _unprintable(text: str, file: str) -> Iterator[Diagnostic]:
     """Characters that no YAML text may hold."""
     for found in yaml.reader.Reader.NON_PRINTABLE.finditer(text):
         character = f"U+{ord(found[0]):04X}"
         place = _place_in(text[: found.start()])
-        yield Problem(
+        yield Diagnostic(
             file, *place, "", f"has the control character {character}", 'remove it, or write "\\x..", in double quotes'
         )
 
@@ -278,19 +278,19 @@ class _StopReadingError(Exception):
 class _Open:
     """A list or mapping whose end has not come yet."""
 
-    place: Place
+    place: Position
     anchor: str | None
     mapping: bool
     is_key: bool
     """Whether it stands where a key should."""
     items: list[Node] = field(default_factory=list)
-    entries: dict[str, Entry] = field(default_factory=dict)
-    keys: dict[str, Place] = field(default_factory=dict)
+    entries: dict[str, MappingItem] = field(default_factory=dict)
+    keys: dict[str, Position] = field(default_factory=dict)
     """Where each key was given first; numbers by their value, for 1 and 1.0 are one."""
     merging: bool = False
     """Whether the key whose value comes next is a merge key."""
-    merged: list[Mapping] = field(default_factory=list)
-    key: tuple[str | None, Place] | None = None
+    merged: list[MappingNode] = field(default_factory=list)
+    key: tuple[str | None, Position] | None = None
     """The key whose value comes next, its name None where it is no good; None where a key comes next."""
 
     @property
@@ -305,7 +305,7 @@ class _Builder:
     """Makes nodes of a parser's events, with a stack of its own instead of recursion."""
 
     def __init__(self, file: str, *, dates_are_text: bool) -> None:
-        self.problems: list[Problem] = []
+        self.problems: list[Diagnostic] = []
         self._file = file
         self._dates_are_text = dates_are_text
         self._stack: list[_Open] = []
@@ -328,14 +328,16 @@ class _Builder:
 
     # problems
 
-    def _note(self, place: Place, what: str, cure: str, path: Path | None = None) -> None:
+    def _note(self, place: Position, what: str, cure: str, path: Path | None = None) -> None:
         where = path_in_words(self._path() if path is None else path)
-        self.problems.append(Problem(self._file, *place, where, what, cure))
+        self.problems.append(Diagnostic(self._file, *place, where, what, cure))
         if len(self.problems) >= MAX_PROBLEMS:
-            self.problems.append(Problem(self._file, *place, "", "there may be more problems", "correct these first"))
+            self.problems.append(
+                Diagnostic(self._file, *place, "", "there may be more problems", "correct these first")
+            )
             raise _StopReadingError
 
-    def _stop(self, place: Place, what: str, cure: str) -> None:
+    def _stop(self, place: Position, what: str, cure: str) -> None:
         self._note(place, what, cure)
         raise _StopReadingError
 
@@ -345,7 +347,7 @@ class _Builder:
     # events
 
     def _take(self, event: Any) -> None:
-        place = Place(event.start_mark.line + 1, event.start_mark.column + 1)
+        place = Position(event.start_mark.line + 1, event.start_mark.column + 1)
         match event:
             case yaml.DocumentStartEvent():
                 self._documents += 1
@@ -362,7 +364,7 @@ class _Builder:
             case _:
                 pass
 
-    def _start(self, event: Any, place: Place) -> None:
+    def _start(self, event: Any, place: Position) -> None:
         mapping = isinstance(event, yaml.MappingStartEvent)
         self._grow(place, 1, 1)
         core = "map" if mapping else "seq"
@@ -380,7 +382,7 @@ class _Builder:
         else:
             self._add(node)
 
-    def _scalar(self, event: Any, place: Place) -> None:
+    def _scalar(self, event: Any, place: Position) -> None:
         self._grow(place, 1, 0)
         if self._at_key():
             self._key(event, place)
@@ -390,7 +392,7 @@ class _Builder:
         self._anchor(event.anchor, node)
         self._add(node)
 
-    def _alias(self, event: Any, place: Place) -> None:
+    def _alias(self, event: Any, place: Position) -> None:
         node = self._anchors.get(event.anchor)
         if node is None:
             inside = event.anchor in self._anchors
@@ -410,7 +412,7 @@ class _Builder:
         else:
             self._key_of_parts(place)
 
-    def _grow(self, place: Place, nodes: int, height: int) -> None:
+    def _grow(self, place: Position, nodes: int, height: int) -> None:
         """Count what comes, aliases as if they were written out, and stop where it gets too much."""
         self._count += nodes
         if self._count > MAX_NODES:
@@ -435,7 +437,7 @@ class _Builder:
     def _at_key(self) -> bool:
         return bool(self._stack) and self._stack[-1].mapping and self._stack[-1].key is None
 
-    def _key(self, event: Any, place: Place) -> None:
+    def _key(self, event: Any, place: Position) -> None:
         part = self._stack[-1]
         part.key = (event.value, place)
         value = self._value(event, place, is_key=True)
@@ -448,11 +450,11 @@ class _Builder:
         part.merging = event.implicit[0] and value == "<<"
         self._refuse_second(part, event.value, place, _meaning(value))
 
-    def _key_of_parts(self, place: Place) -> None:
+    def _key_of_parts(self, place: Position) -> None:
         self._stack[-1].key = (None, place)
         self._note(place, "the key is no text", "give it a name in plain text; text with { or [ goes into quotes")
 
-    def _refuse_second(self, part: _Open, key: str, place: Place, meaning: str) -> None:
+    def _refuse_second(self, part: _Open, key: str, place: Position, meaning: str) -> None:
         """Note it where the mapping has a key of this *meaning* already, and drop the value that comes."""
         first = part.keys.setdefault(meaning, place)
         if first is not place:
@@ -475,29 +477,29 @@ class _Builder:
         if part.merging:
             self._merge(part, place, node)
         elif key is not None:
-            part.entries[key] = Entry(place, node)
+            part.entries[key] = MappingItem(place, node)
         part.key = None
         part.merging = False
 
-    def _merge(self, part: _Open, place: Place, node: Node) -> None:
+    def _merge(self, part: _Open, place: Position, node: Node) -> None:
         """Keep what a merge key names until the mapping ends: its own keys come first."""
-        for source in node.items if isinstance(node, Listing) else [node]:
-            if isinstance(source, Mapping):
+        for source in node.items if isinstance(node, SequenceNode) else [node]:
+            if isinstance(source, MappingNode):
                 self._grow(place, source.size, source.height)
                 part.merged.append(source)
             else:
                 self._note(place, "<< merges something that is no mapping", "name a mapping: <<: *anchor")
 
-    def _close_mapping(self, part: _Open) -> Mapping:
+    def _close_mapping(self, part: _Open) -> MappingNode:
         entries = part.entries
         for source in part.merged:
             for key, entry in source.entries.items():
                 entries.setdefault(key, entry)
         values = [entry.value for entry in entries.values()]
         size = 1 + len(values) + sum(node.size for node in values)
-        return Mapping(part.place, entries, size, 1 + max((node.height for node in values), default=0))
+        return MappingNode(part.place, entries, size, 1 + max((node.height for node in values), default=0))
 
-    def _value(self, event: Any, place: Place, *, is_key: bool = False) -> str | float | bool | None:
+    def _value(self, event: Any, place: Position, *, is_key: bool = False) -> str | float | bool | None:
         """What the scalar means; text where that is in doubt, which is a problem."""
         text: str = event.value
         tag = (event.tag or "").removeprefix("tag:yaml.org,2002:")
@@ -517,9 +519,9 @@ class _Builder:
         return value
 
 
-def _listing(part: _Open) -> Listing:
+def _listing(part: _Open) -> SequenceNode:
     size = 1 + sum(node.size for node in part.items)
-    return Listing(part.place, part.items, size, 1 + max((node.height for node in part.items), default=0))
+    return SequenceNode(part.place, part.items, size, 1 + max((node.height for node in part.items), default=0))
 
 
 def _meaning(key: str | float) -> str:
@@ -627,11 +629,11 @@ _CURES = (
 )
 
 
-def _syntax_problem(error: Exception, file: str, text: str) -> Problem:
+def _syntax_problem(error: Exception, file: str, text: str) -> Diagnostic:
     """The parser's complaint, at its place, with what would be right."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        return Problem(file, 1, 1, "", "is no YAML", "see https://yaml.org/spec/1.2.2/ for what is")
+        return Diagnostic(file, 1, 1, "", "is no YAML", "see https://yaml.org/spec/1.2.2/ for what is")
     said = str(getattr(error, "problem", None) or "the text ends too early")
     what = f"is no YAML: {said}"
     context, context_mark = getattr(error, "context", None), getattr(error, "context_mark", None)
@@ -639,9 +641,9 @@ def _syntax_problem(error: Exception, file: str, text: str) -> Problem:
         what += f" {context} that begins in line {context_mark.line + 1}, column {context_mark.column + 1}"
     lines = text.splitlines() or [""]
     if mark.line >= len(lines):  # behind the last line
-        return Problem(file, len(lines), len(lines[-1]) + 1, "", what, _cure(said, ""))
+        return Diagnostic(file, len(lines), len(lines[-1]) + 1, "", what, _cure(said, ""))
     character = lines[mark.line][mark.column : mark.column + 1]
-    return Problem(file, mark.line + 1, mark.column + 1, "", what, _cure(said, character))
+    return Diagnostic(file, mark.line + 1, mark.column + 1, "", what, _cure(said, character))
 
 
 def _cure(said: str, character: str) -> str:

@@ -11,7 +11,7 @@ from autoscaler.policy.matching import Matcher
 from autoscaler.policy_tests.run import run
 from autoscaler.policy_tests.timeline import AROUND, Moment, Timeline, timeline
 from autoscaler.policy_tests.world import SeriesSource, with_given_percent
-from autoscaler.util.amounts import counted
+from autoscaler.util.amounts import plural
 from autoscaler.util.durations import words
 from autoscaler.util.text import printable
 
@@ -159,7 +159,7 @@ def _is_met(expected: Expectation, got: Evaluated) -> bool:
 
 def _in_words(replicas: int | None, reason: Reason | None, rule: str | None) -> str:
     """``4 replicas, above_threshold by cpu-high``."""
-    count = "" if replicas is None else counted(replicas, "replica")
+    count = "" if replicas is None else plural(replicas, "replica")
     told = "" if reason is None else reason.value
     if rule is not None:
         told += f"{' ' if told else ''}by {rule}"

@@ -100,7 +100,7 @@ class Task:
     """A task, and the document that shows it, made anew only when it changes."""
 
     id: str
-    service: Service
+    service: SimulatedService
     slot: Slot
     template: Document
     created: float
@@ -190,7 +190,7 @@ class Task:
 
 
 @dataclass(slots=True, eq=False)
-class Service:
+class SimulatedService:
     """A service, and the document that shows it, made anew only when it changes."""
 
     id: str

@@ -39,7 +39,7 @@ class Frozen(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
+class RuleInput:
     """What a rule may look at: its metric's window and the service's replica counts."""
 
     window: Window
@@ -51,7 +51,7 @@ class Rule(Frozen, ABC):
     """One reason to change a replica count: a metric and a strategy's settings.
 
     A strategy is a subclass with its own fields, registered under a name: by `strategy` in this package, as an entry
-    point in other people's (docs/plugins.md). Its methods are pure: the same signal gives the same opinion. `look_back`
+    point in other people's (docs/plugins.md). Its methods are pure: the same input gives the same opinion. `look_back`
     and `adds_above` depend on nothing but the rule's fields: they are looked at once, when the rule is read.
     """
 
@@ -79,38 +79,38 @@ class Rule(Frozen, ABC):
         return None
 
     @abstractmethod
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """The rule's opinion on a window that suffices to judge by (complete over `look_back`, all tasks reporting)."""
 
-    def recommend_on_partial(self, signal: Signal) -> Recommendation | None:
+    def recommend_on_partial(self, rule_input: RuleInput) -> Recommendation | None:
         """What is certain although only some of the tasks report; None where nothing is.
 
         A rule that adds replicas above a bound does so also where the missing tasks, counted as 0, leave it passed.
         Only an increase may come of it: data that are missing never lower a count.
         """
-        window = signal.window.with_absent_as_zero()
+        window = rule_input.window.with_absent_as_zero()
         if self.adds_above is None or window.lacking(self.look_back) is not None:
             return None
-        opinion = self.recommend(Signal(window, signal.requested, signal.running))
+        opinion = self.recommend(RuleInput(window, rule_input.requested, rule_input.running))
         return None if opinion.replicas is None else opinion
 
-    def no_opinion(self, signal: Signal, detail: str = "") -> Recommendation:
+    def no_opinion(self, rule_input: RuleInput, detail: str = "") -> Recommendation:
         """The recommendation of a rule that has nothing to say."""
-        return Recommendation(self.name, Reason.NO_BREACH, None, signal.window.newest, detail)
+        return Recommendation(self.name, Reason.NO_BREACH, None, rule_input.window.newest, detail)
 
-    def asks_for(self, signal: Signal, replicas: int, detail: str = "") -> Recommendation:
+    def asks_for(self, rule_input: RuleInput, replicas: int, detail: str = "") -> Recommendation:
         """The recommendation of a rule that asks for a count, with the reason that fits it.
 
         More than the requested replicas are above the target, fewer below it, as many within the tolerance. *detail*
         is what people read of it: one line, beginning with the metric and its value, a comma after them.
         """
-        if replicas > signal.requested:
+        if replicas > rule_input.requested:
             reason = Reason.ABOVE_TARGET
-        elif replicas < signal.requested:
+        elif replicas < rule_input.requested:
             reason = Reason.BELOW_TARGET
         else:
             reason = Reason.WITHIN_TOLERANCE
-        return Recommendation(self.name, reason, replicas, signal.window.newest, detail)
+        return Recommendation(self.name, reason, replicas, rule_input.window.newest, detail)
 
     # Rules of other people's strategies are not to run their code wherever a rule is looked at: what they say of
     # themselves is found out, and checked, when they are read.
@@ -147,7 +147,9 @@ class Rule(Frozen, ABC):
             except ValidationError:
                 raise
             except BaseException as error:
-                raise ValueError(f"the strategy fails on these keys: {told(error)} (correct the strategy)") from error
+                raise ValueError(
+                    f"the strategy fails on these keys: {describe_error(error)} (correct the strategy)"
+                ) from error
 
         try:
             known: tuple[Self, Any, Any]
@@ -169,7 +171,7 @@ class Rule(Frozen, ABC):
         return copied
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """What *error* says, in one line that is not too long, whatever it is."""
     try:
         said = " ".join(str(error).split())

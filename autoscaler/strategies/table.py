@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from autoscaler.core.model import Recommendation
 from autoscaler.core.reasons import Reason
-from autoscaler.strategies.base import Rule, Signal, strategy
+from autoscaler.strategies.base import Rule, RuleInput, strategy
 
 
 def _rows_once(table: object) -> object:
@@ -48,14 +48,14 @@ class Table(Rule):
         """Only the newest sample counts."""
         return 0
 
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """The count of the last row whose value is at most the newest sample; no opinion below the first."""
-        value = signal.window.newest or 0.0
+        value = rule_input.window.newest or 0.0
         values = list(self.table)
         row = bisect_right(values, value) - 1
-        unit = f" {signal.window.unit}" if signal.window.unit else ""
+        unit = f" {rule_input.window.unit}" if rule_input.window.unit else ""
         if row < 0:
-            return self.no_opinion(signal, f"{self.metric} {value:.4g}{unit}, below the table's first row")
+            return self.no_opinion(rule_input, f"{self.metric} {value:.4g}{unit}, below the table's first row")
         reached = values[row]
         count = self.table[reached]
         detail = f"{self.metric} {value:.4g}{unit}, from {reached:g} on {count}"

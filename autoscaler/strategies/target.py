@@ -9,7 +9,7 @@ from pydantic import Field
 
 from autoscaler.core.model import Recommendation
 from autoscaler.core.reasons import Reason
-from autoscaler.strategies.base import Rule, Signal, strategy
+from autoscaler.strategies.base import Rule, RuleInput, strategy
 from autoscaler.strategies.quantities import Number, Share
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Target(Rule):
         """Only the newest sample counts."""
         return 0
 
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """``ceil(running * value / target)`` of an average, ``ceil(total / target)`` of a total.
 
         Within the tolerance the requested count; never fewer than that above the target, and never more below it: what
@@ -45,36 +45,38 @@ class Target(Rule):
         run counts as one at its target, for nobody knows its load: its node may just have been lost.
         Source: Kubernetes, horizontal pod autoscaling, algorithm details (there so for pods without metrics).
         """
-        value = signal.window.newest or 0.0
-        needed = self._needed(value, signal)
-        have = signal.running
+        value = rule_input.window.newest or 0.0
+        needed = self._needed(value, rule_input)
+        have = rule_input.running
         if (have and abs(needed / have - 1) <= self.tolerance + _ROUNDING) or needed == have == 0:
-            detail = self._describe(signal.window, value, f"within {self.tolerance * 100:g} %")
-            return Recommendation(self.name, Reason.WITHIN_TOLERANCE, signal.requested, value, detail)
+            detail = self._describe(rule_input.window, value, f"within {self.tolerance * 100:g} %")
+            return Recommendation(self.name, Reason.WITHIN_TOLERANCE, rule_input.requested, value, detail)
         said = f"{needed:.4g} of {have} running replicas needed"
         if needed > have:
-            count = max(_whole(needed), signal.requested)
+            count = max(_whole(needed), rule_input.requested)
             return Recommendation(
-                self.name, Reason.ABOVE_TARGET, count, value, self._describe(signal.window, value, said)
+                self.name, Reason.ABOVE_TARGET, count, value, self._describe(rule_input.window, value, said)
             )
-        if unknown := _unknown(signal):
+        if unknown := _unknown(rule_input):
             said += f", and {unknown} that {'does' if unknown == 1 else 'do'} not run"
-        count = min(_whole(needed) + unknown, signal.requested)
-        return Recommendation(self.name, Reason.BELOW_TARGET, count, value, self._describe(signal.window, value, said))
+        count = min(_whole(needed) + unknown, rule_input.requested)
+        return Recommendation(
+            self.name, Reason.BELOW_TARGET, count, value, self._describe(rule_input.window, value, said)
+        )
 
-    def recommend_on_partial(self, signal: Signal) -> Recommendation | None:
+    def recommend_on_partial(self, rule_input: RuleInput) -> Recommendation | None:
         """An increase that is needed even with the missing tasks counted as 0."""
-        window = signal.window.with_absent_as_zero()
+        window = rule_input.window.with_absent_as_zero()
         if window.newest is None:
             return None
-        opinion = self.recommend(Signal(window, signal.requested, signal.running))
+        opinion = self.recommend(RuleInput(window, rule_input.requested, rule_input.running))
         return opinion if opinion.reason is Reason.ABOVE_TARGET else None
 
-    def _needed(self, value: float, signal: Signal) -> float:
+    def _needed(self, value: float, rule_input: RuleInput) -> float:
         """How many replicas the load takes, before rounding up."""
-        if signal.window.total:
+        if rule_input.window.total:
             return value / self.target
-        return signal.running * value / self.target
+        return rule_input.running * value / self.target
 
     def _describe(self, window: Window, value: float, outcome: str) -> str:
         unit = f" {window.unit}" if window.unit else ""
@@ -86,8 +88,8 @@ def _whole(needed: float) -> int:
     return ceil(min(max(needed, 0.0), _MOST) - _ROUNDING)
 
 
-def _unknown(signal: Signal) -> int:
+def _unknown(rule_input: RuleInput) -> int:
     """How many requested replicas the value says nothing of; a total that is not made of tasks says all there is."""
-    if signal.window.total and signal.window.reporting is None:
+    if rule_input.window.total and rule_input.window.reporting is None:
         return 0
-    return max(0, signal.requested - signal.running)
+    return max(0, rule_input.requested - rule_input.running)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from autoscaler.swarm.placement import objection
-from autoscaler.util.amounts import Amount, counted
+from autoscaler.util.amounts import Amount, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ class Maximum:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ServiceCapacity:
     """How many replicas of a service find room."""
 
     service: str
@@ -78,7 +78,7 @@ class Capacity:
     """What all services may use then by their limits; what has no limit counts with what it reserves."""
     closed: tuple[str, ...] = ()
     """The names of the other nodes."""
-    places: tuple[Place, ...] = ()
+    places: tuple[ServiceCapacity, ...] = ()
     """By the services' names."""
 
     @property
@@ -231,7 +231,7 @@ class _Room:
 
 def _places(
     services: Sequence[_Service], maxima: Mapping[str, Maximum], room: _Room, nodes: Sequence[NodeView]
-) -> Iterator[Place]:
+) -> Iterator[ServiceCapacity]:
     """The places of those *services* that a policy applies to, which are in the order of their size."""
     own = [service for service in services if service.grows]
     full = room.copy()
@@ -244,7 +244,7 @@ def _places(
         if lacking[service]:
             with_others = min(with_others, service.at_maximum - lacking[service])
         obstacle, cure = _obstacle(service, nodes, with_others) if with_others < service.most else ("", "")
-        yield Place(
+        yield ServiceCapacity(
             service=service.name,
             policy=maxima[service.name].policy,
             requested=service.view.requested,
@@ -292,7 +292,7 @@ def _obstacle(service: _Service, nodes: Sequence[NodeView], fitting: int) -> tup
         cures.append("allow more per node")
     if demand.host_ports:
         asks.append(f"each takes the port {demand.host_ports[0]} of its node")
-    there = counted(len(service.nodes), "node")
+    there = plural(len(service.nodes), "node")
     return f"{', '.join(asks)}, on {there}", " or ".join(filter(None, (", ".join(cures), "add nodes")))
 
 

@@ -33,7 +33,7 @@ class Amount:
         return " and ".join(parts) or "nothing"
 
 
-def counted(number: int, thing: str, things: str = "") -> str:
+def plural(number: int, thing: str, things: str = "") -> str:
     """``1 node``, ``3 nodes``; *things* is what more than one are called where that is no mere s more."""
     return f"{number} {thing if number == 1 else things or f'{thing}s'}"
 

@@ -26,7 +26,7 @@ class Deadline:
         return min(max(0.0, self._ends - time.monotonic()), at_most)
 
 
-class Guard:
+class TimedCall:
     """Runs blocking calls, each in a thread of its own, and stops waiting for one at its deadline.
 
     A client library's time-outs bound one read, so a server that drips bytes holds a caller for as long as it likes

@@ -17,11 +17,11 @@ from autoscaler.core.reasons import Reason
 
 if TYPE_CHECKING:
     from autoscaler.coordination.pauses import Pause
-    from autoscaler.coordination.pausing import Done
+    from autoscaler.coordination.pausing import PauseResult
     from autoscaler.core.model import Recommendation, Why
     from autoscaler.core.records import Problem, Record
     from autoscaler.evaluation.survey import Survey
-    from autoscaler.swarm.capacity import Capacity, Place
+    from autoscaler.swarm.capacity import Capacity, ServiceCapacity
     from autoscaler.util.amounts import Amount
 
 
@@ -188,7 +188,7 @@ def capacity_document(capacity: Capacity) -> dict[str, Any]:
     }
 
 
-def _place(place: Place) -> dict[str, Any]:
+def _place(place: ServiceCapacity) -> dict[str, Any]:
     return {
         "service": place.service,
         "policy": place.policy,
@@ -209,7 +209,7 @@ def _amount(amount: Amount) -> dict[str, Any]:
     return {"cores": amount.cores, "memory": amount.memory}
 
 
-def done_document(done: Done, now: float) -> DoneDocument:
+def done_document(done: PauseResult, now: float) -> DoneDocument:
     """*done*, and the pauses in force at *now*, as a JSON object."""
     return {
         "changed": list(done.changed),

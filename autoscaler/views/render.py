@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autoscaler.core.model import Outcome
-from autoscaler.util.amounts import cores, counted, memory
+from autoscaler.util.amounts import cores, memory, plural
 from autoscaler.util.durations import words
 from autoscaler.util.text import printable
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from autoscaler.core.records import Problem, Record
     from autoscaler.evaluation.survey import Reading, Survey
-    from autoscaler.swarm.capacity import Capacity, Place
+    from autoscaler.swarm.capacity import Capacity, ServiceCapacity
     from autoscaler.util.amounts import Amount
 
 _MOST_NAMES = 10
@@ -119,8 +119,8 @@ def survey(found: Survey) -> RenderableType:
         parts += [Text(), _places(found.capacity.places), Text(), *_sums(found.capacity), Text()]
     lacking = sum(bool(reading.lack) for reading in found.readings)
     if found.readings:
-        what = "All have data." if not lacking else f"{counted(lacking, 'lacks', 'lack')} data."
-        parts.append(_text(f"{counted(len(found.readings), 'pair')} of metric and service looked at. {what}", "bold"))
+        what = "All have data." if not lacking else f"{plural(lacking, 'lacks', 'lack')} data."
+        parts.append(_text(f"{plural(len(found.readings), 'pair')} of metric and service looked at. {what}", "bold"))
     return Group(*parts)
 
 
@@ -138,7 +138,7 @@ def _text(said: str, style: str = "") -> Text:
     return Text(printable(said), style)
 
 
-def _places(places: Iterable[Place]) -> Table:
+def _places(places: Iterable[ServiceCapacity]) -> Table:
     """A row per service with a policy: how many replicas there are, may be, and find room."""
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     grid.add_column("SERVICE", overflow="fold")
@@ -160,7 +160,7 @@ def _sums(capacity: Capacity) -> Iterator[RenderableType]:
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for header in ("CAPACITY", "CPU", "MEMORY"):
         grid.add_column(header, no_wrap=True)
-    grid.add_row(counted(capacity.nodes, "node"), cores(capacity.total.cores), memory(capacity.total.memory))
+    grid.add_row(plural(capacity.nodes, "node"), cores(capacity.total.cores), memory(capacity.total.memory))
     for label, amount in (
         ("reserved now", capacity.reserved),
         ("reserved with every policy at its maximum", capacity.at_maxima),
@@ -172,7 +172,7 @@ def _sums(capacity: Capacity) -> Iterator[RenderableType]:
         if not place.fits:
             yield _text(f"warning: {place_line(place)}", "yellow")
         if place.forgotten:
-            waits = counted(place.forgotten, "replica waits", "replicas wait")
+            waits = plural(place.forgotten, "replica waits", "replicas wait")
             why = "Swarm does not try those again that waited when the count changed"
             cure = f"if it stays so, scale down by {place.forgotten} and up again"
             said = f"{place.service}: {waits} for a node although there is room; {why} ({cure})"
@@ -192,9 +192,9 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def place_line(place: Place) -> str:
+def place_line(place: ServiceCapacity) -> str:
     """Why the maximum of a service finds no room, with the numbers and the cure."""
-    now = "any number does" if place.now is None else counted(place.now, "replica does", "replicas do")
+    now = "any number does" if place.now is None else plural(place.now, "replica does", "replicas do")
     return (
         f"{place.service}: max {place.maximum} finds no room: {now} with everything else as it is, {place.with_others} "
         f"with all others at their maximum; {place.obstacle} ({place.cure})"
@@ -244,4 +244,4 @@ def _summary(records: Iterable[Record], problems: Sequence[Problem]) -> str:
         return "Nothing can be said: Swarm gave no answer."
     if not decided and not any(problem.kind == "service" for problem in problems):
         return "No policy matches any service."
-    return f"{counted(len(decided), 'service')}: {changes} to change, {held} held. Nothing was changed by this plan."
+    return f"{plural(len(decided), 'service')}: {changes} to change, {held} held. Nothing was changed by this plan."

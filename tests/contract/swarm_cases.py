@@ -15,7 +15,7 @@ from autoscaler.core.model import ScaleEvent
 from autoscaler.errors import RefusedError
 from autoscaler.ports import Order, Receipt, Written
 from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL, SpecBefore
-from autoscaler.swarm.memory import ScaleState
+from autoscaler.swarm.history import ScaleState
 from autoscaler.swarm.placement import Demand, satisfies
 from autoscaler.util.deadline import Deadline
 

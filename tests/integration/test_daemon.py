@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from autoscaler.adapters.docker.pauses import SwarmPauses
-from autoscaler.coordination.pausing import Pausing, Wish
+from autoscaler.coordination.pausing import PauseRequest, Pausing
 from autoscaler.core.model import Outcome
 from autoscaler.daemon.daemon import Daemon
 from autoscaler.daemon.reload import Policies
@@ -280,7 +280,7 @@ async def test_what_is_paused_is_logged_once(tmp_path: Path) -> None:
 
     async with running(made):
         await made.next_evaluations()
-        pausing.pause(Wish(["web0"], by="ana"), made.world.clock.now(), Deadline(5))
+        pausing.pause(PauseRequest(["web0"], by="ana"), made.world.clock.now(), Deadline(5))
         await made.next_evaluations(4)
         pausing.resume(["web0"], made.world.clock.now(), Deadline(5))
         await made.next_evaluations()

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from autoscaler.adapters.docker.pauses import CONFIG
 from autoscaler.cli.commands.run import daemon_of
 from autoscaler.coordination.pauses import LABEL
-from autoscaler.coordination.pausing import Wish
+from autoscaler.coordination.pausing import PauseRequest
 from autoscaler.daemon.reload import Policies
 from autoscaler.settings import Settings
 from tests.integration.test_cli import _alone, backends, events, invoke  # noqa: F401 - fixtures
@@ -172,7 +172,7 @@ def test_what_the_daemon_pauses_over_http(backends: Backends, monkeypatch: pytes
     assert controls.pause is not None
     assert controls.resume is not None
 
-    assert controls.pause(Wish(["web"], by="ana")).changed == ("web",)
+    assert controls.pause(PauseRequest(["web"], by="ana")).changed == ("web",)
     assert list(labels(backends)) == [f"{LABEL}web"]
     assert controls.resume(["web"]).changed == ("web",)
 

@@ -22,7 +22,7 @@ from autoscaler.daemon.reload import Policies
 from autoscaler.evaluation.cycle import Cycle
 from autoscaler.evaluation.journal import Journal
 from autoscaler.metrics.queries import MetricSettings
-from autoscaler.metrics.windows import Windows
+from autoscaler.metrics.windows import MetricWindows
 from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.simulation.prometheus import SimulatedPrometheus
@@ -99,7 +99,7 @@ class Year:
         count_request = self.telemetry.count_request
         source = CountedSource(self.prometheus, self.telemetry.count_query)
         self.cycle = Cycle(
-            windows=Windows({PROMETHEUS: source}, MetricSettings(INTERVAL, 4 * INTERVAL, 60), INTERVAL),
+            windows=MetricWindows({PROMETHEUS: source}, MetricSettings(INTERVAL, 4 * INTERVAL, 60), INTERVAL),
             swarm=CountedSwarm(DockerSwarm(self.api), count_request),
             pauses=KnownPauses(SwarmPauses(self.api)),
             clock=self.clock,

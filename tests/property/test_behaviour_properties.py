@@ -12,7 +12,7 @@ from autoscaler.core.model import Direction, History, Observation, Recommended, 
 from autoscaler.core.reasons import Reason
 from autoscaler.decision.behaviour import cool_down, guard_against_flapping, limit, stabilize
 from autoscaler.decision.decide import decide
-from autoscaler.swarm.memory import Memory, remember
+from autoscaler.swarm.history import ServiceHistory, look
 from tests.support.builders import NOW, STEP, FakeService, observation, window, written
 
 if TYPE_CHECKING:
@@ -316,7 +316,7 @@ class Run:
 
     rules: Policy
     service: FakeService = field(default_factory=lambda: FakeService(8, NOW - 86_400))
-    memory: Memory | None = None
+    memory: ServiceHistory | None = None
     changes: list[tuple[ScaleEvent, bool]] = field(default_factory=list)
     """Each change, and whether a rule made it."""
     foreign: int = 0
@@ -331,7 +331,7 @@ class Run:
 
     def evaluate(self, at: float, queue: float, cpu: float) -> None:
         """One evaluation: look, decide, act, remember."""
-        self.memory, _ = remember(self.service.view(), self.memory, at)
+        self.memory, _ = look(self.service.view(), self.memory, at)
         held = {"queue": window([queue]), "cpu": replace(window([cpu]), redistributes=True)}
         decision = decide(self.rules, observation(self.service.requested, windows=held, at=at), self.memory.history)
         self.memory = self.memory.with_decision(decision, self.rules.longest_stabilization)

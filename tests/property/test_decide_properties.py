@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autoscaler.core.model import Direction, History, Observation, ScaleEvent
 from autoscaler.core.reasons import Reason
 from autoscaler.decision.decide import decide
-from autoscaler.swarm.memory import Memory, remember
+from autoscaler.swarm.history import ServiceHistory, look
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP, FakeService, observation, policy, threshold, window
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class Run:
 
     rules: Policy
     service: FakeService = field(default_factory=lambda: FakeService(4, NOW - 86_400))
-    memory: Memory | None = None
+    memory: ServiceHistory | None = None
     changes: list[tuple[ScaleEvent, bool]] = field(default_factory=list)
     """Each change, and whether a rule made it."""
     forgettable: int = 0
@@ -252,7 +252,7 @@ class Run:
 
     def evaluate(self, at: float, load: float) -> None:
         """One evaluation: look, decide, act."""
-        self.memory, changed = remember(self.service.view(), self.memory, at)
+        self.memory, changed = look(self.service.view(), self.memory, at)
         seen = observation(
             self.service.requested, at=at, windows={"cpu": window([load] * 8)}, changed_externally=changed
         )

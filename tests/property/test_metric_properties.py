@@ -14,11 +14,11 @@ from autoscaler.core.reasons import Reason
 from autoscaler.decision.decide import decide
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
 from autoscaler.metrics.queries import MetricSettings, query_of
-from autoscaler.metrics.windows import Needed, Windows
+from autoscaler.metrics.windows import MetricWindows, Needed
 from autoscaler.policy.metric import PROMETHEUS, Metric, with_built_in
 from autoscaler.ports import Series
 from autoscaler.swarm.cluster import ServiceView, TaskView
-from autoscaler.swarm.memory import Memory, remember
+from autoscaler.swarm.history import ServiceHistory, look
 from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW, STEP, FakeService, observation, steady, window, written
 
@@ -259,7 +259,7 @@ def test_the_fallback_comes_when_its_time_is_over(seen_at: list[bool], restarts:
     """Whatever data come and go, the fallback comes exactly when no rule could judge for its time, as far as known."""
     high = {"name": "high", "metric": "cpu", "above": 90, "for": "30s", "add": 1}
     policy = written(high, fallback={"after": f"{after}s", "replicas": 5})
-    memory: Memory | None = None
+    memory: ServiceHistory | None = None
     known = 0
     for tick, data in enumerate(seen_at):
         at = float(NOW + tick * STEP)
@@ -268,7 +268,7 @@ def test_the_fallback_comes_when_its_time_is_over(seen_at: list[bool], restarts:
             memory = None
         if memory is None:
             known = tick
-        memory, _ = remember(service.view(), memory, at)
+        memory, _ = look(service.view(), memory, at)
         decision = decide(policy, observation(3, at=at, windows={"cpu": steady(50)} if data else {}), memory.history)
         memory = memory.with_decision(decision, 0)
 
@@ -341,7 +341,7 @@ def test_whatever_happens_a_window_shows_the_truth_or_nothing(story: list[Any]) 
     Where the clocks were set back nothing is new until they are beyond the newest sample that was seen.
     """
     source = Truth()
-    held = Windows({PROMETHEUS: source}, SETTINGS, STEP)
+    held = MetricWindows({PROMETHEUS: source}, SETTINGS, STEP)
     now, seen = float(NOW), -inf
     for keys, lasting, services, passed, error, where in story:
         now += passed
@@ -398,7 +398,7 @@ def test_a_sample_is_whole_when_the_tasks_that_owe_it_report(
     policy = written({"name": "r", "metric": "load", "below": 1e15, "for": lasting, "remove": 1})
     known = with_built_in({"load": metric})
     service = view("web", *(float(NOW - age) for age in ages))
-    held = Windows({PROMETHEUS: source}, SETTINGS, STEP)
+    held = MetricWindows({PROMETHEUS: source}, SETTINGS, STEP)
     held.refresh([Needed(service, policy)], known, NOW, Deadline(60))
     shown, _ = held.of(service, policy, known)
 

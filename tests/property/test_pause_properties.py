@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from autoscaler.adapters.docker.pauses import SwarmPauses
 from autoscaler.coordination.pauses import ALL, LABEL, KnownPauses, Pause, Pauses
-from autoscaler.coordination.pausing import Pausing, Wish
+from autoscaler.coordination.pausing import PauseRequest, Pausing
 from autoscaler.core.model import Direction
 from autoscaler.errors import UnreachableError
 from autoscaler.simulation.engine import SimulatedEngine
@@ -98,7 +98,7 @@ class Operators(RuleBasedStateMachine):
     )
     def pause(self, names: set[str], way: Direction | None, lasting: int | None) -> None:
         """Somebody pauses."""
-        self.pausing.pause(Wish(sorted(names), way, lasting, "ana"), self.clock.time, Deadline(5))
+        self.pausing.pause(PauseRequest(sorted(names), way, lasting, "ana"), self.clock.time, Deadline(5))
         until = float("inf") if lasting is None else int(self.clock.time) + lasting
         for name in names or {ALL}:
             for each in Direction if way is None else (way,):

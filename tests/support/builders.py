@@ -13,7 +13,7 @@ from autoscaler.policy.policy import Policy, Replicas, ScaleDown, ScaleUp
 from autoscaler.policy_files import loader
 from autoscaler.strategies import Threshold
 from autoscaler.swarm.cluster import STATE_LABEL, ServiceView, SpecBefore
-from autoscaler.swarm.memory import Memory, ScaleState, prune
+from autoscaler.swarm.history import ScaleState, ServiceHistory, prune
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -168,7 +168,7 @@ class FakeService:
             before=self.before,
         )
 
-    def scaled_by_us(self, at: float, replicas: int, memory: Memory) -> Memory:
+    def scaled_by_us(self, at: float, replicas: int, memory: ServiceHistory) -> ServiceHistory:
         """The autoscaler's own scale; returns what it remembers when Swarm's answer reaches it."""
         event = ScaleEvent(at, self.requested, replicas)
         events = prune((*memory.events, event), at)

@@ -17,13 +17,13 @@ from autoscaler.core.model import Decision
 from autoscaler.errors import BackendError, UnreachableError
 from autoscaler.evaluation.cycle import Cycle
 from autoscaler.metrics.queries import MetricSettings
-from autoscaler.metrics.windows import Windows
+from autoscaler.metrics.windows import MetricWindows
 from autoscaler.policy.metric import PROMETHEUS, Metric, with_built_in
 from autoscaler.policy.policy import Policy, PolicySet, Replicas, ScaleDown, ScaleUp
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.simulation.prometheus import SimulatedPrometheus
 from autoscaler.swarm.cluster import STATE_LABEL
-from autoscaler.swarm.memory import ScaleState
+from autoscaler.swarm.history import ScaleState
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP
 
 if TYPE_CHECKING:
@@ -401,7 +401,7 @@ class World:
         dry = self._dry_run if dry_run is None else dry_run
         swarm: Orchestrator = DockerSwarm(api)
         return kind(
-            windows=Windows({PROMETHEUS: source, **self.plugged}, SETTINGS, STEP),
+            windows=MetricWindows({PROMETHEUS: source, **self.plugged}, SETTINGS, STEP),
             swarm=DryRun(swarm) if dry else swarm,
             pauses=KnownPauses(SwarmPauses(api)),
             clock=clock,

@@ -21,7 +21,7 @@ from autoscaler.adapters.docker.engine_api import NO_TEMPLATES, AlreadyExistsErr
 from autoscaler.adapters.docker.engine_errors import TransientError, causes, failure, not_docker, parse
 from autoscaler.adapters.docker.lean_list import KnownObjects, LeanList, Listed
 from autoscaler.errors import BackendError
-from autoscaler.util.deadline import Guard
+from autoscaler.util.deadline import TimedCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ class DockerEngine:
         self._base_url = base_url
         self._where = f"Docker at {base_url}"
         self._timeout = timeout
-        self._guard = Guard(self._where)
+        self._guard = TimedCall(self._where)
         self._client: docker.APIClient | None = None
         self._known: dict[str, KnownObjects] = {}
 

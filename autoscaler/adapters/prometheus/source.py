@@ -23,8 +23,8 @@ from autoscaler.adapters.prometheus.wire import ConnectionSettings, Offset, Pass
 from autoscaler.errors import DeadlineError, RefusedError
 from autoscaler.metrics.queries import STAT_LABEL, TASKS, VALUE
 from autoscaler.ports import Series
-from autoscaler.util.deadline import Guard
-from autoscaler.util.moments import moment_of
+from autoscaler.util.deadline import TimedCall
+from autoscaler.util.moments import parse_unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ class PrometheusSource:
         self._timeout = connection.timeout
         self._dates_tell = True
         """Whether the Date of its answers may be that of its own clock."""
-        self._guard = Guard("Prometheus")
+        self._guard = TimedCall("Prometheus")
         self._wire = Wire(connection, clock)
         credentials = connection.credentials
         self._prometheus = PrometheusConnect(
@@ -100,7 +100,7 @@ class PrometheusSource:
         answer = self._prometheus.custom_query("vector(time())", timeout=timeout)
         received = self._clock.now()
         try:
-            theirs = moment_of(float(answer[0]["value"][1]))
+            theirs = parse_unix_time(float(answer[0]["value"][1]))
             return Offset.between(theirs - received, theirs - sent, received)
         except (LookupError, TypeError, ValueError) as error:
             raise RefusedError(f"Prometheus does not say what time it is, but {str(answer)[:100]}") from error
@@ -108,7 +108,7 @@ class PrometheusSource:
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> dict[str, Series]:
         """The samples at *start*, *start* + *step*, … *end*, by service."""
         grid = range(start, end + 1, step)
-        table = _Table(query, len(grid))
+        table = _Columns(query, len(grid))
         for first in range(0, len(grid), _POINTS):
             part = grid[first : first + _POINTS]
             table.take(self._call(partial(self._range, query, part), deadline), first, part)
@@ -172,7 +172,7 @@ def _pause(state: RetryCallState) -> float:
     return max(_BACKOFF(state), error.after if isinstance(error, PassingError) else 0.0)
 
 
-class _Table:
+class _Columns:
     """The columns of one query's answer, filled part by part."""
 
     def __init__(self, query: Query, length: int) -> None:

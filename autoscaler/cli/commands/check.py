@@ -16,7 +16,7 @@ from autoscaler.errors import ConfigurationError
 from autoscaler.evaluation import survey
 from autoscaler.policy_files import loader
 from autoscaler.settings import Settings
-from autoscaler.util.amounts import counted
+from autoscaler.util.amounts import plural
 from autoscaler.views import render
 from autoscaler.views.documents import survey_document
 from autoscaler.views.logs import configure
@@ -58,7 +58,7 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
     else:
         complain(*(f"warning: {warning}" for warning in warnings))
         rules = sum(len(policy.rules) for policy in policies.policies)
-        said = f"{counted(len(policies.policies), 'policy', 'policies')} with {counted(rules, 'rule')}"
+        said = f"{plural(len(policies.policies), 'policy', 'policies')} with {plural(rules, 'rule')}"
         click.echo(f"Valid: {said} (revision {policies.revision}).")
         if found is not None:
             terminal().print(render.survey(found))

@@ -14,7 +14,7 @@ from autoscaler import wiring
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.cli.commands.options import Duration, output_option, swarm_option
 from autoscaler.cli.commands.output import ERROR, complain, print_json, say
-from autoscaler.coordination.pausing import Wish, report
+from autoscaler.coordination.pausing import PauseRequest, report
 from autoscaler.core.model import Direction
 from autoscaler.errors import BackendError
 from autoscaler.settings import Settings
@@ -23,7 +23,7 @@ from autoscaler.views.documents import done_document
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from autoscaler.coordination.pausing import Done
+    from autoscaler.coordination.pausing import PauseResult
 
 
 def _operator() -> str:
@@ -50,7 +50,7 @@ def pause(output: str, services: Sequence[str], direction: str | None, **wanted:
     already stays so.
     """
     given = {name: wanted.pop(name) for name in ("lasting", "by", "reason")}
-    wish = Wish(services, Direction(direction) if direction else None, **given)
+    wish = PauseRequest(services, Direction(direction) if direction else None, **given)
     already = "was paused already, for as long or longer"
     _change_pauses(output, wanted, already, lambda settings: wiring.pause(settings, wish))
 
@@ -68,7 +68,9 @@ def resume(output: str, services: Sequence[str], **options: Any) -> None:
     _change_pauses(output, options, already, lambda settings: wiring.resume(settings, services))
 
 
-def _change_pauses(output: str, options: dict[str, Any], already: str, change: Callable[[Settings], Done]) -> None:
+def _change_pauses(
+    output: str, options: dict[str, Any], already: str, change: Callable[[Settings], PauseResult]
+) -> None:
     settings = Settings.read(options)
     try:
         done = change(settings)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autoscaler.coordination.pauses import ALL, LABEL, Pause, PauseCell, Pauses
-from autoscaler.coordination.pausing import LARGEST, Done, Pausing, UnknownServiceError, Wish, report
+from autoscaler.coordination.pausing import LARGEST, PauseRequest, PauseResult, Pausing, UnknownServiceError, report
 from autoscaler.core.model import Direction
 from autoscaler.errors import RefusedError, UnreachableError
 from autoscaler.util.deadline import Deadline
@@ -66,11 +66,11 @@ class Bench:
     asked: int = 0
     """How often the services were listed."""
 
-    def pause(self, *services: str, now: float = NOW, by: str = "ana", **wish: object) -> Done:
+    def pause(self, *services: str, now: float = NOW, by: str = "ana", **wish: object) -> PauseResult:
         """`autoscaler pause`."""
-        return self._pausing.pause(Wish(services, by=by, **wish), now, Deadline(5))  # type: ignore[arg-type] # as the wish has them
+        return self._pausing.pause(PauseRequest(services, by=by, **wish), now, Deadline(5))  # type: ignore[arg-type] # as the wish has them
 
-    def resume(self, *services: str, now: float = NOW) -> Done:
+    def resume(self, *services: str, now: float = NOW) -> PauseResult:
         """`autoscaler resume`."""
         return self._pausing.resume(services, now, Deadline(5))
 
@@ -250,7 +250,7 @@ def test_a_hundred_services_fit(bench: Bench) -> None:
     names = [f"{'s' * 58}-{number:04d}" for number in range(100)]
     pausing = Pausing(bench.store, lambda _: names)
 
-    pausing.pause(Wish(names, by="somebody@a-manager", reason="r" * 200), NOW, Deadline(5))
+    pausing.pause(PauseRequest(names, by="somebody@a-manager", reason="r" * 200), NOW, Deadline(5))
 
     assert len(bench.store.pauses.of) == 100
 

@@ -9,7 +9,7 @@ from autoscaler.core.model import Decision, History, Observation, Recommended, S
 from autoscaler.core.reasons import Reason
 from autoscaler.decision.decide import decide
 from autoscaler.policy_files import loader
-from autoscaler.swarm.memory import Memory, remember
+from autoscaler.swarm.history import ServiceHistory, look
 from tests.support.builders import (
     MISSING,
     NOW,
@@ -148,14 +148,14 @@ def test_stabilization_says_what_holds() -> None:
 
 
 def loop(
-    rules: Policy, loads: Iterable[Window | None], requested: int = 10, memory: Memory | None = None
+    rules: Policy, loads: Iterable[Window | None], requested: int = 10, memory: ServiceHistory | None = None
 ) -> list[Decision]:
     """The decisions on these windows of `queue`, one per step, applied as the daemon does."""
     service = FakeService(requested, NOW - 86_400)
     decisions = []
     for tick, held in enumerate(loads):
         at = float(NOW + tick * STEP)
-        memory, _ = remember(service.view(), memory, at)
+        memory, _ = look(service.view(), memory, at)
         seen = observation(service.requested, windows={} if held is None else {"queue": held}, at=at)
         decision = decide(rules, seen, memory.history)
         memory = memory.with_decision(decision, rules.longest_stabilization)

@@ -8,7 +8,7 @@ from autoscaler.core.model import History, Outcome, Recommended, ScaleEvent
 from autoscaler.core.reasons import Reason
 from autoscaler.decision.decide import decide
 from autoscaler.policy.metric import Metric
-from autoscaler.swarm.memory import Memory, remember
+from autoscaler.swarm.history import ServiceHistory, look
 from tests.support.builders import NOW, FakeService, observation, steady, told, window, written
 from tests.support.world import LOST, World, only, said, settled_world
 
@@ -184,12 +184,12 @@ class TestWhatHolds:
 class TestMemory:
     def test_time_counts_from_the_first_look(self) -> None:
         """After a restart nobody knows how long the data were missing: the time counts from the first look."""
-        memory, _ = remember(FakeService(3).view(), None, NOW)
+        memory, _ = look(FakeService(3).view(), None, NOW)
         assert memory.history.judged_at == NOW
 
     def test_a_later_look_changes_nothing(self) -> None:
         """To look at a service is not to judge it."""
-        memory, _ = remember(FakeService(3).view(), Memory(requested=3, judged_at=NOW - 500), NOW)
+        memory, _ = look(FakeService(3).view(), ServiceHistory(requested=3, judged_at=NOW - 500), NOW)
         assert memory.history.judged_at == NOW - 500
 
     @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ class TestMemory:
     def test_a_judgement_counts_whatever_it_is(self, windows: dict[str, Any], judged_at: float) -> None:
         """A rule that had its data has judged, also where it wants nothing."""
         decision = decide(falling(), observation(3, windows=windows), History(judged_at=NOW - 500))
-        memory = Memory(judged_at=NOW - 500).with_decision(decision, 0)
+        memory = ServiceHistory(judged_at=NOW - 500).with_decision(decision, 0)
         assert memory.judged_at == judged_at
 
 

@@ -13,7 +13,7 @@ from autoscaler.core.records import Problem
 from autoscaler.decision.decide import decide
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 from autoscaler.metrics.queries import MetricSettings
-from autoscaler.metrics.windows import Needed, Windows
+from autoscaler.metrics.windows import MetricWindows, Needed
 from autoscaler.policy.metric import PROMETHEUS, Metric, with_built_in
 from autoscaler.ports import Series
 from autoscaler.swarm.cluster import ServiceView, TaskView
@@ -128,11 +128,11 @@ class Rig:
     known: dict[str, Metric]
     plant: Plant = field(default_factory=Plant)
     plugged: Plant = field(default_factory=Plant)
-    windows: Windows = field(init=False)
+    windows: MetricWindows = field(init=False)
     now: float = NOW
 
     def __post_init__(self) -> None:
-        self.windows = Windows({PROMETHEUS: self.plant, "redis": self.plugged}, SETTINGS, STEP)
+        self.windows = MetricWindows({PROMETHEUS: self.plant, "redis": self.plugged}, SETTINGS, STEP)
 
     def refresh(self, rules: Policy, *views: ServiceView, seconds: float = 60) -> list[Problem]:
         """What went wrong when the windows were brought up to the present."""

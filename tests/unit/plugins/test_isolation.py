@@ -12,7 +12,7 @@ from autoscaler.core.reasons import Reason
 from autoscaler.decision.decide import decide, recommend
 from autoscaler.plugins import isolation
 from autoscaler.plugins.isolation import Patience, flaw, judge, judge_on_partial
-from autoscaler.strategies import Rule, Signal, Threshold, base
+from autoscaler.strategies import Rule, RuleInput, Threshold, base
 from autoscaler.util.deadline import Deadline
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, observation, policy, steady, told, window
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from autoscaler.core.model import Observation
     from autoscaler.policy.policy import Policy
 
-CALM = Signal(steady(10), 3, 3)
+CALM = RuleInput(steady(10), 3, 3)
 A_MOMENT = 0.25
 
 
@@ -30,30 +30,32 @@ class Foreign(Rule):
     """A plugin's strategy that does what a test tells it to."""
 
     strategy: Literal["foreign"] = "foreign"
-    does: ClassVar[Callable[[Rule, Signal], Any]]
-    does_on_partial: ClassVar[Callable[[Rule, Signal], Any] | None] = None
+    does: ClassVar[Callable[[Rule, RuleInput], Any]]
+    does_on_partial: ClassVar[Callable[[Rule, RuleInput], Any] | None] = None
 
     @property
     def look_back(self) -> int:
         """Only the newest sample counts."""
         return 0
 
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """What the test says."""
-        opinion: Recommendation = type(self).does(self, signal)
+        opinion: Recommendation = type(self).does(self, rule_input)
         return opinion
 
-    def recommend_on_partial(self, signal: Signal) -> Recommendation | None:
+    def recommend_on_partial(self, rule_input: RuleInput) -> Recommendation | None:
         """What the test says."""
         does = type(self).does_on_partial
         if does is None:
-            return super().recommend_on_partial(signal)
-        opinion: Recommendation | None = does(self, signal)
+            return super().recommend_on_partial(rule_input)
+        opinion: Recommendation | None = does(self, rule_input)
         return opinion
 
 
 def foreign(
-    does: Callable[[Rule, Signal], Any], on_partial: Callable[[Rule, Signal], Any] | None = None, name: str = "rule"
+    does: Callable[[Rule, RuleInput], Any],
+    on_partial: Callable[[Rule, RuleInput], Any] | None = None,
+    name: str = "rule",
 ) -> Rule:
     """A rule of a strategy of its own, which does this."""
     said = {"does": does, "does_on_partial": on_partial, "strategy_name": "foreign", "__module__": __name__}
@@ -62,16 +64,16 @@ def foreign(
     return rule
 
 
-def raising(error: BaseException) -> Callable[[Rule, Signal], NoReturn]:
+def raising(error: BaseException) -> Callable[[Rule, RuleInput], NoReturn]:
     """What raises *error*."""
 
-    def does(_: Rule, __: Signal) -> NoReturn:
+    def does(_: Rule, __: RuleInput) -> NoReturn:
         raise error
 
     return does
 
 
-def giving(**facts: Any) -> Callable[[Rule, Signal], Recommendation]:
+def giving(**facts: Any) -> Callable[[Rule, RuleInput], Recommendation]:
     """What gives a recommendation, sound but for *facts*."""
     sound = {"rule": "rule", "reason": Reason.BELOW_TARGET, "replicas": 1, "value": 10.0, "detail": "cpu 10, calm"}
     return lambda _, __: Recommendation(**{**sound, **facts})
@@ -85,12 +87,12 @@ class Hanging:
         self.asked = 0
         self.back = threading.Semaphore(0)
 
-    def __call__(self, rule: Rule, signal: Signal) -> Recommendation:
+    def __call__(self, rule: Rule, rule_input: RuleInput) -> Recommendation:
         """Wait."""
         self.asked += 1
         self.go.wait(20)
         self.back.release()
-        return rule.no_opinion(signal)
+        return rule.no_opinion(rule_input)
 
     def let_go(self) -> None:
         """Come back, and from now on at once."""
@@ -146,9 +148,9 @@ def test_own_strategies_are_asked_in_the_same_thread() -> None:
     asked: list[str] = []
 
     class Watching(Threshold):
-        def recommend(self, signal: Signal) -> Recommendation:
+        def recommend(self, rule_input: RuleInput) -> Recommendation:
             asked.append(threading.current_thread().name)
-            return super().recommend(signal)
+            return super().recommend(rule_input)
 
     judge(Watching(name="rule", metric="cpu", above=1, add=1), CALM, NOW)
     assert asked != [threading.current_thread().name], "a plugin's subclass of one of ours is a plugin's"
@@ -160,8 +162,8 @@ def test_own_strategies_are_asked_in_the_same_thread() -> None:
 @pytest.mark.parametrize("requested", [2, 3, 4])
 def test_asking_for_a_count_gives_the_reason_that_fits(requested: int) -> None:
     """The helper of plugin authors makes a sound recommendation of any count."""
-    signal = Signal(steady(10), requested, 3)
-    opinion = judge(foreign(lambda rule, seen: rule.asks_for(seen, 3, "cpu 10, three")), signal, NOW)
+    rule_input = RuleInput(steady(10), requested, 3)
+    opinion = judge(foreign(lambda rule, seen: rule.asks_for(seen, 3, "cpu 10, three")), rule_input, NOW)
     expected = {2: Reason.ABOVE_TARGET, 3: Reason.WITHIN_TOLERANCE, 4: Reason.BELOW_TARGET}[requested]
     assert opinion == Recommendation("rule", expected, 3, 10.0, "cpu 10, three")
 
@@ -193,8 +195,8 @@ def test_raising(error: BaseException, words: str) -> None:
 def test_an_endless_recursion() -> None:
     """A strategy that calls itself for ever has raised."""
 
-    def deeper(rule: Rule, signal: Signal) -> Recommendation:
-        return deeper(rule, signal)
+    def deeper(rule: Rule, rule_input: RuleInput) -> Recommendation:
+        return deeper(rule, rule_input)
 
     assert "raised RecursionError" in detail_of(judge(foreign(deeper), CALM, NOW))
 
@@ -264,7 +266,7 @@ class Rude:
         (giving(detail="two\nlines"), "gave the detail 'two\\nlines' of type str (one line of printable characters)"),
     ],
 )
-def test_nonsense(gives: Callable[[Rule, Signal], Any], words: str) -> None:
+def test_nonsense(gives: Callable[[Rule, RuleInput], Any], words: str) -> None:
     """What is no recommendation of a rule's is lacking data, and the detail says what would be right."""
     detail = detail_of(judge(foreign(gives), CALM, NOW))
     assert detail.startswith("the strategy foreign of the rule rule ")
@@ -322,15 +324,15 @@ def test_a_slow_strategy_uses_up_its_time() -> None:
     """One that always comes back just in time does not hold the evaluation for so long for each service."""
     waiting = threading.Event()
 
-    def slow(rule: Rule, signal: Signal) -> Recommendation:
+    def slow(rule: Rule, rule_input: RuleInput) -> Recommendation:
         waiting.wait(0.03)
-        return rule.no_opinion(signal)
+        return rule.no_opinion(rule_input)
 
     patience = Patience(a_call=20, each=0.1)
     rule = foreign(slow)
 
     def ask(turn: float) -> Recommendation:
-        return patience.ask(rule, CALM, turn, lambda each, signal: each.recommend(signal))
+        return patience.ask(rule, CALM, turn, lambda each, rule_input: each.recommend(rule_input))
 
     opinions = [ask(NOW) for _ in range(10)]
     judged = [opinion.lacks_data for opinion in opinions].index(True)
@@ -342,14 +344,14 @@ def test_plugins_use_up_their_time_together() -> None:
     """However many strategies are slow, an evaluation goes on."""
     waiting = threading.Event()
 
-    def slow(rule: Rule, signal: Signal) -> Recommendation:
+    def slow(rule: Rule, rule_input: RuleInput) -> Recommendation:
         waiting.wait(5)
-        return rule.no_opinion(signal)
+        return rule.no_opinion(rule_input)
 
     patience = Patience(a_call=20, each=20, together=0.05)
 
     def ask(turn: float) -> Recommendation:
-        return patience.ask(foreign(slow), CALM, turn, lambda each, signal: each.recommend(signal))
+        return patience.ask(foreign(slow), CALM, turn, lambda each, rule_input: each.recommend(rule_input))
 
     assert "did not come back" in detail_of(ask(NOW))
     assert detail_of(ask(NOW)).endswith("is not asked: all plugins' time of this evaluation is used up")
@@ -366,24 +368,24 @@ def partial(value: float) -> Observation:
 
 def test_partial_data_let_a_plugin_add() -> None:
     """What is certain although tasks are missing counts, as for our own strategies."""
-    rule = foreign(giving(), on_partial=lambda each, signal: each.asks_for(signal, 9, "cpu 95, high"))
+    rule = foreign(giving(), on_partial=lambda each, rule_input: each.asks_for(rule_input, 9, "cpu 95, high"))
     assert recommend(rule, partial(95)).replicas == 9
 
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_partial_data_let_no_plugin_remove(count: int) -> None:
     """A plugin that wants fewer while tasks are missing lacks data."""
-    rule = foreign(giving(), on_partial=lambda each, signal: each.asks_for(signal, count, "cpu 5, low"))
+    rule = foreign(giving(), on_partial=lambda each, rule_input: each.asks_for(rule_input, count, "cpu 5, low"))
     opinion = recommend(rule, partial(5))
     assert (opinion.reason, opinion.replicas) == (Reason.PARTIAL_DATA, None)
 
 
 def test_a_plugin_without_an_opinion_on_partial_data() -> None:
     """None, or no opinion, is nothing to say: the rule lacks data because tasks are missing."""
-    signal = Signal(steady(10), 3, 3)
-    assert judge_on_partial(foreign(giving()), signal, NOW) is None
+    rule_input = RuleInput(steady(10), 3, 3)
+    assert judge_on_partial(foreign(giving()), rule_input, NOW) is None
     silent = foreign(giving(), on_partial=lambda each, seen: each.no_opinion(seen))
-    assert judge_on_partial(silent, signal, NOW) is None
+    assert judge_on_partial(silent, rule_input, NOW) is None
     assert recommend(silent, partial(5)).reason is Reason.PARTIAL_DATA
 
 
@@ -406,7 +408,7 @@ BROKEN = [raising(ValueError("no")), lambda *_: None, giving(replicas=2.5), givi
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_plugin_costs_its_rule_only(broken: Callable[[Rule, Signal], Any]) -> None:
+def test_a_broken_plugin_costs_its_rule_only(broken: Callable[[Rule, RuleInput], Any]) -> None:
     """Other rules add replicas as ever, and the decision carries what happened to the plugin's."""
     decision = decided(foreign(broken), CPU_HIGH, cpu=90)
     assert (decision.desired, decision.primary.rule) == (4, "cpu-high")
@@ -414,7 +416,7 @@ def test_a_broken_plugin_costs_its_rule_only(broken: Callable[[Rule, Signal], An
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_plugin_shrinks_nothing(broken: Callable[[Rule, Signal], Any]) -> None:
+def test_a_broken_plugin_shrinks_nothing(broken: Callable[[Rule, RuleInput], Any]) -> None:
     """A rule that could not judge holds a reduction, and the decision says which and why."""
     decision = decided(foreign(broken), CPU_LOW, cpu=10)
     assert (decision.desired, decision.held) == (3, True)

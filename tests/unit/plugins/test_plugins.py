@@ -29,7 +29,7 @@ SOUND = """
 
     from autoscaler.util.durations import Duration
     from autoscaler.core.model import Recommendation
-    from autoscaler.strategies import Rule, Signal
+    from autoscaler.strategies import Rule, RuleInput
     from autoscaler.strategies.base import Frozen
 
 
@@ -46,8 +46,8 @@ SOUND = """
         def look_back(self) -> int:
             return self.over
 
-        def recommend(self, signal: Signal) -> Recommendation:
-            return self.asks_for(signal, self.count, "always")
+        def recommend(self, rule_input: RuleInput) -> Recommendation:
+            return self.asks_for(rule_input, self.count, "always")
 
 
     class Source:
@@ -253,15 +253,15 @@ def test_a_subclass_of_our_own_strategy_is_a_plugins(site: Site) -> None:
                 strategy: Literal["broken"]
                 def recommend(self): return None
             """,
-            "Broken.recommend cannot be called with a signal (def recommend(self, signal))",
+            "Broken.recommend cannot be called with a rule input (def recommend(self, rule_input))",
         ),
         (
             """
             class Broken(Sound):
                 strategy: Literal["broken"]
-                async def recommend(self, signal): return None
+                async def recommend(self, rule_input): return None
             """,
-            "Broken.recommend cannot be called with a signal",
+            "Broken.recommend cannot be called with a rule input",
         ),
         (
             """

@@ -14,8 +14,8 @@ from autoscaler.policy_files.yaml_document import (
     MAX_DEPTH,
     MAX_NODES,
     MAX_PROBLEMS,
+    Diagnostic,
     Document,
-    Problem,
     read,
     shown,
 )
@@ -28,13 +28,13 @@ def problems(text: str | bytes) -> list[str]:
 
 def test_a_problem_says_where_what_and_what_would_be_right() -> None:
     """Errors are `file:line:column: path: what is wrong (what would be right)`."""
-    problem = Problem("web.yml", 3, 7, "policies[0].name", "is empty", "write some text")
+    problem = Diagnostic("web.yml", 3, 7, "policies[0].name", "is empty", "write some text")
     assert str(problem) == "web.yml:3:7: policies[0].name: is empty (write some text)"
 
 
 def test_a_problem_of_a_whole_file_has_no_line() -> None:
     """Where there is no line to look at, none is made up."""
-    assert str(Problem("web.yml", 0, 0, "", "is empty", "write it")) == "web.yml: is empty (write it)"
+    assert str(Diagnostic("web.yml", 0, 0, "", "is empty", "write it")) == "web.yml: is empty (write it)"
 
 
 # Data

@@ -8,7 +8,7 @@ from autoscaler.core.model import History
 from autoscaler.core.reasons import Reason
 from autoscaler.decision.decide import decide
 from autoscaler.policy_files import loader
-from autoscaler.strategies import Signal, Threshold
+from autoscaler.strategies import RuleInput, Threshold
 from tests.support.builders import MISSING, observation, policy_file, refused, told, window, written
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def fires(held: Threshold, values: Sequence[float]) -> bool:
     """Whether *held* fires on *values*, which suffice to judge by."""
     seen = window(values)
     assert seen.lacking(held.look_back) is None
-    return held.recommend(Signal(seen, 3, 3)).replicas is not None
+    return held.recommend(RuleInput(seen, 3, 3)).replicas is not None
 
 
 # CloudWatch alarms, M out of N
@@ -119,8 +119,8 @@ def test_below() -> None:
         {"name": "cpu-low", "metric": "cpu", "below": 30, "remove": 1, "for": "1m", "at_least": "60%"}
     )
 
-    assert held.recommend(Signal(window([10, 50, 10, 30, 29]), 3, 3)).replicas == 2
-    assert held.recommend(Signal(window([10, 50, 10, 30, 31]), 3, 3)).replicas is None
+    assert held.recommend(RuleInput(window([10, 50, 10, 30, 29]), 3, 3)).replicas == 2
+    assert held.recommend(RuleInput(window([10, 50, 10, 30, 31]), 3, 3)).replicas is None
 
 
 @pytest.mark.parametrize(("values", "desired"), [([95, 95, 95, 95, 10], 6), ([95, 95, 95, 10, 10], 5)])
@@ -140,11 +140,11 @@ def test_partial_data(values: Sequence[float], desired: int) -> None:
 
 def test_says_what_it_saw() -> None:
     """A recommendation says which part of the samples had to be beyond; the strict default says nothing of it."""
-    signal = Signal(window([X, X, X, X, O]), 3, 3)
+    rule_input = RuleInput(window([X, X, X, X, O]), 3, 3)
 
-    assert rule("80%").recommend(signal).detail == "cpu 50 %, above 70 % in 80 % of the samples for 1m"
-    assert rule("90%").recommend(signal).detail == "cpu 50 %, not above 70 % in 90 % of the samples for 1m"
-    assert rule("100%").recommend(signal).detail == "cpu 50 %, not above 70 % for 1m"
+    assert rule("80%").recommend(rule_input).detail == "cpu 50 %, above 70 % in 80 % of the samples for 1m"
+    assert rule("90%").recommend(rule_input).detail == "cpu 50 %, not above 70 % in 90 % of the samples for 1m"
+    assert rule("100%").recommend(rule_input).detail == "cpu 50 %, not above 70 % for 1m"
 
 
 def test_in_a_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from autoscaler.core.model import History, Recommendation
 from autoscaler.core.reasons import Reason
 from autoscaler.decision.decide import decide
 from autoscaler.policy_files import loader
-from autoscaler.strategies import Signal, Steps, registered
+from autoscaler.strategies import RuleInput, Steps, registered
 from tests.support.builders import (
     MISSING,
     observation,
@@ -37,7 +37,7 @@ def asked(rule: Steps, value: float, requested: int = 10) -> int | None:
 
 def opinion(rule: Steps, value: float, requested: int = 10) -> Recommendation:
     """What *rule* says of a steady *value*."""
-    return rule.recommend(Signal(steady(value), requested, requested))
+    return rule.recommend(RuleInput(steady(value), requested, requested))
 
 
 RULE = {"name": "cpu-steps", "metric": "cpu", "strategy": "steps"}
@@ -147,10 +147,10 @@ def test_for_and_the_newest_sample() -> None:
     rule = steps(NEAR, MIDDLE, FAR, above=50, **{"for": "1m"})
 
     assert rule.look_back == 60
-    assert rule.recommend(Signal(window([51, 90, 90, 90, 65]), 10, 10)).replicas == 12
-    assert rule.recommend(Signal(window([50, 90, 90, 90, 65]), 10, 10)).replicas is None
-    assert rule.recommend(Signal(window([99, 90, 90, 90, 50]), 10, 10)).replicas is None
-    assert rule.recommend(Signal(window([10, 51, 90, MISSING, 90, 51]), 10, 10)).replicas == 11
+    assert rule.recommend(RuleInput(window([51, 90, 90, 90, 65]), 10, 10)).replicas == 12
+    assert rule.recommend(RuleInput(window([50, 90, 90, 90, 65]), 10, 10)).replicas is None
+    assert rule.recommend(RuleInput(window([99, 90, 90, 90, 50]), 10, 10)).replicas is None
+    assert rule.recommend(RuleInput(window([10, 51, 90, MISSING, 90, 51]), 10, 10)).replicas == 11
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from autoscaler.core.reasons import Reason
 from autoscaler.core.window import Window
 from autoscaler.decision.decide import decide
 from autoscaler.policy_files import loader
-from autoscaler.strategies import Signal, Table, registered
+from autoscaler.strategies import RuleInput, Table, registered
 from tests.support.builders import MISSING, NOW, observation, policy_file, refused, steady, told, window, written
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def companies(count: float) -> Window:
 )
 def test_the_table_of_the_guide(count: float, replicas: int | None) -> None:
     """From that value on, that many replicas; below the first value the rule has no opinion."""
-    said = GUIDE.recommend(Signal(companies(count), 4, 4))
+    said = GUIDE.recommend(RuleInput(companies(count), 4, 4))
 
     assert (said.replicas, said.value) == (replicas, count)
     assert said.reason is (Reason.NO_BREACH if replicas is None else Reason.TABLE_VALUE)
@@ -91,7 +91,7 @@ def test_rows_in_any_order() -> None:
     """The rows count by their values, in whatever order they are written; counts may fall, and be none."""
     table = Table.model_validate({**RULE, "table": {100: 1, 0: 4, -5: 0}})
 
-    found = [table.recommend(Signal(companies(count), 3, 3)).replicas for count in (-6, -5, -1, 0, 99, 100)]
+    found = [table.recommend(RuleInput(companies(count), 3, 3)).replicas for count in (-6, -5, -1, 0, 99, 100)]
     assert found == [None, 0, 0, 4, 4, 1]
     assert list(table.table) == [-5, 0, 100]
 
@@ -99,7 +99,7 @@ def test_rows_in_any_order() -> None:
 def test_the_newest_sample_decides() -> None:
     """Only the sample at t counts."""
     assert GUIDE.look_back == 0
-    assert GUIDE.recommend(Signal(window([500, MISSING, 21]), 4, 4)).replicas == 3
+    assert GUIDE.recommend(RuleInput(window([500, MISSING, 21]), 4, 4)).replicas == 3
 
 
 @pytest.mark.parametrize("held", [None, window([60, MISSING]), window([60], reporting=[3], owed=4)])
@@ -118,9 +118,9 @@ def test_lacking_data(held: Window | None) -> None:
 
 def test_says_what_it_saw() -> None:
     """A recommendation quotes the value and the row."""
-    assert GUIDE.recommend(Signal(companies(60), 4, 4)).detail == "companies 60, from 51 on 5"
-    assert GUIDE.recommend(Signal(companies(0), 4, 4)).detail == "companies 0, below the table's first row"
-    assert GUIDE.recommend(Signal(steady(60), 4, 4)).detail == "companies 60 %, from 51 on 5"
+    assert GUIDE.recommend(RuleInput(companies(60), 4, 4)).detail == "companies 60, from 51 on 5"
+    assert GUIDE.recommend(RuleInput(companies(0), 4, 4)).detail == "companies 0, below the table's first row"
+    assert GUIDE.recommend(RuleInput(steady(60), 4, 4)).detail == "companies 60 %, from 51 on 5"
 
 
 def test_is_registered() -> None:

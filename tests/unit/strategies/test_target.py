@@ -10,7 +10,7 @@ from autoscaler.core.model import History, Recommendation
 from autoscaler.core.reasons import Reason
 from autoscaler.decision.decide import decide
 from autoscaler.policy_files import loader
-from autoscaler.strategies import Signal, Target, registered
+from autoscaler.strategies import RuleInput, Target, registered
 from tests.support.builders import MISSING, observation, policy_file, refused, steady, told, window, written
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ def target(value: float, **keys: Any) -> Target:
 
 def opinion(rule: Target, value: float, requested: int, running: int | None = None) -> Recommendation:
     """What *rule* says of an average *value*; all replicas run unless *running* says otherwise."""
-    return rule.recommend(Signal(steady(value), requested, requested if running is None else running))
+    return rule.recommend(RuleInput(steady(value), requested, requested if running is None else running))
 
 
 def opinion_on_total(rule: Target, value: float, requested: int, running: int | None = None) -> Recommendation:
     """What *rule* says of a total of *value* over the service."""
     held = replace(steady(value), total=True, averaged=False)
-    return rule.recommend(Signal(held, requested, requested if running is None else running))
+    return rule.recommend(RuleInput(held, requested, requested if running is None else running))
 
 
 # Kubernetes, horizontal pod autoscaling, "algorithm details"
@@ -161,7 +161,7 @@ def test_a_total_of_the_tasks(running: int, replicas: int) -> None:
     """A total that is the sum over tasks lacks those that do not run: they count as being at the target each."""
     summed = replace(window([60] * 8, reporting=[running] * 8), total=True, averaged=False)
 
-    assert target(60).recommend(Signal(summed, 5, running)).replicas == replicas
+    assert target(60).recommend(RuleInput(summed, 5, running)).replicas == replicas
 
 
 # partial data
@@ -190,9 +190,9 @@ def test_partial_data_prove_no_reduction() -> None:
     """What is certain of partial data is an increase, and nothing else."""
     held = window([10] * 8, reporting=[4] * 8, owed=5)
 
-    assert target(60).recommend_on_partial(Signal(held, 5, 5)) is None
-    assert target(60).recommend_on_partial(Signal(replace(held, values=(60,) * 8), 5, 4)) is None
-    assert target(60).recommend_on_partial(Signal(replace(held, values=(nan,) * 8), 5, 4)) is None
+    assert target(60).recommend_on_partial(RuleInput(held, 5, 5)) is None
+    assert target(60).recommend_on_partial(RuleInput(replace(held, values=(60,) * 8), 5, 4)) is None
+    assert target(60).recommend_on_partial(RuleInput(replace(held, values=(nan,) * 8), 5, 4)) is None
 
 
 def test_partial_data_of_a_total() -> None:
@@ -222,7 +222,7 @@ RULE = {"name": "cpu", "metric": "cpu", "strategy": "target", "target": 60}
 def test_says_what_it_saw() -> None:
     """A recommendation quotes value, target, and the replicas needed and running."""
     held = replace(steady(90), base="the limit of 0.5 cores")
-    said = target(60).recommend(Signal(held, 3, 3))
+    said = target(60).recommend(RuleInput(held, 3, 3))
 
     assert said.detail == "cpu 90 % of the limit of 0.5 cores, target 60 %: 4.5 of 3 running replicas needed"
     assert opinion(target(60), 62, 3).detail == "cpu 62 %, target 60 %: within 10 %"

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from autoscaler.core.reasons import Reason
 from autoscaler.core.window import Window
-from autoscaler.strategies import Signal, Threshold, registered
+from autoscaler.strategies import RuleInput, Threshold, registered
 from autoscaler.strategies.quantities import size
 from tests.support.builders import MISSING, steady, threshold, window
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def opinion(rule: Threshold, held: Window, requested: int = 3) -> Recommendation:
     """What *rule* says of a window that suffices to judge by."""
     assert held.lacking(rule.look_back) is None
-    return rule.recommend(Signal(held, requested, requested))
+    return rule.recommend(RuleInput(held, requested, requested))
 
 
 ABOVE = threshold("cpu-high", above=70, lasting="1m", add=1)
@@ -95,7 +95,7 @@ def test_a_percentage_is_of_the_requested_replicas() -> None:
     """A percentage is of the requested replicas, not of the running ones."""
     rule = threshold(above=70, add="50%")
 
-    assert rule.recommend(Signal(steady(90), 6, 2)).replicas == 9
+    assert rule.recommend(RuleInput(steady(90), 6, 2)).replicas == 9
 
 
 def test_never_asks_for_less_than_none() -> None:
@@ -159,7 +159,7 @@ def test_above_on_partial(values: list[float], reporting: list[int], replicas: i
     """Partial data still let an `above` on an average fire with the missing tasks counted as 0."""
     held = window(values, reporting=reporting, owed=5)
 
-    said = ABOVE.recommend_on_partial(Signal(held, 5, 5))
+    said = ABOVE.recommend_on_partial(RuleInput(held, 5, 5))
 
     assert (said.replicas if said else None) == replicas
 
@@ -172,7 +172,7 @@ def test_nothing_else_on_partial(rule: Threshold) -> None:
     """Partial data let only an `above` fire, and only for an increase."""
     held = window([99 if rule.above is not None else 1] * 5, reporting=PARTIAL, owed=5)
 
-    assert rule.recommend_on_partial(Signal(held, 5, 5)) is None
+    assert rule.recommend_on_partial(RuleInput(held, 5, 5)) is None
 
 
 def test_says_what_it_saw() -> None:

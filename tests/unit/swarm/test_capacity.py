@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.swarm.capacity import Capacity, Maximum, Place, add_up
+from autoscaler.swarm.capacity import Capacity, Maximum, ServiceCapacity, add_up
 from autoscaler.swarm.cluster import Cluster, ServiceView, TaskView
 from autoscaler.swarm.placement import Demand, NodeView
 from autoscaler.util.amounts import Amount
@@ -58,7 +58,7 @@ def summed(nodes: Sequence[NodeView], *services: ServiceView, **maxima: int) -> 
     return add_up(Cluster({view.name: view for view in services}, nodes=tuple(nodes)), given)
 
 
-def place(capacity: Capacity, name: str) -> Place:
+def place(capacity: Capacity, name: str) -> ServiceCapacity:
     """The place of this service."""
     return next(each for each in capacity.places if each.service == name)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from autoscaler.errors import ConfigurationError
 from autoscaler.swarm.cluster import STATE_LABEL, Cluster
-from autoscaler.swarm.memory import ScaleState
+from autoscaler.swarm.history import ScaleState
 from autoscaler.swarm.stack_file import STACK_LABEL, live_counts, with_counts
 from tests.support.builders import FakeService
 

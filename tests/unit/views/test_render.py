@@ -11,7 +11,7 @@ from autoscaler.core.model import Outcome, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Problem, Record
 from autoscaler.evaluation.survey import Survey
-from autoscaler.swarm.capacity import Capacity, Place
+from autoscaler.swarm.capacity import Capacity, ServiceCapacity
 from autoscaler.util.amounts import Amount
 from autoscaler.views import render
 from tests.support.world import decided
@@ -126,8 +126,10 @@ def test_every_outcome_has_a_style(outcome: Outcome) -> None:
 
 # room
 
-LARGE = Place("api", "shop", 2, 10, 7, 4, Amount(500_000_000, 2**29), Amount(), 0, "each reserves much", "add nodes")
-FREE = Place("web", "shop", 2, 5, None, None, Amount(), Amount(10**9, 2**30))
+LARGE = ServiceCapacity(
+    "api", "shop", 2, 10, 7, 4, Amount(500_000_000, 2**29), Amount(), 0, "each reserves much", "add nodes"
+)
+FREE = ServiceCapacity("web", "shop", 2, 5, None, None, Amount(), Amount(10**9, 2**30))
 CAPACITY = Capacity(
     nodes=2,
     total=Amount(16 * 10**9, 2**35),

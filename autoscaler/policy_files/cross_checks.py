@@ -17,7 +17,7 @@ from autoscaler.plugins import entry_points as plugins
 from autoscaler.policy.metric import BUILT_IN, PROMETHEUS
 from autoscaler.policy.policy import is_glob, wakes
 from autoscaler.policy_files.validation import did_you_mean, nearest
-from autoscaler.policy_files.yaml_document import Document, Problem, shown
+from autoscaler.policy_files.yaml_document import Diagnostic, Document, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from autoscaler.policy_files.yaml_document import Path
 
 
-def problems(documents: Iterable[Document]) -> Iterator[Problem]:
+def problems(documents: Iterable[Document]) -> Iterator[Diagnostic]:
     """What is wrong between the policies of all *documents*, or between the rules of one."""
     documents = list(documents)
     drafts = [draft for document in documents for draft in _drafts(document)]
@@ -66,7 +66,7 @@ class _Draft:
         place = self.document.place(self.path)
         return f"{shown(self.name or '?')} in {self.document.file}:{place.line}"
 
-    def problem(self, path: Path, what: str, cure: str) -> Problem:
+    def problem(self, path: Path, what: str, cure: str) -> Diagnostic:
         """A problem at *path* in this policy."""
         return self.document.problem((*self.path, *path), what, cure)
 
@@ -128,7 +128,7 @@ def _items(value: object, kind: type[T]) -> Iterator[tuple[int, T]]:
             yield index, item
 
 
-def _names(drafts: list[_Draft]) -> Iterator[Problem]:
+def _names(drafts: list[_Draft]) -> Iterator[Diagnostic]:
     """Policy names are unique among all files."""
     first: dict[str, _Draft] = {}
     for draft in drafts:
@@ -139,7 +139,7 @@ def _names(drafts: list[_Draft]) -> Iterator[Problem]:
             yield draft.problem(("name",), f"a second policy named {other.label}", "give each policy a name of its own")
 
 
-def _part_names(drafts: list[_Draft]) -> Iterator[Problem]:
+def _part_names(drafts: list[_Draft]) -> Iterator[Diagnostic]:
     """The names of rules are unique within their policy; so are those of guards, and of schedules."""
     for draft in drafts:
         for key, word in (("rules", "rule"), ("guards", "guard"), ("schedules", "schedule")):
@@ -152,7 +152,7 @@ def _part_names(drafts: list[_Draft]) -> Iterator[Problem]:
                     yield draft.problem((key, index, "name"), what, f"give each {word} a name of its own")
 
 
-def _unknown_metrics(drafts: list[_Draft], metrics: Mapping[str, dict[str, Any]]) -> Iterator[Problem]:
+def _unknown_metrics(drafts: list[_Draft], metrics: Mapping[str, dict[str, Any]]) -> Iterator[Diagnostic]:
     """Rules and guards name metrics that there are."""
     known = list(metrics)
     cure_of = cache(lambda metric: did_you_mean(metric, known, "known metrics"))
@@ -184,7 +184,7 @@ def _metrics_in(document: Document) -> dict[str, Any]:
     return metrics if isinstance(metrics, dict) else {}
 
 
-def _metric_problems(documents: Iterable[Document]) -> Iterator[Problem]:
+def _metric_problems(documents: Iterable[Document]) -> Iterator[Diagnostic]:
     """Each metric is defined once, has a query unless it is built in, and a source that there is."""
     first: dict[str, Document] = {}
     for document in documents:
@@ -210,7 +210,7 @@ def _asks(metric: dict[str, Any]) -> bool:
     return near is not None and metric[near] is not None
 
 
-def _several_defaults(documents: Iterable[Document]) -> Iterator[Problem]:
+def _several_defaults(documents: Iterable[Document]) -> Iterator[Diagnostic]:
     """All files are one set, so that it has one set of defaults."""
     having = [document for document in documents if isinstance(document.data, dict) and "defaults" in document.data]
     for document in having[1:]:
@@ -219,13 +219,13 @@ def _several_defaults(documents: Iterable[Document]) -> Iterator[Problem]:
         yield document.problem(("defaults",), what, "keep them in one file", of_key=True)
 
 
-def _nothing_to_do(documents: list[Document]) -> Iterator[Problem]:
+def _nothing_to_do(documents: list[Document]) -> Iterator[Diagnostic]:
     data = [document.data for document in documents if isinstance(document.data, dict)]
     if any("policies" not in each and each.keys() & {"defaults", "metrics"} for each in data):
         yield documents[0].problem((), "there is no policy", "add policies: [{name: …, services: […], rules: […]}]")
 
 
-def _sleepers(drafts: list[_Draft], metrics: Mapping[str, dict[str, Any]]) -> Iterator[Problem]:
+def _sleepers(drafts: list[_Draft], metrics: Mapping[str, dict[str, Any]]) -> Iterator[Diagnostic]:
     """A service that may go to 0 replicas has a rule that can wake it."""
     for draft in drafts:
         minima = ((("schedules", index, "min"), schedule.get("min")) for index, schedule in draft.schedules)
@@ -249,7 +249,7 @@ def _wakes(rule: dict[str, Any], metrics: Mapping[str, dict[str, Any]]) -> bool:
     return there and wakes(strategy, adds=rule.get("add") is not None, total=metric.get("kind") == "total")
 
 
-def _exclusions(drafts: list[_Draft]) -> Iterator[Problem]:
+def _exclusions(drafts: list[_Draft]) -> Iterator[Diagnostic]:
     """No policy both names and excludes a service."""
     for draft in drafts:
         for index, service in draft.services:
@@ -258,7 +258,7 @@ def _exclusions(drafts: list[_Draft]) -> Iterator[Problem]:
                 yield draft.problem(("services", index), what, "remove it from one of the two")
 
 
-def _named_twice(drafts: list[_Draft]) -> Iterator[Problem]:
+def _named_twice(drafts: list[_Draft]) -> Iterator[Diagnostic]:
     """No two policies name the same service."""
     first: dict[str, _Draft] = {}
     for draft in drafts:
@@ -271,7 +271,7 @@ def _named_twice(drafts: list[_Draft]) -> Iterator[Problem]:
                 yield draft.problem(("services", index), what, "name it in one of the two")
 
 
-def _same_labels(drafts: list[_Draft]) -> Iterator[Problem]:
+def _same_labels(drafts: list[_Draft]) -> Iterator[Diagnostic]:
     """No two policies mean all services with some labels, unless `exclude` may keep them apart."""
     labelled = [draft for draft in drafts if draft.match_labels and not draft.exclude]
     everything = next((draft for draft in drafts if draft.means_all), None)
@@ -292,7 +292,7 @@ def _same_labels(drafts: list[_Draft]) -> Iterator[Problem]:
             yield draft.problem(("match_labels",), what, cure)
 
 
-def _overlaps(drafts: list[_Draft]) -> Iterator[Problem]:
+def _overlaps(drafts: list[_Draft]) -> Iterator[Diagnostic]:
     """No two policies have globs of which one contains the other, unless `exclude` keeps them apart.
 
     Told with a service name that both match. Globs that merely may meet are left to the evaluation, which leaves a
@@ -312,7 +312,7 @@ def _overlaps(drafts: list[_Draft]) -> Iterator[Problem]:
                     break
 
 
-def _overlap(draft: _Draft, own: tuple[int, str], others: tuple[_Draft, str], example: str) -> Problem:
+def _overlap(draft: _Draft, own: tuple[int, str], others: tuple[_Draft, str], example: str) -> Diagnostic:
     index, pattern = own
     other, containing = others
     what = (
@@ -394,7 +394,7 @@ def _matches(pattern: str, name: str) -> bool:
     return _compiled(pattern).match(name) is not None
 
 
-_CHECKS: tuple[Callable[[list[_Draft]], Iterator[Problem]], ...] = (
+_CHECKS: tuple[Callable[[list[_Draft]], Iterator[Diagnostic]], ...] = (
     _names,
     _exclusions,
     _named_twice,

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class PercentBase:
     """The amount that is 100 %: cores or bytes, and the same in words."""
 
     amount: float
     words: str
 
 
-def base_of(metric: str, service: ServiceView) -> Base | None:
+def base_of(metric: str, service: ServiceView) -> PercentBase | None:
     """What 100 % of *metric* is for *service*; None where nothing says so (memory of a service that runs nowhere).
 
     CPU: the CPU limit, without one a single core. Memory: the memory limit, without one the smallest node that runs
@@ -27,10 +27,10 @@ def base_of(metric: str, service: ServiceView) -> Base | None:
     """
     if metric == "cpu":
         if service.cpu_limit:
-            return Base(service.cpu_limit, f"the limit of {cores(service.cpu_limit)}")
-        return Base(1.0, "1 core (no limit)")
+            return PercentBase(service.cpu_limit, f"the limit of {cores(service.cpu_limit)}")
+        return PercentBase(1.0, "1 core (no limit)")
     if service.memory_limit:
-        return Base(service.memory_limit, f"the limit of {memory(service.memory_limit)}")
+        return PercentBase(service.memory_limit, f"the limit of {memory(service.memory_limit)}")
     if service.node_memory:
-        return Base(service.node_memory, f"a node's {memory(service.node_memory)} (no limit)")
+        return PercentBase(service.node_memory, f"a node's {memory(service.node_memory)} (no limit)")
     return None

@@ -5,7 +5,7 @@ from math import isnan, nan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.metrics.window_cache import WindowCache
+from autoscaler.metrics.sample_cache import SampleCache
 from autoscaler.ports import Series
 
 STEP = 15
@@ -29,26 +29,26 @@ def shown(values: list[float]) -> list[float | None]:
 
 def test_first_fill_asks_for_the_whole_window() -> None:
     """At first, as after a restart, the whole window is asked for."""
-    assert WindowCache(STEP, 4).missing(150) == (105, 150)
+    assert SampleCache(STEP, 4).missing(150) == (105, 150)
 
 
 def test_later_only_the_missing_and_the_two_newest_steps_are_asked_for() -> None:
     """After the first fill an evaluation asks only for the steps it does not have and the newest two again."""
-    cache = WindowCache(STEP, 10)
+    cache = SampleCache(STEP, 10)
     cache.merge(truth(0, 135), 0, 135)
     assert cache.missing(150) == (120, 150)
 
 
 def test_the_same_step_again_asks_for_the_two_newest_again() -> None:
     """An evaluation within the same window step refreshes the two newest samples: they were provisional."""
-    cache = WindowCache(STEP, 10)
+    cache = SampleCache(STEP, 10)
     cache.merge(truth(0, 135), 0, 135)
     assert cache.missing(135) == (120, 135)
 
 
 def test_a_late_sample_replaces_the_hole_it_left() -> None:
     """A sample that arrived late stands in the window once the provisional steps are asked for again."""
-    cache = WindowCache(STEP, 3)
+    cache = SampleCache(STEP, 3)
     cache.merge({"web": Series([1.0, 2.0, nan])}, 0, 30)
     cache.merge({"web": Series([2.0, 3.0, 4.0])}, 15, 45)
     held = cache.values("web", 45)
@@ -58,7 +58,7 @@ def test_a_late_sample_replaces_the_hole_it_left() -> None:
 
 def test_a_sample_that_vanished_becomes_a_hole() -> None:
     """A provisional sample that the source takes back is a hole, and not remembered."""
-    cache = WindowCache(STEP, 4)
+    cache = SampleCache(STEP, 4)
     cache.merge(truth(0, 45), 0, 45)
     cache.merge({}, 30, 60)
     held = cache.values("web", 60)
@@ -68,7 +68,7 @@ def test_a_sample_that_vanished_becomes_a_hole() -> None:
 
 def test_a_hole_in_the_answer_stays_a_hole() -> None:
     """Holes stay holes: nothing is filled in for a missing sample."""
-    cache = WindowCache(STEP, 4)
+    cache = SampleCache(STEP, 4)
     cache.merge({"web": Series([1.0, nan, nan, 4.0], [2, 0, 0, 2])}, 0, 45)
     held = cache.values("web", 45)
     assert held is not None
@@ -78,7 +78,7 @@ def test_a_hole_in_the_answer_stays_a_hole() -> None:
 
 def test_after_a_gap_longer_than_the_window_nothing_old_is_left() -> None:
     """After an outage longer than the window all of it is asked for, and no old sample stands in it."""
-    cache = WindowCache(STEP, 4)
+    cache = SampleCache(STEP, 4)
     cache.merge(truth(0, 45), 0, 45)
     assert cache.missing(300) == (255, 300)
     cache.merge({"web": Series([nan, nan, nan, 9.0])}, 255, 300)
@@ -89,7 +89,7 @@ def test_after_a_gap_longer_than_the_window_nothing_old_is_left() -> None:
 
 def test_when_no_answer_came_the_newest_steps_are_missing() -> None:
     """While the source does not answer, the window moves on and its newest samples are missing."""
-    cache = WindowCache(STEP, 4)
+    cache = SampleCache(STEP, 4)
     cache.merge(truth(0, 45), 0, 45)
     held = cache.values("web", 75)
     assert held is not None
@@ -99,7 +99,7 @@ def test_when_no_answer_came_the_newest_steps_are_missing() -> None:
 
 def test_a_service_without_samples_left_is_forgotten() -> None:
     """A service whose last sample has left the window takes no memory any more."""
-    cache = WindowCache(STEP, 3)
+    cache = SampleCache(STEP, 3)
     cache.merge(truth(0, 30), 0, 30)
     for end in (45, 60, 75, 90):
         cache.merge({}, end - STEP * 2, end)
@@ -108,7 +108,7 @@ def test_a_service_without_samples_left_is_forgotten() -> None:
 
 def test_a_clock_that_went_back_empties_the_window() -> None:
     """Samples from a future that is no more are not judged by: the window is filled anew."""
-    cache = WindowCache(STEP, 3)
+    cache = SampleCache(STEP, 3)
     cache.merge(truth(300, 330), 300, 330)
     assert cache.missing(60) == (30, 60)
     assert cache.values("web", 60) is None
@@ -124,7 +124,7 @@ def test_a_clock_that_went_back_empties_the_window() -> None:
 )
 def test_the_window_is_what_one_query_would_have_filled(length: int, moves: list[tuple[int, bool]]) -> None:
     """However evaluations and outages follow each other, a window equals the one a restart would refill."""
-    cache = WindowCache(STEP, length)
+    cache = SampleCache(STEP, length)
     end = 3000
     for steps, answered in moves:
         end += steps * STEP
@@ -133,7 +133,7 @@ def test_the_window_is_what_one_query_would_have_filled(length: int, moves: list
             cache.merge(truth(start, newest), start, newest)
     start, newest = cache.missing(end)
     cache.merge(truth(start, newest), start, newest)
-    fresh = WindowCache(STEP, length)
+    fresh = SampleCache(STEP, length)
     whole = fresh.missing(end)
     fresh.merge(truth(*whole), *whole)
     assert cache.values("web", end) == fresh.values("web", end)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.core.model import Climb, Decision, History, Outcome, ScaleEvent
+from autoscaler.core.model import Decision, History, Outcome, ScaleEvent, ScaleUpStreak
 from autoscaler.core.reasons import Reason
 from autoscaler.decision.decide import decide
 from autoscaler.simulation.parts import Node
-from autoscaler.swarm.memory import ScaleState
+from autoscaler.swarm.history import ScaleState
 from tests.support.builders import NOW, STEP, observation, steady, told, written
 from tests.support.world import World, only, said, service_spec
 
@@ -34,7 +34,7 @@ def decided(  # noqa: PLR0913 - all that giving back depends on
     waiting: tuple[float, ...] = (PATIENCE, PATIENCE),
     asked: int | None = 2,
     gave_back: float | None = None,
-    climb: Climb | None = None,
+    streak: ScaleUpStreak | None = None,
     facts: Mapping[str, Any] | None = None,
     **keys: Any,
 ) -> Decision:
@@ -49,7 +49,7 @@ def decided(  # noqa: PLR0913 - all that giving back depends on
         unplaced_since=tuple(NOW - seconds for seconds in waiting),
         **(facts or {}),
     )
-    history = History(climb=climb, asked=asked, gave_back=gave_back)
+    history = History(streak=streak, asked=asked, gave_back=gave_back)
     return decide(written(*(rules or (HIGH, LOW)), **given), seen, history)
 
 
@@ -180,10 +180,10 @@ def test_the_maximum_may_lower_it_further() -> None:
 
 def test_an_increase_without_room_does_not_count_as_one_that_did_not_help() -> None:
     """What never ran could not help: the climb of `ineffective_after` loses its last step, and no more."""
-    climb = Climb("cpu-high", 3, 90.0)
+    streak = ScaleUpStreak("cpu-high", 3, 90.0)
 
-    assert decided(cpu=95, climb=climb).climb == Climb("cpu-high", 2, 90.0)
-    assert decided(cpu=95, climb=Climb("cpu-high", 1, 90.0)).climb is None
+    assert decided(cpu=95, streak=streak).streak == ScaleUpStreak("cpu-high", 2, 90.0)
+    assert decided(cpu=95, streak=ScaleUpStreak("cpu-high", 1, 90.0)).streak is None
 
 
 # the time after it

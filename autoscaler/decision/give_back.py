@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from autoscaler.core.model import Why
 from autoscaler.core.reasons import Reason
 from autoscaler.decision.behaviour import Step
-from autoscaler.util.amounts import counted
+from autoscaler.util.amounts import plural
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from autoscaler.policy.policy import Policy
 
 
-def overdue(policy: Policy, observation: Observation) -> int:
+def unplaced_too_long(policy: Policy, observation: Observation) -> int:
     """How many replicas have waited for room for so long that the policy gives them back: all of them, or none.
 
     Swarm never tries those again that still wait when the count changes, whatever room appears (moby#53722, measured);
@@ -31,7 +31,7 @@ def overdue(policy: Policy, observation: Observation) -> int:
     return len(since) if observation.at - max(since) >= patience else 0
 
 
-def give_back(observation: Observation, history: History, count: int, waiting: int, least: int) -> Step:
+def release_unplaced(observation: Observation, history: History, count: int, waiting: int, least: int) -> Step:
     """Lower *count* by the *waiting* replicas, where the autoscaler added all of them.
 
     Never below the replicas that run; and none at all where some of them are asked for: by somebody else, or as the
@@ -44,7 +44,7 @@ def give_back(observation: Observation, history: History, count: int, waiting: i
         return Step(count)
     back = requested - left
     wanted = f"wants {count}; " if count > requested else ""
-    found = f"{counted(back, 'replica')} found no room and {'is' if back == 1 else 'are'} given back"
+    found = f"{plural(back, 'replica')} found no room and {'is' if back == 1 else 'are'} given back"
     return Step(left, Why(Reason.NO_ROOM, f"{wanted}{found}: {observation.pending}"))
 
 

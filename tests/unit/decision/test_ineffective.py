@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.core.model import Climb, Outcome, ScaleEvent
+from autoscaler.core.model import Outcome, ScaleEvent, ScaleUpStreak
 from autoscaler.core.reasons import Reason
-from autoscaler.swarm.memory import ScaleState
+from autoscaler.swarm.history import ScaleState
 from tests.support.builders import STEP, written
 from tests.support.world import World, only, said, settled_world
 
@@ -115,7 +115,7 @@ def test_a_restart_forgets_nothing() -> None:
     assert world.replicas() == 5
     state = world.state()
     assert state is not None
-    assert state.climb == Climb("memory-high", 3, 90.0)
+    assert state.streak == ScaleUpStreak("memory-high", 3, 90.0)
 
 
 def test_a_dry_run_counts_no_steps() -> None:
@@ -132,8 +132,8 @@ def test_a_dry_run_counts_no_steps() -> None:
 
 def test_the_label_tells_of_it() -> None:
     """What is written is what is read; a label without it, and one that somebody damaged, is understood too."""
-    state = ScaleState(3, (ScaleEvent(1.0, 2, 3),), Climb("memory-high", 2, 90.5))
+    state = ScaleState(3, (ScaleEvent(1.0, 2, 3),), ScaleUpStreak("memory-high", 2, 90.5))
     assert ScaleState.decode(state.encode()) == state
     assert ScaleState.decode(ScaleState(3).encode()) == ScaleState(3)
-    assert ScaleState.decode('{"v":1,"replicas":3,"changes":[],"climb":["a",1]}') is None
-    assert ScaleState.decode('{"v":1,"replicas":3,"changes":[],"climb":["a",1,NaN]}') is None
+    assert ScaleState.decode('{"v":1,"replicas":3,"changes":[],"streak":["a",1]}') is None
+    assert ScaleState.decode('{"v":1,"replicas":3,"changes":[],"streak":["a",1,NaN]}') is None

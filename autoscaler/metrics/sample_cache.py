@@ -28,7 +28,7 @@ class _Column:
 
 
 @dataclass(slots=True)
-class WindowCache:
+class SampleCache:
     """The samples of one query for all services, over *length* steps back from the newest one asked for.
 
     Times are Unix seconds and multiples of *step*.

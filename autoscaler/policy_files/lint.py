@@ -19,11 +19,11 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from autoscaler.core.model import Direction
-from autoscaler.policy_files.flaps import A_LOOK, A_MOMENT, Effort, flaps, levels, ways, ways_of_step
-from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, Document, Problem, about_file, path_in_words, shown
+from autoscaler.policy_files.lint_flaps import A_LOOK, A_MOMENT, Effort, flaps, levels, ways, ways_of_step
+from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, Diagnostic, Document, about_file, path_in_words, shown
 from autoscaler.strategies import Steps, Table, Target, Threshold
 from autoscaler.strategies.quantities import size
-from autoscaler.swarm.memory import KEPT_EVENTS
+from autoscaler.swarm.history import KEPT_EVENTS
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from autoscaler.policy.metric import Metric
     from autoscaler.policy.policy import Limit, Policy, PolicySet
     from autoscaler.policy.schedules import Schedule
-    from autoscaler.policy_files.flaps import Flap
+    from autoscaler.policy_files.lint_flaps import Flap
     from autoscaler.policy_files.yaml_document import Path
     from autoscaler.strategies import Rule
 
@@ -69,7 +69,7 @@ def warnings(
     step: int,
     origins: Mapping[str, Origin] | None = None,
     metric_origins: Mapping[str, Origin] | None = None,
-) -> list[Problem]:
+) -> list[Diagnostic]:
     """What is valid but hardly meant; *step* is the window step in seconds.
 
     Each at its place where *origins* tell it (`Loaded.warnings` knows them), else by the names of policy and part. What
@@ -95,7 +95,7 @@ def warnings(
     return told
 
 
-def _unused_metrics(policies: PolicySet, origins: Mapping[str, Origin]) -> Iterator[Problem]:
+def _unused_metrics(policies: PolicySet, origins: Mapping[str, Origin]) -> Iterator[Diagnostic]:
     """Each metric that is defined is looked at."""
     used = {metric for policy in policies.policies for metric in policy.look_backs}
     for name, (document, path) in origins.items():
@@ -104,13 +104,13 @@ def _unused_metrics(policies: PolicySet, origins: Mapping[str, Origin]) -> Itera
             yield document.problem(path, what, "name it in one, or remove it", of_key=True)
 
 
-def _of_policy(case: _Case, origins: Mapping[str, Origin]) -> Iterator[Problem]:
+def _of_policy(case: _Case, origins: Mapping[str, Origin]) -> Iterator[Diagnostic]:
     """The warnings of one policy, in the order of their places."""
     policy = case.policy
     origin = origins.get(policy.name)
     warned = chain.from_iterable(check(case) for check in _CHECKS)
     if origin is None:
-        yield from (Problem("", 0, 0, _named(policy, path), what, cure) for path, what, cure in warned)
+        yield from (Diagnostic("", 0, 0, _named(policy, path), what, cure) for path, what, cure in warned)
     else:
         yield from sorted(origin.document.problem((*origin.path, *path), what, cure) for path, what, cure in warned)
 

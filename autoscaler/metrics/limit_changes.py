@@ -28,7 +28,7 @@ class _Known:
 
 
 @dataclass(slots=True)
-class Limits:
+class LimitChanges:
     """The limits of services as they are seen at evaluations, by service id."""
 
     _known: dict[str, _Known] = field(default_factory=dict)

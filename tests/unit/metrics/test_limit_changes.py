@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from autoscaler.metrics.limits import Limits
+from autoscaler.metrics.limit_changes import LimitChanges
 from autoscaler.swarm.cluster import ServiceView, SpecBefore
 from tests.support.builders import NOW
 
@@ -17,7 +17,7 @@ ROLLING = replace(RAISED, update_state="updating")
 
 def raised(*looks: tuple[float, ServiceView]) -> tuple[float, float]:
     """The last moments at which tasks may have had a lower limit of CPU and of memory, after *looks*."""
-    limits = Limits()
+    limits = LimitChanges()
     for now, view in looks:
         limits.note([view], now)
     view = looks[-1][1]
@@ -68,7 +68,7 @@ def test_a_restart_during_the_rollout() -> None:
 
 def test_a_service_that_is_gone_is_forgotten() -> None:
     """A service that is not looked at any more is unknown."""
-    limits = Limits()
+    limits = LimitChanges()
     limits.note([VIEW], NOW)
     limits.note([RAISED], LATER)
     limits.note([], LATER + 1)

@@ -14,10 +14,10 @@ from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from autoscaler.core.model import Climb, Direction, History, Observation, Recommended, ScaleEvent
+from autoscaler.core.model import Direction, History, Observation, Recommended, ScaleEvent, ScaleUpStreak
 from autoscaler.swarm.cluster import SETTLE_TIME, STATE_LABEL
 from autoscaler.util.durations import words
-from autoscaler.util.moments import moment_of
+from autoscaler.util.moments import parse_unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ class ScaleState:
 
     replicas: int
     events: tuple[ScaleEvent, ...] = ()
-    climb: Climb | None = None
+    streak: ScaleUpStreak | None = None
     asked: int | None = None
     """See `History`, for this and the next."""
     gave_back: float | None = None
@@ -56,8 +56,8 @@ class ScaleState:
         """The label's text: JSON, times as Unix seconds to the millisecond."""
         changes = [[round(event.at, 3), event.before, event.after] for event in self.events]
         document: dict[str, Any] = {"v": 1, "replicas": self.replicas, "changes": changes}
-        if self.climb is not None:
-            document["climb"] = [self.climb.rule, self.climb.steps, self.climb.value]
+        if self.streak is not None:
+            document["streak"] = [self.streak.rule, self.streak.steps, self.streak.value]
         if self.asked is not None:
             document["asked"] = self.asked
         if self.gave_back is not None:
@@ -77,11 +77,11 @@ class ScaleState:
             if _count(document["v"]) != 1 or not isinstance(document["changes"], list):
                 return None
             events = sorted({_event(*change) for change in document["changes"]})
-            climb = _climb(*document["climb"]) if "climb" in document else None
+            streak = _streak(*document["streak"]) if "streak" in document else None
             asked = _count(document["asked"]) if "asked" in document else None
-            gave_back = moment_of(document["gave_back"]) if "gave_back" in document else None
+            gave_back = parse_unix_time(document["gave_back"]) if "gave_back" in document else None
             kept = tuple(events[-KEPT_EVENTS - len(Direction) :])
-            return cls(_count(document["replicas"]), kept, climb, asked, gave_back)
+            return cls(_count(document["replicas"]), kept, streak, asked, gave_back)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
 
@@ -89,14 +89,14 @@ class ScaleState:
 def _event(at: Any, before: Any, after: Any) -> ScaleEvent:
     if before == after:
         raise ValueError(f"{before!r} → {after!r} is no change")
-    return ScaleEvent(moment_of(at), _count(before), _count(after))
+    return ScaleEvent(parse_unix_time(at), _count(before), _count(after))
 
 
-def _climb(rule: Any, steps: Any, value: Any) -> Climb:
+def _streak(rule: Any, steps: Any, value: Any) -> ScaleUpStreak:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not isinstance(rule, str) or not number or not isfinite(value):
-        raise ValueError(f"{rule!r}, {value!r} is no climb")
-    return Climb(rule, _count(steps), float(value))
+        raise ValueError(f"{rule!r}, {value!r} is no streak")
+    return ScaleUpStreak(rule, _count(steps), float(value))
 
 
 def _count(value: Any) -> int:
@@ -118,7 +118,7 @@ class Lowered:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class ServiceHistory:
     """What the daemon remembers of a service between evaluations."""
 
     requested: int | None = None
@@ -143,7 +143,7 @@ class Memory:
     """What a deploy did to the count, as long as it is not repaired and nobody else changed it again."""
     ours: bool = False
     """Whether the autoscaler's label was ever seen on the service: deploys drop it."""
-    climb: Climb | None = None
+    streak: ScaleUpStreak | None = None
     """The increases in a row that have not lowered a rule's metric."""
     asked: int | None = None
     """The count that somebody else asked for last, or the lowest since; None before the first look."""
@@ -157,25 +157,25 @@ class Memory:
     def history(self) -> History:
         """What counts for stabilization and cooldown: what happened, and what a dry-run would have done."""
         events = tuple(sorted({*self.events, *self.proposed}))
-        return History(events, self.recommended, self.judged_at, self.climb, self.asked, self.gave_back)
+        return History(events, self.recommended, self.judged_at, self.streak, self.asked, self.gave_back)
 
-    def with_decision(self, decision: Decision, longest: int) -> Memory:
+    def with_decision(self, decision: Decision, longest: int) -> ServiceHistory:
         """This memory and what *decision* tells of the rules, without recommendations older than *longest* seconds."""
         at = decision.at
         kept = (each for each in self.recommended if at - each.at < longest)
         recommended = (*kept, Recommended(at, decision.recommended)) if longest else ()
         judged_at = at if decision.judged else self.judged_at
-        climb = self.climb if decision.changes else decision.climb  # a change counts once it is carried out
-        return replace(self, recommended=recommended, judged_at=judged_at, climb=climb)
+        streak = self.streak if decision.changes else decision.streak  # a change counts once it is carried out
+        return replace(self, recommended=recommended, judged_at=judged_at, streak=streak)
 
-    def with_change(self, decision: Decision) -> Memory:
+    def with_change(self, decision: Decision) -> ServiceHistory:
         """This memory once *decision* is carried out."""
         state = self.state_after(decision)
         return replace(
             self,
             requested=state.replicas,
             events=state.events,
-            climb=state.climb,
+            streak=state.streak,
             asked=state.asked,
             gave_back=state.gave_back,
             ours=True,
@@ -185,14 +185,14 @@ class Memory:
         """What the service's label is to say once *decision* is carried out."""
         asked = None if self.asked is None else min(self.asked, decision.desired)
         gave_back = decision.at if decision.gives_back else self.gave_back
-        return ScaleState(decision.desired, self._events_after(decision), decision.climb, asked, gave_back)
+        return ScaleState(decision.desired, self._events_after(decision), decision.streak, asked, gave_back)
 
     def _events_after(self, decision: Decision) -> tuple[ScaleEvent, ...]:
         event = ScaleEvent(decision.at, decision.requested, decision.desired)
         return prune((*self.events, event), decision.at)
 
 
-def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memory, str]:
+def look(view: ServiceView, memory: ServiceHistory | None, now: float) -> tuple[ServiceHistory, str]:
     """What is known of the service's past, from memory, its label and its previous label; and an outside change.
 
     The second value says in words that somebody else changed the count since it was last known, or damaged the label;
@@ -201,7 +201,7 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
     nothing new.
     """
     # A first look remembers the count that it found: a restart does not end a stabilization window (as the HPA has it).
-    memory = memory or Memory(
+    memory = memory or ServiceHistory(
         recommended=(Recommended(now, view.requested),),
         judged_at=now,
         version=view.version,
@@ -233,11 +233,11 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
     )
     readable = bool(ScaleState.decode(label))
     damaged = _UNREADABLE if label and label != memory.label and not readable else ""
-    climb = own.climb if own else memory.climb
+    streak = own.streak if own else memory.streak
     given = [state.gave_back for state in (own, previous, memory) if state and state.gave_back is not None]
     memory = replace(
         memory,
-        climb=climb,
+        streak=streak,
         asked=_asked(view, memory, own, changed),
         unplaced={task.id: memory.unplaced.get(task.id, now) for task in view.unplaced},
         gave_back=min(max(given), now) if given else None,
@@ -255,7 +255,7 @@ def remember(view: ServiceView, memory: Memory | None, now: float) -> tuple[Memo
 
 def observed(  # noqa: PLR0913 - as many as a decision depends on
     view: ServiceView,
-    memory: Memory,
+    memory: ServiceHistory,
     windows: Mapping[str, Window],
     changed: str,
     now: float,
@@ -286,7 +286,7 @@ def observed(  # noqa: PLR0913 - as many as a decision depends on
     )
 
 
-def _settling(view: ServiceView, memory: Memory, now: float) -> str:
+def _settling(view: ServiceView, memory: ServiceHistory, now: float) -> str:
     """Why a rollout may be about to begin, in words; empty where it has had the time for it."""
     age = now - memory.version_since
     if not view.unsettled or age >= SETTLE_TIME:
@@ -294,7 +294,7 @@ def _settling(view: ServiceView, memory: Memory, now: float) -> str:
     return f"deployed {words(age)} ago, settles for {words(SETTLE_TIME)}"
 
 
-def _asked(view: ServiceView, memory: Memory, own: ScaleState | None, changed: str) -> int:
+def _asked(view: ServiceView, memory: ServiceHistory, own: ScaleState | None, changed: str) -> int:
     """The count that somebody else asked for last, or the lowest since.
 
     Who changes the count asks for it, and so does a deploy, which drops our label, also where it changes nothing. Of a
@@ -330,7 +330,7 @@ def _lowered(view: ServiceView, now: float, *, ours: bool) -> Lowered | None:
     return Lowered(view.updated_at, before.requested, view.requested)
 
 
-def _lowered_between(view: ServiceView, memory: Memory, now: float) -> Lowered | None:
+def _lowered_between(view: ServiceView, memory: ServiceHistory, now: float) -> Lowered | None:
     """What the first of several deploys did since the last look, the last of which let Swarm forget it.
 
     Our label was there and is gone, also from PreviousSpec, whose count is lower already than the one last seen. Where
@@ -358,7 +358,7 @@ def _still_lowered(view: ServiceView, lowered: Lowered | None, now: float) -> Lo
     return None
 
 
-def _unread(view: ServiceView, memory: Memory) -> tuple[ScaleState | None, ScaleState | None]:
+def _unread(view: ServiceView, memory: ServiceHistory) -> tuple[ScaleState | None, ScaleState | None]:
     """What the service's label and its previous label say that memory has not read yet."""
     read = {memory.label, memory.before.state if memory.before else ""}
     label = view.labels.get(STATE_LABEL, "")
@@ -368,7 +368,7 @@ def _unread(view: ServiceView, memory: Memory) -> tuple[ScaleState | None, Scale
 
 
 def _counts_since(
-    view: ServiceView, memory: Memory, own: ScaleState | None, previous: ScaleState | None
+    view: ServiceView, memory: ServiceHistory, own: ScaleState | None, previous: ScaleState | None
 ) -> tuple[int, ...]:
     """The counts that others took the service through since it was last known, that one first, the present one last.
 

@@ -9,26 +9,26 @@ import pytest
 from autoscaler.core.model import Direction, ScaleEvent, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.swarm.cluster import SETTLE_TIME, STATE_LABEL, ServiceView, SpecBefore, TaskView
-from autoscaler.swarm.memory import Memory, ScaleState, observed, prune, remember
+from autoscaler.swarm.history import ScaleState, ServiceHistory, look, observed, prune
 from tests.support.builders import NOW, FakeService
 from tests.support.world import decided
 
 MINUTE = 60
 
 
-def counts(memory: Memory) -> list[tuple[int, int]]:
+def counts(memory: ServiceHistory) -> list[tuple[int, int]]:
     """The changes that *memory* knows of, oldest first, without their times."""
     return [(event.before, event.after) for event in memory.events]
 
 
-def looked(service: FakeService, at: float, memory: Memory | None = None) -> Memory:
+def looked(service: FakeService, at: float, memory: ServiceHistory | None = None) -> ServiceHistory:
     """What is remembered after a look that must find no outside change."""
-    known, changed = remember(service.view(), memory, at)
+    known, changed = look(service.view(), memory, at)
     assert changed == ""
     return known
 
 
-def scaled(before: int = 3, after: int = 4) -> tuple[FakeService, Memory]:
+def scaled(before: int = 3, after: int = 4) -> tuple[FakeService, ServiceHistory]:
     """A service that the autoscaler scaled at `NOW`, and what it remembers."""
     service = FakeService(before, NOW - 86_400)
     memory = service.scaled_by_us(NOW, after, looked(service, NOW))
@@ -125,14 +125,14 @@ def label(**keys: object) -> str:
         label(gave_back=None),
         label(gave_back=float("nan")),
         label(gave_back=1e300),
-        label(climb=None),
-        label(climb=["cpu-high", 1]),
-        label(climb=[7, 1, 80]),
-        label(climb=["cpu-high", "1", 80]),
-        label(climb=["cpu-high", 1, True]),
-        label(climb=["cpu-high", 1, float("nan")]),
-        label(climb=["cpu-high", 1, 10**400]),
-        label(climb=["cpu-high", 10**400, 80]),
+        label(streak=None),
+        label(streak=["cpu-high", 1]),
+        label(streak=[7, 1, 80]),
+        label(streak=["cpu-high", "1", 80]),
+        label(streak=["cpu-high", 1, True]),
+        label(streak=["cpu-high", 1, float("nan")]),
+        label(streak=["cpu-high", 1, 10**400]),
+        label(streak=["cpu-high", 10**400, 80]),
     ],
 )
 @pytest.mark.fault("policies-conflict")
@@ -156,7 +156,7 @@ def test_long_labels_are_bounded() -> None:
     "long",
     [
         label(changes=[[NOW - second, 3, 4] for second in range(50_000)]),
-        label(climb=["x" * 10**6, 1, 80]),
+        label(streak=["x" * 10**6, 1, 80]),
         label() + " " * 10**6,
     ],
     ids=["changes", "a name", "nothing"],
@@ -188,7 +188,7 @@ def test_first_look_at_a_service_that_an_operator_scaled() -> None:
     service = FakeService(3, NOW - 86_400)
     service.scaled_by_operator(NOW - 40, 5)
 
-    memory, changed = remember(service.view(), None, NOW)
+    memory, changed = look(service.view(), None, NOW)
 
     assert changed == "3 → 5 by somebody else, 40s ago"
     assert memory.events == (ScaleEvent(NOW - 40, 3, 5),)
@@ -225,7 +225,7 @@ def test_restart_after_an_operators_scale_of_ours(count: int) -> None:
     service, _ = scaled(3, 4)
     service.scaled_by_operator(NOW + 60, count)
 
-    memory, changed = remember(service.view(), None, NOW + 90)
+    memory, changed = look(service.view(), None, NOW + 90)
 
     assert changed == f"4 → {count} by somebody else, 30s ago"
     assert memory.events == (ScaleEvent(NOW, 3, 4), ScaleEvent(NOW + 60, 4, count))
@@ -237,7 +237,7 @@ def test_restart_after_an_operator_scaled_back_and_forth() -> None:
     service.scaled_by_operator(NOW + 60, 6)
     service.scaled_by_operator(NOW + 90, 4)
 
-    memory, changed = remember(service.view(), None, NOW + 100)
+    memory, changed = look(service.view(), None, NOW + 100)
 
     assert changed == "4 → 6 → 4 by somebody else, 10s ago"
     assert counts(memory) == [(3, 4), (4, 6), (6, 4)]
@@ -249,7 +249,7 @@ def test_restart_after_a_deploy() -> None:
     service, _ = scaled(3, 4)
     service.deployed(NOW + 60, 2)
 
-    memory, changed = remember(service.view(), None, NOW + 90)
+    memory, changed = look(service.view(), None, NOW + 90)
 
     assert changed == "4 → 2 by somebody else, 30s ago"
     assert memory.events == (ScaleEvent(NOW, 3, 4), ScaleEvent(NOW + 60, 4, 2))
@@ -269,7 +269,7 @@ def test_restart_after_a_rollback() -> None:
     service.scaled_by_us(NOW + 300, 5, looked(service, NOW + 15, memory))
     service.rolled_back(NOW + 330)
 
-    known, changed = remember(service.view(), None, NOW + 345)
+    known, changed = look(service.view(), None, NOW + 345)
 
     assert changed == "5 → 4 by somebody else, 15s ago"
     assert known.events == (
@@ -285,7 +285,7 @@ def test_restart_after_a_rollback_that_repeats_a_change_of_ours() -> None:
     service.scaled_by_us(NOW + 300, 4, looked(service, NOW + 15, memory))
     service.rolled_back(NOW + 330)
 
-    known, _ = remember(service.view(), None, NOW + 345)
+    known, _ = look(service.view(), None, NOW + 345)
 
     assert counts(known) == [(4, 3), (3, 4), (4, 3)]
 
@@ -295,7 +295,7 @@ def test_restart_after_a_rollback_to_before_our_first_scale() -> None:
     service, _ = scaled(3, 4)
     service.rolled_back(NOW + 30)
 
-    memory, _ = remember(service.view(), None, NOW + 45)
+    memory, _ = look(service.view(), None, NOW + 45)
 
     assert memory.events == (ScaleEvent(NOW, 3, 4), ScaleEvent(NOW + 30, 4, 3))
 
@@ -306,7 +306,7 @@ def test_restart_after_the_rollback_of_a_deploy() -> None:
     service.deployed(NOW + 60, 2)
     service.rolled_back(NOW + 90)
 
-    memory, changed = remember(service.view(), None, NOW + 100)
+    memory, changed = look(service.view(), None, NOW + 100)
 
     assert changed == "2 → 4 by somebody else, 10s ago"
     assert memory.events == (ScaleEvent(NOW, 3, 4), ScaleEvent(NOW + 90, 2, 4))
@@ -358,7 +358,7 @@ def test_our_lost_scale_and_then_an_operators() -> None:
     service.scaled_by_us(NOW, 4, memory)
     service.scaled_by_operator(NOW + 5, 8)
 
-    memory, changed = remember(service.view(), memory, NOW + 15)
+    memory, changed = look(service.view(), memory, NOW + 15)
 
     assert changed == "4 → 8 by somebody else, 10s ago"
     assert memory.events == (ScaleEvent(NOW, 3, 4), ScaleEvent(NOW + 5, 4, 8))
@@ -371,7 +371,7 @@ def test_our_lost_scale_and_then_a_deploy_back_to_the_old_count() -> None:
     service.scaled_by_us(NOW, 4, memory)
     service.deployed(NOW + 5, 3)
 
-    memory, changed = remember(service.view(), memory, NOW + 15)
+    memory, changed = look(service.view(), memory, NOW + 15)
 
     assert changed == "4 → 3 by somebody else, 10s ago"
     assert memory.events == (ScaleEvent(NOW, 3, 4), ScaleEvent(NOW + 5, 4, 3))
@@ -384,7 +384,7 @@ def test_operators_scale(count: int) -> None:
     memory = looked(service, NOW + 15, memory)
     service.scaled_by_operator(NOW + 60, count)
 
-    memory, changed = remember(service.view(), memory, NOW + 75)
+    memory, changed = look(service.view(), memory, NOW + 75)
 
     assert changed == f"4 → {count} by somebody else, 15s ago"
     assert memory.events[1:] == (ScaleEvent(NOW + 60, 4, count),)
@@ -398,7 +398,7 @@ def test_two_changes_by_operators_between_two_looks() -> None:
     service.scaled_by_operator(NOW + 20, 8)
     service.scaled_by_operator(NOW + 25, 4)
 
-    memory, changed = remember(service.view(), memory, NOW + 30)
+    memory, changed = look(service.view(), memory, NOW + 30)
 
     assert changed == "4 → 8 → 4 by somebody else, 5s ago"
     assert counts(memory) == [(3, 4), (4, 8), (8, 4)]
@@ -411,9 +411,9 @@ def test_two_changes_by_operators_with_a_look_at_each() -> None:
     """Two operator's changes in a row are two changes."""
     service, memory = scaled(3, 4)
     service.scaled_by_operator(NOW + 20, 8)
-    memory, _ = remember(service.view(), memory, NOW + 30)
+    memory, _ = look(service.view(), memory, NOW + 30)
     service.scaled_by_operator(NOW + 40, 4)
-    memory, _ = remember(service.view(), memory, NOW + 45)
+    memory, _ = look(service.view(), memory, NOW + 45)
 
     assert counts(memory) == [(3, 4), (4, 8), (8, 4)]
 
@@ -423,7 +423,7 @@ def test_an_operators_change_is_no_news_half_an_hour_later() -> None:
     service, memory = scaled(3, 4)
     memory = service.scaled_by_us(NOW + 5 * MINUTE, 5, looked(service, NOW + 15, memory))
     service.scaled_by_operator(NOW + 6 * MINUTE, 8)
-    memory, changed = remember(service.view(), memory, NOW + 7 * MINUTE)
+    memory, changed = look(service.view(), memory, NOW + 7 * MINUTE)
     assert changed
 
     for minute in range(8, 60):
@@ -438,7 +438,7 @@ def test_a_deploy_with_a_lower_count() -> None:
     memory = looked(service, NOW + 15, memory)
     service.deployed(NOW + 60, 3)
 
-    memory, changed = remember(service.view(), memory, NOW + 75)
+    memory, changed = look(service.view(), memory, NOW + 75)
     service.rollout_completed(NOW + 80)
 
     assert changed == "4 → 3 by somebody else, 15s ago"
@@ -459,7 +459,7 @@ def test_a_rollback_of_our_scale() -> None:
     memory = service.scaled_by_us(NOW + 300, 5, looked(service, NOW + 15, memory))
     service.rolled_back(NOW + 310)
 
-    memory, changed = remember(service.view(), memory, NOW + 315)
+    memory, changed = look(service.view(), memory, NOW + 315)
 
     assert changed == "5 → 4 by somebody else, 5s ago"
     assert counts(looked(service, NOW + 330, memory)) == [(3, 4), (4, 5), (5, 4)]
@@ -472,7 +472,7 @@ def test_a_rollback_and_an_operators_scale_between_two_looks() -> None:
     service.rolled_back(NOW + 20)
     service.scaled_by_operator(NOW + 25, 2)
 
-    memory, changed = remember(service.view(), memory, NOW + 30)
+    memory, changed = look(service.view(), memory, NOW + 30)
 
     assert changed == "2 → 3 → 2 by somebody else, 5s ago"
     assert counts(memory) == [(3, 2), (2, 3), (3, 2)]
@@ -482,10 +482,10 @@ def test_the_automatic_rollback_of_a_deploy() -> None:
     """The automatic rollback brings count and label back, and leaves no PreviousSpec; both changes count once."""
     service, memory = scaled(3, 4)
     service.deployed(NOW + 60, 2)
-    memory, _ = remember(service.view(), memory, NOW + 70)
+    memory, _ = look(service.view(), memory, NOW + 70)
     service.rolled_back_by_swarm(NOW + 75)
 
-    memory, changed = remember(service.view(), memory, NOW + 85)
+    memory, changed = look(service.view(), memory, NOW + 85)
 
     assert changed == "2 → 4 by somebody else, 10s ago"
     assert counts(looked(service, NOW + 100, memory)) == [(3, 4), (4, 2), (2, 4)]
@@ -510,13 +510,13 @@ def test_garbage_in_the_label_takes_no_memory_away() -> None:
     service.before = SpecBefore(4, service.label)
     service.label = "x" * 100
 
-    memory, changed = remember(service.view(), memory, NOW + 30)
+    memory, changed = look(service.view(), memory, NOW + 30)
 
     assert memory.events == (ScaleEvent(NOW, 3, 4),)
     said = f"the label {STATE_LABEL} is not as the autoscaler writes it, so what it told of changes is not known"
     assert changed == said
     assert looked(service, NOW + 45, memory).events == memory.events
-    assert remember(service.view(), None, NOW + 45)[1].endswith(said)
+    assert look(service.view(), None, NOW + 45)[1].endswith(said)
 
 
 # clocks
@@ -527,7 +527,7 @@ def test_swarms_clock_is_ahead() -> None:
     service, memory = scaled(3, 4)
     service.scaled_by_operator(NOW + 500, 6)
 
-    memory, _ = remember(service.view(), memory, NOW + 15)
+    memory, _ = look(service.view(), memory, NOW + 15)
 
     assert memory.events[-1] == ScaleEvent(NOW + 15, 4, 6)
     assert looked(service, NOW + 30, memory).events == memory.events
@@ -538,7 +538,7 @@ def test_swarms_clock_is_behind() -> None:
     service, memory = scaled(3, 4)
     service.scaled_by_operator(NOW - 500, 6)
 
-    memory, changed = remember(service.view(), memory, NOW + 15)
+    memory, changed = look(service.view(), memory, NOW + 15)
 
     assert changed == "4 → 6 by somebody else, 0s ago"
     assert memory.events == (ScaleEvent(NOW, 3, 4), ScaleEvent(NOW + 15, 4, 6))
@@ -549,7 +549,7 @@ def test_changes_at_the_same_moment() -> None:
     service, memory = scaled(3, 4)
     service.scaled_by_operator(NOW, 6)
 
-    memory, _ = remember(service.view(), memory, NOW + 15)
+    memory, _ = look(service.view(), memory, NOW + 15)
 
     assert memory.events == (ScaleEvent(NOW, 3, 4), ScaleEvent(NOW + 15, 4, 6))
 
@@ -589,7 +589,7 @@ def test_times_are_kept_to_the_millisecond() -> None:
     service = FakeService(3, NOW - 86_400)
     memory = looked(service, NOW)
     service.scaled_by_operator(NOW + 5.123456, 5)
-    memory, _ = remember(service.view(), memory, NOW + 15)
+    memory, _ = look(service.view(), memory, NOW + 15)
     memory = service.scaled_by_us(NOW + 400, 6, memory)
 
     memory = looked(service, NOW + 415, memory)
@@ -632,7 +632,7 @@ def test_history_has_what_a_dry_run_proposed() -> None:
     """Dry-run decides on the live count with a virtual cooldown in memory."""
     happened, proposed = ScaleEvent(NOW, 3, 4), ScaleEvent(NOW - 60, 4, 3)
 
-    assert Memory(4, (happened,), (proposed,)).history.events == (proposed, happened)
+    assert ServiceHistory(4, (happened,), (proposed,)).history.events == (proposed, happened)
 
 
 def test_proposals_are_carried_along() -> None:
@@ -640,7 +640,7 @@ def test_proposals_are_carried_along() -> None:
     proposal = ScaleEvent(NOW - 60, 3, 4)
     service = FakeService(3, NOW - 86_400)
 
-    memory, changed = remember(service.view(), Memory(3, (), (proposal,)), NOW)
+    memory, changed = look(service.view(), ServiceHistory(3, (), (proposal,)), NOW)
 
     assert (memory.proposed, memory.events, changed) == ((proposal,), (), "")
 
@@ -668,9 +668,9 @@ def test_rollout(state: str, message: str, words: str) -> None:
     assert (view.rollout, rollout_seen(view, None, NOW)[0]) == (words, words)
 
 
-def rollout_seen(view: ServiceView, memory: Memory | None, at: float) -> tuple[str, Memory]:
+def rollout_seen(view: ServiceView, memory: ServiceHistory | None, at: float) -> tuple[str, ServiceHistory]:
     """What a decision at *at* is told of a rollout, and what is remembered then."""
-    known, changed = remember(view, memory, at)
+    known, changed = look(view, memory, at)
     return observed(view, known, {}, changed, at).rollout, known
 
 
@@ -805,8 +805,8 @@ def test_an_operator_asks_for_what_he_sets() -> None:
     memory = looked(service, NOW + 20, memory)
     service.scaled_by_operator(NOW + 40, 5)
 
-    assert remember(service.view(), memory, NOW + 60)[0].asked == 5
-    assert remember(service.view(), None, NOW + 60)[0].asked == 5, "also for a new autoscaler"
+    assert look(service.view(), memory, NOW + 60)[0].asked == 5
+    assert look(service.view(), None, NOW + 60)[0].asked == 5, "also for a new autoscaler"
 
 
 def test_a_deploy_asks_for_what_its_file_says_also_where_that_changes_nothing() -> None:
@@ -817,9 +817,9 @@ def test_a_deploy_asks_for_what_its_file_says_also_where_that_changes_nothing() 
     memory = looked(service, NOW + 20, memory)
     service.deployed(NOW + 40, 6)
 
-    assert remember(service.view(), memory, NOW + 60)[0].asked == 6
+    assert look(service.view(), memory, NOW + 60)[0].asked == 6
     service.deployed(NOW + 80, 4)
-    assert remember(service.view(), memory, NOW + 90)[0].asked == 4
+    assert look(service.view(), memory, NOW + 90)[0].asked == 4
 
 
 def test_when_replicas_were_given_back_is_the_newest_that_is_known() -> None:
@@ -831,7 +831,7 @@ def test_when_replicas_were_given_back_is_the_newest_that_is_known() -> None:
     written_by_us(service, NOW + 20, 4, gave_back=NOW + 20)
     assert looked(service, NOW + 20, memory).gave_back == NOW + 20
     service.deployed(NOW + 40, 4)
-    assert remember(service.view(), None, NOW + 50)[0].gave_back == NOW + 20
+    assert look(service.view(), None, NOW + 50)[0].gave_back == NOW + 20
 
     written_by_us(service, NOW + 60, 3, gave_back=NOW + 5000)
     memory = looked(service, NOW + 60)
@@ -846,9 +846,9 @@ def test_since_when_a_replica_has_no_node_is_told_by_our_own_clock() -> None:
         tasks = (TaskView(f"t{n}", "pending", at, on_ready_node=False) for n, at in enumerate(since))
         return replace(FakeService(2).view(), tasks=tuple(tasks))
 
-    memory, _ = remember(waiting(NOW - 300, NOW + 900), None, NOW)
+    memory, _ = look(waiting(NOW - 300, NOW + 900), None, NOW)
     assert observed(waiting(), memory, {}, "", NOW).unplaced_since == (NOW - 300, NOW)
-    memory, _ = remember(waiting(NOW - 300, NOW + 900, NOW - 900), memory, NOW + 15)
+    memory, _ = look(waiting(NOW - 300, NOW + 900, NOW - 900), memory, NOW + 15)
     assert memory.unplaced == {"t0": NOW - 300, "t1": NOW, "t2": NOW + 15}
-    memory, _ = remember(waiting(), memory, NOW + 30)
+    memory, _ = look(waiting(), memory, NOW + 30)
     assert memory.unplaced == {}
