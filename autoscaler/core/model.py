@@ -131,13 +131,21 @@ class Recommendation:
     """The count asked for; None where the rule has no opinion or lacks data."""
     value: float | None = None
     """The newest sample; None where it is missing."""
-    detail: str = ""
+    seen: str = ""
+    """The metric and its value in words, as ``cpu 60 %``; or all that the rule has to say."""
+    bound: str = ""
+    """What the value is held against, and what follows, in words, as ``not above 70 % for 5m``."""
     relative: bool = False
     """Whether the rule asks for so many replicas more or fewer, and not for a count of its own making."""
     group: str | None = None
     """The rules that must agree with this one to scale down."""
     doubt: Why | None = None
     """Why the samples that it judges by prove no calm, though they are all there; None where they do."""
+
+    @property
+    def detail(self) -> str:
+        """Both in one text: ``cpu 60 %, not above 70 % for 5m``."""
+        return f"{self.seen}, {self.bound}" if self.bound else self.seen
 
     @property
     def lacks_data(self) -> bool:
@@ -149,7 +157,9 @@ class Recommendation:
 
         Not by `replace`, which takes five times as long: a thousand services have some four thousand of them.
         """
-        return Recommendation(self.rule, self.reason, self.replicas, self.value, self.detail, relative, group, doubt)
+        return Recommendation(
+            self.rule, self.reason, self.replicas, self.value, self.seen, self.bound, relative, group, doubt
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +169,15 @@ class Why:
     reason: Reason
     detail: str = ""
     rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenStep:
+    """One step of a decision: the count after it, and the reason if the step changed or held it."""
+
+    name: str
+    count: int
+    why: Why | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +194,8 @@ class Decision:
     """The last step that changed or held the number, else the winning rule's, else a data reason, else no breach."""
     reasons: tuple[Why, ...]
     recommendations: tuple[Recommendation, ...] = ()
+    path: tuple[TakenStep, ...] = ()
+    """The count after each step, from what the rules ask for to what the gates leave."""
     held: bool = False
     """Whether a change was wanted, or could not be judged, and the count stays as it is."""
     recommended: int = 0

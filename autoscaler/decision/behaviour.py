@@ -12,34 +12,28 @@ from typing import TYPE_CHECKING
 
 from autoscaler.core.model import Direction, Why
 from autoscaler.core.reasons import Reason
+from autoscaler.decision.steps import Step
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from autoscaler.core.model import History, Observation
+    from autoscaler.decision.steps import Case
     from autoscaler.policy.policy import Behaviour, Limit, Policy
 
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one step of the pipeline leaves: a count, why it is not the count it was given, and whether that holds."""
-
-    count: int
-    why: Why | None = None
-    held: bool = False
-
-
-def stabilize(policy: Policy, observation: Observation, history: History, count: int) -> Step:
+def stabilize(case: Case, count: int) -> Step:
     """Take the least change among what was recommended in the direction's window, this time included.
 
     Going up, the smallest count recommended within `scale_up.stabilization`; going down, the largest within
     `scale_down.stabilization`; never beyond the requested count to the other side. Source: Kubernetes HPA,
     stabilizationWindowSeconds.
     """
+    policy, observation, history = case.policy, case.observation, case.history
     requested = observation.requested
     if count == requested:
         return Step(count)
@@ -53,13 +47,14 @@ def stabilize(policy: Policy, observation: Observation, history: History, count:
     return Step(stable, Why(Reason.STABILIZED, f"wants {count}; {lesser}"), held=stable == requested)
 
 
-def limit(policy: Policy, observation: Observation, history: History, count: int) -> Step:
+def limit(case: Case, count: int) -> Step:
     """Allow no more change than the direction's limits leave, after the changes that their periods hold already.
 
     Each limit counts from the replicas at the beginning of its period: so many replicas, or that percentage of them
     (rounded to the larger change, and of none one). `select` takes the limit that allows the most (`max`) or the
     least (`min`), or forbids the direction (`disabled`). Source: Kubernetes HPA, scaling policies.
     """
+    policy, observation, history = case.policy, case.observation, case.history
     requested = observation.requested
     if count == requested:
         return Step(count)
@@ -79,13 +74,14 @@ def limit(policy: Policy, observation: Observation, history: History, count: int
     return Step(limited, Why(Reason.STEP_LIMITED, detail), held=limited == requested)
 
 
-def guard_against_flapping(policy: Policy, observation: Observation, count: int) -> Step:
+def guard_against_flapping(case: Case, count: int) -> Step:
     """Remove no more replicas than leave the load of the others below every bound that would add them again.
 
     Only for metrics whose load moves to the remaining replicas; the newest value grows by running / remaining.
     """
+    policy, observation = case.policy, case.observation
     requested = observation.requested
-    left = max(count, policy.bounds(observation.at).min)  # the bounds will leave no fewer
+    left = max(count, case.bounds.min)  # the bounds will leave no fewer
     if left >= requested or not policy.flap_guard:
         return Step(count)
     bounds = list(_upper_bounds(policy, observation))
@@ -99,11 +95,12 @@ def guard_against_flapping(policy: Policy, observation: Observation, count: int)
     return Step(requested, why, held=True)
 
 
-def cool_down(policy: Policy, observation: Observation, history: History, count: int) -> Step:
+def cool_down(case: Case, count: int) -> Step:
     """Hold an increase soon after an increase, and a reduction soon after any change.
 
     A change exactly as old as the cooldown is old enough; one stamped in the future counts as made now.
     """
+    policy, observation, history = case.policy, case.observation, case.history
     requested = observation.requested
     if count == requested:
         return Step(count)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from autoscaler.core.model import Why
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.behaviour import Step
+from autoscaler.decision.steps import Step
 from autoscaler.util.amounts import plural
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
-    from autoscaler.core.model import History, Observation
+    from autoscaler.core.model import Observation
+    from autoscaler.decision.steps import Case
     from autoscaler.policy.policy import Policy
 
 
@@ -31,12 +32,13 @@ def unplaced_too_long(policy: Policy, observation: Observation) -> int:
     return len(since) if observation.at - max(since) >= patience else 0
 
 
-def release_unplaced(observation: Observation, history: History, count: int, waiting: int, least: int) -> Step:
+def release_unplaced(case: Case, count: int, waiting: int, least: int) -> Step:
     """Lower *count* by the *waiting* replicas, where the autoscaler added all of them.
 
     Never below the replicas that run; and none at all where some of them are asked for: by somebody else, or as the
     *least* there may be.
     """
+    observation, history = case.observation, case.history
     requested = observation.requested
     asked = requested if history.asked is None else history.asked
     left = max(requested - waiting, observation.running)
@@ -48,11 +50,12 @@ def release_unplaced(observation: Observation, history: History, count: int, wai
     return Step(left, Why(Reason.NO_ROOM, f"{wanted}{found}: {observation.pending}"))
 
 
-def wait_for_room(policy: Policy, observation: Observation, history: History, count: int) -> Step:
+def wait_for_room(case: Case, count: int) -> Step:
     """Hold an increase for as long after giving back as replicas may wait for room before it.
 
     Without this the same replica would be added and given back at every cooldown.
     """
+    policy, observation, history = case.policy, case.observation, case.history
     patience, gave_back = policy.scale_up.give_back, history.gave_back
     if patience is None or gave_back is None or count <= observation.requested:
         return Step(count)

@@ -26,10 +26,8 @@ def stop_if_ineffective(
     if streak.steps < rule.ineffective_after:
         return asked
     times = "increase" if streak.steps == 1 else "increases"
-    detail = (
-        f"{asked.detail}; {streak.steps} {times} since {streak.value:.4g} did not lower it (look for another cause)"
-    )
-    return replace(asked, reason=Reason.INEFFECTIVE, replicas=requested, detail=detail)
+    bound = f"{asked.bound}; {streak.steps} {times} since {streak.value:.4g} did not lower it (look for another cause)"
+    return replace(asked, reason=Reason.INEFFECTIVE, replicas=requested, bound=bound)
 
 
 def next_streak(

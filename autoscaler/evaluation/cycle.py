@@ -11,9 +11,12 @@ from autoscaler.coordination.pauses import KnownPauses
 from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Evaluation, Problem, Record
-from autoscaler.decision.decide import decide, paused
+from autoscaler.decision.decide import decide
+from autoscaler.decision.gates import paused
+from autoscaler.decision.recommend import recommend_all
 from autoscaler.errors import BackendError, DeadlineError
 from autoscaler.metrics.windows import Needed
+from autoscaler.plugins.isolation import PluginGuard
 from autoscaler.policy.matching import Matcher
 from autoscaler.ports import Order, Written
 from autoscaler.strategies.base import describe_error
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from autoscaler.core.model import Observation
+    from autoscaler.decision.recommend import Asker
     from autoscaler.metrics.windows import MetricWindows
     from autoscaler.policy.policy import Policy, PolicySet
     from autoscaler.ports import Clock, Orchestrator
@@ -58,6 +62,8 @@ class Cycle:
     """How many seconds one evaluation may take."""
     standby: Callable[[], str] = lambda: ""
     """Says why this autoscaler must not write now, as it does not hold the lease; empty where it may."""
+    asker: Asker = field(default_factory=PluginGuard)
+    """Asks rules for their opinions; those of plugins with a time limit."""
     pauses: KnownPauses = field(default_factory=KnownPauses)
     """What operators paused at run time."""
     record: Callable[[Record], None] = lambda _: None
@@ -163,7 +169,8 @@ class Cycle:
     ) -> tuple[Record, Order | None]:
         observation, bases = self._observe(item, policies, now, adopted)
         memory = self._memories[item.view.id]
-        decision = decide(item.policy, observation, memory.history)
+        recommendations = recommend_all(item.policy, observation, self.asker)
+        decision = decide(item.policy, observation, memory.history, recommendations)
         self._memories[item.view.id] = memory.with_decision(decision, item.policy.longest_stabilization)
         outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
         record = Record(decision, outcome, bases=bases, paused=paused(item.policy, observation))

@@ -39,24 +39,6 @@ OWN_REASONS = (
 """The reasons that a rule can have; the others are those of what follows it, or say that it lacks data."""
 
 
-def judge(rule: Rule, rule_input: RuleInput, turn: float) -> Recommendation:
-    """The opinion of *rule* on a window that suffices to judge by, or that it lacks data, where it is a plugin's.
-
-    *turn* tells evaluations apart: the time of the decision does.
-    """
-    if is_built_in(type(rule)):
-        return rule.recommend(rule_input)
-    return _PATIENCE.ask(rule, rule_input, turn, _recommended)
-
-
-def judge_on_partial(rule: Rule, rule_input: RuleInput, turn: float) -> Recommendation | None:
-    """What *rule* is certain of although only some of the tasks report; None where that is nothing."""
-    if is_built_in(type(rule)):
-        return rule.recommend_on_partial(rule_input)
-    opinion = _PATIENCE.ask(rule, rule_input, turn, _recommended_on_partial)
-    return None if opinion.reason is Reason.NO_BREACH else opinion
-
-
 def flaw(rule_input: RuleInput, opinion: object) -> str:
     """What keeps *opinion* from being a rule's on *rule_input*, and what would be right; empty where nothing does."""
     if type(opinion) is not Recommendation:
@@ -65,7 +47,8 @@ def flaw(rule_input: RuleInput, opinion: object) -> str:
         _flaw_of_reason(opinion.reason)
         or _flaw_of_replicas(opinion, rule_input.requested)
         or _flaw_of_value(opinion.value)
-        or _flaw_of_detail(opinion.detail)
+        or _flaw_of_text("seen", opinion.seen)
+        or _flaw_of_text("bound", opinion.bound)
     )
 
 
@@ -100,12 +83,12 @@ def _flaw_of_value(value: object) -> str:
     return f"gave the value {_shown(value)} (a finite number, or None)"
 
 
-def _flaw_of_detail(detail: object) -> str:
-    if type(detail) is not str:
-        return f"gave the detail {_shown(detail)} (a str)"
-    if len(detail) > LONGEST_DETAIL:
-        return f"gave a detail of {len(detail)} characters ({LONGEST_DETAIL} at most)"
-    return "" if detail.isprintable() else f"gave the detail {_shown(detail)} (one line of printable characters)"
+def _flaw_of_text(name: str, text: object) -> str:
+    if type(text) is not str:
+        return f"gave as {name} {_shown(text)} (a str)"
+    if len(text) > LONGEST_DETAIL:
+        return f"gave a {name} of {len(text)} characters ({LONGEST_DETAIL} at most)"
+    return "" if text.isprintable() else f"gave as {name} {_shown(text)} (one line of printable characters)"
 
 
 def _shown(value: object) -> str:
@@ -124,8 +107,11 @@ def _recommended_on_partial(rule: Rule, rule_input: RuleInput) -> object:
     return rule.no_opinion(rule_input) if opinion is None else opinion
 
 
-class Patience:
-    """How long plugins' strategies are waited for: seconds for a call, and for all calls of an evaluation.
+class PluginGuard:
+    """Asks rules for their opinions: this package's directly, a plugin's with a time limit.
+
+    *a_call* are the seconds for one call of a plugin's strategy, *each* those for all calls of one strategy in an
+    evaluation, *together* those for all strategies in an evaluation.
 
     A call that takes too long is abandoned, and its strategy is not asked again before it has come back, nor at all in
     the same evaluation. So a strategy that hangs costs an evaluation of a thousand services one second, and one that
@@ -142,7 +128,23 @@ class Patience:
         self._late: set[type[Rule]] = set()
         """The strategies that did not come back in this turn."""
 
-    def ask(
+    def judge(self, rule: Rule, rule_input: RuleInput, at: float) -> Recommendation:
+        """Return the opinion of *rule* on a window that suffices to judge by, or that a plugin's rule lacks data.
+
+        *at* tells evaluations apart: it is the time of the decision.
+        """
+        if is_built_in(type(rule)):
+            return rule.recommend(rule_input)
+        return self._ask(rule, rule_input, at, _recommended)
+
+    def judge_on_partial(self, rule: Rule, rule_input: RuleInput, at: float) -> Recommendation | None:
+        """Return what *rule* is certain of although only some of the tasks report; None if that is nothing."""
+        if is_built_in(type(rule)):
+            return rule.recommend_on_partial(rule_input)
+        opinion = self._ask(rule, rule_input, at, _recommended_on_partial)
+        return None if opinion.reason is Reason.NO_BREACH else opinion
+
+    def _ask(
         self, rule: Rule, rule_input: RuleInput, turn: float, question: Callable[[Rule, RuleInput], object]
     ) -> Recommendation:
         """What *rule* answers the *question*, or that it lacks data where that is no opinion of a rule's."""
@@ -171,9 +173,6 @@ class Patience:
             self._spent[kind] = spent + left - timer.remaining()
 
 
-_PATIENCE = Patience()
-
-
 def _answer(rule: Rule, rule_input: RuleInput, question: Callable[[Rule, RuleInput], object]) -> Recommendation:
     """What *rule* answers the *question*, made anew of plain values, or that it failed; raises nothing."""
     try:
@@ -181,7 +180,7 @@ def _answer(rule: Rule, rule_input: RuleInput, question: Callable[[Rule, RuleInp
         what = flaw(rule_input, opinion)
         if not what and type(opinion) is Recommendation:
             value = None if opinion.value is None else float(opinion.value)
-            return Recommendation(rule.name, opinion.reason, opinion.replicas, value, opinion.detail)
+            return Recommendation(rule.name, opinion.reason, opinion.replicas, value, opinion.seen, opinion.bound)
     except BaseException as error:  # noqa: BLE001 - a plugin that calls sys.exit() must not end the daemon
         what = f"raised {describe_error(error)}{_where(type(rule), error.__traceback__)}"
     return _failed(rule, rule_input, what)

@@ -21,7 +21,9 @@ from cronsim import CronSim
 from autoscaler.core.model import Direction, History, Observation
 from autoscaler.core.window import Window
 from autoscaler.decision.behaviour import guard_against_flapping, limit
-from autoscaler.decision.decide import recommend, resolve
+from autoscaler.decision.recommend import recommend
+from autoscaler.decision.resolve import resolve, winner_of
+from autoscaler.decision.steps import Case
 from autoscaler.strategies import Steps, Table, Target, Threshold
 from autoscaler.strategies.base import is_built_in
 from autoscaler.strategies.quantities import size
@@ -188,7 +190,7 @@ class _Stage:
             return
         round_after, round_adding = self._followed(low, count, under - 1)
         path = ("rules", index, *_removing(low, value))
-        held_at = guard_against_flapping(self.policy, self._seen(count, value), after).count
+        held_at = guard_against_flapping(self._case(self._seen(count, value)), after).count
         for name, high in adding.items():
             rounder = round_after == after and name in round_adding
             yield Flap(path, low, high, count, after, under, rounder, held_at)
@@ -211,10 +213,11 @@ class _Stage:
         agreeing = () if low.group is None else (low.group,)
         sure = [rule for _, rule in self.rules if rule.look_back <= low.look_back or rule.group in agreeing]
         opinions = {rule.name: recommend(rule, seen) for rule in sure}
-        wanted = resolve(tuple(opinions.values()), count)[0].count
+        asked = tuple(opinions.values())
+        wanted = resolve(asked, winner_of(asked, count), count).count
         if wanted >= count or opinions[low.name].replicas != wanted:
             return count
-        return max(limit(self.policy, seen, History(), wanted).count, self.bounds.min)
+        return max(limit(self._case(seen), wanted).count, self.bounds.min)
 
     def _adding(self, count: int, value: float) -> dict[str, Rule]:
         """The rules by name that ask for more than *count* replicas once they have seen *value* for long enough."""
@@ -227,6 +230,9 @@ class _Stage:
         """After how many seconds of what is *seen* a guard on the same metric blocks the way, if ever."""
         window = seen.windows[self.metric]
         return min((guard.for_ for guard in self.guards if guard.blocks(direction, window)), default=inf)
+
+    def _case(self, seen: Observation) -> Case:
+        return Case(self.policy, seen, History(), self.policy.bounds(seen.at))
 
     def _seen(self, count: int, value: float) -> Observation:
         window = Window(self._step, self._step, (value, value), redistributes=True)

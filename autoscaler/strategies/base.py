@@ -94,15 +94,16 @@ class Rule(Frozen, ABC):
         opinion = self.recommend(RuleInput(window, rule_input.requested, rule_input.running))
         return None if opinion.replicas is None else opinion
 
-    def no_opinion(self, rule_input: RuleInput, detail: str = "") -> Recommendation:
-        """The recommendation of a rule that has nothing to say."""
-        return Recommendation(self.name, Reason.NO_BREACH, None, rule_input.window.newest, detail)
+    def no_opinion(self, rule_input: RuleInput, bound: str = "") -> Recommendation:
+        """Return the recommendation of a rule that asks for nothing; *bound* says in words why."""
+        seen = self.describe_value(rule_input.window)
+        return Recommendation(self.name, Reason.NO_BREACH, None, rule_input.window.newest, seen, bound)
 
-    def asks_for(self, rule_input: RuleInput, replicas: int, detail: str = "") -> Recommendation:
-        """The recommendation of a rule that asks for a count, with the reason that fits it.
+    def asks_for(self, rule_input: RuleInput, replicas: int, bound: str = "") -> Recommendation:
+        """Return the recommendation of a rule that asks for a count, with the reason that fits it.
 
-        More than the requested replicas are above the target, fewer below it, as many within the tolerance. *detail*
-        is what people read of it: one line, beginning with the metric and its value, a comma after them.
+        More than the requested replicas are above the target, fewer below it, as many within the tolerance. People read
+        the metric and its value, and then *bound*: one line that says what the value was held against.
         """
         if replicas > rule_input.requested:
             reason = Reason.ABOVE_TARGET
@@ -110,7 +111,15 @@ class Rule(Frozen, ABC):
             reason = Reason.BELOW_TARGET
         else:
             reason = Reason.WITHIN_TOLERANCE
-        return Recommendation(self.name, reason, replicas, rule_input.window.newest, detail)
+        seen = self.describe_value(rule_input.window)
+        return Recommendation(self.name, reason, replicas, rule_input.window.newest, seen, bound)
+
+    def describe_value(self, window: Window) -> str:
+        """Return the metric and its newest value in words: ``cpu 60 % of the limit of 2 cores``."""
+        unit = f" {window.unit}" if window.unit else ""
+        base = f" of {window.base}" if window.base else ""
+        value = "missing" if window.newest is None else f"{window.newest:.4g}{unit}{base}"
+        return f"{self.metric} {value}"
 
     # Rules of other people's strategies are not to run their code wherever a rule is looked at: what they say of
     # themselves is found out, and checked, when they are read.

@@ -120,12 +120,12 @@ class Steps(Rule):
         unit = f" {window.unit}" if window.unit else ""
         side = "above" if self.above is not None else "below"
         lasted = f" for {words(self.for_)}" if self.for_ else ""
-        seen = f"{self.metric} {value:.4g}{unit}, "
         if not beyond:
-            return self.no_opinion(rule_input, f"{seen}not {side} {bound:g}{unit}{lasted}")
+            return self.no_opinion(rule_input, f"not {side} {bound:g}{unit}{lasted}")
         replicas = self._step_at(round(value - bound, _DIGITS)).replicas(rule_input.requested)
-        detail = f"{seen}{abs(value - bound):.4g} {side} {bound:g}{unit}{lasted}"
-        return Recommendation(self.name, Reason.STEP_MATCHED, replicas, value, detail)
+        distance = f"{abs(value - bound):.4g} {side} {bound:g}{unit}{lasted}"
+        seen = self.describe_value(window)
+        return Recommendation(self.name, Reason.STEP_MATCHED, replicas, value, seen, distance)
 
     def _step_at(self, distance: float) -> StepAdjustment:
         upward = self.above is not None

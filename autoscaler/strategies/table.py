@@ -53,10 +53,9 @@ class Table(Rule):
         value = rule_input.window.newest or 0.0
         values = list(self.table)
         row = bisect_right(values, value) - 1
-        unit = f" {rule_input.window.unit}" if rule_input.window.unit else ""
         if row < 0:
-            return self.no_opinion(rule_input, f"{self.metric} {value:.4g}{unit}, below the table's first row")
+            return self.no_opinion(rule_input, "below the table's first row")
         reached = values[row]
         count = self.table[reached]
-        detail = f"{self.metric} {value:.4g}{unit}, from {reached:g} on {count}"
-        return Recommendation(self.name, Reason.TABLE_VALUE, count, value, detail)
+        seen = self.describe_value(rule_input.window)
+        return Recommendation(self.name, Reason.TABLE_VALUE, count, value, seen, f"from {reached:g} on {count}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,9 +11,6 @@ from autoscaler.core.model import Recommendation
 from autoscaler.core.reasons import Reason
 from autoscaler.strategies.base import Rule, RuleInput, strategy
 from autoscaler.strategies.quantities import Number, Share
-
-if TYPE_CHECKING:
-    from autoscaler.core.window import Window
 
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""
@@ -49,20 +46,15 @@ class Target(Rule):
         needed = self._needed(value, rule_input)
         have = rule_input.running
         if (have and abs(needed / have - 1) <= self.tolerance + _ROUNDING) or needed == have == 0:
-            detail = self._describe(rule_input.window, value, f"within {self.tolerance * 100:g} %")
-            return Recommendation(self.name, Reason.WITHIN_TOLERANCE, rule_input.requested, value, detail)
+            return self.asks_for(
+                rule_input, rule_input.requested, self._describe(rule_input, f"within {self.tolerance * 100:g} %")
+            )
         said = f"{needed:.4g} of {have} running replicas needed"
         if needed > have:
-            count = max(_whole(needed), rule_input.requested)
-            return Recommendation(
-                self.name, Reason.ABOVE_TARGET, count, value, self._describe(rule_input.window, value, said)
-            )
+            return self._asks(rule_input, Reason.ABOVE_TARGET, max(_whole(needed), rule_input.requested), said)
         if unknown := _unknown(rule_input):
             said += f", and {unknown} that {'does' if unknown == 1 else 'do'} not run"
-        count = min(_whole(needed) + unknown, rule_input.requested)
-        return Recommendation(
-            self.name, Reason.BELOW_TARGET, count, value, self._describe(rule_input.window, value, said)
-        )
+        return self._asks(rule_input, Reason.BELOW_TARGET, min(_whole(needed) + unknown, rule_input.requested), said)
 
     def recommend_on_partial(self, rule_input: RuleInput) -> Recommendation | None:
         """An increase that is needed even with the missing tasks counted as 0."""
@@ -78,10 +70,14 @@ class Target(Rule):
             return value / self.target
         return rule_input.running * value / self.target
 
-    def _describe(self, window: Window, value: float, outcome: str) -> str:
-        unit = f" {window.unit}" if window.unit else ""
-        base = f" of {window.base}" if window.base else ""
-        return f"{self.metric} {value:.4g}{unit}{base}, target {self.target:g}{unit}: {outcome}"
+    def _asks(self, rule_input: RuleInput, reason: Reason, replicas: int, outcome: str) -> Recommendation:
+        window = rule_input.window
+        bound = self._describe(rule_input, outcome)
+        return Recommendation(self.name, reason, replicas, window.newest, self.describe_value(window), bound)
+
+    def _describe(self, rule_input: RuleInput, outcome: str) -> str:
+        unit = f" {rule_input.window.unit}" if rule_input.window.unit else ""
+        return f"target {self.target:g}{unit}: {outcome}"
 
 
 def _whole(needed: float) -> int:

@@ -65,13 +65,16 @@ class Threshold(Rule):
         Sources: Prometheus alerting rules, `for`; CloudWatch alarms, M out of N.
         """
         if not self._fires(rule_input):
-            return self.no_opinion(rule_input, self._describe(rule_input, "not "))
+            return self.no_opinion(rule_input, f"not {self._describe_bound(rule_input)}")
         if self.add is not None:
             replicas = rule_input.requested + size(self.add, rule_input.requested)
         else:
             replicas = max(0, rule_input.requested - size(self.remove or 1, rule_input.requested))
         reason = Reason.ABOVE_THRESHOLD if self.above is not None else Reason.BELOW_THRESHOLD
-        return Recommendation(self.name, reason, replicas, rule_input.window.newest, self._describe(rule_input))
+        seen = self.describe_value(rule_input.window)
+        return Recommendation(
+            self.name, reason, replicas, rule_input.window.newest, seen, self._describe_bound(rule_input)
+        )
 
     def _fires(self, rule_input: RuleInput) -> bool:
         samples = rule_input.window.span(self.for_)
@@ -88,12 +91,9 @@ class Threshold(Rule):
             return value > self.above
         return self.below is not None and value < self.below
 
-    def _describe(self, rule_input: RuleInput, negation: str = "") -> str:
-        window = rule_input.window
-        unit = f" {window.unit}" if window.unit else ""
-        base = f" of {window.base}" if window.base else ""
+    def _describe_bound(self, rule_input: RuleInput) -> str:
+        unit = f" {rule_input.window.unit}" if rule_input.window.unit else ""
         bound = f"above {self.above:g}" if self.above is not None else f"below {self.below:g}"
         share = f" in {self.at_least * 100:g} % of the samples" if self.at_least < 1 else ""
         lasted = f"{share} for {words(self.for_)}" if self.for_ else ""
-        newest = "missing" if window.newest is None else f"{window.newest:.4g}{unit}{base}"
-        return f"{self.metric} {newest}, {negation}{bound}{unit}{lasted}"
+        return f"{bound}{unit}{lasted}"

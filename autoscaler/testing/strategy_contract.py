@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from autoscaler.core.model import History, Observation
 from autoscaler.decision.decide import decide
+from autoscaler.decision.recommend import recommend_all
 from autoscaler.plugins.entry_points import problems_of_strategy
 from autoscaler.plugins.isolation import flaw
 from autoscaler.policy.policy import Policy, Replicas
@@ -104,7 +105,8 @@ class StrategyContract:
             policy = _policy_of(each)
             for lacking, (requested, running) in product(self._lacking(each), _COUNTS):
                 seen = {} if lacking is None else {each.metric: lacking}
-                decision = decide(policy, Observation("web", float(NOW), requested, running, seen), History())
+                observation = Observation("web", float(NOW), requested, running, seen)
+                decision = decide(policy, observation, History(), recommend_all(policy, observation))
                 what = f"{requested} → {decision.desired} replicas ({decision.primary.detail})"
                 expect(decision.desired >= requested, f"{each!r}: {what} on {lacking}")
 

@@ -56,7 +56,7 @@ def served() -> Iterator[Served]:
     site = Site()
     told = (
         Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 4, 85.5, "cpu 85.5 %"),
-        Recommendation("memory-high", Reason.NO_DATA, detail="memory has no samples"),
+        Recommendation("memory-high", Reason.NO_DATA, seen="memory has no samples"),
     )
     why = Why(Reason.PAUSED, "wants 4; paused by ana")
     record = Record(

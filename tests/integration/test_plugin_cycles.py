@@ -13,8 +13,7 @@ import structlog
 from autoscaler.core.model import Outcome, Recommendation
 from autoscaler.core.reasons import Reason
 from autoscaler.evaluation.journal import Journal
-from autoscaler.plugins import isolation
-from autoscaler.plugins.isolation import Patience
+from autoscaler.plugins.isolation import PluginGuard
 from autoscaler.plugins.metric_source import ForeignSource
 from autoscaler.policy.metric import Metric
 from autoscaler.ports import Series
@@ -88,9 +87,8 @@ class Hangs:
 
 
 @pytest.fixture
-def hangs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hangs]:
-    """A strategy that hangs, and less patience than the autoscaler's."""
-    monkeypatch.setattr(isolation, "_PATIENCE", Patience(a_call=0.1))
+def hangs() -> Iterator[Hangs]:
+    """A strategy that hangs until the test is over."""
     hanging = Hangs()
     yield hanging
     hanging.over.set()
@@ -188,6 +186,7 @@ def test_a_hanging_plugin(hangs: Hangs) -> None:
     world = World(*(policy.model_copy(update={"rules": policies[0].rules}) for policy in policies), policy_for("shop"))
     for name in (*names, "shop"):
         world.service(name, 2, cpu=10)
+    world.cycle.asker = PluginGuard(a_call=0.1)
     world.settle()
     records = by_service(world.evaluate().records)
     assert said(records["shop"]) == (Outcome.APPLIED, Reason.BELOW_THRESHOLD, 2, 1)

@@ -51,7 +51,7 @@ def record(service: str = "web", outcome: Outcome = Outcome.APPLIED, why: Why = 
     """A decision to go from 3 replicas, of which 2 run, to 4."""
     told = (
         Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 4, 85.5, "cpu 85.5 %"),
-        Recommendation("memory-high", Reason.NO_DATA, detail="memory has no samples"),
+        Recommendation("memory-high", Reason.NO_DATA, seen="memory has no samples"),
     )
     decision = decided(why, service=service, running=2, desired=4, recommendations=told)
     return Record(decision, outcome, **more)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import ceil, floor, inf, nan
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from autoscaler.core.model import Direction, History, Observation, Recommended, ScaleEvent
 from autoscaler.core.reasons import Reason
 from autoscaler.decision.behaviour import cool_down, guard_against_flapping, limit, stabilize
-from autoscaler.decision.decide import decide
+from autoscaler.decision.steps import Case
 from autoscaler.swarm.history import ServiceHistory, look
 from tests.support.builders import NOW, STEP, FakeService, observation, window, written
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -259,12 +261,13 @@ def test_gates(rules: Policy, seen: Observation, history: History) -> None:
 def test_no_step_turns_the_direction(rules: Policy, seen: Observation, history: History, count: int) -> None:
     """No step turns a reduction into an increase, or makes more of a change; what changes the count says why."""
     lowest, highest = sorted((count, seen.requested))
+    case = Case(rules, seen, history, rules.bounds(seen.at))
 
     for step in (
-        stabilize(rules, seen, history, count),
-        limit(rules, seen, history, count),
-        guard_against_flapping(rules, seen, count),
-        cool_down(rules, seen, history, count),
+        stabilize(case, count),
+        limit(case, count),
+        guard_against_flapping(case, count),
+        cool_down(case, count),
     ):
         assert lowest <= step.count <= highest
         assert (step.why is None) == (step.count == count)
@@ -437,3 +440,20 @@ def test_stabilization_over_a_run(rules: Policy, wanted: list[tuple[int, float]]
             assert change.after <= min(recent)
         else:
             assert change.after >= max(recent)
+
+
+STEPS = (
+    *("rules", "resolve", "stabilization", "limits", "flap_guard", "cooldown"),
+    *("room", "restore", "fallback", "bounds", "gates"),
+)
+
+
+@given(policies, observations(), histories())
+def test_the_path_leads_to_the_decision(rules: Policy, seen: Observation, history: History) -> None:
+    """A decision keeps the count after each step, in the order of the pipeline, and why it is another one."""
+    decision = decide(rules, seen, history)
+
+    path = decision.path
+    assert tuple(step.name for step in path) == STEPS
+    assert (path[1].count, path[-1].count) == (decision.recommended, decision.desired)
+    assert all(after.why is not None for before, after in pairwise(path) if before.count != after.count)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from autoscaler.core.model import Direction, History, Observation, ScaleEvent
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from autoscaler.swarm.history import ServiceHistory, look
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP, FakeService, observation, policy, threshold, window
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from autoscaler.core.window import Window

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from autoscaler.core.model import Direction, History, Observation, Recommended, ScaleEvent
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
 from autoscaler.metrics.queries import MetricSettings, query_of
 from autoscaler.metrics.windows import MetricWindows, Needed
@@ -21,6 +20,7 @@ from autoscaler.swarm.cluster import ServiceView, TaskView
 from autoscaler.swarm.history import ServiceHistory, look
 from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW, STEP, FakeService, observation, steady, window, written
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from autoscaler.core.model import History, Observation
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from tests.support.builders import NOW, observation, steady, written
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from autoscaler.policy.policy import Policy

@@ -31,10 +31,7 @@ class Peak(Rule):
         """The count for the highest load, and never fewer than 0."""
         highest = max(0.0, *self._loads(rule_input))
         needed = min(ceil(highest / self.target), MOST)
-        detail = (
-            f"{self.metric} {rule_input.window.newest:.4g}, the highest load of {words(self.over)} is {highest:.4g}"
-        )
-        return self.asks_for(rule_input, needed, detail)
+        return self.asks_for(rule_input, needed, f"the highest load of {words(self.over)} is {highest:.4g}")
 
     def _loads(self, rule_input: RuleInput) -> list[float]:
         """What all replicas had to carry together, at each sample of the look-back that is not missing."""

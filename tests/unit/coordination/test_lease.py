@@ -8,10 +8,10 @@ import pytest
 from autoscaler.coordination.lease import BEAT, EXPIRY, HOLD, LONGEST_BEAT, LOOK, Cell, Lease
 from autoscaler.core.model import History, Outcome
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
 from autoscaler.util.deadline import Deadline
 from tests.support.builders import observation, steady, written
+from tests.support.deciding import decide
 from tests.support.world import World, only, reasons, said, settled_world
 
 if TYPE_CHECKING:

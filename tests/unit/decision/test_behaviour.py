@@ -7,7 +7,6 @@ import pytest
 
 from autoscaler.core.model import Decision, History, Observation, Recommended, ScaleEvent
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from autoscaler.policy_files import loader
 from autoscaler.swarm.history import ServiceHistory, look
 from tests.support.builders import (
@@ -23,6 +22,7 @@ from tests.support.builders import (
     window,
     written,
 )
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

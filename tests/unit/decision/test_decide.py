@@ -9,7 +9,6 @@ import pytest
 from autoscaler.core.model import Decision, Direction, History, Observation, ScaleEvent
 from autoscaler.core.reasons import Reason
 from autoscaler.core.window import Doubt, Window
-from autoscaler.decision.decide import decide
 from tests.support.builders import (
     CPU_HIGH,
     CPU_LOW,
@@ -23,6 +22,7 @@ from tests.support.builders import (
     told,
     window,
 )
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from autoscaler.policy.policy import Policy

@@ -6,10 +6,10 @@ import pytest
 
 from autoscaler.core.model import History, Outcome, Recommended, ScaleEvent
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from autoscaler.policy.metric import Metric
 from autoscaler.swarm.history import ServiceHistory, look
 from tests.support.builders import NOW, FakeService, observation, steady, told, window, written
+from tests.support.deciding import decide
 from tests.support.world import LOST, World, only, said, settled_world
 
 if TYPE_CHECKING:

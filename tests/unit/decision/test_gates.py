@@ -7,8 +7,8 @@ import pytest
 
 from autoscaler.core.model import Decision, History, ScaleEvent
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from tests.support.builders import NOW, observation, steady, told, window, written
+from tests.support.deciding import decide
 
 HIGH = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}
 LOW = {"name": "cpu-low", "metric": "cpu", "below": 30, "for": "1m", "remove": 1}

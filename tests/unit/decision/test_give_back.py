@@ -10,10 +10,10 @@ import pytest
 
 from autoscaler.core.model import Decision, History, Outcome, ScaleEvent, ScaleUpStreak
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from autoscaler.simulation.parts import Node
 from autoscaler.swarm.history import ScaleState
 from tests.support.builders import NOW, STEP, observation, steady, told, written
+from tests.support.deciding import decide
 from tests.support.world import World, only, said, service_spec
 
 if TYPE_CHECKING:

@@ -11,15 +11,20 @@ from autoscaler.views import render
 from tests.support.world import World, policy_for
 
 if TYPE_CHECKING:
-    from autoscaler.core.model import Decision, History, Observation
+    from autoscaler.core.model import Decision, History, Observation, Recommendation
     from autoscaler.policy.policy import Policy
 
 
-def defective(policy: Policy, observation: Observation, history: History) -> Decision:
+def defective(
+    policy: Policy,
+    observation: Observation,
+    history: History,
+    recommendations: tuple[Recommendation, ...],
+) -> Decision:
     """A decision that cannot be made on one of the services."""
     if observation.service == "web":
         raise ZeroDivisionError("division\nby zero")
-    return decide(policy, observation, history)
+    return decide(policy, observation, history, recommendations)
 
 
 @pytest.mark.fault("defect")

@@ -10,7 +10,6 @@ import pytest
 from autoscaler.core.model import History, Outcome
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Problem
-from autoscaler.decision.decide import decide
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 from autoscaler.metrics.queries import MetricSettings
 from autoscaler.metrics.windows import MetricWindows, Needed
@@ -19,6 +18,7 @@ from autoscaler.ports import Series
 from autoscaler.swarm.cluster import ServiceView, TaskView
 from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW, STEP, observation, written
+from tests.support.deciding import decide
 from tests.support.world import only, said, settled_world
 
 if TYPE_CHECKING:

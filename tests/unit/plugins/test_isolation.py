@@ -9,12 +9,14 @@ from pydantic import ValidationError, model_validator
 
 from autoscaler.core.model import Decision, History, Recommendation
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide, recommend
+from autoscaler.decision.decide import decide as decide_on
+from autoscaler.decision.recommend import recommend, recommend_all
 from autoscaler.plugins import isolation
-from autoscaler.plugins.isolation import Patience, flaw, judge, judge_on_partial
+from autoscaler.plugins.isolation import PluginGuard, flaw
 from autoscaler.strategies import Rule, RuleInput, Threshold, base
 from autoscaler.util.deadline import Deadline
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, observation, policy, steady, told, window
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +54,10 @@ class Foreign(Rule):
         return opinion
 
 
+GUARD = PluginGuard()
+"""As patient as the autoscaler's own."""
+
+
 def foreign(
     does: Callable[[Rule, RuleInput], Any],
     on_partial: Callable[[Rule, RuleInput], Any] | None = None,
@@ -75,7 +81,7 @@ def raising(error: BaseException) -> Callable[[Rule, RuleInput], NoReturn]:
 
 def giving(**facts: Any) -> Callable[[Rule, RuleInput], Recommendation]:
     """What gives a recommendation, sound but for *facts*."""
-    sound = {"rule": "rule", "reason": Reason.BELOW_TARGET, "replicas": 1, "value": 10.0, "detail": "cpu 10, calm"}
+    sound = {"rule": "rule", "reason": Reason.BELOW_TARGET, "replicas": 1, "value": 10.0, "seen": "cpu 10, calm"}
     return lambda _, __: Recommendation(**{**sound, **facts})
 
 
@@ -109,11 +115,9 @@ def hanging() -> Iterator[Hanging]:
 
 
 @pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> Patience:
-    """Less patience than the autoscaler's."""
-    impatient = Patience(a_call=A_MOMENT, each=2 * A_MOMENT, together=4 * A_MOMENT)
-    monkeypatch.setattr(isolation, "_PATIENCE", impatient)
-    return impatient
+def impatient() -> PluginGuard:
+    """A guard with less patience than the autoscaler's."""
+    return PluginGuard(a_call=A_MOMENT, each=2 * A_MOMENT, together=4 * A_MOMENT)
 
 
 def detail_of(opinion: Recommendation) -> str:
@@ -129,17 +133,19 @@ def detail_of(opinion: Recommendation) -> str:
 
 def test_a_sound_opinion_counts() -> None:
     """A plugin's opinion is taken as it is."""
-    assert judge(foreign(giving()), CALM, NOW) == Recommendation("rule", Reason.BELOW_TARGET, 1, 10.0, "cpu 10, calm")
+    assert GUARD.judge(foreign(giving()), CALM, NOW) == Recommendation(
+        "rule", Reason.BELOW_TARGET, 1, 10.0, "cpu 10, calm"
+    )
 
 
 def test_an_opinion_bears_the_name_of_its_rule() -> None:
     """A plugin does not speak for another rule."""
-    assert judge(foreign(giving(rule="cpu-high")), CALM, NOW).rule == "rule"
+    assert GUARD.judge(foreign(giving(rule="cpu-high")), CALM, NOW).rule == "rule"
 
 
 def test_a_whole_value_is_a_number() -> None:
     """What a plugin gives as an int is the same number."""
-    value = judge(foreign(giving(value=7)), CALM, NOW).value
+    value = GUARD.judge(foreign(giving(value=7)), CALM, NOW).value
     assert (value, type(value)) == (7.0, float)
 
 
@@ -152,10 +158,10 @@ def test_own_strategies_are_asked_in_the_same_thread() -> None:
             asked.append(threading.current_thread().name)
             return super().recommend(rule_input)
 
-    judge(Watching(name="rule", metric="cpu", above=1, add=1), CALM, NOW)
+    GUARD.judge(Watching(name="rule", metric="cpu", above=1, add=1), CALM, NOW)
     assert asked != [threading.current_thread().name], "a plugin's subclass of one of ours is a plugin's"
     before = threading.active_count()
-    assert judge(CPU_HIGH, CALM, NOW).reason is Reason.NO_BREACH
+    assert GUARD.judge(CPU_HIGH, CALM, NOW).reason is Reason.NO_BREACH
     assert threading.active_count() <= before  # those of earlier tests may end meanwhile
 
 
@@ -163,9 +169,9 @@ def test_own_strategies_are_asked_in_the_same_thread() -> None:
 def test_asking_for_a_count_gives_the_reason_that_fits(requested: int) -> None:
     """The helper of plugin authors makes a sound recommendation of any count."""
     rule_input = RuleInput(steady(10), requested, 3)
-    opinion = judge(foreign(lambda rule, seen: rule.asks_for(seen, 3, "cpu 10, three")), rule_input, NOW)
+    opinion = GUARD.judge(foreign(lambda rule, seen: rule.asks_for(seen, 3, "three")), rule_input, NOW)
     expected = {2: Reason.ABOVE_TARGET, 3: Reason.WITHIN_TOLERANCE, 4: Reason.BELOW_TARGET}[requested]
-    assert opinion == Recommendation("rule", expected, 3, 10.0, "cpu 10, three")
+    assert opinion == Recommendation("rule", expected, 3, 10.0, "cpu 10 %", "three")
 
 
 # Raising
@@ -186,7 +192,7 @@ def test_asking_for_a_count_gives_the_reason_that_fits(requested: int) -> None:
 )
 def test_raising(error: BaseException, words: str) -> None:
     """A strategy that raises, whatever it is, lacks data, and the detail says strategy, rule, error and line."""
-    detail = detail_of(judge(foreign(raising(error)), CALM, NOW))
+    detail = detail_of(GUARD.judge(foreign(raising(error)), CALM, NOW))
     start = f"the strategy foreign of the rule rule raised {words}, in {__name__}, line "
     assert detail.startswith(start)
     assert detail.removeprefix(start).isdigit()
@@ -198,7 +204,7 @@ def test_an_endless_recursion() -> None:
     def deeper(rule: Rule, rule_input: RuleInput) -> Recommendation:
         return deeper(rule, rule_input)
 
-    assert "raised RecursionError" in detail_of(judge(foreign(deeper), CALM, NOW))
+    assert "raised RecursionError" in detail_of(GUARD.judge(foreign(deeper), CALM, NOW))
 
 
 def test_an_error_that_cannot_say_what_it_is() -> None:
@@ -208,12 +214,12 @@ def test_an_error_that_cannot_say_what_it_is() -> None:
         def __str__(self) -> str:
             raise SystemExit
 
-    assert "raised MuteError, in" in detail_of(judge(foreign(raising(MuteError())), CALM, NOW))
+    assert "raised MuteError, in" in detail_of(GUARD.judge(foreign(raising(MuteError())), CALM, NOW))
 
 
 def test_a_long_error_is_cut() -> None:
     """What a plugin says fits a log line."""
-    assert len(detail_of(judge(foreign(raising(ValueError("x" * 10_000))), CALM, NOW))) < 400
+    assert len(detail_of(GUARD.judge(foreign(raising(ValueError("x" * 10_000))), CALM, NOW))) < 400
 
 
 # Nonsense
@@ -260,15 +266,16 @@ class Rude:
         (giving(value=inf), "gave the value inf of type float"),
         (giving(value=True), "gave the value True of type bool"),
         (giving(value=10**400), "raised OverflowError"),
-        (giving(detail=None), "gave the detail None (a str)"),
-        (giving(detail=b"calm"), "gave the detail b'calm' of type bytes (a str)"),
-        (giving(detail="x" * 301), "gave a detail of 301 characters (300 at most)"),
-        (giving(detail="two\nlines"), "gave the detail 'two\\nlines' of type str (one line of printable characters)"),
+        (giving(seen=None), "gave as seen None (a str)"),
+        (giving(seen=b"calm"), "gave as seen b'calm' of type bytes (a str)"),
+        (giving(seen="x" * 301), "gave a seen of 301 characters (300 at most)"),
+        (giving(bound="x" * 301), "gave a bound of 301 characters (300 at most)"),
+        (giving(bound="two\nlines"), "gave as bound 'two\\nlines' of type str (one line of printable characters)"),
     ],
 )
 def test_nonsense(gives: Callable[[Rule, RuleInput], Any], words: str) -> None:
     """What is no recommendation of a rule's is lacking data, and the detail says what would be right."""
-    detail = detail_of(judge(foreign(gives), CALM, NOW))
+    detail = detail_of(GUARD.judge(foreign(gives), CALM, NOW))
     assert detail.startswith("the strategy foreign of the rule rule ")
     assert words in detail
 
@@ -284,40 +291,40 @@ def test_every_reason_is_a_rules_own_or_refused(reason: Reason) -> None:
 
 
 @pytest.mark.fault("plugin-broken")
-def test_hanging(patience: Patience, hanging: Hanging) -> None:  # noqa: ARG001 - the fixture shortens the wait
+def test_hanging(impatient: PluginGuard, hanging: Hanging) -> None:
     """A strategy that does not come back lacks data; it is not asked again before it has."""
     rule = foreign(hanging)
-    assert detail_of(judge(rule, CALM, NOW)).endswith("did not come back within 0.25 s")
-    assert "has not come back from an earlier call" in detail_of(judge(rule, CALM, NOW))
-    assert "has not come back from an earlier call" in detail_of(judge(rule, CALM, NOW + 15))
+    assert detail_of(impatient.judge(rule, CALM, NOW)).endswith("did not come back within 0.25 s")
+    assert "has not come back from an earlier call" in detail_of(impatient.judge(rule, CALM, NOW))
+    assert "has not come back from an earlier call" in detail_of(impatient.judge(rule, CALM, NOW + 15))
     assert hanging.asked == 1
 
 
-def test_a_strategy_that_has_come_back_is_asked_again(patience: Patience, hanging: Hanging) -> None:  # noqa: ARG001
+def test_a_strategy_that_has_come_back_is_asked_again(impatient: PluginGuard, hanging: Hanging) -> None:
     """At the next evaluation; in the same one it was given its chance."""
     rule = foreign(hanging)
-    judge(rule, CALM, NOW)
+    impatient.judge(rule, CALM, NOW)
     hanging.let_go()
-    while "has not come back" in detail_of(judge(rule, CALM, NOW)):
+    while "has not come back" in detail_of(impatient.judge(rule, CALM, NOW)):
         pass  # its thread is about to leave its answer
-    assert detail_of(judge(rule, CALM, NOW)).endswith("did not come back in time for another service")
-    assert judge(rule, CALM, NOW + 15).reason is Reason.NO_BREACH
+    assert detail_of(impatient.judge(rule, CALM, NOW)).endswith("did not come back in time for another service")
+    assert impatient.judge(rule, CALM, NOW + 15).reason is Reason.NO_BREACH
     assert hanging.asked == 2
 
 
-def test_a_hanging_strategy_costs_an_evaluation_one_wait(patience: Patience, hanging: Hanging) -> None:  # noqa: ARG001
+def test_a_hanging_strategy_costs_an_evaluation_one_wait(impatient: PluginGuard, hanging: Hanging) -> None:
     """A thousand services do not wait for it a thousand times: it is asked about one of them."""
     rule, timer = foreign(hanging), Deadline(20)
     for _ in range(1000):
-        detail_of(judge(rule, CALM, NOW))
+        detail_of(impatient.judge(rule, CALM, NOW))
     assert hanging.asked == 1
     assert timer.remaining() > 10
 
 
-def test_one_that_hangs_does_not_delay_another(patience: Patience, hanging: Hanging) -> None:  # noqa: ARG001
+def test_one_that_hangs_does_not_delay_another(impatient: PluginGuard, hanging: Hanging) -> None:
     """Each strategy has a thread of its own."""
-    judge(foreign(hanging), CALM, NOW)
-    assert judge(foreign(giving()), CALM, NOW).reason is Reason.BELOW_TARGET
+    impatient.judge(foreign(hanging), CALM, NOW)
+    assert impatient.judge(foreign(giving()), CALM, NOW).reason is Reason.BELOW_TARGET
 
 
 def test_a_slow_strategy_uses_up_its_time() -> None:
@@ -328,11 +335,11 @@ def test_a_slow_strategy_uses_up_its_time() -> None:
         waiting.wait(0.03)
         return rule.no_opinion(rule_input)
 
-    patience = Patience(a_call=20, each=0.1)
+    patience = PluginGuard(a_call=20, each=0.1)
     rule = foreign(slow)
 
     def ask(turn: float) -> Recommendation:
-        return patience.ask(rule, CALM, turn, lambda each, rule_input: each.recommend(rule_input))
+        return patience.judge(rule, CALM, turn)
 
     opinions = [ask(NOW) for _ in range(10)]
     judged = [opinion.lacks_data for opinion in opinions].index(True)
@@ -348,10 +355,10 @@ def test_plugins_use_up_their_time_together() -> None:
         waiting.wait(5)
         return rule.no_opinion(rule_input)
 
-    patience = Patience(a_call=20, each=20, together=0.05)
+    patience = PluginGuard(a_call=20, each=20, together=0.05)
 
     def ask(turn: float) -> Recommendation:
-        return patience.ask(foreign(slow), CALM, turn, lambda each, rule_input: each.recommend(rule_input))
+        return patience.judge(foreign(slow), CALM, turn)
 
     assert "did not come back" in detail_of(ask(NOW))
     assert detail_of(ask(NOW)).endswith("is not asked: all plugins' time of this evaluation is used up")
@@ -383,15 +390,15 @@ def test_partial_data_let_no_plugin_remove(count: int) -> None:
 def test_a_plugin_without_an_opinion_on_partial_data() -> None:
     """None, or no opinion, is nothing to say: the rule lacks data because tasks are missing."""
     rule_input = RuleInput(steady(10), 3, 3)
-    assert judge_on_partial(foreign(giving()), rule_input, NOW) is None
+    assert GUARD.judge_on_partial(foreign(giving()), rule_input, NOW) is None
     silent = foreign(giving(), on_partial=lambda each, seen: each.no_opinion(seen))
-    assert judge_on_partial(silent, rule_input, NOW) is None
+    assert GUARD.judge_on_partial(silent, rule_input, NOW) is None
     assert recommend(silent, partial(5)).reason is Reason.PARTIAL_DATA
 
 
 def test_a_plugin_that_fails_on_partial_data() -> None:
     """The detail says so, and not only that tasks are missing."""
-    opinion = recommend(foreign(giving(), on_partial=raising(ValueError("no"))), partial(5))
+    opinion = recommend(foreign(giving(), on_partial=raising(ValueError("no"))), partial(5), GUARD)
     assert "raised ValueError: no" in detail_of(opinion)
 
 
@@ -401,7 +408,7 @@ def test_a_plugin_that_fails_on_partial_data() -> None:
 def decided(*rules: Rule, cpu: float) -> Decision:
     """The decision of a policy of *rules*."""
     own: Policy = policy().model_copy(update={"rules": rules})
-    return decide(own, observation(3, windows={"cpu": steady(cpu)}), History())
+    return decide(own, observation(3, windows={"cpu": steady(cpu)}), History(), GUARD)
 
 
 BROKEN = [raising(ValueError("no")), lambda *_: None, giving(replicas=2.5), giving(reason=Reason.NO_DATA, replicas=1)]
@@ -527,3 +534,17 @@ def test_what_a_rule_says_of_itself_is_asked_once() -> None:
     assert [rule.look_back, rule.look_back] == [60, 60]
     assert asked == [60]
     assert rule.model_copy(update={"over": 120}).look_back == 120
+
+
+def test_a_slow_plugin_does_not_make_one_input_two_decisions(impatient: PluginGuard, hanging: Hanging) -> None:
+    """A decision depends on the recommendations it is given, and on no clock: a plugin is late outside of it."""
+    own: Policy = policy().model_copy(update={"rules": (foreign(hanging), CPU_LOW)})
+    seen, history = observation(3, windows={"cpu": steady(10)}), History()
+    late = recommend_all(own, seen, impatient)
+    hanging.let_go()
+    in_time = recommend_all(own, seen, PluginGuard())
+    assert [late[0].reason, in_time[0].reason] == [Reason.NO_DATA, Reason.NO_BREACH]
+    first = [decide_on(own, seen, history, asked) for asked in (late, in_time)]
+    again = [decide_on(own, seen, history, asked) for asked in (late, in_time)]
+    assert first == again
+    assert [decision.desired for decision in first] == [3, 2]

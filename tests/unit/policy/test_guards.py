@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from autoscaler.core.model import Direction, History, Outcome, Recommended, ScaleEvent
 from autoscaler.core.reasons import Reason
 from autoscaler.core.window import Doubt
-from autoscaler.decision.decide import decide
 from autoscaler.errors import RefusedError
 from autoscaler.policy.guards import Guard
 from autoscaler.policy.metric import Metric
 from tests.support.builders import NOW, observation, steady, told, window, written
+from tests.support.deciding import decide
 from tests.support.world import only, reasons, said, settled_world
 
 if TYPE_CHECKING:

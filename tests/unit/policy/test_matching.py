@@ -12,7 +12,6 @@ from rich.console import Console
 
 from autoscaler.core.model import History, Outcome
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from autoscaler.evaluation.cycle import assign
 from autoscaler.policy.matching import ENABLED_LABEL, MAX_LABEL, MIN_LABEL, POLICY_LABEL, Match, Matcher
 from autoscaler.policy.metric import Metric, with_built_in
@@ -23,6 +22,7 @@ from autoscaler.views import render
 from autoscaler.views.documents import record_document
 from autoscaler.views.logs import configure, log_record
 from tests.support.builders import NOW, observation
+from tests.support.deciding import decide
 from tests.support.world import World, only, said, service_spec
 
 HIGH: dict[str, Any] = {"name": "high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from autoscaler.core.model import History, Observation
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from autoscaler.errors import PolicyError
 from autoscaler.policy.policy import Bounds, Policy
 from autoscaler.policy.schedules import Schedule
 from autoscaler.policy_files import loader
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from autoscaler.core.model import History, ScaleEvent
 from autoscaler.core.window import Window
-from autoscaler.decision.decide import decide
 from autoscaler.policy.metric import with_built_in
 from autoscaler.policy.policy import PolicySet
 from autoscaler.policy_files import lint as advice
@@ -19,6 +18,7 @@ from autoscaler.policy_files.lint_flaps import Effort, flaps
 from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, read
 from autoscaler.swarm.history import KEPT_EVENTS, prune
 from tests.support.builders import NOW, observation, window, written
+from tests.support.deciding import decide
 from tests.support.policy_sets import entry, load, policies
 
 ROOT = Path(__file__).parents[3]

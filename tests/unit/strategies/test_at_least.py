@@ -6,10 +6,10 @@ import pytest
 
 from autoscaler.core.model import History
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from autoscaler.policy_files import loader
 from autoscaler.strategies import RuleInput, Threshold
 from tests.support.builders import MISSING, observation, policy_file, refused, told, window, written
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

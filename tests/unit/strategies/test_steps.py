@@ -6,7 +6,6 @@ import pytest
 
 from autoscaler.core.model import History, Recommendation
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from autoscaler.policy_files import loader
 from autoscaler.strategies import RuleInput, Steps, registered
 from tests.support.builders import (
@@ -20,6 +19,7 @@ from tests.support.builders import (
     window,
     written,
 )
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from pathlib import Path

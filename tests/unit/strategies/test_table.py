@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from autoscaler.core.model import History
 from autoscaler.core.reasons import Reason
 from autoscaler.core.window import Window
-from autoscaler.decision.decide import decide
 from autoscaler.policy_files import loader
 from autoscaler.strategies import RuleInput, Table, registered
 from tests.support.builders import MISSING, NOW, observation, policy_file, refused, steady, told, window, written
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,10 +8,10 @@ import pytest
 
 from autoscaler.core.model import History, Recommendation
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from autoscaler.policy_files import loader
 from autoscaler.strategies import RuleInput, Target, registered
 from tests.support.builders import MISSING, observation, policy_file, refused, steady, told, window, written
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from pathlib import Path
