@@ -79,3 +79,9 @@ def test_what_code_cites_of_the_documents_is_there() -> None:
 def test_the_readme_is_short() -> None:
     """README.md has at most 1,000 words."""
     assert len((ROOT / "README.md").read_text().split()) <= 1000
+
+
+def test_the_changelog_has_short_bullets() -> None:
+    """A bullet of CHANGELOG.md has at most 25 words."""
+    bullets = re.findall(r"^- (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert [bullet for bullet in bullets if len(bullet.split()) > 25] == []
