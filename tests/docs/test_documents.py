@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import jsonschema
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from autoscaler.cli.main import main
 from autoscaler.core.reasons import Reason
 from autoscaler.policy.policy import policy_schema
 from autoscaler.policy_files import loader
@@ -85,3 +88,14 @@ def test_the_policies_that_documents_show_are_valid(document: str, tmp_path: Pat
         file.write_text("\n".join(line[indent:] for line in block.splitlines()))
         assert loader.read_policies([file]).warnings(15) == []
         jsonschema.validate(yaml.safe_load(file.read_text()), policy_schema())
+
+
+def test_the_policy_test_that_the_readme_shows_passes(tmp_path: Path) -> None:
+    """README.md's policy test passes on README.md's policy."""
+    blocks = re.findall(r"^ *```yaml\n(.*?)^ *```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    policy, test = map(dedent, blocks)
+    (tmp_path / "advwell.yml").write_text(policy)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "readme.yml").write_text(test)
+    result = CliRunner().invoke(main, ["test", str(tmp_path / "tests" / "readme.yml")])
+    assert (result.exit_code, "1 passed, 0 failed" in result.output) == (0, True), result.output
