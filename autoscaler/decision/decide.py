@@ -17,7 +17,7 @@ from autoscaler.decision.due import bound, fall_back, restore
 from autoscaler.decision.gates import gate, stand_by
 from autoscaler.decision.give_back import release_unplaced, unplaced_too_long, wait_for_room
 from autoscaler.decision.ineffective import next_streak, stop_if_ineffective, without_last
-from autoscaler.decision.resolve import resolve, winner_of
+from autoscaler.decision.resolve import blame_pending, resolve, winner_of
 from autoscaler.decision.steps import Case, Step
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def decide(
     )
     winner = winner_of(asked, requested)
     case = Case(policy, observation, history, policy.bounds(observation.at), asked, winner)
-    resolved = resolve(asked, winner, requested)
+    resolved = blame_pending(case, resolve(asked, winner, requested))
     wanted = {"resolve": resolved, **_walk(case, _OF_RULES, resolved.count)}
     insisted, due = _insist(case, _left(wanted)), _insist(case, requested)
     gated = gate(case, _left(insisted), _left(due))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autoscaler.core.model import Why
+from autoscaler.core.reasons import Reason
 from autoscaler.decision.steps import Step
 
 if TYPE_CHECKING:
     from autoscaler.core.model import Recommendation
+    from autoscaler.decision.steps import Case
 
 
 def winner_of(recommendations: tuple[Recommendation, ...], requested: int) -> Recommendation | None:
@@ -36,6 +38,21 @@ def resolve(recommendations: tuple[Recommendation, ...], winner: Recommendation 
             if holding is not None:
                 return Step(requested, holding, held=True)
     return Step(winner.replicas)
+
+
+def blame_pending(case: Case, resolved: Step) -> Step:
+    """Return *resolved*, held by pending tasks if data are lacking because not one replica runs.
+
+    The reason quotes Swarm on the tasks that wait. The missing data stay among the decision's reasons.
+    """
+    observation = case.observation
+    waits = observation.requested > 0 and not observation.running and bool(observation.pending)
+    lacking = any(item.lacks_data for item in case.recommendations)
+    undecided = case.winner is None or (resolved.why is not None and resolved.why.reason.lacks_data)
+    if not (waits and lacking and undecided):
+        return resolved
+    detail = f"none of {observation.requested} replicas runs: {observation.pending}"
+    return Step(resolved.count, Why(Reason.TASKS_PENDING, detail), held=True)
 
 
 def _agreed(item: Recommendation, recommendations: tuple[Recommendation, ...], requested: int) -> bool:

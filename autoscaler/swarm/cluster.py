@@ -112,6 +112,8 @@ class ServiceView:
     tasks: tuple[TaskView, ...] = ()
     update_state: str = ""
     update_message: str = ""
+    update_started: float | None = None
+    """When the update or rollback began that Swarm speaks of, Unix seconds."""
     template_changed: bool = False
     """Whether the last write (the creation too) changed what tasks are made from, so that a rollout follows it."""
     before: SpecBefore | None = None
@@ -146,6 +148,13 @@ class ServiceView:
         unknown = f"Swarm says {self.update_state} of an update, which is not known here"
         message = f": {self.update_message}" if self.update_message else ""
         return _BUSY.get(self.update_state, unknown) + message
+
+    def rolling(self, now: float) -> str:
+        """`rollout` with its age, and what Swarm says of the tasks that do not run yet; empty where there is none."""
+        said = self.rollout
+        if said and not self.mixed and self.update_started is not None:
+            said += f", for {words(max(0.0, now - self.update_started))}"
+        return "; ".join(filter(None, (said, self.pending(now)))) if said else ""
 
     @property
     def unsettled(self) -> bool:

@@ -274,7 +274,7 @@ def observed(  # noqa: PLR0913 - as many as a decision depends on
         running=view.running,
         windows=windows,
         mode=view.mode,
-        rollout=view.rollout or _settling(view, memory, now),
+        rollout=view.rolling(now) or _settling(view, memory, now),
         pending=view.pending(now) if view.running < view.requested else "",
         stuck=view.stuck(now),
         unplaced_since=tuple(sorted(memory.unplaced.values())),

@@ -160,6 +160,7 @@ def service_view(
         tasks=tasks,
         update_state=_text(update.get("State", "")),
         update_message=_text(update.get("Message", "")),
+        update_started=unix_time(update["StartedAt"]) if update.get("StartedAt") else None,
         template_changed=previous is None or any(spec.get(part) != previous.get(part) for part in _TEMPLATE),
         before=None if previous is None else _spec_before(previous),
         cpu_limit=cpu_limit,

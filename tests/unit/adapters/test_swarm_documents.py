@@ -16,7 +16,7 @@ import pytest
 from autoscaler.adapters.docker import documents
 from autoscaler.adapters.docker.engine_errors import documented
 from autoscaler.errors import UnreachableError
-from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL, ServiceView, SpecBefore, TaskView
 from autoscaler.swarm.placement import Demand, NodeView
 
 Document = dict[str, Any]
@@ -121,6 +121,24 @@ def test_service() -> None:
     assert (seen.id, seen.name, seen.version, dict(seen.labels)) == ("s1", "web", 12, {"tier": "web"})
     assert (seen.created_at, seen.updated_at) == (ZERO, ZERO + 120.123456)
     assert seen.rollout == "a rolling update is in progress: update in progress"
+    assert (seen.update_started, seen.rolling(ZERO)) == (None, seen.rollout)
+
+
+def test_the_age_of_a_rollout() -> None:
+    """A rollout is told with its age, and with Swarm's words about the oldest task that waits."""
+    status = {"State": "updating", "StartedAt": MINUTE[2], "Message": "update in progress"}
+    waiting = TaskView(
+        "t1", "pending", ZERO + 180, on_ready_node=True, words="no suitable node (max replicas per node)"
+    )
+
+    seen = documents.service_view(service(UpdateStatus=status), (waiting,))
+
+    assert seen.rolling(ZERO + 780) == (
+        "a rolling update is in progress: update in progress, for 11m; "
+        "pending for 10m: no suitable node (max replicas per node)"
+    )
+    assert seen.rolling(ZERO).startswith("a rolling update is in progress: update in progress, for 0s")
+    assert documents.service_view(service(), (waiting,)).rolling(ZERO) == ""
 
 
 @pytest.mark.parametrize("part", ["UpdateStatus", "PreviousSpec", "Endpoint"])

@@ -459,6 +459,41 @@ def test_a_rule_may_remove_the_last_replica_where_the_minimum_is_zero() -> None:
     assert judged(policy(CPU_LOW, least=0), seen(LOW, requested=1)).desired == 0
 
 
+WAITS = "pending for 11m: no suitable node (insufficient resources on 2 nodes)"
+
+
+@pytest.mark.parametrize("load", [None, LOW], ids=["no data", "data of some rule"])
+def test_a_service_of_which_nothing_runs_says_so_before_its_lack_of_data(load: Window | None) -> None:
+    """With 0 of 3 running and all pending the reason is Swarm's, and the data that lack because of it come after."""
+    windows = {} if load is None else {"memory": load}
+    rules = policy(CPU_HIGH, CPU_LOW, threshold("memory-low", metric="memory", below=50, remove=1))
+
+    decision = judged(rules, observation(3, running=0, windows=windows, pending=WAITS, stuck=True))
+
+    assert (decision.desired, decision.primary.reason, decision.held) == (3, Reason.TASKS_PENDING, True)
+    assert decision.primary.detail == f"none of 3 replicas runs: {WAITS}"
+    assert (Reason.NO_DATA, "cpu-high") in told(decision)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        pytest.param({"running": 1, "pending": WAITS}, Reason.NO_DATA, id="one runs"),
+        pytest.param({"running": 0}, Reason.NO_DATA, id="Swarm says nothing"),
+        pytest.param({"requested": 0}, Reason.SCALED_TO_ZERO, id="nothing is asked for"),
+        pytest.param({"requested": 7, "running": 0, "pending": WAITS}, Reason.TOO_MANY_REPLICAS, id="bounds"),
+        pytest.param(
+            {"running": 0, "pending": WAITS, "rollout": "a rolling update is in progress", "requested": 7},
+            Reason.ROLLOUT_IN_PROGRESS,
+            id="a gate that holds something",
+        ),
+    ],
+)
+def test_what_comes_before_a_lack_of_data(facts: dict[str, Any], reason: Reason) -> None:
+    """Only if nothing runs and Swarm says why is that the reason; a later step that changes or holds comes first."""
+    assert judged(BOUNDED, observation(**facts)).primary.reason is reason
+
+
 def test_tasks_pending_hold_an_increase() -> None:
     """`tasks_pending` holds a relative step while running < requested for any cause, and quotes Swarm's own words."""
     decision = judged(policy(), seen(HIGH, running=2, pending="pending for 1m: no suitable node"))
