@@ -61,6 +61,7 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
             settings=metric_settings,
             step=settings.window_step,
             probe=partial(source.scrape_interval, queries.oldest_task(metric_settings)),
+            clock_cure=source.clock_cure,
         ),
         swarm=CountedSwarm(DryRun(swarm) if dry_run else swarm, telemetry.count_request),
         pauses=KnownPauses(CountedPauses(SwarmPauses(engine), telemetry.count_request)),

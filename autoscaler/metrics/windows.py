@@ -70,6 +70,8 @@ class MetricWindows:
     """The window step of a metric that has none of its own, in seconds."""
     probe: Callable[[Deadline], float | None] = lambda _: None
     """Measures Prometheus' real scrape interval in seconds, if it can be told; may raise BackendError."""
+    clock_cure: Callable[[float], str] = lambda _: "set both by NTP"
+    """Says what to do about a clock of Prometheus that is so many seconds ahead of ours."""
     scrape_interval: float | None = None
     """The real scrape interval as it was last measured."""
     _probed_at: float = -inf
@@ -121,7 +123,7 @@ class MetricWindows:
         else:
             if abs(offset) > self.step:
                 where = "behind" if offset < 0 else "ahead of"
-                detail = f"Prometheus' clock is {words(abs(offset))} {where} ours (set both by NTP)"
+                detail = f"Prometheus' clock is {words(abs(offset))} {where} ours ({self.clock_cure(offset)})"
                 problems.append(Problem("clock", detail))
             problems += self._differing_interval(now, deadline)
         # A query may fail at every evaluation, say because it takes the source too long: the other ones come first, and

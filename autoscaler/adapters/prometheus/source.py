@@ -46,6 +46,8 @@ _OFFSET_FRESH = 60.0
 """For how many seconds the Date of an answer is believed."""
 _SECOND, _TICK = 1.0, 0.001
 """A Date leaves out what is less than a second, and Prometheus' own time what is less than a thousandth."""
+_LATE, _NEARLY = 30.0, 5.0
+"""Seconds that VictoriaMetrics answers late by default (-search.latencyOffset), and what its clock may add."""
 _SHORTEST_TIMEOUT = 0.001
 _LOOKED_AT = 900
 """For how many seconds back the scrapes of a series are looked at."""
@@ -88,6 +90,14 @@ class PrometheusSource:
         near, agrees = abs(told) < _SECOND, self._agrees(self._clock.now())
         self._dates_tell = near or not agrees
         return 0.0 if abs(told) < _TICK or (near and agrees) else told
+
+    def clock_cure(self, offset: float) -> str:
+        """What to do about a clock that is *offset* ahead of ours, or behind it where that is negative."""
+        if offset < 0 and self._wire.is_victoria_metrics:
+            return "it is VictoriaMetrics, which answers as late as its -search.latencyOffset says: set that to 1ms"
+        if abs(offset + _LATE) <= _NEARLY:
+            return "set both by NTP; if it is VictoriaMetrics, set its -search.latencyOffset=1ms"
+        return "set both by NTP"
 
     def _agrees(self, now: float) -> bool:
         """Whether the Date of a recent answer agrees with our clock."""

@@ -43,6 +43,8 @@ _CHUNK = 256 * 2**10
 _CONNECTIONS = 2
 """Connections kept open: one that is in use, and one that an abandoned call still holds."""
 _WORDS = 300
+_VICTORIA_METRICS = "X-Server-Hostname"
+"""A header of all answers of VictoriaMetrics, and of none of Prometheus'."""
 _MASK = "***"
 _SHORTEST_SECRET = 4
 
@@ -151,6 +153,8 @@ class Wire:
             self.cert = (connection.cert_file, connection.key_file)
         self.dated: Offset | None = None
         """What the Date of the newest good answer showed; None before the first, and without one."""
+        self.is_victoria_metrics = False
+        """Whether the newest good answer is that of VictoriaMetrics, as far as it shows."""
 
     def mount(self, prefix: str, _: HTTPAdapter) -> None:
         """Called by PrometheusConnect with an adapter of its own making; ours keeps track of the sockets."""
@@ -174,6 +178,7 @@ class Wire:
             raise self._refused(response, body)
         document = self._document(body)
         self._note(response.headers.get("Date", ""), sent, received)
+        self.is_victoria_metrics = _VICTORIA_METRICS in response.headers
         return _Answer(document)
 
     def abandon(self) -> None:

@@ -42,6 +42,16 @@ def test_more_than_a_step_of_skew_is_a_problem(offset: float, told: str | None) 
     assert said(only(evaluation))[0] is Outcome.APPLIED
 
 
+def test_what_to_do_about_a_skew_is_the_sources_word() -> None:
+    """The problem ends with the cure that the source of the clock knows, by how far it is off."""
+    world = settled_world(cpu=50, offset=-30.0)
+    world.cycle.windows.clock_cure = lambda offset: f"set the flag for {offset:g} s"
+
+    (problem,) = world.next().problems
+
+    assert problem.detail == "Prometheus' clock is 30s behind ours (set the flag for -30 s)"
+
+
 @pytest.mark.fault("clock-skew")
 @pytest.mark.parametrize("offset", [-600.0, -40.0, 40.0, 600.0])
 def test_what_is_decided_is_about_now_whatever_the_clocks_say(offset: float) -> None:
