@@ -84,7 +84,10 @@ _MEANINGS = {
     Reason.RESTORED_AFTER_DEPLOY: "a stack deploy lowered the count, and it is set again",
     Reason.CHANGED_EXTERNALLY: "somebody else changed the count (it is adopted, and starts the cooldown) or our label",
     Reason.FALLBACK: "every rule has lacked data for the fallback's time, and it asks for more replicas",
-    Reason.POLICY_CONFLICT: "two policies match the service with equal rank, or its labels are wrong; it is left alone",
+    Reason.POLICY_CONFLICT: (
+        "two policies match the service with equal rank, its labels are wrong, or another program scales it; "
+        "it is left alone"
+    ),
     Reason.UNSUPPORTED_MODE: "the service is global or a job; only replicated services are scaled",
     Reason.SERVICE_NOT_FOUND: "a policy names a service that Swarm does not have",
 }

@@ -65,6 +65,8 @@ class Survey:
     """The real one, in seconds, as far as it can be told."""
     capacity: Capacity | None = None
     """Whether every policy's maximum finds room; None where Swarm gave no answer."""
+    doubtful: tuple[str, ...] = ()
+    """What is doubtful about services that a policy applies to, with the cure."""
 
     @property
     def good(self) -> bool:
@@ -80,7 +82,8 @@ def survey(cycle: Cycle, policies: PolicySet) -> Survey:
         cluster = cycle.swarm.read(deadline)
     except BackendError as error:
         return Survey(problems=(Problem("swarm", str(error)),))
-    assigned, untouched = assign(Matcher(policies), cluster, now)
+    matcher = Matcher(policies)
+    assigned, untouched = assign(matcher, cluster, now)
     problems = cycle.windows.refresh(assigned, policies.metrics, now, deadline, at_least=_BACK)
     readings = [
         reading
@@ -88,6 +91,10 @@ def survey(cycle: Cycle, policies: PolicySet) -> Survey:
         for reading in _readings(cycle, policies, item, now)
     ]
     meant = {item.view.name for item in assigned} | {record.decision.service for record in untouched}
+    views = (item.view for item in assigned)
+    doubts = {
+        view.name: matcher.find(view.name, view.labels, own=view.name == cluster.own_service).doubt for view in views
+    }
     unmatched = sorted(cluster.services.keys() - meant - {cluster.own_service})
     return Survey(
         tuple(readings),
@@ -96,6 +103,7 @@ def survey(cycle: Cycle, policies: PolicySet) -> Survey:
         tuple(problems),
         cycle.windows.scrape_interval,
         _capacity(cluster, assigned),
+        tuple(f"{name} {doubt}" for name, doubt in sorted(doubts.items()) if doubt),
     )
 
 

@@ -6,7 +6,7 @@ What a label says wrongly concerns the service that wears it, and no other.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -30,6 +30,14 @@ MAX_LABEL = "autoscaler.replicas.max"
 _LABELS = (POLICY_LABEL, ENABLED_LABEL, MIN_LABEL, MAX_LABEL)
 _OWN = (STATE_LABEL, ROLLBACK_LABEL)
 """The labels that the autoscaler writes itself."""
+_OWNERS = {
+    "swarm.cronjob.enable": "swarm-cronjob",
+    "sablier.enable": "Sablier",
+    "swarm.autoscaler": "docker-swarm-autoscaler",
+}
+"""The labels by which services ask other programs to change their counts, and what these are called."""
+_TRUE = frozenset({"1", "t", "true"})
+"""What such a label says in small letters where it means yes."""
 _MOST_NAMES = 20_000
 _MOST_REPLICAS = 10_000
 _MOST_TOLD = 5
@@ -49,6 +57,8 @@ class Match:
     """What matched: a policy's name, or several, of many the first."""
     conflict: str = ""
     """Why none applies although something asks for one, and the cure; empty where nothing asks."""
+    doubt: str = ""
+    """What is doubtful about a policy that applies, and the cure; empty where nothing is."""
 
 
 _NONE = Match()
@@ -72,7 +82,7 @@ class Matcher:
         told = {
             label: value
             for label, value in labels.items()
-            if (label.startswith(PREFIX) and label not in _OWN) or label in self._looked_at
+            if (label.startswith(PREFIX) and label not in _OWN) or label in self._looked_at or label in _OWNERS
         }
         key = service, own, tuple(sorted(told.items()))
         if key not in self._found:
@@ -88,11 +98,19 @@ class Matcher:
         names = _listed([policy.name for policy in candidates])
         if len(candidates) > 1:
             wrong.append(f"matched by the policies {names} (name the service in one of them, or exclude it)")
+        owner, by_name = _owner(labels), POLICY_LABEL in labels or service in self.policies.named
+        if candidates and owner and not by_name:
+            cure = "exclude it, or name it exactly in services to scale it all the same"
+            wrong.append(f"{owner}, and the policy {names} matches it by a glob or by match_labels ({cure})")
         problems = list(islice(chain(wrong, self._wrong_labels(labels)), _MOST_TOLD))
         if problems:
             return Match(None, names, "; ".join(problems))
         if candidates:
-            return _bounded(candidates[0], labels, self.policies)
+            match = _bounded(candidates[0], labels, self.policies)
+            if owner and match.policy is not None:
+                cure = f"take it out of the policy {names}, or remove that label"
+                return replace(match, doubt=f"{owner}, and the autoscaler changes its count too ({cure})")
+            return match
         if given := sorted(labels.keys() & {MIN_LABEL, MAX_LABEL, ENABLED_LABEL}):
             cure = f"add the label {POLICY_LABEL}=NAME"
             return Match(None, "", f"has the label {', '.join(given)}, and no policy matches it ({cure})")
@@ -139,6 +157,16 @@ class Matcher:
             given = labels.get(label)
             if given is not None and not (re.fullmatch("[0-9]{1,5}", given) and least <= int(given) <= _MOST_REPLICAS):
                 yield f"the label {label} is {given!r:.60} (write a whole number from {least} to {_MOST_REPLICAS})"
+
+
+def _owner(labels: Mapping[str, str]) -> str:
+    """Which other program scales a service with these *labels*, and by which label; empty where none does."""
+    owners = (
+        f"is scaled by {owner} (label {label}={labels[label]})"
+        for label, owner in _OWNERS.items()
+        if labels.get(label, "").lower() in _TRUE
+    )
+    return next(owners, "")
 
 
 def _bounded(policy: Policy, labels: Mapping[str, str], policies: PolicySet) -> Match:

@@ -168,6 +168,7 @@ def survey_document(found: Survey) -> dict[str, Any]:
         "readings": [asdict(reading) for reading in found.readings],
         "untouched": [record_document(record) for record in found.untouched],
         "unmatched": list(found.unmatched),
+        "warnings": list(found.doubtful),
         "problems": [problem_document(problem) for problem in found.problems],
         "scrape_interval": found.scrape_interval,
         "capacity": None if found.capacity is None else capacity_document(found.capacity),

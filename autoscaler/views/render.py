@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from autoscaler.util.amounts import Amount
 
 _MOST_NAMES = 10
+_MOST_LINES = 20
 _STYLES = {
     Outcome.APPLIED: "bold green",
     Outcome.DRY_RUN: "bold cyan",
@@ -73,16 +74,18 @@ def plan(
     problems: Sequence[Problem],
     capacity: Capacity | None = None,
     paused: Sequence[str] = (),
+    in_force: Sequence[str] = (),
 ) -> RenderableType:
     """What an evaluation would do: the table, the problems it met, the warnings, and a sentence that sums up.
 
-    Of the *capacity* the sums, and what finds no room; of what is *paused* a line each.
+    Of the *capacity* the sums, and what finds no room; of what is *paused*, and of cooldowns *in_force*, a line each.
     """
     parts: list[RenderableType] = []
     ordered = sorted(records, key=lambda record: (not record.decision.changes, record.decision.service))
     if ordered:
         parts.append(table(ordered))
         parts.append(Text())
+    parts.extend(_text(said, "dim") for said in some(in_force))
     parts.extend(_text(f"problem: {problem_line(problem)}", "bold red") for problem in problems)
     parts.extend(_text(f"paused: {said}", "yellow") for said in paused)
     parts.extend(
@@ -111,6 +114,7 @@ def survey(found: Survey) -> RenderableType:
         parts += [grid, Text()]
     parts += [_text(f"problem: {problem_line(problem)}", "bold red") for problem in found.problems]
     parts += [_text(f"untouched: {line(record)}", "yellow") for record in found.untouched]
+    parts += [_text(f"warning: {said}", "yellow") for said in found.doubtful]
     if found.unmatched:
         parts.append(_text(f"No policy applies to: {', '.join(found.unmatched)}", "dim"))
     if found.scrape_interval is not None:
@@ -209,6 +213,12 @@ def _shares(amount: Amount, total: Amount) -> tuple[str, str]:
     )
     cpu, held = (f"{text} ({part / whole:.0%})" if whole else text for text, part, whole in pairs)
     return cpu, held
+
+
+def some(lines: Sequence[str]) -> list[str]:
+    """*lines*, of many the first."""
+    more = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], *([f"and {more} more like these"] if more > 0 else [])]
 
 
 def line(record: Record) -> str:

@@ -287,7 +287,7 @@ OPERATORS = (
     Fault(
         id="operator-scales",
         fault="Somebody scales by hand",
-        does="It adopts the count and starts the cooldown.",
+        does="It adopts the count and starts the cooldown, for every strategy.",
         see="Reason `changed_externally`.",
         real="",
         fake="",
@@ -436,10 +436,11 @@ FILES = (
     ),
     Fault(
         id="policies-conflict",
-        fault="Two policies match one service with the same priority, or a label of the service is wrong",
+        fault="Two policies match one service with the same priority, or a label of it is wrong, or another program "
+        "scales it by a label",
         does="It leaves that service alone. Other services go on.",
         see="Reason `policy_conflict`, with the cure.",
-        cure="Correct the policy or the label.",
+        cure="Correct the policy or the label. Name a service exactly if another program may scale it too.",
         fake="",
     ),
     Fault(

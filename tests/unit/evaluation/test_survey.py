@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from autoscaler.core.reasons import Reason
 from autoscaler.errors import UnreachableError
 from autoscaler.evaluation.survey import Reading, plan, survey
 from autoscaler.policy.metric import Metric
 from autoscaler.simulation.parts import Node
+from autoscaler.views import render
+from autoscaler.views.documents import survey_document
 from tests.support.builders import STEP, written
 from tests.support.world import World, policy_for, service_spec, settled_world
 
@@ -205,3 +210,42 @@ def test_a_plan_without_swarm_adds_nothing_up() -> None:
     world.lose_swarm()
 
     assert plan(world.cycle, world.policies).capacity is None
+
+
+def test_a_service_that_another_program_scales_too_is_told() -> None:
+    """A named service with swarm-cronjob's label is looked at as ever, and the survey warns of it."""
+    world = World(policy_for("web"))
+    world.service(labels={"swarm.cronjob.enable": "true"})
+    world.settle()
+
+    found = seen(world)
+
+    assert found.good
+    (doubt,) = found.doubtful
+    assert doubt == (
+        "web is scaled by swarm-cronjob (label swarm.cronjob.enable=true), and the autoscaler changes its count too "
+        "(take it out of the policy web, or remove that label)"
+    )
+    assert f"warning: {found.doubtful[0]}" in printed(render.survey(found))
+    assert survey_document(found)["warnings"] == list(found.doubtful)
+
+
+def test_a_service_that_another_program_scales_is_untouched_where_a_glob_matches_it() -> None:
+    """By a glob it is a conflict, and nothing of it is looked at."""
+    world = World(policy_for("w*", name="all"))
+    world.service(labels={"sablier.enable": "true"})
+    world.settle()
+
+    found = seen(world)
+
+    assert [record.decision.primary.reason for record in found.untouched] == [Reason.POLICY_CONFLICT]
+    assert (found.readings, found.doubtful, found.good) == ((), (), False)
+
+
+def printed(what: object) -> str:
+    """What is printed of it."""
+    console = Console(file=StringIO(), width=400)
+    console.print(what)
+    file = console.file
+    assert isinstance(file, StringIO)
+    return file.getvalue()

@@ -125,6 +125,63 @@ def test_a_wish_for_a_policy_that_is_none_is_told(service: str, wanted: str, cur
     assert match.conflict == f"the label autoscaler.policy names {wanted!r}, no policy ({cure})"
 
 
+OWNERS = [
+    ("swarm.cronjob.enable", "swarm-cronjob"),
+    ("sablier.enable", "Sablier"),
+    ("swarm.autoscaler", "docker-swarm-autoscaler"),
+]
+
+
+@pytest.mark.parametrize(("label", "owner"), OWNERS)
+@pytest.mark.parametrize(
+    ("service", "labels", "policy_name"),
+    [("api", {}, "glob"), ("shop", {"tier": "front", "zone": ""}, "tier")],
+    ids=["a glob", "labels"],
+)
+def test_a_service_that_another_program_scales_is_left_alone(
+    label: str, owner: str, service: str, labels: dict[str, str], policy_name: str
+) -> None:
+    """A glob or `match_labels` does not mean a service that asks another program to scale it: told with the way out."""
+    match = matcher(*RANKS).find(service, {label: "true", **labels})
+
+    assert (match.policy, match.names) == (None, policy_name)
+    assert match.conflict == (
+        f"is scaled by {owner} (label {label}=true), and the policy {policy_name} matches it by a glob or by "
+        "match_labels (exclude it, or name it exactly in services to scale it all the same)"
+    )
+
+
+@pytest.mark.parametrize(("label", "owner"), OWNERS)
+@pytest.mark.parametrize(
+    ("service", "labels", "policy_name"),
+    [("web", {}, "exact"), ("api", {POLICY_LABEL: "wish"}, "wish")],
+    ids=["an exact name", "the service's wish"],
+)
+def test_who_names_a_service_that_another_program_scales_means_it(
+    label: str, owner: str, service: str, labels: dict[str, str], policy_name: str
+) -> None:
+    """An exact name, or the service's own label, is the operator's word: the policy applies, and the doubt is told."""
+    match = matcher(*RANKS).find(service, {label: "true", **labels})
+
+    assert (match.policy is not None, match.names, match.conflict) == (True, policy_name, "")
+    assert match.doubt == (
+        f"is scaled by {owner} (label {label}=true), and the autoscaler changes its count too "
+        f"(take it out of the policy {policy_name}, or remove that label)"
+    )
+
+
+@pytest.mark.parametrize("value", ["false", "", "0", "no"])
+@pytest.mark.parametrize(("label", "owner"), OWNERS)
+def test_a_label_of_another_program_that_says_no_means_nothing(label: str, owner: str, value: str) -> None:
+    """Only a label that says yes asks another program; a service that no policy matches is nobody's concern."""
+    find = matcher(*RANKS).find
+
+    assert (find("api", {label: value}).names, find("api", {label: value}).doubt) == ("glob", "")
+    assert find("api_db", {label: "true"}) == Match()
+    assert find("api", {label: "true", ENABLED_LABEL: "false"}) == Match()
+    assert owner in find("api", {label: "TRUE"}).conflict
+
+
 def test_two_matches_of_equal_rank_are_told() -> None:
     """Globs and `match_labels` are one rank; the cure is another rank."""
     match = found("api", tier="front", zone="")
