@@ -42,6 +42,8 @@ class ScaleEvent:
     at: float
     before: int
     after: int
+    by_others: bool = field(default=False, compare=False)
+    """Whether somebody else made it: an operator, a stack deploy. Two that differ in this alone are the same change."""
 
     @property
     def direction(self) -> Direction:
@@ -82,10 +84,10 @@ class History:
     gave_back: float | None = None
     """When replicas were last given back for want of room; None where none were."""
 
-    def last(self, direction: Direction | None = None) -> ScaleEvent | None:
-        """The newest event, or the newest in *direction*; None where there is none."""
+    def last(self, direction: Direction | None = None, *, by_others: bool = False) -> ScaleEvent | None:
+        """The newest event, or the newest in *direction*, or of those *by_others* alone; None where there is none."""
         for event in reversed(self.events):
-            if direction is None or event.direction is direction:
+            if (direction is None or event.direction is direction) and (event.by_others or not by_others):
                 return event
         return None
 

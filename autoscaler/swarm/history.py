@@ -38,6 +38,9 @@ _LONGEST_LABEL = 16 * 1024
 """Characters of a label that may be the autoscaler's: many times its longest, and read in no time."""
 _UNREADABLE = f"the label {STATE_LABEL} is not as the autoscaler writes it, so what it told of changes is not known"
 
+_BY_OTHERS = "others"
+"""Marks a change in the label that the autoscaler found and did not make."""
+
 _NOT_PAUSED: Mapping[Direction, str] = MappingProxyType({})
 
 
@@ -53,8 +56,11 @@ class ScaleState:
     gave_back: float | None = None
 
     def encode(self) -> str:
-        """The label's text: JSON, times as Unix seconds to the millisecond."""
-        changes = [[round(event.at, 3), event.before, event.after] for event in self.events]
+        """The label's text: JSON, times as Unix seconds to the millisecond, a fourth item at changes by others."""
+        changes = [
+            [round(event.at, 3), event.before, event.after, *([_BY_OTHERS] if event.by_others else ())]
+            for event in self.events
+        ]
         document: dict[str, Any] = {"v": 1, "replicas": self.replicas, "changes": changes}
         if self.streak is not None:
             document["streak"] = [self.streak.rule, self.streak.steps, self.streak.value]
@@ -80,16 +86,18 @@ class ScaleState:
             streak = _streak(*document["streak"]) if "streak" in document else None
             asked = _count(document["asked"]) if "asked" in document else None
             gave_back = parse_unix_time(document["gave_back"]) if "gave_back" in document else None
-            kept = tuple(events[-KEPT_EVENTS - len(Direction) :])
+            kept = tuple(events[-KEPT_EVENTS - 2 * len(Direction) :])
             return cls(_count(document["replicas"]), kept, streak, asked, gave_back)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
 
 
-def _event(at: Any, before: Any, after: Any) -> ScaleEvent:
+def _event(at: Any, before: Any, after: Any, by: Any = "") -> ScaleEvent:
     if before == after:
-        raise ValueError(f"{before!r} → {after!r} is no change")
-    return ScaleEvent(parse_unix_time(at), _count(before), _count(after))
+        raise ValueError(f"{before!r} → {after!r} is not a change")
+    if by not in ("", _BY_OTHERS):
+        raise ValueError(f"{by!r} is nobody who changes counts ({_BY_OTHERS})")
+    return ScaleEvent(parse_unix_time(at), _count(before), _count(after), by == _BY_OTHERS)
 
 
 def _streak(rule: Any, steps: Any, value: Any) -> ScaleUpStreak:
@@ -135,6 +143,8 @@ class ServiceHistory:
     """The autoscaler's label as it was last seen; what it tells is in `events`."""
     before: SpecBefore | None = None
     """The spec before the last update as it was last seen; what it tells is in `events`."""
+    said: Mapping[str, ScaleState | None] = field(default_factory=dict)
+    """What the labels last seen say, by their texts: each is decoded once."""
     recommended: tuple[Recommended, ...] = ()
     """What the rules resolved to before, the requested count at the first look included."""
     judged_at: float | None = None
@@ -162,8 +172,10 @@ class ServiceHistory:
     def with_decision(self, decision: Decision, longest: int) -> ServiceHistory:
         """This memory and what *decision* tells of the rules, without recommendations older than *longest* seconds."""
         at = decision.at
-        kept = (each for each in self.recommended if at - each.at < longest)
-        recommended = (*kept, Recommended(at, decision.recommended)) if longest else ()
+        # Of equal counts the newest tells as much as all: it is within every window that an older one is within.
+        count = decision.recommended
+        kept = (each for each in self.recommended if at - each.at < longest and each.replicas != count)
+        recommended = (*kept, Recommended(at, count)) if longest else ()
         judged_at = at if decision.judged else self.judged_at
         streak = self.streak if decision.changes else decision.streak  # a change counts once it is carried out
         return replace(self, recommended=recommended, judged_at=judged_at, streak=streak)
@@ -208,30 +220,21 @@ def look(view: ServiceView, memory: ServiceHistory | None, now: float) -> tuple[
         version_since=min(view.updated_at, now),
         unplaced={task.id: min(task.since, now) for task in view.unplaced},
     )
-    own, previous = _unread(view, memory)
-    told = {event for state in (own, previous) if state for event in state.events} - set(memory.events)
-    # A label's stamp in the future counts as now, once: the label is not read again, so that it cannot hold for ever.
-    events = {*memory.events, *(replace(event, at=min(event.at, now)) for event in told)}
-    if own and (held_up := _held_up(view, own, now)):
-        events = events - {held_up} | {replace(held_up, at=_updated(view, now))}
+    said = _said(view, memory)
+    own, previous = _unread(view, memory, said)
     counts = _counts_since(view, memory, own, previous)
-    changed = ""
-    if len(counts) > 1:
-        at = _updated(view, now)
-        if events and at <= max(events).at:
-            at = now
-        for ago, (older, newer) in enumerate(reversed(tuple(pairwise(counts)))):
-            # When a count between came to be is not known: just before the last, in the order of what happened.
-            events.add(ScaleEvent(round(at - ago / 1000, 3), older, newer))
-        changed = f"{' → '.join(map(str, counts))} by somebody else, {words(now - at)} ago"
-    kept = prune(tuple(events), now)
+    kept, changed = memory.events, ""
+    if own or previous or len(counts) > 1:
+        kept, changed = _events_since(view, memory, own, previous, said, counts, now)
+    elif kept and now - kept[0].at > _KEPT_SECONDS:
+        kept = prune(kept, now)
     label = view.labels.get(STATE_LABEL, "")
     lowered = (
-        _lowered(view, now, ours=memory.ours)
-        or _lowered_between(view, memory, now)
+        _lowered(view, said, now, ours=memory.ours)
+        or _lowered_between(view, memory, said, now)
         or _still_lowered(view, memory.lowered, now)
     )
-    readable = bool(ScaleState.decode(label))
+    readable = said[label] is not None
     damaged = _UNREADABLE if label and label != memory.label and not readable else ""
     streak = own.streak if own else memory.streak
     given = [state.gave_back for state in (own, previous, memory) if state and state.gave_back is not None]
@@ -247,10 +250,38 @@ def look(view: ServiceView, memory: ServiceHistory | None, now: float) -> tuple[
         version_since=memory.version_since if view.version == memory.version else now,
         label=label,
         before=view.before,
+        said=said,
         lowered=lowered,
         ours=memory.ours or readable,
     )
     return memory, "; ".join(filter(None, (changed, damaged)))
+
+
+def _events_since(  # noqa: PLR0913, PLR0917 - as many as tell of what happened
+    view: ServiceView,
+    memory: ServiceHistory,
+    own: ScaleState | None,
+    previous: ScaleState | None,
+    said: Mapping[str, ScaleState | None],
+    counts: tuple[int, ...],
+    now: float,
+) -> tuple[tuple[ScaleEvent, ...], str]:
+    """The events to remember, with those that *own* and *previous* tell of and the outside change; that in words."""
+    told = {event for state in (own, previous) if state for event in state.events} - set(memory.events)
+    # A label's stamp in the future counts as now, once: the label is not read again, so that it cannot hold for ever.
+    events = {*memory.events, *(event if event.at <= now else replace(event, at=now) for event in told)}
+    if own and (held_up := _held_up(view, own, said, now)):
+        events = events - {held_up} | {replace(held_up, at=_updated(view, now))}
+    changed = ""
+    if len(counts) > 1:
+        at = _updated(view, now)
+        if events and at <= max(events).at:
+            at = now
+        for ago, (older, newer) in enumerate(reversed(tuple(pairwise(counts)))):
+            # When a count between came to be is not known: just before the last, in the order of what happened.
+            events.add(ScaleEvent(round(at - ago / 1000, 3), older, newer, by_others=True))
+        changed = f"{' → '.join(map(str, counts))} by somebody else, {words(now - at)} ago"
+    return prune(tuple(events), now), changed
 
 
 def observed(  # noqa: PLR0913 - as many as a decision depends on
@@ -280,7 +311,7 @@ def observed(  # noqa: PLR0913 - as many as a decision depends on
         unplaced_since=tuple(sorted(memory.unplaced.values())),
         changed_externally=changed,
         lowered_from=memory.lowered.before if memory.lowered else None,
-        asleep=view.requested == 0 and _set_by_us(view),
+        asleep=view.requested == 0 and _set_by_us(view, memory),
         standby=standby,
         paused=paused,
     )
@@ -305,12 +336,12 @@ def _asked(view: ServiceView, memory: ServiceHistory, own: ScaleState | None, ch
     return view.requested if changed or dropped or known is None else min(known, view.requested)
 
 
-def _set_by_us(view: ServiceView) -> bool:
-    state = ScaleState.decode(view.labels.get(STATE_LABEL, ""))
+def _set_by_us(view: ServiceView, memory: ServiceHistory) -> bool:
+    state = memory.said.get(view.labels.get(STATE_LABEL, ""))
     return state is not None and state.replicas == view.requested
 
 
-def _lowered(view: ServiceView, now: float, *, ours: bool) -> Lowered | None:
+def _lowered(view: ServiceView, said: Mapping[str, ScaleState | None], now: float, *, ours: bool) -> Lowered | None:
     """What the service itself tells of a deploy that lowered its count less than an hour ago.
 
     Our label is gone, or older than in PreviousSpec, and the count is lower and not 0. An operator's scale keeps the
@@ -320,7 +351,7 @@ def _lowered(view: ServiceView, now: float, *, ours: bool) -> Lowered | None:
     before = view.before
     if before is None or before.requested is None or not 0 < view.requested < before.requested:
         return None
-    own, previous = ScaleState.decode(view.labels.get(STATE_LABEL, "")), ScaleState.decode(before.state)
+    own, previous = said[view.labels.get(STATE_LABEL, "")], said[before.state]
     if previous is None and not (ours and own is None and view.template_changed):
         return None
     if previous is not None and own is not None and _newest(own) >= _newest(previous):
@@ -330,7 +361,9 @@ def _lowered(view: ServiceView, now: float, *, ours: bool) -> Lowered | None:
     return Lowered(view.updated_at, before.requested, view.requested)
 
 
-def _lowered_between(view: ServiceView, memory: ServiceHistory, now: float) -> Lowered | None:
+def _lowered_between(
+    view: ServiceView, memory: ServiceHistory, said: Mapping[str, ScaleState | None], now: float
+) -> Lowered | None:
     """What the first of several deploys did since the last look, the last of which let Swarm forget it.
 
     Our label was there and is gone, also from PreviousSpec, whose count is lower already than the one last seen. Where
@@ -339,7 +372,7 @@ def _lowered_between(view: ServiceView, memory: ServiceHistory, now: float) -> L
     before, known = view.before, memory.requested
     if before is None or before.requested is None or known is None or now - view.updated_at >= _REPAIRED_WITHIN:
         return None
-    gone = ScaleState.decode(memory.label) and not view.labels.get(STATE_LABEL) and not before.state
+    gone = said[memory.label] and not view.labels.get(STATE_LABEL) and not before.state
     if not gone or not 0 < before.requested < known or not 0 < view.requested < known:
         return None
     return Lowered(view.updated_at, known, view.requested)
@@ -358,13 +391,24 @@ def _still_lowered(view: ServiceView, lowered: Lowered | None, now: float) -> Lo
     return None
 
 
-def _unread(view: ServiceView, memory: ServiceHistory) -> tuple[ScaleState | None, ScaleState | None]:
+def _said(view: ServiceView, memory: ServiceHistory) -> Mapping[str, ScaleState | None]:
+    """What the service's labels say, now, before its last update, and as memory has them: each text is decoded once."""
+    texts = {view.labels.get(STATE_LABEL, ""), view.before.state if view.before else "", memory.label}
+    if texts <= memory.said.keys():
+        return memory.said
+    known = memory.said
+    return {text: known[text] if text in known else ScaleState.decode(text) for text in texts}
+
+
+def _unread(
+    view: ServiceView, memory: ServiceHistory, said: Mapping[str, ScaleState | None]
+) -> tuple[ScaleState | None, ScaleState | None]:
     """What the service's label and its previous label say that memory has not read yet."""
     read = {memory.label, memory.before.state if memory.before else ""}
     label = view.labels.get(STATE_LABEL, "")
     before = view.before.state if view.before else ""
-    own = None if label in read else ScaleState.decode(label)
-    return own, None if before in {label, *read} else ScaleState.decode(before)
+    own = None if label in read else said[label]
+    return own, None if before in {label, *read} else said[before]
 
 
 def _counts_since(
@@ -392,7 +436,9 @@ def _counts_since(
     return tuple(count for index, count in enumerate(known) if index == 0 or count != known[index - 1])
 
 
-def _held_up(view: ServiceView, own: ScaleState, now: float) -> ScaleEvent | None:
+def _held_up(
+    view: ServiceView, own: ScaleState, said: Mapping[str, ScaleState | None], now: float
+) -> ScaleEvent | None:
     """The newest change that the label tells of, where the write that made it was carried out late (facts 8).
 
     Its quiet time begins then, and not when it was decided on.
@@ -400,7 +446,7 @@ def _held_up(view: ServiceView, own: ScaleState, now: float) -> ScaleEvent | Non
     before, label = view.before, view.labels.get(STATE_LABEL, "")
     if before is None or before.state == label or not own.events:
         return None  # the last update was another one
-    earlier, newest = ScaleState.decode(before.state), own.events[-1]
+    earlier, newest = said[before.state], own.events[-1]
     brought_back = earlier is not None and _newest(own) < _newest(earlier)
     by_it = (newest.before, newest.after) == (before.requested, view.requested)
     late = _updated(view, now) - newest.at > _WRITTEN_WITHIN
@@ -417,9 +463,14 @@ def _newest(state: ScaleState) -> float:
 
 
 def prune(events: tuple[ScaleEvent, ...], now: float) -> tuple[ScaleEvent, ...]:
-    """The events of the last 30 minutes, the newest 20 at most, and the last of each direction however old."""
+    """The events of the last 30 minutes, the newest 20 at most, and the last of each direction however old.
+
+    Of changes by others the last of each direction in these 30 minutes as well, because they have a cooldown of their
+    own.
+    """
     in_order = tuple(sorted(events))
     last = {direction: History(in_order).last(direction) for direction in Direction}
     recent = [event for event in in_order if now - event.at <= _KEPT_SECONDS]
-    kept = recent[-KEPT_EVENTS:]
+    by_others = {event.direction: event for event in recent if event.by_others}
+    kept = {*recent[-KEPT_EVENTS:], *by_others.values()}
     return tuple(sorted({*kept, *(event for event in last.values() if event is not None)}))

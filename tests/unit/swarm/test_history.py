@@ -696,6 +696,35 @@ def test_settle_time(skew: int) -> None:
     assert rollout_seen(service.view(), memory, start + 20)[0] == ""
 
 
+def test_a_label_is_decoded_once() -> None:
+    """What a label says is kept while it and the one before stay the same; a change decodes the new one alone."""
+    service = FakeService(3)
+    memory, _ = look(service.view(), None, NOW)
+    service.scaled_by_us(NOW + 10, 4, memory)
+    first, _ = look(service.view(), memory, NOW + 11)
+    again, _ = look(service.view(), first, NOW + 26)
+    old = service.label
+    service.scaled_by_us(NOW + 300, 5, again)
+    later, _ = look(service.view(), again, NOW + 301)
+
+    assert again.said is first.said
+    assert first.said[old] is not None
+    assert later.said[old] is first.said[old]
+    assert set(later.said) == {service.label, old}
+    assert later.said[service.label] == ScaleState.decode(service.label)
+
+
+def test_an_unreadable_label_is_looked_at_once() -> None:
+    """A label of a megabyte that says nothing is not read again either."""
+    service = FakeService(3, label="7" * 10**6)
+    first, told = look(service.view(), None, NOW)
+    again, silent = look(service.view(), first, NOW + 15)
+
+    assert (bool(told), silent) == (True, "")
+    assert again.said is first.said
+    assert first.said[service.label] is None
+
+
 def test_settle_time_at_the_first_look() -> None:
     """Whoever has just started goes by Swarm's time of the last update, and never waits longer than the settle time."""
     deployed = replace(FakeService(3, NOW).view(), template_changed=True)
