@@ -30,7 +30,8 @@ def stabilize(case: Case, count: int) -> Step:
     """Take the least change among what was recommended in the direction's window, this time included.
 
     Going up, the smallest count recommended within `scale_up.stabilization`; going down, the largest within
-    `scale_down.stabilization`; never beyond the requested count to the other side. Source: Kubernetes HPA,
+    `scale_down.stabilization`; never beyond the requested count to the other side. If no stabilization is
+    written, the rule that asks for the count says how long the window is. Source: Kubernetes HPA,
     stabilizationWindowSeconds.
     """
     policy, observation, history = case.policy, case.observation, case.history
@@ -38,7 +39,7 @@ def stabilize(case: Case, count: int) -> Step:
     if count == requested:
         return Step(count)
     up = count > requested
-    window = policy.behaviour(_direction(up)).stabilization
+    window = policy.stabilization(_direction(up), case.asking)
     recent = [made.replicas for made in history.recommended if observation.at - made.at < window]
     stable = max(requested, min([count, *recent])) if up else min(requested, max([count, *recent]))
     if stable == count:
@@ -98,15 +99,18 @@ def guard_against_flapping(case: Case, count: int) -> Step:
 def cool_down(case: Case, count: int) -> Step:
     """Hold an increase soon after an increase, and a reduction soon after any change.
 
-    A change exactly as old as the cooldown is old enough; one stamped in the future counts as made now.
+    A cooldown that nobody wrote holds the count of a rule that paces itself only after changes by others: a rule
+    that sizes corrects its own count, and must not undo at once what somebody set by hand. A change exactly as old as
+    the cooldown is old enough; one stamped in the future counts as made now.
     """
     policy, observation, history = case.policy, case.observation, case.history
     requested = observation.requested
     if count == requested:
         return Step(count)
     direction = _direction(count > requested)
-    cooldown = policy.behaviour(direction).cooldown
-    last = history.last(Direction.UP if direction is Direction.UP else None)
+    behaviour = policy.behaviour(direction)
+    cooldown, by_others = behaviour.cooldown, not behaviour.holds_own_changes_of(case.asking)
+    last = history.last(Direction.UP if direction is Direction.UP else None, by_others=by_others)
     if last is None:
         return Step(count)
     age = observation.at - min(last.at, observation.at)
@@ -114,7 +118,7 @@ def cool_down(case: Case, count: int) -> Step:
         return Step(count)
     detail = (
         f"wants {count}; scale-{direction} cooldown {words(cooldown)}, {words(cooldown - age)} left "
-        f"since {last.before} → {last.after}"
+        f"since {last.before} → {last.after}{' by somebody else' if last.by_others else ''}"
     )
     return Step(requested, Why(Reason.COOLING_DOWN, detail), held=True)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from autoscaler.core.model import History, Observation, Recommendation, Why
     from autoscaler.policy.policy import Bounds, Policy
+    from autoscaler.strategies import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,11 @@ class Case:
     recommendations: tuple[Recommendation, ...] = ()
     winner: Recommendation | None = None
     """The recommendation that the rules resolved to; None if no rule asks for a count."""
+
+    @property
+    def asking(self) -> Rule | None:
+        """The rule that the winning recommendation is of; None if no rule asks for a count."""
+        return None if self.winner is None else self.policy.rule(self.winner.rule)
 
     @property
     def requested(self) -> int:

@@ -16,7 +16,7 @@ from autoscaler.errors import ConfigurationError
 from autoscaler.policy import policy
 from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.strategies import Rule, registered
-from autoscaler.strategies.base import Frozen, describe_error, is_built_in, plug_in
+from autoscaler.strategies.base import LONGEST_LOOK_BACK, Frozen, describe_error, is_built_in, plug_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +28,12 @@ METRIC_SOURCES = "autoscaler.metric_sources"
 """The entry points whose names are metric sources and whose values make one, called without arguments."""
 _NAME = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?")
 _LONGEST_NAME = 63
-_NO_KEYS = frozenset({"look_back", "adds_above", "relative", "recommend", "recommend_on_partial", "strategy_name"})
+_NO_KEYS = frozenset(
+    {
+        *("look_back", "adds_above", "relative", "paces_itself", "unwritten_stabilization"),
+        *("recommend", "recommend_on_partial", "strategy_name"),
+    }
+)
 """What a strategy says otherwise than by a key of the policy file."""
 
 
@@ -137,6 +142,12 @@ def problems_of_strategy(name: str, strategy: object) -> Iterator[str]:
     yield from _problems_of_fields(name, strategy)
     if type(strategy.relative) is not bool:
         yield f"{strategy.__name__}.relative is {strategy.relative!r:.40} (relative: ClassVar[bool] = True, or False)"
+    if type(strategy.paces_itself) is not bool:
+        given = f"{strategy.__name__}.paces_itself is {strategy.paces_itself!r:.40}"
+        yield f"{given} (paces_itself: ClassVar[bool] = True, or False)"
+    calm = strategy.unwritten_stabilization
+    if type(calm) is not int or not 0 <= calm <= LONGEST_LOOK_BACK:
+        yield f"{strategy.__name__}.unwritten_stabilization is {calm!r:.40} (seconds, as in ClassVar[int] = 300)"
     if inspect.iscoroutinefunction(strategy.recommend) or not _takes(strategy.recommend, None, None):
         yield f"{strategy.__name__}.recommend cannot be called with a rule input (def recommend(self, rule_input))"
 

@@ -124,18 +124,27 @@ class Behaviour(Frozen):
 
     cooldown: Duration
     stabilization: Duration = 0
-    """Take the least change recommended within this time; without it, only the present recommendation counts."""
+    """Take the least change recommended within this time; without it, only the present recommendation counts. Where it
+    is not written, it is 5m for a reduction that a `target` asks for."""
     limits: Annotated[tuple[Limit, ...], Field(max_length=10)] = ()
     """How much may change within periods of time; without limits, anything."""
     select: Literal["max", "min", "disabled"] = "max"
     """Which of several limits counts: the one that allows the most, or the least; or no change this way at all."""
+
+    def holds_own_changes_of(self, rule: Rule | None) -> bool:
+        """Whether the cooldown counts from the autoscaler's own changes too, for a count that *rule* asks for.
+
+        It counts from other people's in any case. One that nobody wrote leaves alone what paces itself.
+        """
+        return rule is None or not rule.paces_itself or "cooldown" in self.model_fields_set
 
 
 class ScaleUp(Behaviour):
     """How the policy adds replicas."""
 
     cooldown: Duration = 180
-    """No rule adds replicas this soon after the last increase."""
+    """No rule adds replicas this soon after the last increase. Where it is not written, the counts of a `target` pass
+    it, unless somebody else made that increase."""
     give_back: Duration | None = None
     """Give replicas back that a rule added and that Swarm has found no room for, for this long; then no rule adds any
     for as long again. Never by default."""
@@ -151,7 +160,8 @@ class ScaleDown(Behaviour):
     """How the policy removes replicas."""
 
     cooldown: Duration = 300
-    """No rule removes replicas this soon after the last change in either direction."""
+    """No rule removes replicas this soon after the last change in either direction. Where it is not written, the counts
+    of a `target` pass it, unless somebody else made a change this recently."""
 
 
 class Fallback(Frozen):
@@ -243,10 +253,21 @@ class Policy(Frozen):
         """How the policy changes counts in *direction*."""
         return self.scale_up if direction is Direction.UP else self.scale_down
 
-    @property
+    @cached_property
     def longest_stabilization(self) -> int:
         """For how many seconds recommendations count."""
-        return max(self.scale_up.stabilization, self.scale_down.stabilization)
+        return max(self.stabilization(way, rule) for way in Direction for rule in (None, *self.rules))
+
+    def stabilization(self, direction: Direction, rule: Rule | None) -> int:
+        """For how many seconds a change in *direction* that *rule* asks for is stabilized."""
+        behaviour = self.behaviour(direction)
+        if rule is None or direction is Direction.UP or "stabilization" in behaviour.model_fields_set:
+            return behaviour.stabilization
+        return rule.unwritten_stabilization
+
+    def rule(self, name: str) -> Rule | None:
+        """The rule of that name; None where there is none."""
+        return next((rule for rule in self.rules if rule.name == name), None)
 
     @cached_property
     def look_backs(self) -> dict[str, int]:

@@ -58,6 +58,10 @@ class Rule(Frozen, ABC):
     strategy_name: ClassVar[str]
     relative: ClassVar[bool] = False
     """Whether the rule asks for so many replicas more or fewer, and not for a count of its own making."""
+    paces_itself: ClassVar[bool] = False
+    """Whether the rule's counts may follow each other at once: a cooldown that nobody wrote does not hold them."""
+    unwritten_stabilization: ClassVar[int] = 0
+    """For how many seconds a reduction that the rule asks for is stabilized where nobody wrote a stabilization."""
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$", max_length=63)
     """What logs, metrics and tests call this rule; unique in its policy."""

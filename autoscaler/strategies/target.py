@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,10 @@ _MOST = 1_000_000
 @strategy("target")
 class Target(Rule):
     """Asks for the count that brings the metric to its target: running * value / target, rounded up."""
+
+    paces_itself: ClassVar[bool] = True
+    unwritten_stabilization: ClassVar[int] = 300
+    """As the Kubernetes HPA has it."""
 
     strategy: Literal["target"]
     target: Annotated[Number, Field(gt=0)]

@@ -123,7 +123,7 @@ def target(service: str) -> str:
     rules:
       - {{name: cpu, metric: cpu, strategy: target, target: 60}}
     scale_up: {{cooldown: 0s}}
-    scale_down: {{cooldown: 0s}}
+    scale_down: {{cooldown: 0s, stabilization: 0s}}
 """
 
 

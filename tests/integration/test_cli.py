@@ -266,6 +266,7 @@ def test_plan_prints_what_would_change(backends: Backends, percent: int, code: i
     assert result.exit_code == code
     assert result.stdout.splitlines()[1].split()[: len(words)] == words
     assert f"{percent} %" in result.stdout
+    assert "shop: cooldown 3m up, 5m down" in result.stdout
     assert (backends.writes, "\x1b" in result.output) == (0, False)
 
 
@@ -286,6 +287,7 @@ def test_plan_as_json_holds_the_same_facts(backends: Backends) -> None:
     assert service["primary"]["reason"] == "above_threshold"
     assert service["bases"] == {"cpu": "1 core (no limit)"}
     assert service["rules"][0]["value"] == 85.0
+    assert document["in_force"] == {"shop": "cooldown 3m up, 5m down"}
 
 
 def crowd(backends: Backends) -> None:
@@ -454,7 +456,11 @@ def test_check_accepts_valid_policies(tmp_path: Path) -> None:
     assert (text.exit_code, document.exit_code) == (0, 0)
     told = json.loads(document.stdout)
     assert (told["valid"], told["problems"], told["warnings"]) == (True, [], [])
-    assert text.stdout == f"Valid: 1 policy with 2 rules (revision {told['revision']}).\n"
+    assert text.stdout.splitlines() == [
+        f"Valid: 1 policy with 2 rules (revision {told['revision']}).",
+        "shop: cooldown 3m up, 5m down",
+    ]
+    assert told["in_force"] == {"shop": "cooldown 3m up, 5m down"}
 
 
 def test_check_tells_all_problems_of_all_files_at_once(tmp_path: Path) -> None:

@@ -64,8 +64,10 @@ def policy(
 
 
 def written(*rules: Mapping[str, Any], least: int = 1, most: int = 100, **keys: Any) -> Policy:
-    """A policy for the service `web` as a policy file writes it, checked; without cooldowns unless *keys* say so."""
-    behaviour = {way: {"cooldown": "0s", **keys.pop(way, {})} for way in ("scale_up", "scale_down")}
+    """A policy for the service `web` as a file writes it, checked; cooldown and stabilization 0s by default."""
+    behaviour = {
+        way: {"cooldown": "0s", "stabilization": "0s", **keys.pop(way, {})} for way in ("scale_up", "scale_down")
+    }
     replicas = {"min": least, "max": most}
     content = {"name": "web", "services": ["web"], "replicas": replicas, "rules": list(rules), **behaviour, **keys}
     return Policy.model_validate(content, by_alias=True, by_name=False)

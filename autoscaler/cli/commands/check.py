@@ -14,6 +14,7 @@ from autoscaler.cli.commands.output import ERROR, complain, print_json, problems
 from autoscaler.cli.commands.terminal import terminal
 from autoscaler.errors import ConfigurationError
 from autoscaler.evaluation import survey
+from autoscaler.policy import pacing
 from autoscaler.policy_files import loader
 from autoscaler.settings import Settings
 from autoscaler.util.amounts import plural
@@ -53,13 +54,21 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
     warnings = [str(warning) for warning in loaded.warnings(settings.window_step)]
     found = _survey(settings, policies) if live else None
     if output == "json":
-        document = {"valid": True, "problems": [], "warnings": warnings, "revision": policies.revision}
+        document = {
+            "valid": True,
+            "problems": [],
+            "warnings": warnings,
+            "revision": policies.revision,
+            "in_force": pacing.by_policies(policies),
+        }
         print_json(document | ({"live": survey_document(found)} if found else {}))
     else:
         complain(*(f"warning: {warning}" for warning in warnings))
         rules = sum(len(policy.rules) for policy in policies.policies)
         said = f"{plural(len(policies.policies), 'policy', 'policies')} with {plural(rules, 'rule')}"
         click.echo(f"Valid: {said} (revision {policies.revision}).")
+        for text in render.some(pacing.lines(pacing.by_policies(policies))):
+            click.echo(text)
         if found is not None:
             terminal().print(render.survey(found))
     sys.exit(ERROR if found is not None and not found.good else 0)

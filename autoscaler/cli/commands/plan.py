@@ -12,6 +12,7 @@ from autoscaler.cli.commands.options import evaluation_options, output_option
 from autoscaler.cli.commands.output import ERROR, print_json
 from autoscaler.cli.commands.terminal import terminal
 from autoscaler.evaluation import survey
+from autoscaler.policy import pacing
 from autoscaler.policy_files import loader
 from autoscaler.settings import Settings
 from autoscaler.views import render
@@ -39,17 +40,20 @@ def plan(output: str, **options: Any) -> None:
     policies = loader.load([settings.policies])
     planned = survey.plan(wiring.cycle_for_a_look(settings), policies)
     evaluation, capacity = planned.evaluation, planned.capacity
+    in_force = pacing.by_policies(policies, {record.decision.policy for record in evaluation.records})
     if output == "json":
         print_json(
             {
                 "services": [record_document(record) for record in evaluation.records],
                 "problems": [problem_document(problem) for problem in evaluation.problems],
                 "paused": list(evaluation.paused),
+                "in_force": in_force,
                 "capacity": None if capacity is None else capacity_document(capacity),
             }
         )
     else:
-        terminal().print(render.plan(evaluation.records, evaluation.problems, capacity, evaluation.paused))
+        lines = pacing.lines(in_force)
+        terminal().print(render.plan(evaluation.records, evaluation.problems, capacity, evaluation.paused, lines))
     sys.exit(_plan_exit(evaluation))
 
 
