@@ -23,6 +23,12 @@ _TOKEN = re.compile(
 _VARIABLE = re.compile(r"\$service(?![A-Za-z0-9_])")
 _NEARLY = re.compile(r"\$(?:\{service\w*\}|service\w+|\{?__\w+\}?)|\\\$service\w*")
 """What looks like a variable and is none; a backslash before one would have a part of the name for its escape."""
+_RANGE = re.compile(r"\[\s*((?:\d+(?:ms|[smhdwy]))+|\d+)\s*(?::[^\]]*)?\]")
+"""A range or the range of a subquery; Prometheus 3 takes a bare number for seconds."""
+_PART = re.compile(r"(\d+)(ms|[smhdwy])")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+_SUM = re.compile(r"\s*(?:sum|count)\s*((?:by|without)\s*\([^()]*\)\s*)?(?=\()", re.IGNORECASE)
+_GROUPED = re.compile(r"\s*((?:by|without)\s*\([^()]*\)\s*)?", re.IGNORECASE)
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -46,6 +52,39 @@ def problem_of(query: str) -> str | None:
             case "close" if not opened or opened.pop() != text:
                 return f"the query's {text} {at} closes nothing (remove it, or open a bracket before)"
     return f"the query lacks a {opened[-1]} (close the bracket)" if opened else None
+
+
+def longest_range(query: str) -> int:
+    """The longest range or subquery range of *query*, in seconds; 0 without one."""
+    found = (match.group(1) for match in _RANGE.finditer(_bare(query)))
+    return max((_seconds(text) for text in found), default=0)
+
+
+def _seconds(duration: str) -> int:
+    if duration.isdecimal():
+        return int(duration)
+    return round(sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(duration)))
+
+
+def is_sum(query: str) -> bool:
+    """Whether the whole of *query* is one `sum` or `count`, by labels or not: more replicas do not make it smaller."""
+    text = _bare(query)
+    head = _SUM.match(text)
+    if head is None:
+        return False
+    depth = 0
+    for position in range(head.end(), len(text)):
+        depth += (text[position] == "(") - (text[position] == ")")
+        if not depth:
+            return _GROUPED.fullmatch(text, position + 1) is not None
+    return False
+
+
+def _bare(query: str) -> str:
+    """*query* with blanks for its comments and its quoted texts."""
+    return _TOKEN.sub(
+        lambda token: " " * len(token.group()) if token.lastgroup in {"comment", "quoted"} else token.group(), query
+    )
 
 
 def mentions_service(query: str) -> bool:

@@ -19,6 +19,8 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from autoscaler.core.model import Direction
+from autoscaler.policy import promql
+from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.policy_files.lint_flaps import A_LOOK, A_MOMENT, Effort, flaps, levels, ways, ways_of_step
 from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, Diagnostic, Document, about_file, path_in_words, shown
 from autoscaler.strategies import Steps, Table, Target, Threshold
@@ -175,6 +177,72 @@ def _short_windows(case: _Case) -> Iterator[Warned]:
         if 0 < lasts < 2 * step:
             what = f"{words(lasts)} is shorter than two window steps of {words(step)}: one odd sample may decide"
             yield Warned(path, what, f"give at least {words(2 * step)}, or a smaller interval")
+
+
+# Rules that size
+
+
+def _cooled_sizes(case: _Case) -> Iterator[Warned]:
+    """No cooldown holds the counts of a rule that paces itself."""
+    names = [rule.name for rule in case.policy.rules if rule.paces_itself]
+    for way in Direction if names else ():
+        behaviour = case.policy.behaviour(way)
+        if behaviour.cooldown and "cooldown" in behaviour.model_fields_set:
+            who = f"{names[0]} sizes the service" if len(names) == 1 else f"{', '.join(names)} size the service"
+            late = "too few replicas" if way is Direction.UP else "more replicas than it needs"
+            what = (
+                f"{who} for its load, and {words(behaviour.cooldown)} holds each correction for that long after a "
+                f"change: a load that changes meanwhile has {late} until then"
+            )
+            unwritten = type(behaviour).model_fields["cooldown"].default
+            instead = "" if way is Direction.UP else f"; stabilization: {words(unwritten)} calms its reductions instead"
+            cure = (
+                f"remove it: unwritten, {words(unwritten)} holds relative steps, and counts like these only after a "
+                f"change by somebody else{instead}"
+            )
+            yield Warned((f"scale_{way}", "cooldown"), what, cure)
+
+
+def _bare_sums(case: _Case) -> Iterator[Warned]:
+    """A target on one value for all replicas says whether that is their total."""
+    for index, rule in enumerate(case.policy.rules):
+        metric = case.metrics[rule.metric]
+        if not isinstance(rule, Target) or metric.query is None or metric.task or "kind" in metric.model_fields_set:
+            continue
+        if metric.one_value:
+            what = f"{rule.metric} is one value for all replicas"
+        elif metric.source == PROMETHEUS and promql.is_sum(metric.query):
+            what = f"{rule.metric} is a sum over all replicas of a service"
+        else:
+            continue
+        double = 2 * rule.target
+        example = f"{double:g} at 1 replica asks for 2, and still {double:g} at 2 replicas for 4, and so on"
+        what = f"{what}, and without kind a target takes it for an average per replica: {example}"
+        cure = f"write kind: total in the metric {rule.metric}, or kind: average if each replica has this value"
+        yield Warned(("rules", index, "metric"), what, cure)
+
+
+def _long_ranges(case: _Case) -> Iterator[Warned]:
+    """No rule acts again on what its metric still shows of the time before its last change."""
+    for index, rule in enumerate(case.policy.rules):
+        metric = case.metrics[rule.metric]
+        counted = isinstance(rule, Target) and metric.kind == "average"
+        if metric.query is None or metric.source != PROMETHEUS or not (rule.relative or counted):
+            continue
+        longest = promql.longest_range(metric.query)
+        for way in sorted(ways(rule), reverse=True):
+            cooldown = case.policy.behaviour(way).cooldown
+            if longest > cooldown:
+                held = case.policy.behaviour(way).holds_own_changes_of(rule)
+                after = f"the cooldown {way} of {words(cooldown)}" if held else f"{words(cooldown)} after a change"
+                what = (
+                    f"{rule.metric} looks back {words(longest)}, longer than {after}: it still shows the load before "
+                    "that change, and the rule may act on it again"
+                )
+                shorter = f"look back {words(cooldown)} or less" if cooldown else "look back less"
+                cure = f"{shorter}, or give scale_{way} a cooldown of {words(longest)} or more" if held else shorter
+                yield Warned(("rules", index, "metric"), what, cure)
+                break
 
 
 # Flaps
@@ -464,7 +532,8 @@ def _long_limits(case: _Case) -> Iterator[Warned]:
     for way in Direction:
         behaviour = case.policy.behaviour(way)
         # No two changes are nearer than two evaluations, and the window step is the evaluation interval or longer.
-        apart = max(behaviour.cooldown, case.step)
+        held = all(behaviour.holds_own_changes_of(rule) for rule in case.policy.rules)
+        apart = max(behaviour.cooldown if held else 0, case.step)
         for index, limit in enumerate(behaviour.limits):
             changes = min(ceil(limit.per / apart) - 1, _most_changes(case, limit, way))
             if changes > KEPT_EVENTS:
@@ -500,6 +569,9 @@ def _smallest(rule: Rule, way: Direction, count: int) -> int:
 
 _CHECKS: tuple[Callable[[_Case], Iterator[Warned]], ...] = (
     _short_windows,
+    _cooled_sizes,
+    _bare_sums,
+    _long_ranges,
     _flaps,
     _overruled,
     _blocked,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.policy.promql import for_service, mentions_service, problem_of
+from autoscaler.policy.promql import for_service, is_sum, longest_range, mentions_service, problem_of
 
 RIGHT = [
     "up",
@@ -206,3 +206,48 @@ class TestTemplate:
         """A query in which no problem is found has none either with a name in it."""
         if problem_of(query) is None and "`" not in name and not re.search(r"\$|__", name):
             assert problem_of(for_service(query, name)) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds"),
+    [
+        ("up", 0),
+        ("rate(a[5m])", 300),
+        ("max_over_time(a[5m:])", 300),
+        ("max_over_time(rate(a[2m])[1h30m:10s])", 5400),
+        ("max_over_time(rate(a[2h])[1h:10s])", 7200),
+        ("a[ 90s ] + b[1d]", 86400),
+        ("a[1500ms]", 2),
+        ("a[300]", 300),
+        ("a{b=\"[5m]\", c=~`[1h]`, d='[1d]'}", 0),
+        ("a # over [5m]\n", 0),
+        ('a{b="["}[5m] offset 1h', 300),
+        ("last_over_time(a[1w2d])", 777600),
+    ],
+)
+def test_the_longest_range(query: str, seconds: int) -> None:
+    """The longest range or subquery range of a query, in seconds; what is quoted or a comment is none."""
+    assert longest_range(query) == seconds
+
+
+@pytest.mark.parametrize(
+    ("query", "whole"),
+    [
+        ("sum(a)", True),
+        (" sum by (b) (rate(a[1m])) ", True),
+        ("SUM without (b) (a)", True),
+        ("sum(a) by (b)", True),
+        ("count(a)", True),
+        ("sum(a # the ) of it\n)", True),
+        ("sum(a) / count(a)", False),
+        ("sum(a) + sum(b)", False),
+        ("sum_over_time(a[5m])", False),
+        ("avg(a)", False),
+        ("100 * sum(a)", False),
+        ("sum(a", False),
+        ("summary", False),
+    ],
+)
+def test_a_query_that_is_one_sum(query: str, *, whole: bool) -> None:
+    """Only a query that is a `sum` or a `count` as a whole is one."""
+    assert is_sum(query) == whole

@@ -361,6 +361,128 @@ def test_a_flap_between_large_bounds_is_found() -> None:
 # Windows
 
 
+# Rules that size
+
+
+@pytest.mark.parametrize(
+    ("way", "cooldown", "late", "cure"),
+    [
+        ("scale_up", "1m", "too few replicas", "3m holds relative steps, and counts like these only after"),
+        (
+            "scale_down",
+            "10m",
+            "more replicas than it needs",
+            "5m holds relative steps, and counts like these only after",
+        ),
+    ],
+)
+def test_a_cooldown_that_ruins_a_rule_that_sizes_is_told(way: str, cooldown: str, late: str, cure: str) -> None:
+    """A written cooldown on a `target` is told with its length, its effect and the cure."""
+    instead = "; stabilization: 5m calms its reductions instead" if way == "scale_down" else ""
+
+    assert told(TARGET, more=f", {way}: {{cooldown: {cooldown}}}") == (
+        f"{way}.cooldown: target sizes the service for its load, and {cooldown} holds each correction for that long "
+        f"after a change: a load that changes meanwhile has {late} until then "
+        f"(remove it: unwritten, {cure} a change by somebody else{instead})"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "more"),
+    [
+        pytest.param([TARGET], "", id="unwritten"),
+        pytest.param([TARGET], ", scale_up: {cooldown: 0s}, scale_down: {cooldown: 0s}", id="written as none"),
+        pytest.param([TARGET], ", scale_down: {stabilization: 10m}", id="a stabilization"),
+        pytest.param([HIGH], ", scale_up: {cooldown: 10m}", id="no rule that sizes"),
+    ],
+)
+def test_a_cooldown_that_ruins_nothing_is_not(rules: list[str], more: str) -> None:
+    """What is unwritten, or 0s, or holds only relative steps, gives no warning."""
+    assert placeless(*rules, more=more) == []
+
+
+def test_a_cooldown_of_the_defaults_is_told_at_its_place() -> None:
+    """A cooldown that `defaults` write for a `target` is told as well."""
+    text = policies(f"name: a, services: [a], replicas: {{min: 1, max: 10}}, rules: [{TARGET}]")
+    loaded, _ = loader.from_document(read(f"{text}defaults: {{scale_up: {{cooldown: 2m}}}}\n", "a.yml"))
+    assert loaded is not None
+
+    (warning,) = map(str, loaded.warnings(15))
+
+    assert "2m holds each correction" in warning
+
+
+Q = "{name: q, metric: q, strategy: target, target: 100000}"
+
+
+@pytest.mark.parametrize(
+    ("metric", "what"),
+    [
+        ("query: sum(q)", "q is one value for all replicas"),
+        ("query: max(q)", "q is one value for all replicas"),
+        ("query: 'sum(q{s=\"$service\"})'", "q is a sum over all replicas of a service"),
+        ("query: 'sum by (s) (rate(q[1m]))', by: s", "q is a sum over all replicas of a service"),
+        ("query: count(q) by (s), by: s", "q is a sum over all replicas of a service"),
+    ],
+)
+def test_a_total_that_a_target_takes_for_an_average_is_told(metric: str, what: str) -> None:
+    """A target on one value, or on a sum, without `kind` counts the load again with each replica: told with numbers."""
+    assert told(Q, metrics=f"metrics: {{q: {{{metric}}}}}\n") == (
+        f"rules[0].metric: {what}, and without kind a target takes it for an average per replica: 200000 at 1 replica "
+        "asks for 2, and still 200000 at 2 replicas for 4, and so on (write kind: total in the metric q, or "
+        "kind: average if each replica has this value)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "rule"),
+    [
+        pytest.param("query: sum(q), kind: total", Q, id="a total that says so"),
+        pytest.param("query: sum(q), kind: average", Q, id="an average that says so"),
+        pytest.param("query: avg by (s) (q), by: s", Q, id="an average by its query"),
+        pytest.param("query: sum by (s) (q) / count by (s) (q), by: s", Q, id="a quotient"),
+        pytest.param("query: 'sum by (s, t) (q)', by: s, task: t", Q, id="tasks, which are averaged"),
+        pytest.param("query: sum(q)", "{name: q, metric: q, above: 5, for: 1m, add: 1}", id="a threshold"),
+    ],
+)
+def test_a_metric_that_says_what_it_is_gives_no_warning(metric: str, rule: str) -> None:
+    """With `kind`, with an average by its query or its tasks, and for other strategies there is nothing to warn of."""
+    assert placeless(rule, metrics=f"metrics: {{q: {{{metric}}}}}\n") == []
+
+
+PEAK = "metrics: {q: {query: 'max_over_time(sum(rate(q[1m]))[5m:])', kind: total}}\n"
+QUEUED = "{name: high, metric: q, above: 70, for: 1m, add: 1}"
+
+
+def test_a_range_longer_than_the_cooldown_is_told() -> None:
+    """A rule that looks back further than its cooldown acts again on the same load: told with both lengths."""
+    assert told(QUEUED, metrics=PEAK, more=", scale_up: {cooldown: 30s}") == (
+        "rules[0].metric: q looks back 5m, longer than the cooldown up of 30s: it still shows the load before that "
+        "change, and the rule may act on it again (look back 30s or less, or give scale_up a cooldown of 5m or more)"
+    )
+    unwritten = Q.replace("100000", "100")
+    average = "metrics: {q: {query: 'max_over_time(q[5m])', by: s}}\n"
+    assert told(unwritten, metrics=average) == (
+        "rules[0].metric: q looks back 5m, longer than 3m after a change: it still shows the load before that "
+        "change, and the rule may act on it again (look back 3m or less)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "metrics", "more"),
+    [
+        pytest.param(QUEUED, PEAK, ", scale_up: {cooldown: 5m}", id="as long as the cooldown"),
+        pytest.param(Q, PEAK, "", id="a target on a total, which more replicas leave as it is"),
+        pytest.param("{name: t, metric: q, strategy: table, table: {1: 2, 9: 4}}", PEAK, "", id="a table"),
+        pytest.param(LOW, "metrics: {q: {query: 'q[9h]'}}\n", "", id="the built-in metrics"),
+        pytest.param("{name: low, metric: q, below: 7, for: 1m, remove: 1}", PEAK, "", id="the other way"),
+    ],
+)
+def test_a_range_that_the_cooldown_outlasts_is_not(rule: str, metrics: str, more: str) -> None:
+    """Where the range is no longer than the cooldown, or what is old is not counted again, nothing is told."""
+    assert [said for said in placeless(rule, metrics=metrics, more=more) if "looks back" in said] == []
+
+
 def test_a_window_shorter_than_two_steps_is_told() -> None:
     """A `for` that few samples cover says little."""
     rule = "{name: r, metric: memory, above: 80, for: 29s, add: 1}"
