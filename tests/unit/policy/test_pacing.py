@@ -37,7 +37,7 @@ TABLE: dict[str, Any] = {"name": "table", "metric": "cpu", "strategy": "table", 
 
 def unwritten(*rules: dict[str, Any], **keys: Any) -> Policy:
     """A policy of *rules* as a file writes it, without a cooldown or a stabilization unless *keys* have one."""
-    content = {"name": "web", "services": ["web"], "replicas": {"min": 0, "max": 50}, "rules": list(rules), **keys}
+    content = {"name": "web", "services": ["web"], "replicas": {"min": 0, "max": 100}, "rules": list(rules), **keys}
     return Policy.model_validate(content, by_alias=True, by_name=False)
 
 
