@@ -50,7 +50,7 @@ def _passing(policy: Policy) -> Iterator[str]:
     }
     for names in {tuple(names): None for names in passing.values() if names}:
         ways = [way for way in Direction if passing[way] == list(names)]
-        which = "it" if len(ways) == len(Direction) else f"that {ways[0]}"
+        which = "it" if len(ways) == len(Direction) else f"the one {ways[0]}"
         verb = "passes" if len(names) == 1 else "pass"
         yield f"{_listed(names)} {verb} {which} unless somebody else changed the count"
 

@@ -204,6 +204,20 @@ def test_a_plan_adds_up_without_another_call() -> None:
     assert (world.api.calls["services"], world.api.calls["tasks"], world.api.calls["nodes"]) == (1, 1, 1)
 
 
+def test_a_plan_of_a_service_that_finds_no_room_at_all_says_so() -> None:
+    """With 0 of 2 running and all pending the reason is what Swarm says of them, with the age, and not the lack."""
+    world = World(written(CPU), nodes=[Node("n1", 4)], dry_run=True)
+    world.engine.create_service(reserving("web", 2, 5))
+    world.settle()
+
+    (record,) = plan(world.cycle, world.policies).evaluation.records
+
+    assert record.decision.primary.reason is Reason.TASKS_PENDING
+    said = record.decision.primary.detail
+    assert said.startswith("none of 2 replicas runs: pending for 7m30s: no suitable node"), said
+    assert Reason.NO_DATA in {why.reason for why in record.decision.reasons}
+
+
 def test_a_plan_without_swarm_adds_nothing_up() -> None:
     """Without an answer from Swarm there are no sums."""
     world = settled_world(written(CPU))

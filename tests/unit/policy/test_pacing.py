@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from autoscaler.core.model import Decision, Direction, History, Outcome, Recommendation, Recommended, ScaleEvent
 from autoscaler.core.reasons import Reason
-from autoscaler.decision.decide import decide
 from autoscaler.policy import pacing
 from autoscaler.policy.metric import Metric
 from autoscaler.policy.policy import Policy
@@ -19,6 +18,7 @@ from autoscaler.policy_files.yaml_document import read
 from autoscaler.strategies import Rule, RuleInput
 from autoscaler.swarm.history import ScaleState, look, prune
 from tests.support.builders import NOW, STEP, FakeService, observation, steady
+from tests.support.deciding import decide
 from tests.support.policy_sets import policies
 from tests.support.world import World, only, reasons, said
 
@@ -391,7 +391,7 @@ def test_a_dry_run_proposes_the_same_again_only_after_the_cooldown() -> None:
         ),
         pytest.param(
             unwritten(TARGET, scale_up={"cooldown": "1m", "stabilization": "30s"}, scale_down={"stabilization": "0s"}),
-            "cooldown 1m up, 5m down; size passes that down unless somebody else changed the count; "
+            "cooldown 1m up, 5m down; size passes the one down unless somebody else changed the count; "
             "stabilization 30s up",
             id="written",
         ),
