@@ -19,9 +19,9 @@ from autoscaler.metrics.windows import Needed
 from autoscaler.plugins.isolation import PluginGuard
 from autoscaler.policy.matching import Matcher
 from autoscaler.ports import Order, Written
-from autoscaler.strategies.base import describe_error
 from autoscaler.swarm.history import ServiceHistory, look, observed, prune
 from autoscaler.util.deadline import Deadline
+from autoscaler.util.text import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,10 +13,13 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from autoscaler.errors import ConfigurationError
+from autoscaler.plugins.isolation import read_in_time
 from autoscaler.policy import policy
 from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.strategies import Rule, registered
-from autoscaler.strategies.base import LONGEST_LOOK_BACK, Frozen, describe_error, is_built_in, plug_in
+from autoscaler.strategies.base import LONGEST_LOOK_BACK, Frozen
+from autoscaler.strategies.registry import is_built_in, plug_in
+from autoscaler.util.text import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +33,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9_.-]*[a-z0-9])?")
 _LONGEST_NAME = 63
 _NO_KEYS = frozenset(
     {
-        *("look_back", "adds_above", "relative", "paces_itself", "unwritten_stabilization"),
+        *("look_back", "adds_above", "relative", "reading", "paces_itself", "unwritten_stabilization"),
         *("recommend", "recommend_on_partial", "strategy_name"),
     }
 )
@@ -63,6 +66,7 @@ def load() -> Plugins:
     if problems:
         raise ConfigurationError("\n".join(problems))
     for name, (_, strategy) in strategies.items():
+        strategy.reading = classmethod(read_in_time)
         plug_in(name, strategy)
     if strategies:
         rebuild()

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from functools import partial
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from autoscaler.core.model import Recommendation
 from autoscaler.core.reasons import Reason
 from autoscaler.errors import DeadlineError
-from autoscaler.strategies.base import Rule, describe_error, is_built_in, name_of, worker_of
+from autoscaler.strategies.registry import is_built_in, name_of
 from autoscaler.util.deadline import Deadline
+from autoscaler.util.text import describe_error
+from autoscaler.util.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from autoscaler.strategies.base import RuleInput
+    from autoscaler.strategies.base import Rule, RuleInput
 
 MOST_REPLICAS = 1_000_000
 """More than any policy allows, whatever the metric says."""
@@ -96,6 +99,23 @@ def _shown(value: object) -> str:
 
 
 # Asking
+
+_READING = 2.0
+"""Seconds that reading a rule of a plugin's strategy may take."""
+_WORKERS: WeakKeyDictionary[type[Rule], Worker] = WeakKeyDictionary()
+
+
+def worker_of(rule: type[Rule]) -> Worker:
+    """The one thread in which a plugin's strategy runs."""
+    worker = _WORKERS.get(rule)
+    if worker is None:
+        worker = _WORKERS[rule] = Worker(f"the strategy {name_of(rule)}")
+    return worker
+
+
+def read_in_time(rule: type[Rule], read: Callable[[], Any]) -> Any:
+    """Return what *read* returns, which runs the code of the strategy; raises DeadlineError if it takes too long."""
+    return worker_of(rule).call(read, _READING)
 
 
 def _recommended(rule: Rule, rule_input: RuleInput) -> object:

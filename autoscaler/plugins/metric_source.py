@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from autoscaler.core.window import MISSING
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 from autoscaler.ports import Series
-from autoscaler.strategies.base import describe_error
 from autoscaler.util.deadline import Deadline
+from autoscaler.util.text import describe_error
 from autoscaler.util.worker import Worker
 
 if TYPE_CHECKING:

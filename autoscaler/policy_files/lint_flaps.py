@@ -25,8 +25,8 @@ from autoscaler.decision.recommend import recommend
 from autoscaler.decision.resolve import resolve, winner_of
 from autoscaler.decision.steps import Case
 from autoscaler.strategies import Steps, Table, Target, Threshold
-from autoscaler.strategies.base import is_built_in
 from autoscaler.strategies.quantities import size
+from autoscaler.strategies.registry import is_built_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -6,8 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
@@ -15,19 +14,18 @@ from pydantic_core import CoreSchema, core_schema
 from autoscaler.core.model import Recommendation
 from autoscaler.core.reasons import Reason
 from autoscaler.errors import DeadlineError
+from autoscaler.strategies.registry import is_built_in
 from autoscaler.util.durations import words
-from autoscaler.util.worker import Worker
+from autoscaler.util.text import describe_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from autoscaler.core.window import Window
 
 LONGEST_LOOK_BACK = 30 * 86400
 """The most seconds of samples that a rule may ask for."""
 _CONSTANTS = ("look_back", "adds_above")
-_READING = 2.0
-"""Seconds that reading a rule of other people's strategy may take."""
 
 
 class Frozen(BaseModel):
@@ -129,6 +127,11 @@ class Rule(Frozen, ABC):
     # themselves is found out, and checked, when they are read.
 
     @classmethod
+    def reading(cls, read: Callable[[], Any]) -> Any:
+        """Return what *read* returns, which runs the strategy's own code; for a plugin's with a time limit."""
+        return read()
+
+    @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         for name in _CONSTANTS:
@@ -166,7 +169,7 @@ class Rule(Frozen, ABC):
 
         try:
             known: tuple[Self, Any, Any]
-            known = read() if is_built_in(cls) else worker_of(cls).call(read_foreign, _READING)
+            known = read() if is_built_in(cls) else cls.reading(read_foreign)
         except DeadlineError as error:
             raise ValueError(f"{error} while it reads these keys (correct the strategy)") from error
         rule, look_back, adds_above = known
@@ -182,65 +185,3 @@ class Rule(Frozen, ABC):
         for name in _CONSTANTS:
             copied.__dict__.pop(name, None)  # the copy's fields may be given other values
         return copied
-
-
-def describe_error(error: BaseException) -> str:
-    """What *error* says, in one line that is not too long, whatever it is."""
-    try:
-        said = " ".join(str(error).split())
-    except BaseException:  # noqa: BLE001 - other people's exceptions may fail even here
-        said = ""
-    said = "".join(letter if letter.isprintable() else "�" for letter in said[: _LONGEST_SAID + 1])
-    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return text if len(text) <= _LONGEST_SAID else f"{text[:_LONGEST_SAID]}…"
-
-
-_LONGEST_SAID = 200
-
-R = TypeVar("R", bound=type[Rule])
-_REGISTRY: dict[str, type[Rule]] = {}
-_BUILT_IN: set[type[Rule]] = set()
-_WORKERS: WeakKeyDictionary[type[Rule], Worker] = WeakKeyDictionary()
-
-
-def strategy(name: str) -> Callable[[R], R]:
-    """Register a Rule class of this package as the strategy *name*; raises ValueError where the name is taken."""
-
-    def register(rule: R) -> R:
-        plug_in(name, rule)
-        if rule.__module__.startswith(f"{__package__}."):
-            _BUILT_IN.add(rule)
-        return rule
-
-    return register
-
-
-def plug_in(name: str, rule: type[Rule]) -> None:
-    """Register a Rule class as the strategy *name*; raises ValueError where the name is taken by another one."""
-    if _REGISTRY.get(name, rule) is not rule:
-        raise ValueError(f"the strategy {name!r} is registered twice, by {_REGISTRY[name]} and {rule}")
-    rule.strategy_name = name
-    _REGISTRY[name] = rule
-
-
-def worker_of(rule: type[Rule]) -> Worker:
-    """The one thread in which a plugin's strategy runs."""
-    worker = _WORKERS.get(rule)
-    if worker is None:
-        worker = _WORKERS[rule] = Worker(f"the strategy {name_of(rule)}")
-    return worker
-
-
-def name_of(rule: type[Rule]) -> str:
-    """What people call the strategy: the class's name where it has not been registered."""
-    return getattr(rule, "strategy_name", rule.__name__)
-
-
-def is_built_in(rule: type[Rule]) -> bool:
-    """Whether the strategy is one of this package's, and not a plugin's."""
-    return rule in _BUILT_IN
-
-
-def registered() -> Mapping[str, type[Rule]]:
-    """The strategies there are, by name."""
-    return dict(_REGISTRY)

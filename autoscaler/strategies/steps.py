@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 
 from autoscaler.core.model import Recommendation
 from autoscaler.core.reasons import Reason
-from autoscaler.strategies.base import Frozen, Rule, RuleInput, strategy
+from autoscaler.strategies.base import Frozen, Rule, RuleInput
 from autoscaler.strategies.quantities import Number, Step, size
+from autoscaler.strategies.registry import strategy
 from autoscaler.util.durations import Duration, words
 
 _DIGITS = 9

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from autoscaler.core.model import Recommendation
 from autoscaler.core.reasons import Reason
-from autoscaler.strategies.base import Rule, RuleInput, strategy
+from autoscaler.strategies.base import Rule, RuleInput
+from autoscaler.strategies.registry import strategy
 
 
 def _rows_once(table: object) -> object:

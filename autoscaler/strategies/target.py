@@ -9,8 +9,9 @@ from pydantic import Field
 
 from autoscaler.core.model import Recommendation
 from autoscaler.core.reasons import Reason
-from autoscaler.strategies.base import Rule, RuleInput, strategy
+from autoscaler.strategies.base import Rule, RuleInput
 from autoscaler.strategies.quantities import Number, Share
+from autoscaler.strategies.registry import strategy
 
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""

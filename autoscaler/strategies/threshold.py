@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 
 from autoscaler.core.model import Recommendation
 from autoscaler.core.reasons import Reason
-from autoscaler.strategies.base import Rule, RuleInput, strategy
+from autoscaler.strategies.base import Rule, RuleInput
 from autoscaler.strategies.quantities import Number, Share, Step, size
+from autoscaler.strategies.registry import strategy
 from autoscaler.util.durations import Duration, words
 
 _ROUNDING = 1e-9

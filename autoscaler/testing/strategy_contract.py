@@ -14,7 +14,8 @@ from autoscaler.decision.recommend import recommend_all
 from autoscaler.plugins.entry_points import problems_of_strategy
 from autoscaler.plugins.isolation import flaw
 from autoscaler.policy.policy import Policy, Replicas
-from autoscaler.strategies.base import LONGEST_LOOK_BACK, is_built_in
+from autoscaler.strategies.base import LONGEST_LOOK_BACK
+from autoscaler.strategies.registry import is_built_in
 from autoscaler.testing.assertions import expect
 from autoscaler.testing.builders import NOW, STEP, rule, rule_input, window
 

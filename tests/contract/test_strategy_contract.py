@@ -12,7 +12,7 @@ import pytest
 from autoscaler.core.model import Recommendation
 from autoscaler.core.reasons import Reason
 from autoscaler.strategies import Rule, RuleInput, Steps, Table, Target, Threshold, registered
-from autoscaler.strategies.base import is_built_in
+from autoscaler.strategies.registry import is_built_in
 from autoscaler.testing import NOW, StrategyContract, rule, rule_input, window
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from autoscaler.decision.decide import decide as decide_on
 from autoscaler.decision.recommend import recommend, recommend_all
 from autoscaler.plugins import isolation
 from autoscaler.plugins.isolation import PluginGuard, flaw
-from autoscaler.strategies import Rule, RuleInput, Threshold, base
+from autoscaler.strategies import Rule, RuleInput, Threshold
 from autoscaler.util.deadline import Deadline
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, observation, policy, steady, told, window
 from tests.support.deciding import decide
@@ -504,9 +504,13 @@ def test_a_validator_that_finds_a_fault_is_quoted() -> None:
 
 def test_hanging_when_the_rule_is_read(monkeypatch: pytest.MonkeyPatch, hanging: Hanging) -> None:
     """A reload of policies does not hang with it: the set is refused."""
-    monkeypatch.setattr(base, "_READING", A_MOMENT)
+    monkeypatch.setattr(isolation, "_READING", A_MOMENT)
 
     class Slow(Foreign):
+        @classmethod
+        def reading(cls, read: Callable[[], Any]) -> Any:
+            return isolation.read_in_time(cls, read)
+
         @property
         def look_back(self) -> int:
             hanging.go.wait(20)

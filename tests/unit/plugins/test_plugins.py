@@ -13,7 +13,7 @@ from autoscaler.errors import ConfigurationError
 from autoscaler.plugins import entry_points as plugins
 from autoscaler.policy.policy import policy_schema
 from autoscaler.policy_files import loader
-from autoscaler.strategies import Rule, Threshold, base, registered
+from autoscaler.strategies import Rule, Threshold, registered, registry
 from tests.support.builders import refused
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     folder = tmp_path / "site-packages"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
-    monkeypatch.setattr(base, "_REGISTRY", dict(base._REGISTRY))
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
     plugins.load.cache_clear()
     site = Site(folder)
     yield site
@@ -120,7 +120,7 @@ def test_a_strategy_is_known_by_the_name_of_its_entry_point(site: Site) -> None:
     assert found.packages == ("autoscaler-sound 1.0",)
     assert registered()["sound"] is found.strategies["sound"]
     assert found.strategies["sound"].strategy_name == "sound"
-    assert not base.is_built_in(found.strategies["sound"])
+    assert not registry.is_built_in(found.strategies["sound"])
 
 
 def test_a_policy_uses_it(site: Site, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_plugin_may_also_register_itself(site: Site) -> None:
         """,
         own="Own",
     )
-    assert not base.is_built_in(plugins.load().strategies["own"])
+    assert not registry.is_built_in(plugins.load().strategies["own"])
 
 
 def test_a_subclass_of_our_own_strategy_is_a_plugins(site: Site) -> None:
@@ -181,7 +181,7 @@ def test_a_subclass_of_our_own_strategy_is_a_plugins(site: Site) -> None:
         """,
         late="Late",
     )
-    assert not base.is_built_in(plugins.load().strategies["late"])
+    assert not registry.is_built_in(plugins.load().strategies["late"])
 
 
 # Broken ones

@@ -17,7 +17,7 @@ from autoscaler.policy.policy import policy_schema
 from autoscaler.policy_files import loader
 from autoscaler.policy_files.yaml_document import read
 from autoscaler.strategies import registered
-from autoscaler.strategies.base import is_built_in
+from autoscaler.strategies.registry import is_built_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
