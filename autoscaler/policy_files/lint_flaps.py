@@ -10,13 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from itertools import chain, islice
 from math import ceil, inf
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
-
-from cronsim import CronSim
 
 from autoscaler.core.model import Direction, History, Observation
 from autoscaler.core.window import Window
@@ -24,6 +21,7 @@ from autoscaler.decision.behaviour import guard_against_flapping, limit
 from autoscaler.decision.recommend import recommend
 from autoscaler.decision.resolve import resolve, winner_of
 from autoscaler.decision.steps import Case
+from autoscaler.policy.schedules import firings
 from autoscaler.strategies import Steps, Table, Target, Threshold
 from autoscaler.strategies.quantities import size
 from autoscaler.strategies.registry import is_built_in
@@ -138,13 +136,7 @@ def _bounds_in_force(policy: Policy, effort: Effort) -> list[tuple[Bounds, float
 def _changes(policy: Policy) -> Iterator[float]:
     for schedule in policy.schedules:
         for expression in (schedule.start, schedule.end):
-            yield from _moments(expression, schedule.timezone)
-
-
-@lru_cache(maxsize=4096)
-def _moments(expression: str, timezone: str) -> tuple[float, ...]:
-    moments = CronSim(expression, A_MOMENT.astimezone(ZoneInfo(timezone)))
-    return tuple(moment.timestamp() for moment in islice(moments, _OCCURRENCES))
+            yield from islice(firings(expression, schedule.timezone).after(A_MOMENT.timestamp()), _OCCURRENCES)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from autoscaler.policy.policy import Bounds, Policy
 from autoscaler.policy.schedules import Schedule
 from autoscaler.policy_files import loader
 from tests.support.deciding import decide
+from tests.support.policy_files import fails
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +92,81 @@ def test_an_end_that_is_also_a_start_begins_anew() -> None:
     """Where an end and a start fall together the schedule goes on: the start is included."""
     through = schedule("0 8 * * *", "0 8 * * sat")
     assert through.active(moment("2026-01-10T08:00:00", ZoneInfo("UTC")))
+
+
+REPEATED = """\
+interval: {interval}
+policies:
+  version: 1
+  metrics: {{q: {{query: "sum(q{{s=\\"$service\\"}})", kind: total}}}}
+  policies:
+    - name: hours
+      services: [s]
+      replicas: {{min: 1, max: 20}}
+      schedules: [{{name: g, start: "{start}", end: "{end}", timezone: Europe/Prague, {bounds}}}]
+      rules: [{{name: t, metric: q, strategy: target, target: 50}}]
+      scale_down: {{cooldown: 0s}}
+tests:
+  - name: the night in which the hour from 2 to 3 occurs twice
+    service: s
+    start: {at}
+    replicas: {replicas}
+    series: {{q: "{load}x1000"}}
+    expect: {expect}
+"""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {
+            "start": "30 2 * * *",
+            "end": "45 3 * * *",
+            "bounds": "min: 6",
+            "interval": "15m",
+            "at": "2026-10-25T00:00:00Z",
+            "replicas": 1,
+            "load": 10,
+            "expect": {"30m": 6, "1h": 6, "1h15m": 6, "2h30m": 6, "2h45m": 1},
+        },
+        {
+            "start": "0 2 * * *",
+            "end": "0 6 * * *",
+            "bounds": "min: 6",
+            "interval": "15s",
+            "at": "2026-10-25T00:55:00Z",
+            "replicas": 6,
+            "load": 10,
+            "expect": {"0s": 6, "4m": 6, "4m45s": 6, "5m": 6, "10m": 6, "1h5m": 6},
+        },
+        {
+            "start": "0 22 * * *",
+            "end": "30 2 * * *",
+            "bounds": "max: 4",
+            "interval": "15s",
+            "at": "2026-10-25T00:25:00Z",
+            "replicas": 4,
+            "load": 500,
+            "expect": {"4m45s": 4, "5m": 10, "34m": 10, "35m": 10, "1h": 10, "1h10m": 10},
+        },
+        {
+            "start": "0 * * * *",
+            "end": "30 * * * *",
+            "bounds": "min: 6",
+            "interval": "15m",
+            "at": "2026-10-25T00:00:00Z",
+            "replicas": 1,
+            "load": 10,
+            "expect": {"0s": 6, "15m": 6, "30m": 1, "45m": 1, "1h": 6, "1h15m": 6, "1h30m": 1, "2h": 6},
+        },
+    ],
+    ids=["starts-in-it", "starts-with-it", "ends-in-it", "every-hour"],
+)
+def test_the_hour_that_occurs_twice(tmp_path: Path, case: dict[str, Any]) -> None:
+    """Bounds neither end nor come back in the second of two equal hours, nor in the minute before it."""
+    expect = [f"{{at: {at}, replicas: {replicas}}}" for at, replicas in case["expect"].items()]
+    text = REPEATED.format(**case | {"expect": f"[{', '.join(expect)}]"})
+    assert fails(tmp_path, text, "") == []
 
 
 def policy(*schedules: dict[str, Any], low: int = 3, high: int = 10) -> Policy:
