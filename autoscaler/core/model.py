@@ -211,8 +211,8 @@ class Decision:
 
     @property
     def judged(self) -> bool:
-        """Whether at least one rule had the data to judge by."""
-        return not all(item.lacks_data for item in self.recommendations)
+        """Whether at least one rule had the data to judge by, or none was asked: there are none, or it sleeps."""
+        return not self.recommendations or not all(item.lacks_data for item in self.recommendations)
 
     @property
     def changes(self) -> bool:

@@ -49,16 +49,17 @@ def decide(
 ) -> Decision:
     """Return the count that *policy* resolves to for the observed service, with every reason that shaped it.
 
-    *recommendations* are those of the policy's rules, in its order. The same arguments give the same decision. The
+    *recommendations* are those of the policy's rules, in its order, and none while a schedule lets the service sleep. The same arguments give the same decision. The
     count is lowered only if no rule lacks data, the maximum demands it, or Swarm finds no room for what was added.
     """
     requested, streak = observation.requested, history.streak
+    bounds = policy.bounds(observation.at)
+    rules = () if bounds.asleep else policy.rules
     asked = tuple(
-        stop_if_ineffective(rule, item, streak, requested)
-        for rule, item in zip(policy.rules, recommendations, strict=True)
+        stop_if_ineffective(rule, item, streak, requested) for rule, item in zip(rules, recommendations, strict=True)
     )
     winner = winner_of(asked, requested)
-    case = Case(policy, observation, history, policy.bounds(observation.at), asked, winner)
+    case = Case(policy, observation, history, bounds, asked, winner)
     resolved = blame_pending(case, resolve(asked, winner, requested))
     wanted = {"resolve": resolved, **_walk(case, _OF_RULES, resolved.count)}
     insisted, due = _insist(case, _left(wanted)), _insist(case, requested)
@@ -109,7 +110,7 @@ def _insist(case: Case, count: int) -> dict[str, Step]:
 
     The step about room is among them only if replicas have waited for it too long.
     """
-    waiting = unplaced_too_long(case.policy, case.observation)
+    waiting = 0 if case.bounds.asleep else unplaced_too_long(case.policy, case.observation)
     if not waiting:
         return _walk(case, _INSISTING, count)
     released = release_unplaced(case, count, waiting, least=_left(_walk(case, _INSISTING, 0)))

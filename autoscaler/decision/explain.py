@@ -34,7 +34,7 @@ def primary(case: Case, shaped: Sequence[Step]) -> Why:
     for item in case.recommendations:
         if item.lacks_data:
             return Why(item.reason, item.detail, item.rule)
-    return _no_breach(case.recommendations)
+    return _calm(case)
 
 
 def _reasons(case: Case, shaped: Sequence[Step]) -> Iterator[Why]:
@@ -47,7 +47,16 @@ def _reasons(case: Case, shaped: Sequence[Step]) -> Iterator[Why]:
         if step.why is not None:
             yield step.why
     if case.winner is None and not shaped and not any(item.lacks_data for item in case.recommendations):
-        yield _no_breach(case.recommendations)
+        yield _calm(case)
+
+
+def _calm(case: Case) -> Why:
+    """Return what there is to say if no step and no rule has a reason."""
+    if case.policy.rules:
+        return _no_breach(case.recommendations)
+    bounds = case.bounds
+    detail = f"{case.requested} is within min {bounds.min} and max {bounds.max}, and there are no rules"
+    return Why(Reason.NO_BREACH, detail)
 
 
 def _no_breach(recommendations: tuple[Recommendation, ...]) -> Why:

@@ -44,7 +44,12 @@ DIRECTLY: Asker = _Directly()
 
 
 def recommend_all(policy: Policy, observation: Observation, asker: Asker = DIRECTLY) -> tuple[Recommendation, ...]:
-    """Return the recommendation of each rule of *policy*, in the order of the policy."""
+    """Return the recommendation of each rule of *policy*, in the order of the policy.
+
+    Nobody is asked about a service that is to sleep: it has no replicas, whatever rules and lost data say.
+    """
+    if policy.bounds(observation.at).asleep:
+        return ()
     return tuple(recommend(rule, observation, asker) for rule in policy.rules)
 
 

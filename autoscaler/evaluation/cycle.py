@@ -88,7 +88,9 @@ class Cycle:
             return Evaluation(now, problems=(Problem("swarm", str(error), silent=isinstance(error, DeadlineError)),))
         self._forget_removed(cluster)
         assigned, untouched = assign(self._matcher_of(policies), cluster, now)
-        problems = self.windows.refresh(assigned, policies.metrics, now, deadline)
+        problems: list[Problem] = []
+        if look_at_metrics(assigned):
+            problems += self.windows.refresh(assigned, policies.metrics, now, deadline)
         # The last thing that is read, so that a pause is as new as can be when writing begins.
         if trouble := self.pauses.look(Deadline(deadline.remaining(at_most=_LONGEST_LOOK))):
             problems.append(Problem("pauses", trouble))
@@ -231,6 +233,11 @@ def assign(matcher: Matcher, cluster: Cluster, now: float) -> tuple[list[Needed]
             why = Why(Reason.SERVICE_NOT_FOUND, "Swarm has no service of this name")
             untouched.append(Record(_unchanged(name, policy.name, now, why), Outcome.HELD))
     return assigned, untouched
+
+
+def look_at_metrics(assigned: list[Needed]) -> bool:
+    """Whether there is something to ask Prometheus: schedules alone need no metric, wherever they are all there is."""
+    return not assigned or any(item.policy.look_backs for item in assigned)
 
 
 def _unchanged(service: str, policy: str, now: float, why: Why) -> Decision:

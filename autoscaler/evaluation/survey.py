@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from autoscaler.core.records import Problem
 from autoscaler.errors import BackendError
-from autoscaler.evaluation.cycle import assign
+from autoscaler.evaluation.cycle import assign, look_at_metrics
 from autoscaler.policy.matching import Matcher
 from autoscaler.swarm.capacity import Maximum, add_up
 from autoscaler.util.deadline import Deadline
@@ -56,6 +56,7 @@ class Survey:
     """Every metric that a policy looks at, by service; and what could not be looked at."""
 
     readings: tuple[Reading, ...] = ()
+    """Without those of services that a schedule lets sleep: what has no replicas has no data."""
     untouched: tuple[Record, ...] = ()
     """Services that a policy means and that cannot be decided on: missing ones, and those in conflict."""
     unmatched: tuple[str, ...] = ()
@@ -67,6 +68,8 @@ class Survey:
     """Whether every policy's maximum finds room; None where Swarm gave no answer."""
     doubtful: tuple[str, ...] = ()
     """What is doubtful about services that a policy applies to, with the cure."""
+    asleep: tuple[str, ...] = ()
+    """The services that a schedule lets sleep."""
 
     @property
     def good(self) -> bool:
@@ -84,12 +87,15 @@ def survey(cycle: Cycle, policies: PolicySet) -> Survey:
         return Survey(problems=(Problem("swarm", str(error)),))
     matcher = Matcher(policies)
     assigned, untouched = assign(matcher, cluster, now)
-    problems = cycle.windows.refresh(assigned, policies.metrics, now, deadline, at_least=_BACK)
+    problems: list[Problem] = []
+    if look_at_metrics(assigned):
+        problems += cycle.windows.refresh(assigned, policies.metrics, now, deadline, at_least=_BACK)
     readings = [
         reading
         for item in sorted(assigned, key=lambda item: item.view.name)
         for reading in _readings(cycle, policies, item, now)
     ]
+    asleep = sorted(item.view.name for item in assigned if item.policy.bounds(now).asleep)
     meant = {item.view.name for item in assigned} | {record.decision.service for record in untouched}
     views = (item.view for item in assigned)
     doubts = {
@@ -104,6 +110,7 @@ def survey(cycle: Cycle, policies: PolicySet) -> Survey:
         cycle.windows.scrape_interval,
         _capacity(cluster, assigned),
         tuple(f"{name} {doubt}" for name, doubt in sorted(doubts.items()) if doubt),
+        tuple(asleep),
     )
 
 
@@ -148,6 +155,8 @@ def _capacity(cluster: Cluster, assigned: Iterable[Needed]) -> Capacity:
 
 
 def _readings(cycle: Cycle, policies: PolicySet, item: Needed, now: float) -> list[Reading]:
+    if item.policy.bounds(now).asleep:
+        return []
     windows, bases = cycle.windows.of(item.view, item.policy, policies.metrics)
     return [
         _reading(metric, item, windows.get(metric), bases.get(metric, ""), now) for metric in item.policy.look_backs

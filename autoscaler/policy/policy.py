@@ -95,6 +95,11 @@ class Bounds:
     min_by: str = ""
     max_by: str = ""
 
+    @property
+    def asleep(self) -> bool:
+        """Whether a schedule lets the service sleep."""
+        return self.max == 0
+
     def clamp(self, count: int) -> int:
         """The count nearest to *count* that lies within the bounds."""
         return min(max(count, self.min), self.max)
@@ -199,8 +204,8 @@ class Policy(Frozen):
     """Names or globs of services that are not meant; a name in `services` is meant all the same."""
     replicas: Replicas
     """The bounds of the replica count."""
-    rules: tuple[Annotated[Rule, _AnyRule], ...] = Field(min_length=1, max_length=_MOST_PARTS)
-    """The reasons to change the count."""
+    rules: tuple[Annotated[Rule, _AnyRule], ...] = Field(default=(), max_length=_MOST_PARTS)
+    """The reasons to change the count; a policy that has schedules may have none."""
     scale_up: ScaleUp = ScaleUp()
     """How replicas are added."""
     scale_down: ScaleDown = ScaleDown()
@@ -222,6 +227,9 @@ class Policy(Frozen):
     def _consistent(self) -> Self:
         if self.services and self.match_labels:
             raise ValueError("services and match_labels are two ways to say the same (keep one of the two)")
+        if not self.rules and not self.schedules:
+            cure = "add rules: [{name: cpu-high, metric: cpu, above: 70, for: 5m, add: 1}], or schedules"
+            raise ValueError(f"a policy needs rules, or at least one schedule ({cure})")
         if self.fallback is not None and self.fallback.replicas > self.replicas.max:
             raise ValueError(
                 f"the fallback of {self.fallback.replicas} replicas is above max {self.replicas.max} "

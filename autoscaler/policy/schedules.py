@@ -62,12 +62,13 @@ class Schedule(Frozen):
     end: Cron
     """When it ends."""
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
-    """The IANA time zone of both. If clocks change, the first of two equal times counts, and a skipped time counts as the
-    moment after it; but an expression whose minute or hour begins with `*` goes by what the clock shows, each time."""
+    """The IANA time zone of both. If clocks change, the first of two equal times counts, and a skipped time counts as
+    the moment after it. An expression whose minute or hour begins with `*` goes by what the clock shows, each time."""
     min: _Bound | None = None
     """The fewest replicas meanwhile; without it, the policy's own."""
     max: _Bound | None = None
-    """The most replicas meanwhile; without it, the policy's own."""
+    """The most replicas meanwhile; without it, the policy's own. With `min: 0` as well, `max: 0` lets the service sleep
+    until the schedule ends, whatever rules and fallback say."""
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:
@@ -77,9 +78,16 @@ class Schedule(Frozen):
             raise ValueError("the schedule changes nothing (give min, max, or both)")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min} is greater than max {self.max} (swap them?)")
-        if self.max == 0:
-            raise ValueError("max 0 would stop the service (give a max of 1 or more)")
+        if self.max == 0 and self.min is None:
+            raise ValueError(
+                "max 0 would stop the service (give min: 0 as well to let it sleep, or a max of 1 or more)"
+            )
         return self
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether the service has no replicas meanwhile."""
+        return self.max == 0
 
     def active(self, at: float) -> bool:
         """Whether *at*, in Unix seconds, lies between a start and the end that follows it."""

@@ -226,9 +226,11 @@ def _nothing_to_do(documents: list[Document]) -> Iterator[Diagnostic]:
 
 
 def _sleepers(drafts: list[_Draft], metrics: Mapping[str, dict[str, Any]]) -> Iterator[Diagnostic]:
-    """A service that may go to 0 replicas has a rule that can wake it."""
+    """A service that may go to 0 replicas has a rule that can wake it, or a schedule's end."""
     for draft in drafts:
-        minima = ((("schedules", index, "min"), schedule.get("min")) for index, schedule in draft.schedules)
+        # The end of a schedule that lets the service sleep wakes it, if all the other minima are 1 or more.
+        awake = ((index, schedule) for index, schedule in draft.schedules if not _is_zero(schedule.get("max")))
+        minima = ((("schedules", index, "min"), schedule.get("min")) for index, schedule in awake)
         asleep = [path for path, least in ((("replicas", "min"), draft.minimum), *minima) if _is_zero(least)]
         if asleep and not any(_wakes(rule, metrics) for _, rule in draft.rules):
             what = "min 0, and no rule could wake the service: at 0 replicas there are no tasks that could have data"

@@ -21,7 +21,16 @@ from cronsim import CronSim
 from autoscaler.core.model import Direction
 from autoscaler.policy import promql
 from autoscaler.policy.metric import PROMETHEUS
-from autoscaler.policy_files.lint_flaps import A_LOOK, A_MOMENT, Effort, flaps, levels, ways, ways_of_step
+from autoscaler.policy_files.lint_flaps import (
+    A_LOOK,
+    A_MOMENT,
+    Effort,
+    bounds_in_force,
+    flaps,
+    levels,
+    ways,
+    ways_of_step,
+)
 from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, Diagnostic, Document, about_file, path_in_words, shown
 from autoscaler.strategies import Steps, Table, Target, Threshold
 from autoscaler.strategies.quantities import size
@@ -152,8 +161,9 @@ class _Case:
 
     @cached_property
     def lowest(self) -> int:
-        """The smallest min that may ever be in force."""
-        given = (schedule.min for schedule in self.policy.schedules if schedule.min is not None)
+        """The smallest min that may ever be in force while the service does not sleep."""
+        awake = (schedule for schedule in self.policy.schedules if not schedule.sleeps)
+        given = (schedule.min for schedule in awake if schedule.min is not None)
         return min(self.policy.replicas.min, *given, _MOST_REPLICAS) if self.bounded else 0
 
     @cached_property
@@ -403,7 +413,7 @@ def _one_way(case: _Case) -> Iterator[Warned]:
 
 def _pinned(case: _Case) -> Iterator[Warned]:
     """The bounds leave the rules something to do."""
-    if case.lowest == case.highest:
+    if case.lowest == case.highest and case.policy.rules:
         what = f"min and max are both {case.lowest}, so that no rule ever changes the count"
         yield Warned(("replicas",), what, "raise max, or lower min")
 
@@ -475,6 +485,37 @@ def _idle_fallback(case: _Case) -> Iterator[Warned]:
     if fallback is not None and fallback.replicas <= case.lowest:
         what = f"never raises a count to {fallback.replicas}, for min is {case.lowest} at the least"
         yield Warned(("fallback", "replicas"), what, "give more than min, or remove the fallback")
+
+
+def _without_rules(case: _Case) -> Iterator[Warned]:
+    """A policy without rules says nothing that needs some."""
+    if case.policy.rules:
+        return
+    if case.policy.fallback is not None:
+        what = "never counts: the policy has no rules, so that none can lack data"
+        yield Warned(("fallback",), what, "give replicas or a schedule a greater min, or remove the fallback")
+    for index, guard in enumerate(case.policy.guards):
+        what = f"never counts: the policy has no rules, and {guard.name} lets bounds and schedules pass"
+        yield Warned(("guards", index), what, "remove the guard, or add rules")
+
+
+def _ratchets(case: _Case) -> Iterator[Warned]:
+    """What a schedule raises, something lowers again."""
+    policy = case.policy
+    raising = [(index, each.min) for index, each in enumerate(policy.schedules) if each.min is not None]
+    removed = policy.scale_down.select != "disabled" and any(Direction.DOWN in ways(rule) for rule in policy.rules)
+    if removed or not raising or not case.bounded:
+        return
+    seen = [bounds for bounds, _ in bounds_in_force(policy, case.effort)]
+    lowest, floor = (min((getattr(each, end) for each in seen), default=0) for end in ("min", "max"))
+    if floor <= lowest:
+        return  # what the bounds of some time ask for at the least is then all there is
+    why = "no rule removes replicas" if policy.rules else "there are no rules"
+    for index, least in raising:
+        if least > lowest:
+            what = f"raises the count to {least}, and nothing lowers it to {lowest} again: {why}"
+            cure = f"give replicas a max of {lowest or 1}, or add a rule that removes, or a schedule with that max"
+            yield Warned(("schedules", index, "min"), f"{what}, and no max is below {floor}", cure)
 
 
 def _idle_schedules(case: _Case) -> Iterator[Warned]:
@@ -581,6 +622,8 @@ _CHECKS: tuple[Callable[[_Case], Iterator[Warned]], ...] = (
     _never_below_nothing,
     _beyond_max,
     _idle_fallback,
+    _without_rules,
     _idle_schedules,
+    _ratchets,
     _long_limits,
 )

@@ -106,7 +106,7 @@ def flaps(policy: Policy, metrics: Mapping[str, Metric], effort: Effort) -> list
     for guard in policy.guards:
         guards.get(guard.metric, []).append(guard)
     worst: dict[tuple[str, str], Flap] = {}
-    for bounds, at in _bounds_in_force(policy, effort) if moving else ():
+    for bounds, at in bounds_in_force(policy, effort) if moving else ():
         stages = (_Stage(policy, metric, rules[metric], guards[metric], bounds, at, effort) for metric in moving)
         for flap in chain.from_iterable(stage.flaps() for stage in stages):
             pair = flap.low.name, flap.high.name
@@ -122,7 +122,7 @@ def _may_flap(rules: Sequence[Rule]) -> bool:
     return {way for rule in rules for way in ways(rule)} == set(Direction)
 
 
-def _bounds_in_force(policy: Policy, effort: Effort) -> list[tuple[Bounds, float]]:
+def bounds_in_force(policy: Policy, effort: Effort) -> list[tuple[Bounds, float]]:
     """Bounds that are in force at some time, each with such a time: those that the policy has as schedules change."""
     found: dict[tuple[int, int], tuple[Bounds, float]] = {}
     for at in _changes(policy) if policy.schedules else (0.0,):

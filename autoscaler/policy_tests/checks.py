@@ -95,7 +95,7 @@ def _unmatched(case: Case, tested: Tested, matcher: Matcher) -> Iterator[Diagnos
         if expected.rule is not None and expected.rule not in rules:
             where = (*tested.way, "expect", index, "rule")
             what = f"the service's policy has no rule {shown(expected.rule)}"
-            yield case.document.problem(where, what, f"its rules are {', '.join(rules)}")
+            yield case.document.problem(where, what, f"its rules are {', '.join(rules)}" if rules else "remove rule")
 
 
 def _without_policy(case: Case, tested: Tested, policies: PolicySet) -> Diagnostic:

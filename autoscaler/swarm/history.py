@@ -159,6 +159,8 @@ class ServiceHistory:
     """The count that somebody else asked for last, or the lowest since; None before the first look."""
     gave_back: float | None = None
     """When replicas were last given back for want of room."""
+    asleep: bool = False
+    """Whether the service has 0 replicas because the autoscaler set it to 0, and nobody else."""
     unplaced: Mapping[str, float] = field(default_factory=dict)
     """When each task was first seen that Swarm has found no node for, by our own clock; at the first look of all since
     when Swarm says that it waits, if that is in the past."""
@@ -175,7 +177,8 @@ class ServiceHistory:
         # Of equal counts the newest tells as much as all: it is within every window that an older one is within.
         count = decision.recommended
         kept = (each for each in self.recommended if at - each.at < longest and each.replicas != count)
-        recommended = (*kept, Recommended(at, count)) if longest else ()
+        new = (Recommended(at, count),) if decision.recommendations else ()
+        recommended = (*kept, *new) if longest else ()
         judged_at = at if decision.judged else self.judged_at
         streak = self.streak if decision.changes else decision.streak  # a change counts once it is carried out
         return replace(self, recommended=recommended, judged_at=judged_at, streak=streak)
@@ -242,6 +245,7 @@ def look(view: ServiceView, memory: ServiceHistory | None, now: float) -> tuple[
         memory,
         streak=streak,
         asked=_asked(view, memory, own, changed),
+        asleep=_asleep(view, memory, said, changed),
         unplaced={task.id: memory.unplaced.get(task.id, now) for task in view.unplaced},
         gave_back=min(max(given), now) if given else None,
         requested=view.requested,
@@ -311,7 +315,7 @@ def observed(  # noqa: PLR0913 - as many as a decision depends on
         unplaced_since=tuple(sorted(memory.unplaced.values())),
         changed_externally=changed,
         lowered_from=memory.lowered.before if memory.lowered else None,
-        asleep=view.requested == 0 and _set_by_us(view, memory),
+        asleep=memory.asleep,
         standby=standby,
         paused=paused,
     )
@@ -336,9 +340,19 @@ def _asked(view: ServiceView, memory: ServiceHistory, own: ScaleState | None, ch
     return view.requested if changed or dropped or known is None else min(known, view.requested)
 
 
-def _set_by_us(view: ServiceView, memory: ServiceHistory) -> bool:
-    state = memory.said.get(view.labels.get(STATE_LABEL, ""))
-    return state is not None and state.replicas == view.requested
+def _asleep(view: ServiceView, memory: ServiceHistory, said: Mapping[str, ScaleState | None], changed: str) -> bool:
+    """Whether it was the autoscaler that set the service to 0.
+
+    Our label tells. A deploy whose file says 0, too, drops the label and changes nothing: PreviousSpec tells then, or,
+    after another such deploy, what is remembered.
+    """
+    if view.requested != 0:
+        return False
+    own = said[view.labels.get(STATE_LABEL, "")]
+    if own is not None:
+        return own.replicas == 0
+    previous = said[view.before.state] if view.before and view.before.requested == 0 else None
+    return not changed and (memory.asleep if previous is None else previous.replicas == 0)
 
 
 def _lowered(view: ServiceView, said: Mapping[str, ScaleState | None], now: float, *, ours: bool) -> Lowered | None:

@@ -167,6 +167,7 @@ def survey_document(found: Survey) -> dict[str, Any]:
         "good": found.good,
         "readings": [asdict(reading) for reading in found.readings],
         "untouched": [record_document(record) for record in found.untouched],
+        "asleep": list(found.asleep),
         "unmatched": list(found.unmatched),
         "warnings": list(found.doubtful),
         "problems": [problem_document(problem) for problem in found.problems],

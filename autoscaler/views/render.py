@@ -115,6 +115,8 @@ def survey(found: Survey) -> RenderableType:
     parts += [_text(f"problem: {problem_line(problem)}", "bold red") for problem in found.problems]
     parts += [_text(f"untouched: {line(record)}", "yellow") for record in found.untouched]
     parts += [_text(f"warning: {said}", "yellow") for said in found.doubtful]
+    if found.asleep:
+        parts.append(_text(f"Asleep by a schedule, so that no data are looked at: {_listed(found.asleep)}.", "dim"))
     if found.unmatched:
         parts.append(_text(f"No policy applies to: {', '.join(found.unmatched)}", "dim"))
     if found.scrape_interval is not None:

@@ -46,6 +46,11 @@ def minutes(zone: str, moment: str) -> tuple[tuple[float, datetime], ...]:
     return tuple((at, datetime.fromtimestamp(at, known).replace(tzinfo=None)) for at in range(start, end, MINUTE))
 
 
+def is_looked_at(at: float, moment: str) -> bool:
+    """Whether a minute is compared: each in the hours around *moment*, and some of the others."""
+    return abs(at - unix(moment)) < 6 * 3600 or at % (17 * MINUTE) == 0
+
+
 def walked(expression: str, zone: str, moment: str) -> list[float]:
     """When a job runs around *moment*: minute by minute forward, with a look at the clock on the wall.
 
@@ -96,6 +101,8 @@ def test_a_cron_expression_fires_when_a_forward_walk_of_the_clock_says(expressio
     for at, _ in minutes(*place):
         if at >= following:
             last, following = following, next(coming)
+        if not is_looked_at(at, place[1]):
+            continue
         if last > -inf:
             # Asked afresh, too: what was found before must not matter.
             fresh = Firings(expression, place[0]) if at % (37 * MINUTE) == 0 else firings
@@ -121,7 +128,7 @@ def test_bounds_in_force_change_only_when_a_forward_walk_fires(
     for at, _ in minutes(*place):
         if at in starts or (active is not None and at in ends):
             active = at in starts
-        if active is not None:
+        if active is not None and is_looked_at(at, place[1]):
             expected.append((at, active))
     for at, right in reversed(expected) if way == "backwards" else expected:
         assert schedule.active(at) is right, (start, end, place, at)

@@ -235,7 +235,8 @@ def test_a_schedule_waits_for_a_rollout() -> None:
         {"end": "0 8 * * *"},
         {"min": None},
         {"min": 9, "max": 2},
-        {"max": 0, "min": 0},
+        {"max": 0, "min": None},
+        {"max": 0},
         {"colour": "blue"},
     ],
 )

@@ -229,7 +229,6 @@ def test_a_misspelt_key_is_refused_wherever_it_stands(path: tuple[str | int, ...
         "defaults: {replicas: {min: -1}}",
         "defaults: {scale_up: {cooldown: 5}}",
         "defaults: {scale_up: null}",
-        "defaults: {rules: []}",
         "defaults: {rules: [{metric: cpu, above: 1, add: 1}]}",
         "defaults: {rules: [{name: r, metric: cpu, strategy: treshold, above: 1, add: 1}]}",
         "defaults: {guards: [{name: g, metric: cpu, above: 1, block: sideways}]}",

@@ -25,7 +25,9 @@ ROOT = Path(__file__).parents[3]
 
 LOW = "{name: low, metric: cpu, below: 50, for: 10m, remove: 1}"
 HIGH = "{name: high, metric: cpu, above: 70, for: 5m, add: 1}"
+LESS = "{name: less, metric: memory, below: 20, for: 5m, remove: 1}"
 TARGET = "{name: target, metric: cpu, strategy: target, target: 60}"
+NIGHT = 'start: "0 22 * * *", end: "0 6 * * *"'
 OFFICE = 'start: "0 8 * * mon-fri", end: "0 18 * * mon-fri"'
 
 
@@ -775,7 +777,7 @@ def test_a_fallback_that_can_never_act_is_told() -> None:
 )
 def test_a_schedule_that_begins_whenever_it_ends_is_told(start: str, end: str) -> None:
     """It is in force at all times."""
-    schedule = f', schedules: [{{name: s, start: "{start}", end: "{end}", timezone: Europe/Berlin, min: 2}}]'
+    schedule = f', schedules: [{{name: s, start: "{start}", end: "{end}", timezone: Europe/Berlin, max: 9}}]'
     assert told(MORE, more=schedule) == (
         "schedules[0]: is in force at all times, for it begins anew whenever it ends "
         "(let it begin less often, or give its bounds in replicas)"
@@ -797,15 +799,84 @@ def test_a_schedule_that_begins_whenever_it_ends_is_told(start: str, end: str) -
 )
 def test_a_schedule_that_ends_at_some_time_is_not(start: str, end: str) -> None:
     """Also where it seldom does."""
-    schedule = f', schedules: [{{name: s, start: "{start}", end: "{end}", timezone: Europe/Berlin, min: 2}}]'
+    schedule = f', schedules: [{{name: s, start: "{start}", end: "{end}", timezone: Europe/Berlin, max: 9}}]'
     assert warnings(MORE, more=schedule) == []
 
 
 def test_a_schedule_that_hardly_ever_begins_is_told() -> None:
     """The fifth Monday of a February comes once in 28 years; the 29th itself every four years."""
-    schedule = ', schedules: [{name: s, start: "0 0 * 2 mon#5", end: "0 0 1 3 *", min: 2}]'
+    schedule = ', schedules: [{name: s, start: "0 0 * 2 mon#5", end: "0 0 1 3 *", max: 9}]'
     assert told(MORE, more=schedule) == "schedules[0].start: comes only once in 28 years (correct the day)"
     assert warnings(MORE, more=schedule.replace("* 2 mon#5", "29 2 *")) == []
+
+
+@pytest.mark.parametrize("rules", [(HIGH,), ()], ids=["only-adds", "no-rules"])
+def test_a_schedule_that_raises_what_nothing_lowers_is_told(rules: tuple[str, ...]) -> None:
+    """The count that a schedule raised stays where it is, as long as no rule removes and no max is lower."""
+    schedule = f", schedules: [{{name: s, {OFFICE}, min: 6}}]"
+    why = "no rule removes replicas" if rules else "there are no rules"
+    assert told(*rules, replicas="{min: 2, max: 12}", more=schedule) == (
+        f"schedules[0].min: raises the count to 6, and nothing lowers it to 2 again: {why}, and no max is below 12 "
+        "(give replicas a max of 2, or add a rule that removes, or a schedule with that max)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "replicas", "schedules"),
+    [
+        pytest.param([MORE, LESS], "{min: 2, max: 12}", f"{OFFICE}, min: 6", id="a rule removes"),
+        pytest.param([TARGET], "{min: 2, max: 12}", f"{OFFICE}, min: 6", id="a target goes both ways"),
+        pytest.param([], "{min: 2, max: 2}", f"{OFFICE}, min: 6", id="the policy's max"),
+        pytest.param([], "{min: 2, max: 9}", f"{OFFICE}, max: 6", id="it raises nothing"),
+        pytest.param([], "{min: 2, max: 9}", f"{OFFICE}, min: 2, max: 6", id="it asks for what is there"),
+        pytest.param(
+            [], "{min: 2, max: 9}", f"{OFFICE}, min: 6}}, {{name: night, {NIGHT}, max: 2", id="another schedule's max"
+        ),
+        pytest.param(
+            [],
+            "{min: 2, max: 9}",
+            f"{OFFICE}, min: 6}}, {{name: night, {NIGHT}, min: 0, max: 0",
+            id="it sleeps at night",
+        ),
+        pytest.param(
+            [], "{min: 2, max: 9}", 'start: "* * * * *", end: "0 6 * * *", min: 6', id="in force at all times"
+        ),
+    ],
+)
+def test_a_schedule_that_something_undoes_is_not_told(rules: list[str], replicas: str, schedules: str) -> None:
+    """Rules that remove lower the count again, and so does a max that is in force at some time."""
+    told = placeless(*rules, replicas=replicas, more=f", schedules: [{{name: s, {schedules}}}]")
+    assert [each for each in told if "nothing lowers" in each] == []
+
+
+def test_what_needs_rules_is_told_in_a_policy_without_any() -> None:
+    """Nothing can lack data there, and a guard has nothing to forbid."""
+    more = (
+        f", schedules: [{{name: s, {OFFICE}, max: 6}}], fallback: {{after: 10m, replicas: 6}}, "
+        "guards: [{name: full, metric: memory, above: 90, block: up}]"
+    )
+    fallback, guard = placeless(more=more)
+    assert fallback == (
+        "fallback: never counts: the policy has no rules, so that none can lack data "
+        "(give replicas or a schedule a greater min, or remove the fallback)"
+    )
+    assert guard == (
+        "guards[0]: never counts: the policy has no rules, and full lets bounds and schedules pass "
+        "(remove the guard, or add rules)"
+    )
+
+
+def test_sleep_is_no_min_that_rules_or_fallback_see() -> None:
+    """While the service sleeps they are not asked, so that its 0 is not the smallest min for them."""
+    sleep = f", schedules: [{{name: s, {NIGHT}, min: 0, max: 0}}]"
+    assert told(MORE, LESS, replicas="{min: 3, max: 3}", more=sleep) == (
+        "replicas: min and max are both 3, so that no rule ever changes the count (raise max, or lower min)"
+    )
+    assert warnings(replicas="{min: 3, max: 3}", more=sleep) == []
+    fallback = f"{sleep}, fallback: {{after: 10m, replicas: 3}}"
+    assert "never raises a count to 3, for min is 3 at the least" in told(
+        MORE, LESS, replicas="{min: 3, max: 9}", more=fallback
+    )
 
 
 def test_a_max_that_no_min_leaves_room_for_is_told() -> None:

@@ -194,7 +194,10 @@ def test_what_is_wrong_is_told_in_our_words_at_its_place(tmp_path: Path, old: st
             policies(entry("a", "[a]", rules="5")),
             "a.yml:3:66: policies[0].rules[0]: is the number 5, not a mapping (write",
         ),
-        (policies(entry("a", "[a]", rules="")), "a.yml:3:65: policies[0].rules: is an empty list (give at least 1)"),
+        (
+            policies(entry("a", "[a]", rules="")),
+            "a.yml:3:5: policies[0]: a policy needs rules, or at least one schedule (add rules: [{name: cpu-high,",
+        ),
     ],
 )
 def test_a_wrong_shape_is_told_with_the_right_one(tmp_path: Path, text: str, problem: str) -> None:
