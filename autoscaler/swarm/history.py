@@ -177,8 +177,7 @@ class ServiceHistory:
         # Of equal counts the newest tells as much as all: it is within every window that an older one is within.
         count = decision.recommended
         kept = (each for each in self.recommended if at - each.at < longest and each.replicas != count)
-        new = (Recommended(at, count),) if decision.recommendations else ()
-        recommended = (*kept, *new) if longest else ()
+        recommended = (*kept, Recommended(at, count)) if longest else ()
         judged_at = at if decision.judged else self.judged_at
         streak = self.streak if decision.changes else decision.streak  # a change counts once it is carried out
         return replace(self, recommended=recommended, judged_at=judged_at, streak=streak)

@@ -1,22 +1,26 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from autoscaler.core.model import History, Outcome
 from autoscaler.core.reasons import Reason
 from autoscaler.evaluation import survey
 from autoscaler.policy.policy import Bounds
+from autoscaler.policy_tests import run_file
 from tests.support.builders import NOW, STEP, observation, steady, written
 from tests.support.deciding import decide
 from tests.support.policy_sets import entry, load, policies, problems
 from tests.support.world import World, only, reasons, said, settled_world
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from autoscaler.policy.policy import Policy
+
+ROOT = Path(__file__).parents[3]
 
 HIGH: dict[str, Any] = {"name": "high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}
 LOW: dict[str, Any] = {"name": "low", "metric": "cpu", "below": 30, "for": "1m", "remove": 1}
@@ -189,15 +193,6 @@ def test_nothing_is_known_in_the_night_and_nothing_is_made_of_it() -> None:
     assert fell.decision.at >= NOW + 90 * MINUTE + 9 * MINUTE
 
 
-def test_the_first_increase_in_the_morning_waits_for_no_stabilization_of_the_night() -> None:
-    """Nothing was recommended while the service slept."""
-    world = asleep(sleeper(scale_up={"stabilization": "20m"}))
-    world.load["web", "cpu"] = 90
-    woken, added = world.until_changed(), world.until_changed()
-    assert (woken.decision.desired, added.decision.desired) == (2, 3)
-    assert Reason.STABILIZED not in reasons(added)
-
-
 def test_check_live_looks_for_no_data_of_a_service_that_sleeps() -> None:
     """It names the service, and all is good."""
     world = asleep()
@@ -318,3 +313,18 @@ def test_a_max_of_0_is_not_sleep_by_itself(tmp_path: Path) -> None:
     night = 'schedules: [{name: night, start: "0 22 * * *", end: "0 6 * * *", max: 0}]'
     (found,) = problems(tmp_path, a=policies(entry("a", "[a]", f", {night}")))
     assert "max 0 would stop the service (give min: 0 as well to let it sleep, or a max of 1 or more)" in found
+
+
+# The recipes
+
+
+def test_the_recipes_do_what_they_say() -> None:
+    """policies/tests/schedules.yml proves the recipes of docs/policies.md."""
+    results = run_file(ROOT / "policies" / "tests" / "schedules.yml")
+    assert [str(failure) for result in results for failure in result.failures] == []
+    recipes = (ROOT / "docs" / "policies.md").read_text()
+    tested = yaml.safe_load((ROOT / "policies" / "tests" / "schedules.yml").read_text())["policies"]["policies"]
+    shown = [
+        yaml.safe_load(block) for block in re.findall(r"^```yaml\n(version.*?)^```", recipes, re.MULTILINE | re.DOTALL)
+    ]
+    assert all(any(policy in each["policies"] for each in shown) for policy in tested)
