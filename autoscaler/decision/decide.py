@@ -50,8 +50,8 @@ def decide(
     """Return the count that *policy* resolves to for the observed service, with every reason that shaped it.
 
     *recommendations* are those of the rules of the policy, in its order, and none while a schedule lets the service
-    sleep. The same arguments give the same decision. The
-    count is lowered only if no rule lacks data, the maximum demands it, or Swarm finds no room for what was added.
+    sleep. The same arguments give the same decision. The count is lowered only if no rule lacks data, the maximum
+    demands it, or Swarm finds no room for what was added.
     """
     requested, streak = observation.requested, history.streak
     bounds = policy.bounds(observation.at)

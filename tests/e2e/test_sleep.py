@@ -48,7 +48,7 @@ def test_a_service_sleeps_and_wakes_by_a_schedule_alone(
     start = (CLOCK.now() + 15) // 60 * 60 + 60
     text = policy(sleeps.name, stopped.name, start=start)
     with Daemon(engine, prometheus, tmp_path, text, AUTOSCALER_PROMETHEUS_URL=NOBODY) as daemon:
-        daemon.wait_event("service_evaluated", service=sleeps.name, reason="no_breach")
+        daemon.wait_event("daemon_started")
         engine.docker("service", "scale", "--detach", f"{stopped.name}=0")
         daemon.wait_event("service_evaluated", service=stopped.name, reason="scaled_to_zero")
 
@@ -64,6 +64,6 @@ def test_a_service_sleeps_and_wakes_by_a_schedule_alone(
         assert (woken["reason"], woken["desired"]) == ("too_few_replicas", 2)
         assert CLOCK.now() >= start + 60
         engine.wait_running(sleeps.name, 2)
-        daemon.wait_event("service_evaluated", after=1, service=stopped.name, reason="scaled_to_zero")
+        daemon.wait_event("service_evaluated", service=stopped.name, after=1, reason="scaled_to_zero")
         assert engine.replicas(stopped.name) == 0
         assert daemon.events("prometheus_lost") == []

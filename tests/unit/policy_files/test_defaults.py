@@ -200,7 +200,6 @@ def two(defaults: str, more: str = "replicas: {min: 1, max: 5}") -> str:
             '.guards[1].name: a second guard named "g", after the one in line 2 (give each guard a name of its own)',
         ),
         ("{exclude: [x, »5]}", '.exclude[1]: is the number 5, not text (write "5", in quotes)'),
-        ("{rules: »[]}", ".rules: is an empty list (give at least 1)"),
     ],
 )
 def test_what_is_wrong_with_the_defaults_is_told_once_where_they_stand(
