@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -12,31 +12,62 @@ from autoscaler.cli.commands.options import swarm_option
 from autoscaler.cli.commands.output import ERROR, complain
 from autoscaler.errors import BackendError, ConfigurationError
 from autoscaler.settings import Settings
-from autoscaler.swarm.stack_file import holds, live_counts, with_counts
+from autoscaler.stack_file import holds, live_counts, override, with_counts
 
 
 @click.command(name="stack-file")
-@click.argument("file", type=click.File(encoding="utf-8"))
+@click.argument("files", nargs=-1, type=click.File("rb"), metavar="[FILE]...")
+@click.option(
+    "--compose-file",
+    "-c",
+    "compose_files",
+    multiple=True,
+    type=click.File("rb"),
+    metavar="FILE",
+    help="A stack file; may be given several times, as docker stack deploy takes it.",
+)
 @click.option("--stack", required=True, metavar="NAME", help="The name that the stack is deployed under.")
+@click.option(
+    "--override", "counts_alone", is_flag=True, help="Print only a file of the counts, also if one FILE is given."
+)
 @swarm_option
-def fill_stack_file(file: TextIO, stack: str, **options: Any) -> None:
-    """Print the stack FILE with the counts that its scaled services have now, for `docker stack deploy -c -`.
+def fill_stack_file(
+    files: tuple[BinaryIO, ...], compose_files: tuple[BinaryIO, ...], stack: str, *, counts_alone: bool, **options: Any
+) -> None:
+    """Print the stack FILE with the counts that its scaled services have now, so that a deploy lowers none.
 
-    So a deploy lowers no count. What was filled in is told on standard error; - reads standard input.
+    Pass the result on: `autoscaler stack-file shop.yml --stack shop | docker stack deploy -c - shop`.
+
+    With several files, print a file of the counts alone. Pass it as the last one, behind the others:
+    `autoscaler stack-file -c a.yml -c b.yml --stack shop | docker stack deploy -c a.yml -c b.yml -c - shop`.
+
+    The command says on standard error what it filled in. The FILE - is standard input.
     """
+    given = (*compose_files, *files)
+    if not given:
+        raise click.UsageError("Missing a stack file (give FILE or -c FILE).")
     settings = Settings.read(options)
     try:
         cluster = wiring.read_swarm(settings)
     except BackendError as error:
         complain(f"{error}")
         sys.exit(ERROR)
-    try:
-        text = file.read()
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{file.name}: is not UTF-8 text (save the file with the encoding UTF-8)") from error
-    filled, differing = with_counts(text, live_counts(cluster, stack), file.name)
+    texts = [(file.name, _text(file)) for file in given]
+    counts = live_counts(cluster, stack)
+    if counts_alone or len(texts) > 1:
+        filled, differing = override(texts, counts)
+    else:
+        (file, text), *_ = texts
+        filled, differing = with_counts(text, counts, file)
     if not holds(cluster, stack):
         complain(f"Swarm has no service of a stack {stack!r}: nothing is filled in (docker stack ls shows the stacks)")
     for service, (written, live) in sorted(differing.items()):
         complain(f"{stack}_{service}: replicas {'not given' if written is None else written} → {live}")
-    click.echo(filled, nl=False)
+    click.echo(filled.encode(), nl=False)
+
+
+def _text(file: BinaryIO) -> str:
+    try:
+        return file.read().decode()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file.name}: is not UTF-8 text (save the file with the encoding UTF-8)") from error

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.errors import ConfigurationError
+from autoscaler.stack_file import STACK_LABEL, live_counts, with_counts
 from autoscaler.swarm.cluster import STATE_LABEL, Cluster
 from autoscaler.swarm.history import ScaleState
-from autoscaler.swarm.stack_file import STACK_LABEL, live_counts, with_counts
 from tests.support.builders import FakeService
 
 if TYPE_CHECKING:
@@ -156,10 +156,11 @@ def test_aliases_that_double_cost_no_more_than_they_are_written() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("services: " + "[" * 5000, "is (nested too deeply|no YAML)"),
-        ("services: {web: {deploy: {replicas: " + "9" * 5000 + "}}}", "is no YAML"),
-        ("services: {web: {deploy: {replicas: 2026-99-99}}}", "is no YAML: month must be"),
-        ("services: {web: [a]}", "the service web is no mapping"),
+        ("services: " + "[" * 500_000, "line 1: is nested more than 100 deep"),
+        ("services: {web: {deploy: {replicas: " + "9" * 5000 + "}}}", "the service web: replicas is not a number"),
+        ("services: {web: {deploy: {replicas: 2026-99-99}}}", "the service web: replicas is not a number"),
+        ("services: {web: {deploy: 3}}", "the service web: deploy is not a mapping"),
+        ("services: {web: [a]}", "the service web is not a mapping"),
         ("#" + "x" * 2**20, "is larger than 1048576 bytes"),
     ],
 )
