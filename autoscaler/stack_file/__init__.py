@@ -147,7 +147,8 @@ def _filled(before: tuple[Meaning, Meaning], wanted: list[dict[str, Value]], fil
             break
         name = odd[0]
         editor = Editor(before, meanings)
-        if not any([editor.give(each, (wanted[0][each], wanted[1][each])) for each in odd]):
+        given = [editor.give(each, (wanted[0][each], wanted[1][each])) for each in odd]
+        if not any(given):
             break
         try:
             meanings = _meanings(nodes.read_again(editor.result(), file), file)

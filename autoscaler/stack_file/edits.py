@@ -123,7 +123,7 @@ class Editor:
         else:
             self._set(own, rest, (values[0], values[0]))
             meant = own.node if key == "deploy" and self._is_meant(own.node) else in_order.node
-            self._precede(node, key, self._with(meant, rest, (values[1], values[1]), in_order.start))
+            self._precede(node, key, meant, rest, values[1])
 
     def _is_meant(self, deploy: Node) -> bool:
         """Return whether this is what the service's `deploy` was at first, in the reading in order."""
@@ -136,7 +136,7 @@ class Editor:
         inherited, other = self._entries(node, key)
         if inherited is not other:
             self._prepend(node, key, self._with(inherited, path, (values[0], values[0]), node.start))
-            self._precede(node, key, self._with(other, path, (values[1], values[1]), node.start))
+            self._precede(node, key, other, path, values[1])
             return
         key_text = self._key(node, key)
         last = node.items[-1] if node.items else None
@@ -176,7 +176,7 @@ class Editor:
             raise NotPossibleError
         self._edit(_Edit(first, first, f"{entry}\n{' ' * column}"))
 
-    def _precede(self, node: Mapping, key: str, text: str) -> None:
+    def _precede(self, node: Mapping, key: str, meant: Node | None, path: tuple[str, ...], value: Value) -> None:
         """Write an entry into the merge key that overrides the mapping's own entry in the reading in order."""
         in_order = self._meanings[1]
         brings = [
@@ -186,6 +186,7 @@ class Editor:
             and any(isinstance(each.node, Mapping) and key in in_order.entries(each.node) for each in sources(value))
         ]
         part = brings[-1]
+        text = self._with(meant, path, (value, value), part.start)
         if not part.alias and isinstance(part.node, Listing):
             opening = self._text.find("[", part.start)
             if not part.node.flow or opening < 0:

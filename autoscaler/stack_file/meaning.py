@@ -151,7 +151,12 @@ def number(node: Node | None) -> int | str | None:
     if not isinstance(node, Scalar):
         return "…"
     text = node.value
-    if not node.plain or node.tag is not None or len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+    if (
+        not node.plain
+        or node.tag not in {None, "tag:yaml.org,2002:int"}
+        or len(text) > _LONGEST_NUMBER
+        or not _NUMBER.fullmatch(text)
+    ):
         return text
     digits = text.replace("_", "")
     octal = re.fullmatch(r"([-+]?)0([0-7]+)", digits)

@@ -178,3 +178,58 @@ def test_the_version_before_the_deploy_after_a_scale(
     again = command(engine, prometheus.url, daemon.policies, "rollback", "nobody")
     assert (again.returncode, again.stdout) == (1, "")
     assert "Swarm has no service 'nobody'" in again.stderr
+
+
+INHERITING = """
+version: 1
+policies:
+  - name: worker
+    services: [shop_worker]
+    replicas: {min: 3, max: 6}
+    rules: [{name: cpu-high, metric: cpu, above: 90, add: 1}]
+"""
+MORE = 'version: "3.8"\nservices: {worker: {environment: {MORE: "1"}}}\n'
+ZERO = 'version: "3.8"\nservices: {worker: {deploy: {replicas: 0}}}\n'
+
+
+def test_a_service_that_inherits_its_count_makes_no_dip(
+    engine: Engine, prometheus: Prometheus, deploy: Callable[..., Load], tmp_path: Path
+) -> None:
+    """The live count of a service with `<<: *web` comes into a `deploy` of its own, and `web` keeps its count.
+
+    Several files get a last one with the counts; Docker takes it from standard input, and takes a count of 0 from it.
+    """
+    load, worker = deploy(), Load(engine, "shop_worker", cpus=0.15, mib=32)
+    file = tmp_path / "stack.yml"
+    file.write_text(f"{file.read_text().replace('  web:', '  web: &web')}  worker:\n    <<: *web\n")
+    (tmp_path / "more.yml").write_text(MORE)
+    (tmp_path / "zero.yml").write_text(ZERO)
+    (tmp_path / "policies.yml").write_text(INHERITING)
+    engine.docker("stack", "deploy", "--resolve-image", "never", "-c", str(file), "shop")
+    engine.wait_running("shop_worker", 1)
+    wait_for(
+        "the scale to 3",
+        lambda: (
+            command(engine, prometheus.url, tmp_path / "policies.yml", "run", "--once").returncode == 0
+            and worker.replicas == 3
+        ),
+        60,
+    )
+
+    with watched(worker) as counts:
+        piped(engine, "stack-file stack.yml --stack shop", "stack deploy --resolve-image never -c - shop", tmp_path)
+        several = "-c stack.yml -c more.yml"
+        piped(
+            engine,
+            f"stack-file {several} --stack shop",
+            f"stack deploy --resolve-image never {several} -c - shop",
+            tmp_path,
+        )
+    assert (counts, load.replicas) == ({3}, 1)
+    environment = engine.service("shop_worker")["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"]
+    assert "MORE=1" in environment
+
+    engine.docker(
+        "stack", "deploy", "--resolve-image", "never", "-c", str(file), "-c", str(tmp_path / "zero.yml"), "shop"
+    )
+    assert worker.replicas == 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import yaml
 from ruamel.yaml import YAML
@@ -13,7 +14,6 @@ from ruamel.yaml.error import ReusedAnchorWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from random import Random
 
 # Other parsers than the one that writes
 
@@ -55,7 +55,7 @@ def _without_tabs(text: str) -> str:
 
 def _plain(data: Any) -> dict[str, Any]:
     """The data, no part shared, without the extensions that Docker does not read, and without empty `deploy`."""
-    plain: dict[str, Any] = json.loads(json.dumps(data))
+    plain: dict[str, Any] = json.loads(json.dumps(data, default=str))
     for service in plain["services"].values():
         if not service.get("deploy", True):
             del service["deploy"]
@@ -64,7 +64,7 @@ def _plain(data: Any) -> dict[str, Any]:
 
 def with_live(data: dict[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
     """The data with these counts; 1 is as good as none where a count is live."""
-    live: dict[str, Any] = json.loads(json.dumps(data))
+    live: dict[str, Any] = json.loads(json.dumps(data, default=str))
     for name, count in counts.items():
         if name in live["services"]:
             live["services"][name].setdefault("deploy", {})["replicas"] = count
@@ -72,6 +72,28 @@ def with_live(data: dict[str, Any], counts: Mapping[str, int]) -> dict[str, Any]
 
 
 # Files
+
+TAKEN: Final = {
+    "a comment before the value": (
+        "services:\n  web:\n    image: # pinned by operations\n      busybox\n\n    deploy: {replicas: 1}\n"
+    ),
+    "a tab before a comment": "services:\n  web:\n    image: a\t# c\n    deploy:\n      replicas: 1\t# r\n",
+    "a tab behind the version": 'version: "3.9"\t# v\nservices:\n  web:\t# w\n    deploy: {replicas: 1}\n',
+    "a tab behind an item": "services:\n  web:\n    command:\n    - x\t# r\n    deploy: {replicas: 1}\n",
+    "a tab before the value": "services:\n  web:\n    image:\ta\n    deploy: {replicas:\t1}\n",
+    "a tab at the end": "services:\n  web:\n    image: a\t\n    deploy: {replicas: 1}\n",
+    "a directive": "%YAML 1.1\n---\nservices:\n  web: {environment: {A: 010, B: 1:30, C: 0x10}, deploy: {replicas: 1}}\n",
+    "several documents": "services: {web: {deploy: {replicas: 1}}}\n---\nservices: {web: {image: b}}\n--- [\n",
+    "an end of the document": "---\nservices: {web: {deploy: {replicas: 1}}}\n...\n",
+    "JSON": '{"services": {"web": {"image": "a", "deploy": {"replicas":1}}}}',
+    "line breaks of Windows": "services:\r\n  web:\r\n    image: a # c\r\n    deploy: {replicas: 1}\r\n",
+    "a byte order mark": "\ufeffservices: {web: {deploy: {replicas: 1}}}\n",
+    "a comma at the end": "services: {web: {image: é😀, deploy: {replicas: 1,},},}",
+    "quotes": "services:\n  'web': {\"deploy\": {'replicas': 1}}\n",
+    "another spelling of keys": "services:\n  ? web\n  : deploy:\n      ? replicas\n      : 1\n",
+    "a tag": "services: {web: !!map {deploy: {replicas: !!int 1}}}\n",
+}
+"""Files that Docker takes, in each of which the service `web` has one replica, by what is odd about them."""
 
 
 @dataclass
@@ -96,8 +118,6 @@ Node: TypeAlias = Leaf | Map
 @dataclass
 class _Maker:
     random: Random
-    tidy: bool
-    """Whether merge keys come first, where both readings are the same."""
     deploys: list[str] = field(default_factory=list)
     services: list[str] = field(default_factory=list)
     numbers: list[str] = field(default_factory=list)
@@ -114,8 +134,11 @@ class _Maker:
         known.append(f"a{self.made}")
         return known[-1]
 
+    def text(self) -> Leaf:
+        return Leaf(self.random.choice(["x", "'a: b'", '"c # d"', "${IMAGE:-app}", "'5'", '"yes"', "a b", "|"]))
+
     def leaf(self) -> Leaf:
-        return Leaf(self.random.choice(["x", "'a: b'", '"c # d"', "${IMAGE:-app}", "5", "'5'", "yes", "a b", "|"]))
+        return self.text() if self.chance(0.5) else Leaf(self.random.choice(["5", "yes", "~", "2026-01-02", "0x10"]))
 
     def number(self) -> Leaf:
         if self.numbers and self.chance(0.3):
@@ -134,8 +157,6 @@ class _Maker:
         return [("<<", Leaf(f"[{chosen}]"))]
 
     def mixed(self, merged: list[tuple[str, Node]], own: list[tuple[str, Node]]) -> list[tuple[str, Node]]:
-        if self.tidy:
-            return merged + own
         place = self.random.randint(0, len(own))
         return own[:place] + merged + own[place:]
 
@@ -155,19 +176,21 @@ class _Maker:
         if self.services and self.chance(0.15):
             return Leaf(f"*{self.random.choice(self.services)}")
         known = list(self.services)
-        own: list[tuple[str, Node]] = [("image", self.leaf())]
+        own: list[tuple[str, Node]] = [("image", self.text())]
         if self.chance(0.3):
             own.append(("environment", Map([("A", self.number()), ("B", self.leaf())], flow=self.chance(0.5))))
         if self.chance(0.6):
             own.append(("deploy", self.deploy() if self.chance(0.95) else Leaf("")))
         if self.chance(0.3):
-            own.append(("command", self.leaf()))
+            own.append(("command", self.text()))
         return Map(self.mixed(self.merged(known), own), self.anchor(self.services), self.chance(0.3))
 
     def file(self) -> Map:
         pairs: list[tuple[str, Node]] = [("version", Leaf('"3.8"'))]
-        for number in range(self.random.randint(0, 3)):
-            pairs.append((f"x-{number}", self.deploy() if self.chance(0.5) else self.service()))
+        pairs += [
+            (f"x-{number}", self.deploy() if self.chance(0.5) else self.service())
+            for number in range(self.random.randint(0, 3))
+        ]
         services: list[tuple[str, Node]] = []
         if self.chance(0.1):
             pairs.append(("x-common", Map([("common", self.service())], "common")))
@@ -177,9 +200,14 @@ class _Maker:
         return Map(pairs)
 
 
-def made(random: Random, *, tidy: bool = False) -> tuple[str, dict[str, int]]:
+NOTES = ("# why", "# about", "# far left")
+"""Comments that the files have in many places."""
+
+
+def made(seed: int) -> tuple[str, dict[str, int]]:
     """A stack file, and live counts of any of its services."""
-    file = _Maker(random, tidy).file()
+    random = Random(seed)  # noqa: S311 - no secret
+    file = _Maker(random).file()
     counts = {name: random.randint(0, 4) for name in ("a", "b", "c", "d", "common") if random.random() < 0.5}
     return "".join(_lines(file, 0, random)), counts
 

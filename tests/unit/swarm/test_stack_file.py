@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.errors import ConfigurationError
-from autoscaler.stack_file import STACK_LABEL, live_counts, with_counts
+from autoscaler.stack_file import STACK_LABEL, live_counts, override, with_counts
 from autoscaler.swarm.cluster import STATE_LABEL, Cluster
 from autoscaler.swarm.history import ScaleState
 from tests.support.builders import FakeService
+from tests.support.stack_files import TAKEN, in_order, own_first
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,9 +40,15 @@ def filled(text: str, **counts: int) -> str:
     return with_counts(text, counts, "stack.yml")[0]
 
 
+def services(text: str) -> dict[str, Any]:
+    """The services of a file, by libyaml, which takes tabs as Docker does."""
+    found: dict[str, Any] = yaml.load(text, Loader=yaml.CSafeLoader)["services"]
+    return found
+
+
 def test_the_count_and_nothing_else() -> None:
     """Comments, quotes, variables and what YAML 1.1 would misread stay as they are."""
-    assert re.sub(" +#", " #", filled(WEB, web=5)) == re.sub(" +#", " #", WEB.replace("${REPLICAS:-2}", "5"))
+    assert filled(WEB, web=5) == WEB.replace("${REPLICAS:-2}", "5")
 
 
 def test_what_differs_is_told() -> None:
@@ -168,3 +174,208 @@ def test_an_odd_stack_file_is_refused_in_words(text: str, said: str) -> None:
     """Nothing in the file ends the command with a traceback, or keeps it busy."""
     with pytest.raises(ConfigurationError, match=f"^stack.yml: {said}"):
         with_counts(text, {"web": 3}, "stack.yml")
+
+
+# Services that inherit from services
+
+WORKER = """\
+version: "3.8"
+services:
+  web: &web
+    image: local/bb:1
+    command: sleep 100000
+    deploy: {replicas: 1}
+  worker:
+    <<: *web
+    command: sleep 99999
+"""
+
+
+def test_a_service_that_inherits_deploy_gets_one_of_its_own() -> None:
+    """The service that `worker` inherits from keeps its count."""
+    assert filled(WORKER, worker=3) == WORKER + "    deploy: {replicas: 3}\n"
+
+
+def test_a_service_keeps_its_count_when_the_one_it_inherits_from_changes() -> None:
+    """`worker` stays at 1."""
+    assert filled(WORKER, web=5) == WORKER.replace("replicas: 1", "replicas: 5") + "    deploy: {replicas: 1}\n"
+
+
+INHERITING = {
+    "merge before": "worker: {<<: *web, image: w}",
+    "merge behind": "worker: {image: w, <<: *web}",
+    "list of merges": "worker: {<<: [*web, *base], image: w}",
+    "another first in the list": "worker: {<<: [*base, *web], image: w}",
+    "alias": "worker: *web",
+    "deploy behind the merge": "worker: {<<: *web, deploy: {replicas: 7, labels: {a: b}}}",
+    "deploy that merges": "worker: {<<: *web, deploy: {<<: *deploy, labels: {a: b}}}",
+    "deploy that is shared": "worker: {image: w, deploy: *deploy}",
+    "a number that is shared": "worker: {image: w, environment: {N: *number}, deploy: {replicas: *number}}",
+    "chain": "between: &between {<<: *web}\n  worker: {<<: *between}",
+    "chain of aliases": "between: &between\n    <<: *web\n  other: *between\n  worker: *between",
+}
+OWNERS = {
+    "a count": "deploy: {replicas: &number 1}",
+    "no count": "deploy: {labels: {n: &number 1}}",
+    "a variable": "deploy: {replicas: '${N:-2}', labels: {n: &number 1}}",
+    "no deploy": "labels: {n: &number 1}",
+    "a deploy with an anchor": "deploy: &own {replicas: &number 1, labels: {a: b}}",
+    "a block": "deploy:\n      # why\n      replicas: &number 2 # by hand\n      labels:\n        a: b",
+    "an inherited deploy": "deploy: {<<: *deploy, labels: {n: &number 1}}",
+}
+
+
+@pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS)
+@pytest.mark.parametrize("heir", INHERITING.values(), ids=INHERITING)
+@pytest.mark.parametrize("counts", [{"worker": 3}, {"web": 5}, {"web": 5, "worker": 3}, {"web": 0, "between": 2}])
+def test_every_way_to_inherit(owner: str, heir: str, counts: dict[str, int]) -> None:
+    """Each service has its own live count, or the count it had; nothing else has another meaning."""
+    text = (
+        "x-deploy: &deploy {replicas: 4, update_config: {order: start-first}}\n"
+        "x-base: &base {image: b, deploy: {replicas: 6}}\n"
+        f"services:\n  web: &web\n    image: app\n    {owner}\n  {heir}\n"
+    )
+    expected = meaning(text)
+    for name, count in counts.items():
+        if name in expected:
+            expected[name]["deploy"] = (expected[name].get("deploy") or {}) | {"replicas": count}
+
+    got = meaning(filled(text, **counts))
+
+    for service in got.values():
+        if service.get("deploy") == {}:
+            del service["deploy"]  # means the same as none
+    assert got == expected
+
+
+LATER_WINS = "services:\n  web: &web {image: a, deploy: {replicas: 1}}\n  w:\n    deploy: {replicas: 5}\n    <<: *web\n"
+
+
+@pytest.mark.parametrize(("counts", "now"), [({"w": 8}, (8, 8)), ({"web": 8}, (5, 1))])
+def test_a_merge_key_behind_an_own_key(counts: dict[str, int], now: tuple[int, int]) -> None:
+    """To Docker 28 the own `deploy` counts, to Docker 20.10 the later one: the count is right for both."""
+    text = filled(LATER_WINS, **counts)
+
+    assert (own_first(text)["services"]["w"]["deploy"], in_order(text)["services"]["w"]["deploy"]) == tuple(
+        {"replicas": count} for count in now
+    )
+
+
+def test_a_number_that_others_use_too() -> None:
+    """The anchor goes on to its next use."""
+    text = "services:\n  a: {deploy: {replicas: &n 2}}\n  b: {environment: {N: *n}}\n  c: {deploy: {replicas: *n}}\n"
+    assert filled(text, a=7) == text.replace("&n 2", "7").replace("N: *n", "N: &n 2")
+
+
+# Files that Docker takes
+
+
+@pytest.mark.parametrize("text", TAKEN.values(), ids=TAKEN)
+def test_files_that_docker_takes(text: str) -> None:
+    """Each has the new count; not another character differs."""
+    number = "!!int 1" if "!!int" in text else "1"
+    before, _, behind = text.partition("replicas")
+    assert filled(text, web=7) == f"{before}replicas{behind.replace(number, '7', 1)}"
+    assert filled(text, web=1) == text
+
+
+WITHOUT = {
+    "nothing": ("services: {web: {}}", "services: {web: {deploy: {replicas: 7}}}"),
+    "a null": ("services:\n  web:\n    deploy:  # c\n", "services:\n  web:\n    deploy: {replicas: 7}  # c\n"),
+    "no count": ("services: {web: {deploy: {}}}", "services: {web: {deploy: {replicas: 7}}}"),
+    "an empty count": ("services: {web: {deploy: {replicas: }}}", "services: {web: {deploy: {replicas:  7}}}"),
+    "no end of line": ("services:\n  web:\n    image: a", "services:\n  web:\n    image: a\n    deploy: {replicas: 7}"),
+    "a comment at the end": (
+        "services:\n  web:\n    image: a  # c\n    # more\n",
+        "services:\n  web:\n    image: a  # c\n    deploy: {replicas: 7}\n    # more\n",
+    ),
+    "Windows": (
+        "services:\r\n  web:\r\n    image: a # c\r\n",
+        "services:\r\n  web:\r\n    image: a # c\r\n    deploy: {replicas: 7}\r\n",
+    ),
+    "JSON": (
+        '{"services": {"web": {"image": "a"}}}',
+        '{"services": {"web": {"image": "a", "deploy": {replicas: 7}}}}',
+    ),
+    "a block at the end": (
+        "services:\n  web:\n    command: |\n      a\n\n  db: {image: b}\n",
+        "services:\n  web:\n    command: |\n      a\n\n    deploy: {replicas: 7}\n  db: {image: b}\n",
+    ),
+    "a flow over lines": (
+        "services: {\n  web: {\n    image: a,  # c\n  }\n}\n",
+        "services: {\n  web: {\n    image: a, deploy: {replicas: 7},  # c\n  }\n}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "result"), WITHOUT.values(), ids=WITHOUT)
+def test_files_without_the_count(text: str, result: str) -> None:
+    """The count comes in behind what is there."""
+    assert filled(text, web=7) == result
+    assert services(result)["web"]["deploy"] == {"replicas": 7}
+
+
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [
+        ("010", 8),
+        ("0x10", 16),
+        ("0b11", 3),
+        ("1_0", 10),
+        ("+3", 3),
+        ("0o10", 8),
+        ("0", 0),
+        ("${N}", None),
+        ("3.0", None),
+    ],
+)
+def test_numbers_as_docker_reads_them(written: str, count: int | None) -> None:
+    """A count in another spelling is no difference; what is only known when Docker reads it is replaced."""
+    text = f"services:\n  web:\n    deploy:\n      replicas: {written}\n"
+    assert filled(text, web=3 if count is None else count) == (text.replace(written, "3") if count is None else text)
+
+
+def test_a_global_service_gets_no_count() -> None:
+    """Docker refuses a count for it."""
+    text = "services: {web: {deploy: {mode: global}}}"
+    assert with_counts(text, {"web": 3}, "stack.yml") == (text, {})
+
+
+UNSHARABLE = "services:\n  web: &web\n    deploy: &d\n      labels: {a: b}\n    labels: *d\n  other: {labels: *d}\n"
+
+
+def test_what_cannot_be_filled_in_is_an_error() -> None:
+    """Here the labels of a service would get the count: the error names the service and the way out."""
+    with pytest.raises(ConfigurationError, match=r"^stack.yml: the count of the service web cannot .*--override\)$"):
+        filled(UNSHARABLE, web=3)
+
+
+# Several files
+
+
+def test_several_files_get_a_last_one() -> None:
+    """It has the version of the first and the counts that the files together do not say already."""
+    one = 'version: "3.8"\nservices: {web: {deploy: {replicas: 2}}, db: {image: d}, on: {deploy: {replicas: 4}}}\n'
+    two = (
+        'version: "3.8"\nservices: {web: {image: w}, more: {deploy: {replicas: 3}}, agent: {deploy: {mode: global}}}\n'
+    )
+
+    text, differing = override([("a.yml", one), ("b.yml", two)], {"web": 5, "more": 3, "gone": 2, "on": 0, "agent": 2})
+
+    assert yaml.safe_load(text) == {
+        "version": "3.8",
+        "services": {"web": {"deploy": {"replicas": 5}}, "on": {"deploy": {"replicas": 0}}},
+    }
+    assert differing == {"web": (2, 5), "on": (4, 0)}
+
+
+def test_several_files_that_say_all_counts() -> None:
+    """The last one is still a file that Docker takes."""
+    text, differing = override([("a.yml", "services: {web: {}}"), ("b.yml", "services: {web: {}}")], {"web": 1})
+    assert (text, differing) == ("services: {}\n", {})
+
+
+def test_the_wrong_one_of_several_files_is_named() -> None:
+    """The error says which file it is about."""
+    with pytest.raises(ConfigurationError, match=r"^b.yml: has no services"):
+        override([("a.yml", "services: {web: {}}"), ("b.yml", "a: b")], {"web": 3})
