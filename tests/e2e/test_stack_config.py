@@ -43,8 +43,7 @@ def config(release: Release, tmp_path: Path) -> Callable[..., dict[str, Any]]:
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        meant: dict[str, Any] = yaml.safe_load(done.stdout)
-        return meant
+        return with_live(yaml.safe_load(done.stdout), {})
 
     return run
 

@@ -82,7 +82,7 @@ TAKEN: Final = {
     "a tab behind an item": "services:\n  web:\n    command:\n    - x\t# r\n    deploy: {replicas: 1}\n",
     "a tab before the value": "services:\n  web:\n    image:\ta\n    deploy: {replicas:\t1}\n",
     "a tab at the end": "services:\n  web:\n    image: a\t\n    deploy: {replicas: 1}\n",
-    "a directive": "%YAML 1.1\n---\nservices:\n  web: {environment: {A: 010, B: 1:30, C: 0x10}, deploy: {replicas: 1}}\n",
+    "a directive": "%YAML 1.1\n---\nservices:\n  web: {environment: {A: 010, B: 1:30}, deploy: {replicas: 1}}\n",
     "several documents": "services: {web: {deploy: {replicas: 1}}}\n---\nservices: {web: {image: b}}\n--- [\n",
     "an end of the document": "---\nservices: {web: {deploy: {replicas: 1}}}\n...\n",
     "JSON": '{"services": {"web": {"image": "a", "deploy": {"replicas":1}}}}',

@@ -24,25 +24,27 @@ from autoscaler.stack_file import holds, live_counts, override, with_counts
     multiple=True,
     type=click.File("rb"),
     metavar="FILE",
-    help="A stack file; may be given several times, as docker stack deploy takes it.",
+    help="A stack file; give several as for docker stack deploy.",
 )
 @click.option("--stack", required=True, metavar="NAME", help="The name that the stack is deployed under.")
-@click.option(
-    "--override", "counts_alone", is_flag=True, help="Print only a file of the counts, also if one FILE is given."
-)
+@click.option("--override", "counts_alone", is_flag=True, help="Print a file of the counts alone also for one FILE.")
 @swarm_option
 def fill_stack_file(
     files: tuple[BinaryIO, ...], compose_files: tuple[BinaryIO, ...], stack: str, *, counts_alone: bool, **options: Any
 ) -> None:
     """Print the stack FILE with the counts that its scaled services have now, so that a deploy lowers none.
 
-    Pass the result on: `autoscaler stack-file shop.yml --stack shop | docker stack deploy -c - shop`.
+    \b
+    autoscaler stack-file shop.yml --stack shop | docker stack deploy -c - shop
 
-    With several files, print a file of the counts alone. Pass it as the last one, behind the others:
-    `autoscaler stack-file -c a.yml -c b.yml --stack shop | docker stack deploy -c a.yml -c b.yml -c - shop`.
+    With several files, print one more file, which holds the counts alone. Pass it as the last one:
+
+    \b
+    autoscaler stack-file -c a.yml -c b.yml --stack shop |
+      docker stack deploy -c a.yml -c b.yml -c - shop
 
     The command says on standard error what it filled in. The FILE - is standard input.
-    """
+    """  # noqa: D301 - the mark by which click wraps no lines
     given = (*compose_files, *files)
     if not given:
         raise click.UsageError("Missing a stack file (give FILE or -c FILE).")
@@ -52,7 +54,7 @@ def fill_stack_file(
     except BackendError as error:
         complain(f"{error}")
         sys.exit(ERROR)
-    texts = [(file.name, _text(file)) for file in given]
+    texts = [_text(file) for file in given]
     counts = live_counts(cluster, stack)
     if counts_alone or len(texts) > 1:
         filled, differing = override(texts, counts)
@@ -66,8 +68,10 @@ def fill_stack_file(
     click.echo(filled.encode(), nl=False)
 
 
-def _text(file: BinaryIO) -> str:
+def _text(file: BinaryIO) -> tuple[str, str]:
+    """Return the file's name and what is in it, with its line breaks."""
+    name = getattr(file, "name", "<stdin>")
     try:
-        return file.read().decode()
+        return name, file.read().decode()
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{file.name}: is not UTF-8 text (save the file with the encoding UTF-8)") from error
+        raise ConfigurationError(f"{name}: is not UTF-8 text (save the file with the encoding UTF-8)") from error
