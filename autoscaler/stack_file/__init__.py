@@ -145,10 +145,10 @@ def _filled(before: tuple[Meaning, Meaning], wanted: list[dict[str, Value]], fil
             return meanings[0].document.text
         if odd is None:
             break
-        name = odd[0]
         editor = Editor(before, meanings)
-        given = [editor.give(each, (wanted[0][each], wanted[1][each])) for each in odd]
-        if not any(given):
+        left = [each for each in odd if not editor.give(each, (wanted[0][each], wanted[1][each]))]
+        name = (left or odd)[0]
+        if left == odd:
             break
         try:
             meanings = _meanings(nodes.read_again(editor.result(), file), file)

@@ -76,7 +76,7 @@ class Editor:
                 self._spans.remove((edit.start, edit.end))
             return False
         self._done += self._new
-        return True
+        return bool(self._new)
 
     def result(self) -> str:
         """Return the text with all edits."""
@@ -280,6 +280,7 @@ class Editor:
 
     def _written(self, node: Mapping, position: int, without: str | None = None, more: str | None = None) -> str:
         """Return the mapping in flow style; *without* a key, or with *more*, which is another entry for that key."""
+        self._count()
         entries = []
         for key, value in node.pairs:
             if is_merge(key.node):
@@ -301,9 +302,7 @@ class Editor:
     def _copy(self, part: Part, position: int) -> str:
         """Return a text for *position* that means the same as *part*: an alias if one can."""
         node = part.node
-        self._copied += 1
-        if self._copied > _MOST_COPIED:
-            raise NotPossibleError
+        self._count()
         if isinstance(node, Scalar):
             return _text(node)
         if self._document.usable(node, position):
@@ -312,6 +311,11 @@ class Editor:
         if isinstance(node, Listing):
             return f"{tag}[{', '.join(self._copy(each, position) for each in node.items)}]"
         return tag + self._written(node, position)
+
+    def _count(self) -> None:
+        self._copied += 1
+        if self._copied > _MOST_COPIED:
+            raise NotPossibleError
 
     # Reading
 

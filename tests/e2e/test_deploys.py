@@ -84,7 +84,14 @@ def watched(load: Load) -> Iterator[set[int]]:
 def piped(engine: Engine, autoscaler: str, docker: str, directory: Path) -> None:
     """`autoscaler … | docker …`, as an operator types it."""
     own = {"DOCKER_HOST": engine.socket_url, "AUTOSCALER_DOCKER_HOST": engine.socket_url}
-    run("bash", "-c", f"set -o pipefail; {AUTOSCALER} {autoscaler} | docker {docker}", env=own, cwd=directory)
+    run(
+        "bash",
+        "-c",
+        f"set -o pipefail; {AUTOSCALER} {autoscaler} | docker {docker}",
+        env=own,
+        cwd=directory,
+        timeout=120,
+    )
 
 
 def version_of(engine: Engine) -> str:
@@ -215,6 +222,7 @@ def test_a_service_that_inherits_its_count_makes_no_dip(
         ),
         60,
     )
+    engine.wait_running("shop_worker", 3)
 
     with watched(worker) as counts:
         piped(engine, "stack-file stack.yml --stack shop", "stack deploy --resolve-image never -c - shop", tmp_path)

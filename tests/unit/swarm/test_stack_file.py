@@ -147,6 +147,8 @@ def test_which_services_count() -> None:
     assert live_counts(Cluster({each.name: each for each in views}), "shop") == {"web": 5}
 
 
+MANY = ", ".join(f"k{i}: 1" for i in range(100))
+CHAIN = "a0: &a0 {k: 1}\n" + "".join(f"a{i}: &a{i} {{<<: *a{i - 1}}}\n" for i in range(1, 1000))
 BOMB = "x0: &a0 [x]\n" + "".join(f"x{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12))
 
 
@@ -159,6 +161,19 @@ def test_aliases_that_double_cost_no_more_than_they_are_written() -> None:
     assert len(filled) < 2 * len(text)
 
 
+DOUBLING = (
+    "services:\n  web: {deploy: &a0 {labels: {a: b}}}\n"
+    f"  x: {{x: [{', '.join(f'&a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}' for i in range(1, 40))}]}}\n"
+    "  worker: {deploy: {<<: *a39}}\n"
+)
+
+
+def test_merge_keys_that_double_are_not_written_out_for_ever() -> None:
+    """A count would have to be taken out of a billion places: that is an error."""
+    with pytest.raises(ConfigurationError, match=r"^stack.yml: the count of the service \w+ cannot be filled in"):
+        with_counts(DOUBLING, {"web": 3}, "stack.yml")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -167,6 +182,14 @@ def test_aliases_that_double_cost_no_more_than_they_are_written() -> None:
         ("services: {web: {deploy: {replicas: 2026-99-99}}}", "the service web: replicas is not a number"),
         ("services: {web: {deploy: 3}}", "the service web: deploy is not a mapping"),
         ("services: {web: [a]}", "the service web is not a mapping"),
+        ("services: {web: {deploy: [a]}}", "the service web: deploy is not a mapping"),
+        ("services: {web: {<<: [a]}}", "line 1: the merge key << has a value that is not a mapping"),
+        ("services: {web: {? [a] : b}}", "line 1: the key is not a text"),
+        ("services: {web: &w {x: *w}}", r"line 1, column 24: what the alias \*w refers to contains the alias"),
+        ("services: {web: *w}", r"line 1, column 17: what the alias \*w refers to does not exist"),
+        ("services:\n\tweb: x", "line 2, column 1: is not valid YAML: found character that cannot start any token"),
+        (f"a: &a {{{MANY}}}\nservices: {{web: {{<<: [{'*a,' * 5000}]}}}}", "merge keys bring more than 300000 entries"),
+        (CHAIN + "services: {web: *a999}", "line 101: is nested more than 100 deep"),
         ("#" + "x" * 2**20, "is larger than 1048576 bytes"),
     ],
 )
