@@ -16,6 +16,8 @@ from autoscaler.stack_file.meaning import Comparison, is_merge, is_null, sources
 from autoscaler.stack_file.nodes import Listing, Mapping, Scalar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from autoscaler.stack_file.meaning import Meaning
     from autoscaler.stack_file.nodes import Node, Part
 
@@ -122,14 +124,7 @@ class Editor:
             self._set(own, rest, values)
         else:
             self._set(own, rest, (values[0], values[0]))
-            meant = own.node if key == "deploy" and self._is_meant(own.node) else in_order.node
-            self._precede(node, key, meant, rest, values[1])
-
-    def _is_meant(self, deploy: Node) -> bool:
-        """Return whether this is what the service's `deploy` was at first, in the reading in order."""
-        before, now = self._before[1], self._meanings[1]
-        entries = now.entries(deploy) if isinstance(deploy, Mapping) else {}
-        return Comparison(before, now).same_entries(before.deploy(self._name), entries, "replicas")
+            self._precede(node, key, self._entries(node, key)[1], rest, values[1])
 
     def _append(self, node: Mapping, key: str, path: tuple[str, ...], values: Values) -> None:
         """Write a new entry behind all others, so that it counts in both readings."""
@@ -323,9 +318,37 @@ class Editor:
         return any(key in meaning.entries(node) for meaning in self._meanings)
 
     def _entries(self, node: Mapping, key: str) -> tuple[Node | None, Node | None]:
-        """Return what *node* has under *key* in each reading."""
-        one, other = (meaning.entries(node).get(key) for meaning in self._meanings)
-        return (one.node if one else None), (other.node if other else None)
+        """Return what *node* is to have under *key* in each reading, but for the count."""
+        one, other = (self._entry(node, key, reading) for reading in (0, 1))
+        return one, other
+
+    def _entry(self, node: Mapping, key: str, reading: int) -> Node | None:
+        part = self._meanings[reading].entries(node).get(key)
+        now = part.node if part else None
+        if key != "deploy" or self._was(now, reading):
+            return now
+        # Another service that this one inherits from has got a `deploy`, which hides the one that is meant.
+        candidates = [None, *self._brought(node, key, set())]
+        return next((each for each in candidates if self._was(each, reading)), now)
+
+    def _was(self, deploy: Node | None, reading: int) -> bool:
+        """Return whether this is what the service's `deploy` was at first, but for the count."""
+        before, now = self._before[reading], self._meanings[reading]
+        entries = now.entries(deploy) if isinstance(deploy, Mapping) else {}
+        return Comparison(before, now).same_entries(before.deploy(self._name), entries, "replicas")
+
+    def _brought(self, node: Mapping, key: str, seen: set[int]) -> Iterator[Node]:
+        """Yield all that the mapping, and those that it merges, have under *key* themselves."""
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        for name, value in node.pairs:
+            if is_merge(name.node):
+                for source in sources(value):
+                    if isinstance(source.node, Mapping):
+                        yield from self._brought(source.node, key, seen)
+            elif _is(name, key):
+                yield value.node
 
 
 def _is(key: Part, name: str) -> bool:

@@ -229,6 +229,8 @@ INHERITING = {
     "merge behind": "worker: {image: w, <<: *web}",
     "list of merges": "worker: {<<: [*web, *base], image: w}",
     "another first in the list": "worker: {<<: [*base, *web], image: w}",
+    "a base behind in the list": "worker: {<<: [*web, *base], image: w, labels: {a: b}}",
+    "a base with more behind": "worker: {<<: [*web, *more], image: w}",
     "alias": "worker: *web",
     "deploy behind the merge": "worker: {<<: *web, deploy: {replicas: 7, labels: {a: b}}}",
     "deploy that merges": "worker: {<<: *web, deploy: {<<: *deploy, labels: {a: b}}}",
@@ -256,6 +258,7 @@ def test_every_way_to_inherit(owner: str, heir: str, counts: dict[str, int]) -> 
     text = (
         "x-deploy: &deploy {replicas: 4, update_config: {order: start-first}}\n"
         "x-base: &base {image: b, deploy: {replicas: 6}}\n"
+        "x-more: &more {image: m, deploy: {endpoint_mode: vip, replicas: 1}}\n"
         f"services:\n  web: &web\n    image: app\n    {owner}\n  {heir}\n"
     )
     expected = meaning(text)
