@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-import durationpy
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 PATTERN = "^(?=[0-9])([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
+_SECONDS = {"y": 365 * 86400, "w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _LONGEST = 366 * 86400
 _LONGEST_TEXT = len("366d23h59m59s")
@@ -23,13 +23,12 @@ def parse(value: object) -> int:
     """
     if (isinstance(value, int) and not isinstance(value, bool)) or _is_bare(value):
         raise ValueError(f"{value} has no unit (write {value}s for seconds or {value}m for minutes)")
-    if not isinstance(value, str) or len(value) > _LONGEST_TEXT or not re.fullmatch(PATTERN, value):
+    found = re.fullmatch(PATTERN, value) if isinstance(value, str) and len(value) <= _LONGEST_TEXT else None
+    if found is None:
         given = repr(value) if len(repr(value)) <= _LONGEST_SHOWN else f"{repr(value)[:_LONGEST_SHOWN]}…"
         raise ValueError(f"{given} is no duration (write whole seconds, minutes, hours, like 90s, 5m or 1h30m)")
-    try:
-        seconds = round(durationpy.from_str(value).total_seconds())
-    except ValueError:  # out of the range of a timedelta
-        seconds = _LONGEST + 1
+    parts = [part for part in found.groups() if part is not None]
+    seconds = sum(int(part[:-1]) * _SECONDS[part[-1]] for part in parts)
     if seconds > _LONGEST:
         raise ValueError(f"{value} is longer than a year (366d at most)")
     return seconds
