@@ -50,6 +50,7 @@ class Node:
         """The node as the engine lists it."""
         return {
             "ID": self.name,
+            "Version": {"Index": 1},
             "Spec": {"Role": self.role, "Availability": "active", "Labels": self.labels},
             "Description": {
                 "Hostname": self.name,
@@ -175,6 +176,7 @@ class Task:
             status["ContainerStatus"] = {"ContainerID": hashlib.sha256(self.id.encode()).hexdigest()}
         document: Document = {
             "ID": self.id,
+            "Version": {"Index": 1},
             "CreatedAt": iso(self.created),
             "UpdatedAt": iso(self.since),
             "Spec": self.template,

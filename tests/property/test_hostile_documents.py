@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from copy import deepcopy
+from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from prometheus_client.exposition import generate_latest
 from rich.console import Console
 
-from autoscaler.adapters.docker.documents import lean
 from autoscaler.adapters.docker.engine_api import NO_TEMPLATES
+from autoscaler.adapters.docker.engine_errors import not_docker
 from autoscaler.adapters.docker.lease import CONFIG, SwarmLease
+from autoscaler.adapters.docker.lists import read_nodes, read_services, read_tasks
 from autoscaler.adapters.docker.orchestrator import DockerSwarm
 from autoscaler.coordination.lease import Cell
 from autoscaler.core.model import Outcome
@@ -33,7 +35,7 @@ from tests.support.builders import STEP
 from tests.support.world import FaultyEngine, World, policy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from autoscaler.adapters.docker.engine_api import Document, Templates
     from autoscaler.core.records import Evaluation
@@ -85,9 +87,10 @@ def twists(draw: st.DrawFn, document: Any) -> Any:
 
 
 class Twisted(FaultyEngine):
-    """An engine whose lists are what a test says, made lean as those of the real one are."""
+    """An engine whose lists are what a test says, as they are or read as those of the real one are."""
 
     lists: dict[str, list[Document]]
+    as_text: bool = False
 
     def services(self, deadline: Deadline, /) -> Sequence[Document]:
         """The list as it is told, or the engine's."""
@@ -101,9 +104,20 @@ class Twisted(FaultyEngine):
         """The list as it is told, or the engine's."""
         return self._told("nodes") or super().nodes(deadline)
 
-    def _told(self, which: str, templates: Templates = NO_TEMPLATES) -> list[Document]:
-        # What is no object has been refused by the parser (tests/unit/test_json_list.py).
-        return [lean(deepcopy(item), templates) for item in self.lists.get(which, []) if isinstance(item, dict)]
+    def _told(self, which: str, templates: Templates = NO_TEMPLATES) -> Sequence[Document]:
+        listed = self.lists.get(which, [])
+        if not self.as_text:
+            # What is no object is refused by the reader (tests/unit/test_engine_lists.py).
+            return [deepcopy(item) for item in listed if isinstance(item, dict)]
+        readers: dict[str, Callable[[list[bytes]], Sequence[Document]]] = {
+            "services": read_services,
+            "tasks": partial(read_tasks, templates=templates),
+            "nodes": read_nodes,
+        }
+        try:
+            return readers[which]([json.dumps(listed).encode()])
+        except ValueError as error:
+            raise not_docker("Docker", str(error)) from error
 
 
 def world(cpu: float = 50) -> tuple[World, Twisted]:
@@ -161,7 +175,7 @@ def test_no_list_of_docker_breaks_an_evaluation_or_shrinks_a_service(data: st.Da
     try:
         made, engine = world()
         before = {name: made.replicas(name) for name in ("web", "worker")}
-        engine.lists = data.draw(twists(documents(made)))
+        engine.lists, engine.as_text = data.draw(twists(documents(made))), data.draw(st.booleans())
         if not isinstance(engine.lists, dict) or not all(isinstance(each, list) for each in engine.lists.values()):
             return
         for _ in range(2):

@@ -15,14 +15,13 @@ from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from autoscaler.adapters.docker.engine_api import NO_TEMPLATES
 from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
 from autoscaler.swarm.placement import Demand, NodeView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from autoscaler.adapters.docker.engine_api import Document, Templates
+    from autoscaler.adapters.docker.engine_api import Document
 
 _MODES = {
     "Replicated": "replicated",
@@ -36,7 +35,6 @@ _TEMPLATE = ("TaskTemplate", "EndpointSpec", "Networks")
 _NOT_MADE_FROM = ("Placement", "Runtime")
 """The parts of a task template that a service and a task made from it may differ in; tasks are shown without a runtime
 (measured, 20.10 and 28)."""
-_READ_OF_TASKS = {"ID", "ServiceID", "NodeID", "CreatedAt", "DesiredState", "Status"}
 _UNSCHEDULED = ("new", "pending")
 _ANY = Demand()
 _BEYOND = 2**64
@@ -85,40 +83,14 @@ def cluster(
     return Cluster(views, own_service, seen)
 
 
-def lean(document: Document, templates: Templates = NO_TEMPLATES) -> Document:
-    """An object of a list as it is parsed, without what nobody reads of tasks, which is most of a long answer.
-
-    A task keeps its spec where *templates* has its service's, and it was made from another one. What the update before
-    left as it was is kept once. For lists only: a spec that is written back must be whole.
-    """
-    if "ServiceID" in document and "DesiredState" in document:
-        service = document["ServiceID"]
-        template = templates.get(service) if isinstance(service, str) else None
-        kept = _READ_OF_TASKS if template is None or not _of_another(template, document) else {*_READ_OF_TASKS, "Spec"}
-        return {part: value for part, value in document.items() if part in kept}
-    document.pop("Endpoint", None)
-    spec, previous = document.get("Spec"), document.get("PreviousSpec")
-    for either in (spec, previous):
-        if isinstance(either, dict) and isinstance(either.get("Labels"), dict):
-            either["Labels"].pop(ROLLBACK_LABEL, None)
-    if isinstance(spec, dict) and isinstance(previous, dict):
-        if spec == previous:
-            document["PreviousSpec"] = spec
-        else:
-            previous.update(
-                (part, spec[part]) for part in _TEMPLATE if part in spec and spec[part] == previous.get(part)
-            )
-    return document
-
-
 def _of_another(template: Document, task: Document) -> bool:
-    """Whether the *task* is to run and was made from another template; of one without a spec that is not known."""
+    """Return whether the *task* is to run and was made from another template; without its spec that is not known."""
     spec = task.get("Spec")
     wanted = task.get("DesiredState") == "running"
-    return wanted and isinstance(spec, dict) and bool(spec) and _made_from(spec) != template
+    return wanted and isinstance(spec, dict) and bool(spec) and made_from(spec) != template
 
 
-def _made_from(template: Document) -> Document:
+def made_from(template: Document) -> Document:
     """What a task is made from; without its placement, for which a task is not replaced that may stay where it is."""
     return {part: value for part, value in template.items() if part not in _NOT_MADE_FROM}
 
@@ -130,7 +102,7 @@ def repeated(services: Iterable[Document]) -> dict[str, Document]:
     rollout alone as that works towards the same spec (20.10).
     """
     return {
-        _text(document["ID"]): _made_from(_path(document, "Spec", "TaskTemplate"))
+        _text(document["ID"]): made_from(_path(document, "Spec", "TaskTemplate"))
         for document in services
         if not document.get("UpdateStatus") and document.get("PreviousSpec") == document["Spec"]
     }

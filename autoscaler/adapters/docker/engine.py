@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import socket
 import traceback
+from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 import docker
@@ -19,19 +20,22 @@ from tenacity import Retrying, retry_if_exception_type, wait_exponential
 
 from autoscaler.adapters.docker.engine_api import NO_TEMPLATES, AlreadyExistsError, NotFoundError, VersionConflictError
 from autoscaler.adapters.docker.engine_errors import TransientError, causes, failure, not_docker, parse
-from autoscaler.adapters.docker.lean_list import KnownObjects, LeanList, Listed
+from autoscaler.adapters.docker.lists import read_nodes, read_services, read_tasks
 from autoscaler.errors import BackendError
 from autoscaler.util.deadline import TimedCall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tenacity import RetryCallState
 
     from autoscaler.adapters.docker.engine_api import Document, Templates
     from autoscaler.util.deadline import Deadline
 
-_PIECE = 2**20
+    _Listed: TypeAlias = tuple[Document, ...]
+    _Reader: TypeAlias = Callable[[Iterable[bytes]], _Listed]
+
+_PIECE = 2**17
 _LARGEST = {True: 256 * 2**20, False: 16 * 2**20}
 """Bytes of a list, and of any other answer; the lists of a large Swarm are tens of megabytes."""
 _ATTEMPTS = 3
@@ -55,19 +59,19 @@ class DockerEngine:
         self._timeout = timeout
         self._guard = TimedCall(self._where)
         self._client: docker.APIClient | None = None
-        self._known: dict[str, KnownObjects] = {}
 
-    def services(self, deadline: Deadline, /) -> list[Document]:
+    def services(self, deadline: Deadline, /) -> _Listed:
         """All services, of every mode."""
-        return self._list("/services", deadline)
+        return self._list("/services", deadline, {}, read_services)
 
-    def tasks(self, deadline: Deadline, /, *, ended: bool, templates: Templates = NO_TEMPLATES) -> list[Document]:
+    def tasks(self, deadline: Deadline, /, *, ended: bool, templates: Templates = NO_TEMPLATES) -> _Listed:
         """The tasks desired running; with *ended*, all. See EngineApi for *templates*."""
-        return self._list("/tasks", deadline, {} if ended else {"desired-state": ["running"]}, templates)
+        filters = {} if ended else {"filters": json.dumps({"desired-state": ["running"]})}
+        return self._list("/tasks", deadline, filters, partial(read_tasks, templates=templates))
 
-    def nodes(self, deadline: Deadline, /) -> list[Document]:
+    def nodes(self, deadline: Deadline, /) -> _Listed:
         """All nodes."""
-        return self._list("/nodes", deadline)
+        return self._list("/nodes", deadline, {}, read_nodes)
 
     def service(self, service_id: str, deadline: Deadline, /) -> Document:
         """One service as it is stored, without defaults inserted."""
@@ -97,20 +101,11 @@ class DockerEngine:
         if client is not None:
             client.close()
 
-    def _list(
-        self,
-        path: str,
-        deadline: Deadline,
-        filters: Mapping[str, list[str]] | None = None,
-        templates: Templates = NO_TEMPLATES,
-    ) -> list[Document]:
-        params = {"filters": json.dumps(filters)} if filters else {}
-        # What was known goes as it is used, so that it is not in memory beside what comes after it.
-        found = self._read(path, deadline, params, LeanList(self._known.pop(path, {}), templates))
-        if not isinstance(found, Listed):
+    def _list(self, path: str, deadline: Deadline, params: Mapping[str, str], reader: _Reader) -> _Listed:
+        found = self._read(path, deadline, params, reader)
+        if not isinstance(found, tuple):  # as only a reader returns it
             raise not_docker(self._where, "no JSON list")
-        self._known[path] = found.known
-        return found.documents
+        return found
 
     def _object(self, path: str, deadline: Deadline) -> Document:
         found = self._read(path, deadline, {})
@@ -118,8 +113,8 @@ class DockerEngine:
             raise not_docker(self._where, "no JSON object")
         return found
 
-    def _read(self, path: str, deadline: Deadline, params: Mapping[str, str], lean_list: LeanList | None = None) -> Any:
-        """The answer to a GET, as *lean_list* reads it; asked for again where that may help and there is the time."""
+    def _read(self, path: str, deadline: Deadline, params: Mapping[str, str], reader: _Reader | None = None) -> Any:
+        """The answer to a GET, as *reader* reads it; asked for again where that may help and there is the time."""
 
         def enough(state: RetryCallState) -> bool:
             return state.attempt_number >= _ATTEMPTS or deadline.remaining() <= _LONGEST_WAIT
@@ -130,7 +125,7 @@ class DockerEngine:
             retry=retry_if_exception_type(TransientError),
             reraise=True,
         )
-        return attempts(self._call, "GET", path, deadline, params, lean_list=lean_list)
+        return attempts(self._call, "GET", path, deadline, params, reader=reader)
 
     def _call(  # noqa: PLR0913 - as many as a request has parts
         self,
@@ -140,9 +135,9 @@ class DockerEngine:
         params: Mapping[str, Any],
         body: Document | None = None,
         *,
-        lean_list: LeanList | None = None,
+        reader: _Reader | None = None,
     ) -> Any:
-        """The JSON of the answer to one request, or what it lists.
+        """The JSON of the answer to one request, or what *reader* makes of it.
 
         A failed client is not used again: another version of the engine may answer next time, and where the deadline
         has passed, the abandoned call goes on using its client in its own thread. Nor is one whose engine was upgraded
@@ -159,7 +154,7 @@ class DockerEngine:
                 method, url, params=params, json=body, timeout=_patience(silence), stream=True, allow_redirects=False
             )
 
-        def exchange() -> tuple[docker.APIClient, int, str | Listed | ValueError]:
+        def exchange() -> tuple[docker.APIClient, int, str | _Listed | ValueError]:
             own = client
             try:
                 own = own or self._connect(silence)
@@ -168,7 +163,7 @@ class DockerEngine:
                     own.close()
                     own = self._connect(silence)
                     response = ask(own)
-                return own, response.status_code, _content(response, lean_list)
+                return own, response.status_code, _content(response, reader)
             except Exception as error:
                 if own is not None:
                     own.close()
@@ -230,15 +225,15 @@ class _Client(docker.APIClient):
         return answer
 
 
-def _content(response: requests.Response, lean_list: LeanList | None) -> str | Listed | ValueError:
-    """The body as text, or what *lean_list* makes of it; or why it is none of both.
+def _content(response: requests.Response, reader: _Reader | None) -> str | _Listed | ValueError:
+    """The body as text, or what *reader* makes of it; or why it is none of both.
 
     The lists of a large Swarm are tens of megabytes, and hundreds once parsed: each object is made lean as it comes.
     """
-    listed = lean_list if response.status_code == HTTPStatus.OK else None
+    listed = reader if response.status_code == HTTPStatus.OK else None
     pieces = _bounded(response.iter_content(_PIECE), _LARGEST[listed is not None])
     try:
-        return b"".join(pieces).decode(errors="replace") if listed is None else listed.read(pieces)
+        return b"".join(pieces).decode(errors="replace") if listed is None else listed(pieces)
     except ValueError as error:
         return error
 

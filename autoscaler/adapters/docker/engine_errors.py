@@ -14,7 +14,7 @@ from autoscaler.adapters.docker.engine_api import AlreadyExistsError, NotFoundEr
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 _LONGEST_QUOTE = 300
 
@@ -72,15 +72,13 @@ _SAID: tuple[tuple[str, type[BackendError], str], ...] = (
 _CLEAR: dict[int, type[RefusedError]] = {HTTPStatus.NOT_FOUND: NotFoundError, HTTPStatus.CONFLICT: AlreadyExistsError}
 
 
-def parse(
-    where: str, status: int, content: str | bytes, hook: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-) -> Any:
+def parse(where: str, status: int, content: str | bytes) -> Any:
     """The JSON of the engine's answer, None where it is empty; raises the error that its status and words mean.
 
-    *where* names the engine and begins every message; *hook* is given each object as it is parsed, and replaces it.
+    *where* names the engine and begins every message.
     """
     try:
-        answer = json.loads(content, object_hook=hook)
+        answer = json.loads(content)
     except (ValueError, RecursionError):
         answer = None
     if status in (HTTPStatus.OK, HTTPStatus.CREATED):
