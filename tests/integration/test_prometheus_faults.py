@@ -515,11 +515,17 @@ class TestScrapeInterval:
         assert self.told(server, "0", "15", "30", "90", "105.5") == 15.25
 
     @pytest.mark.parametrize(
-        "times", [(), ("0", "15"), ("0", "NaN", "30"), ("0", "Infinity", "1"), ("0", "1e300", "2e300"), ("9", "5", "1")]
+        "times", [(), ("0", "15"), ("0", "-1e308", "1e308"), ("0", "1e300", "2e300"), ("9", "5", "1")]
     )
     def test_times_that_none_can_have(self, server: PrometheusServer, times: tuple[str, ...]) -> None:
         """Too few samples, and times that do not rise by what was asked for at most, do not tell it."""
         assert self.told(server, *times) is None
+
+    @pytest.mark.parametrize("time", ["NaN", "Infinity", "1e999"])
+    def test_times_that_are_not_json(self, server: PrometheusServer, time: str) -> None:
+        """A number that JSON or a computer cannot have makes an answer none of Prometheus'."""
+        with pytest.raises(UnreachableError, match="something that is no answer to a query"):
+            self.told(server, "0", time, "30")
 
 
 class TestCredentials:

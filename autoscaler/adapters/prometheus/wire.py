@@ -15,20 +15,21 @@ import ssl
 from array import array
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 from weakref import WeakSet
 
 import requests
 import urllib3
+from msgspec import Raw, ValidationError
+from msgspec.json import Decoder, decode
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from autoscaler.errors import DeadlineError, RefusedError, SettingsError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pydantic import SecretStr
 
@@ -204,11 +205,12 @@ class Wire:
         return body.decode(errors="replace")
 
     def _document(self, text: str) -> Any:
-        """The answer's document, its samples as pairs of arrays (see `_compact`)."""
+        """The answer's document, its samples as pairs of arrays (see `_samples`)."""
         try:
-            document = json.loads(text, object_hook=_compact)
-            status = document["status"]
-            _check_labels(document["data"]["result"] if status == "success" else [])
+            parts = _PARTS.decode(text)
+            status = decode(parts["status"])
+            document = {name: decode(part) for name, part in parts.items() if name != "data"}
+            document["data"] = _data(parts["data"]) if status == "success" else None
             doubt = _doubt(document)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
             what = "a web page" if text.lstrip().startswith("<") else "something that is no answer to a query"
@@ -310,26 +312,37 @@ def _check_certificates(connection: ConnectionSettings) -> None:
         raise SettingsError([f"{_PREFIX}{name}: cannot be used: {said} ({cure})"]) from error
 
 
-def _compact(document: dict[str, Any]) -> dict[str, Any]:
-    """A series' samples ``[[time, "value"], …]`` as two arrays; any other document as it is.
-
-    Called for every JSON object as it is parsed, so that an answer never exists whole as lists of lists, which would
-    take six times the memory.
-    """
-    samples = document.get("values")
-    if isinstance(samples, list) and "metric" in document:
-        times, texts = zip(*samples, strict=True) if samples else ((), ())
-        document["values"] = (array("d", times), array("d", map(float, texts)))
-    return document
+def _data(text: Raw) -> dict[str, Any]:
+    """The data of an answer to a query. Each series is parsed alone: a wide answer as lists of lists is too large."""
+    parts = _PARTS.decode(text)
+    data = {name: decode(part) for name, part in parts.items() if name != "result"}
+    data["result"] = [_series(series) for series in _RESULT.decode(parts["result"])]
+    return data
 
 
-def _check_labels(result: list[dict[str, Any]]) -> None:
-    """Raise ValueError or TypeError where labels are no text, or none that can be written.
+def _series(parts: dict[str, Raw]) -> dict[str, Any]:
+    """One series of a result; raises KeyError if it has no labels at all, which every series has."""
+    return {"metric": _LABELS.decode(parts["metric"])} | {
+        name: _READERS.get(name, decode)(part) for name, part in parts.items() if name != "metric"
+    }
 
-    JSON may hold half of a surrogate pair.
-    """
-    labels = chain.from_iterable(series["metric"].items() for series in result)
-    "".join(chain.from_iterable(labels)).encode()
+
+def _samples(text: Raw) -> tuple[array[float], array[float]]:
+    """A series' samples ``[[time, "value"], …]`` as two arrays."""
+    try:
+        samples = _NUMBERS.decode(text)
+    except ValidationError:  # a value that is no number in JSON: NaN, say
+        samples = [(moment, float(value)) for moment, value in _TEXTS.decode(text)]
+    times, values = zip(*samples, strict=True) if samples else ((), ())
+    return array("d", times), array("d", values)
+
+
+_PARTS = Decoder(dict[str, Raw])
+_RESULT = Decoder(list[dict[str, Raw]])
+_NUMBERS = Decoder(list[tuple[float, float]], strict=False)
+_TEXTS = Decoder(list[tuple[float, str]])
+_LABELS = Decoder(dict[str, str])
+_READERS: dict[str, Callable[[Raw], Any]] = {"values": _samples}
 
 
 def _doubt(document: dict[str, Any]) -> str:
