@@ -394,11 +394,11 @@ def test_the_edit_back_to_the_set_in_force_ends_the_error(tmp_path: Path) -> Non
     revision = policies.current.revision
 
     file.write_text("version: 2")
-    assert policies.reload()
+    assert policies.reload(forced=True)
     assert policies.error is not None
     assert not policies.reload()
     file.write_text(content())
-    assert policies.reload()
+    assert policies.reload(forced=True)
 
     assert policies.error is None
     assert policies.current.revision == revision
