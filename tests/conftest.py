@@ -10,7 +10,6 @@ import pytest
 import structlog
 from hypothesis import settings
 
-from autoscaler import cycle
 from tests.support.lab import parametrize_releases, release
 
 if TYPE_CHECKING:
@@ -25,16 +24,6 @@ settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("default", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
-_told = cycle._defect
-
-
-def _raised(error: Exception) -> str:
-    raise error
-
-
-# A defect that costs one service its decisions must fail the test that comes upon it.
-cycle._defect = _raised
-
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
@@ -45,11 +34,3 @@ def _logging_as_it_was() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
-
-
-@pytest.fixture
-def defects_are_told() -> Iterator[None]:
-    """Defects as the daemon has them: told of, and survived."""
-    cycle._defect = _told
-    yield
-    cycle._defect = _raised

@@ -30,7 +30,7 @@ from autoscaler.web.metrics import Telemetry
 from autoscaler.windows import Windows
 from tests.support.builders import NOW
 from tests.support.process import ENOUGH
-from tests.support.world import LOST, FaultyEngine, ManualClock, raising, service_spec
+from tests.support.world import LOST, FaultyEngine, ManualClock, raised, raising, service_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +104,7 @@ class Year:
             pauses=KnownPauses(SwarmPauses(self.api)),
             clock=self.clock,
             deadline=20.0,
+            on_defect=raised,
         )
         self.lease = Lease(CountedLease(SwarmLease(self.api), count_request), "one", lambda: self.clock.time)
         self.daemon = Daemon(

@@ -219,6 +219,11 @@ def told(at: Moment, operation: str) -> Iterator[None]:
         at(f"after {operation}")
 
 
+def raised(error: Exception) -> None:
+    """Raise *error*: a defect that costs a service its decision must fail the test that comes upon it."""
+    raise error
+
+
 def raising(error: Exception) -> Callable[[], None]:
     """An action that raises *error*."""
 
@@ -407,6 +412,7 @@ class World:
             clock=clock,
             deadline=10.0,
             record=self.records.append,
+            on_defect=raised,
         )
 
     def _sample(self, metric: str, at: int) -> dict[str, tuple[float, int]]:
