@@ -15,9 +15,9 @@ from autoscaler.journal import Journal
 from autoscaler.model import Outcome
 from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.reasons import Reason
-from tests.integration.test_prometheus_faults import CASES, NOW
 from tests.support import prometheus_server as server_side
-from tests.support.builders import STEP
+from tests.support.builders import NOW, STEP
+from tests.support.prometheus_cases import CASES
 from tests.support.prometheus_server import Exchange, Fault, PrometheusServer, Served, status, success
 from tests.support.world import World, policy_for
 

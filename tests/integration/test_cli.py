@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -14,37 +13,21 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 import requests
-from click.testing import CliRunner
 
 import autoscaler
-from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.cli import main
-from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
-from autoscaler.simulation.engine import SimulatedEngine
-from tests.support.builders import STEP
-from tests.support.engine_server import WORKER, EngineServer, Exchange, Fault, applied_then_cut, cut, hang
-from tests.support.prometheus_server import PrometheusServer, Served, refusing_url
+from tests.support.backends import POLICIES, Backends, events, invoke
+from tests.support.engine_server import WORKER, Exchange, Fault, applied_then_cut, cut, hang
+from tests.support.prometheus_server import refusing_url
 from tests.support.stack import SERVICES
-from tests.support.world import FaultyEngine, count_in, service_spec
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from click.testing import Result
 
 AUTOSCALER = Path(sys.executable).with_name("autoscaler")
-PATIENCE = 20.0
 SECRET = "hunter2"  # noqa: S105 - nobody's password
-POLICIES = """
-version: 1
-policies:
-  - name: shop
-    services: [web]
-    replicas: {min: 2, max: 6}
-    rules:
-      - {name: cpu-high, metric: cpu, above: 70, for: 1m, add: 1}
-      - {name: cpu-low, metric: cpu, below: 30, for: 1m, remove: 1}
-"""
 TESTS = """
 policies: policies.yml
 interval: 15s
@@ -56,91 +39,6 @@ tests:
     expect:
       - {at: 1m, replicas: EXPECTED, reason: above_threshold, rule: cpu-high}
 """
-
-
-@dataclass
-class LateClock:
-    """The machine's clock, some time ago."""
-
-    behind: float = 0.0
-
-    def now(self) -> float:
-        """The time."""
-        return SystemClock().now() - self.behind
-
-
-@dataclass
-class Backends:
-    """A Swarm and a Prometheus behind real sockets, and the policies in a directory."""
-
-    engine: SimulatedEngine
-    faulty: FaultyEngine
-    swarm: EngineServer
-    prometheus: PrometheusServer
-    directory: Path
-
-    def load(self, percent: float) -> None:
-        """All tasks of the service have used so much of a core for long, and will for a while."""
-        newest = int(SystemClock().now() // STEP * STEP)
-        steps = range(newest - 40 * STEP, newest + 40 * STEP, STEP)
-        self.prometheus.serve(
-            [
-                Served({SERVICE_LABEL: "web", STAT_LABEL: VALUE}, dict.fromkeys(steps, percent / 100)),
-                Served({SERVICE_LABEL: "web", STAT_LABEL: TASKS}, dict.fromkeys(steps, 3.0)),
-            ]
-        )
-
-    @property
-    def replicas(self) -> int:
-        """The count that the service asks for."""
-        return count_in(self.engine.service("web"))
-
-    @property
-    def writes(self) -> int:
-        """How many updates came."""
-        return self.faulty.calls["update"]
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No settings of the machine's."""
-    for name in os.environ:
-        if name.startswith("AUTOSCALER_") or name in {"DOCKER_HOST", "FORCE_COLOR"}:
-            monkeypatch.delenv(name)
-    yield
-    for command in main.commands.values():
-        command._help_option = None  # click keeps the first one asked for, and other tests ask in other words
-
-
-@pytest.fixture
-def backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backends]:
-    """Three replicas of `web` at 50 %, running for an hour, and settings that lead there."""
-    clock = LateClock(behind=3600)
-    engine = SimulatedEngine(clock)
-    engine.create_service(service_spec("web", 3))
-    clock.behind = 0
-    faulty = FaultyEngine(engine)
-    (tmp_path / "policies.yml").write_text(POLICIES)
-    with EngineServer(faulty, tmp_path / "docker.sock") as swarm, PrometheusServer() as prometheus:
-        monkeypatch.setenv("AUTOSCALER_DOCKER_HOST", swarm.url)
-        monkeypatch.setenv("AUTOSCALER_PROMETHEUS_URL", prometheus.url)
-        monkeypatch.setenv("AUTOSCALER_POLICIES", str(tmp_path / "policies.yml"))
-        monkeypatch.setenv("AUTOSCALER_LOG_FORMAT", "json")
-        made = Backends(engine, faulty, swarm, prometheus, tmp_path)
-        made.load(50)
-        yield made
-
-
-def invoke(*arguments: str) -> Result:
-    """What `autoscaler ARGUMENTS` prints, and its exit code; a traceback is none of its answers."""
-    result = CliRunner().invoke(main, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
-
-
-def events(text: str) -> list[dict[str, Any]]:
-    """The log lines in *text*."""
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
 # help

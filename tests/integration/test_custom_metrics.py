@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
+from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
 from autoscaler.metrics import Metric
 from autoscaler.promql import mentions_service
 from autoscaler.queries import MetricSettings, query_of
-from tests.contract.metric_source_cases import START, STEP, shown
+from tests.contract.metric_source_cases import START, STEP, close, shown
 from tests.e2e.lab import Prometheus, Release
-from tests.integration.test_prometheus_real import WallClock, close
 from tests.support.lab import entered, unavailable
-from tests.unit.test_promql import NASTY, RIGHT
+from tests.support.promql_texts import NASTY, RIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,7 +88,7 @@ def source(release: Release) -> Iterator[PrometheusSource]:
         unavailable(reason)
     with ExitStack() as stack:
         running = entered(stack, Prometheus(openmetrics=openmetrics(), release=release))
-        yield PrometheusSource(ConnectionSettings(running.url), WallClock())
+        yield PrometheusSource(ConnectionSettings(running.url), SystemClock())
 
 
 def ask(

@@ -21,6 +21,7 @@ from autoscaler.deadline import Deadline
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 from autoscaler.ports import Order, Receipt, Written
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from tests.support import engine_server as server_side
 from tests.support.engine_server import EngineServer, Exchange, Fault, says
 
@@ -33,19 +34,10 @@ SILENCE = 1.0
 
 
 @dataclass
-class VirtualClock:
-    time: float = 1_800_000_000.0
-
-    def now(self) -> float:
-        """The time it was set to."""
-        return self.time
-
-
-@dataclass
 class Bench:
     """A service of two replicas, old enough to be scaled, behind an engine that can misbehave."""
 
-    clock: VirtualClock
+    clock: ManualClock
     engine: SimulatedEngine
     server: EngineServer
     swarm: DockerSwarm
@@ -79,7 +71,7 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     """One service and one engine."""
-    clock = VirtualClock()
+    clock = ManualClock()
     engine = SimulatedEngine(clock)
     engine.create_service(
         {
@@ -177,7 +169,7 @@ class TestSocket:
     @pytest.mark.fault("swarm-away")
     def test_engine_comes_back(self, tmp_path: Path) -> None:
         """Whatever was wrong, the next evaluation after its end works, and speaks the new engine's version."""
-        clock = VirtualClock()
+        clock = ManualClock()
         engine = SimulatedEngine(clock)
         client = DockerEngine(f"unix://{tmp_path}/docker.sock", SILENCE)
         swarm = DockerSwarm(client)
@@ -221,7 +213,7 @@ class TestSocket:
     @pytest.mark.fault("engine-upgraded")
     def test_engine_upgraded_unseen(self, tmp_path: Path) -> None:
         """An engine upgraded between two evaluations is read anew in its own version: an older one strips fields."""
-        engine = SimulatedEngine(VirtualClock())
+        engine = SimulatedEngine(ManualClock())
         client = DockerEngine(f"unix://{tmp_path}/docker.sock", SILENCE)
         swarm = DockerSwarm(client)
         for version in ("1.41", "1.51"):
@@ -355,7 +347,7 @@ class TestReads:
     def test_too_old(self, tmp_path: Path) -> None:
         """An engine whose API the SDK does not speak any more is refused, with the cure."""
         with (
-            EngineServer(SimulatedEngine(VirtualClock()), tmp_path / "docker.sock", api_version="1.12") as server,
+            EngineServer(SimulatedEngine(ManualClock()), tmp_path / "docker.sock", api_version="1.12") as server,
             pytest.raises(RefusedError, match="the engine is too old; upgrade it"),
         ):
             DockerEngine(server.url).services(Deadline(5))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.integration.test_cli import _alone, backends  # noqa: F401 - fixtures
 from tests.support import engine_server, prometheus_server
 from tests.support.engine_server import says
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from tests.integration.test_cli import Backends
+    from tests.support.backends import Backends
 
 AUTOSCALER = Path(sys.executable).with_name("autoscaler")
 STUCK = 3 * 8
@@ -64,7 +63,7 @@ def daemon(log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_process_holds_no_more_after_its_backends_hung_and_came_back(
-    backends: Backends,  # noqa: F811 - the fixture
+    backends: Backends,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -17,10 +17,11 @@ import yaml
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from tests.support.builders import STEP
 from tests.support.engine_server import EngineServer
 from tests.support.prometheus_server import PrometheusServer, Served
-from tests.support.world import FaultyEngine, ManualClock, service_spec
+from tests.support.world import FaultyEngine, service_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

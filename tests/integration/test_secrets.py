@@ -14,10 +14,11 @@ from pydantic import SecretStr
 from autoscaler.errors import SettingsError
 from autoscaler.settings import Settings
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from tests.support.commands import run, started
 from tests.support.engine_server import EngineServer
 from tests.support.serving import Answering, LocalServing
-from tests.support.world import ManualClock, service_spec
+from tests.support.world import service_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

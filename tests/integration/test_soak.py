@@ -26,11 +26,12 @@ from autoscaler.policy_files import Policies
 from autoscaler.queries import MetricSettings
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.simulation.metrics import SimulatedPrometheus
+from autoscaler.testing import ManualClock
 from autoscaler.web.metrics import Telemetry
 from autoscaler.windows import Windows
 from tests.support.builders import NOW
 from tests.support.process import ENOUGH
-from tests.support.world import LOST, FaultyEngine, ManualClock, raised, raising, service_spec
+from tests.support.world import LOST, FaultyEngine, raised, raising, service_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

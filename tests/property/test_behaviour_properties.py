@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from autoscaler.policy import Policy
     from autoscaler.window import Window
 
-settings.register_profile("shared-cores", deadline=None)
-settings.load_profile("shared-cores")
 
 MOST = 12
 METRICS = ("cpu", "memory", "queue")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from autoscaler.strategies import Threshold
     from autoscaler.window import Window
 
-settings.register_profile("shared-cores", deadline=None)
-settings.load_profile("shared-cores")
 
 MOST = 12
 NAMES = ("r1", "r2", "r3")

@@ -15,9 +15,9 @@ from autoscaler.deadline import Deadline
 from autoscaler.errors import BackendError
 from autoscaler.ports import Query
 from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
-from tests.property.test_hostile_documents import JSON, twists
+from autoscaler.testing import ManualClock
 from tests.support.builders import NOW, STEP
-from tests.support.world import ManualClock
+from tests.support.hostile_json import JSON, twists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from autoscaler.deadline import Deadline
 from autoscaler.errors import UnreachableError
 from autoscaler.lease import BEAT, EXPIRY, HOLD, LONGEST_BEAT, LOOK, Cell, Lease, Standing
 from autoscaler.simulation.engine import SimulatedEngine
-from tests.support.world import ManualClock
+from autoscaler.testing import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -11,9 +11,6 @@ from autoscaler.memory import Memory, ScaleState, prune, remember
 from autoscaler.model import Direction, History, ScaleEvent
 from tests.support.builders import NOW, FakeService
 
-settings.register_profile("shared-cores", deadline=None)
-settings.load_profile("shared-cores")
-
 KEPT = 22
 """The newest 20 changes, and the last of each direction."""
 

@@ -14,8 +14,9 @@ from autoscaler.model import Direction
 from autoscaler.pauses import ALL, LABEL, KnownPauses, Pause, Pauses
 from autoscaler.pausing import Pausing, Wish
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from tests.support.builders import NOW
-from tests.support.world import FaultyEngine, ManualClock, raising
+from tests.support.world import FaultyEngine, raising
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from autoscaler.policy import Policy, PolicySet
     from autoscaler.ports import MetricSource, Order, Query, Series
     from autoscaler.records import Evaluation, Record
+    from autoscaler.testing import ManualClock
     from autoscaler.windows import Needed
-    from tests.support.world import ManualClock, World
+    from tests.support.world import World
 
 ENOUGH = Deadline(inf)
 _numbers = count(1)

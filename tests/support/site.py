@@ -17,11 +17,12 @@ from autoscaler.journal import Journal
 from autoscaler.pauses import Pauses
 from autoscaler.pausing import Pausing
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
 from autoscaler.web.metrics import Telemetry
 from autoscaler.web.server import Bounds, Server
-from tests.support.world import FaultyEngine, ManualClock
+from tests.support.world import FaultyEngine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

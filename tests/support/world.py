@@ -23,8 +23,9 @@ from autoscaler.policy import Policy, PolicySet, Replicas, ScaleDown, ScaleUp
 from autoscaler.queries import MetricSettings
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.simulation.metrics import SimulatedPrometheus
+from autoscaler.testing import ManualClock
 from autoscaler.windows import Windows
-from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP
+from tests.support.builders import CPU_HIGH, CPU_LOW, STEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,17 +48,6 @@ LOST = UnreachableError("connection refused")
 C = TypeVar("C", bound=Cycle)
 Moment = Callable[[str], None]
 """Is told of a moment such as `before update` or `after fetch cpu`."""
-
-
-@dataclass
-class ManualClock:
-    """A clock that stands still until it is moved."""
-
-    time: float = float(NOW)
-
-    def now(self) -> float:
-        """The time it was set to."""
-        return self.time
 
 
 def policy_for(  # noqa: PLR0913 - as many as a policy has keys

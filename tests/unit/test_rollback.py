@@ -7,7 +7,7 @@ import pytest
 from autoscaler.adapters.swarm import DockerSwarm
 from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
-from tests.unit.test_simulated_engine import BAD, Lab
+from tests.support.simulated_lab import BAD, Lab
 
 
 @pytest.mark.fault("rollback-point")
