@@ -68,14 +68,14 @@ def test_the_image_runs_as_a_swarm_service_and_scales_another(
     )
     try:
         # Swarm counts a task with a health check as running only once it is healthy.
-        engine.wait_running(NAME, 1, timeout=60)
-        wait_for("the autoscaler to scale", lambda: load.replicas == 2, 60)
+        engine.wait_running(NAME, 1)
+        wait_for("the autoscaler to scale", lambda: load.replicas == 2)
         engine.wait_running(load.name, 2)
         state = json.loads(engine.service(load.name)["Spec"]["Labels"]["autoscaler.state"])
         assert [change[1:] for change in state["changes"]] == [[1, 2]]
         # Of a task that is replaced Swarm keeps what became of it; one of a service scaled to 0 it soon forgets.
         engine.docker("service", "update", "--detach", "--force", NAME)
-        ended = wait_for("its task to end", lambda: [task for task in engine.tasks(NAME) if _ended(task)], 60)
+        ended = wait_for("its task to end", lambda: [task for task in engine.tasks(NAME) if _ended(task)])
         assert [task["Status"]["ContainerStatus"]["ExitCode"] for task in ended] == [0]
     finally:
         engine.remove_service(NAME)
