@@ -9,9 +9,8 @@ import pytest
 
 from autoscaler.adapters.swarm_lease import CONFIG
 from tests.e2e.daemon import Daemon
+from tests.e2e.guide import changes, policy
 from tests.e2e.lab import LabError, Tap, start_load, wait_for
-from tests.e2e.test_lease import changes
-from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.daemon import AUTOSCALER, Daemon, command
+from tests.e2e.guide import policy
 from tests.e2e.lab import Load, wait_for
 from tests.e2e.lab.images import load_image
 from tests.e2e.lab.process import run
-from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

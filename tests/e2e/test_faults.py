@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.daemon import Daemon
+from tests.e2e.guide import policy
 from tests.e2e.lab import LabError, wait_for
-from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

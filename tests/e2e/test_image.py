@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.daemon import FAST
+from tests.e2e.guide import policy
 from tests.e2e.lab import Prometheus, python_base, wait_for
-from tests.e2e.test_scaling import policy
+from tests.e2e.lab.images import BASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +22,6 @@ pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "swarm-autoscaler:test"
-BASE = "python:3.11-slim-bookworm"
 NAME = "autoscaler"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from datetime import datetime
@@ -11,46 +10,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autoscaler.adapters.swarm_lease import CONFIG, HOLDER_LABEL
-from tests.e2e.daemon import Daemon
+from tests.e2e.guide import changes, policy
 from tests.e2e.lab import wait_for
-from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from tests.e2e.daemon import Event
-    from tests.e2e.lab import Engine, Load, Prometheus
+    from tests.e2e.daemon import Daemon, Event
+    from tests.e2e.lab import Engine, Load
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture
-def start(engine: Engine, prometheus: Prometheus, tmp_path: Path) -> Iterator[Callable[[str], tuple[Daemon, Daemon]]]:
-    """Start a leader and then a stand-by on the same policies; both are stopped after the test."""
-    with contextlib.ExitStack() as stack:
-
-        def run(policies: str) -> tuple[Daemon, Daemon]:
-            (tmp_path / "leader").mkdir()
-            leader = stack.enter_context(Daemon(engine, prometheus, tmp_path / "leader", policies))
-            holder = leader.wait_event("lease_acquired")["holder"]
-            (tmp_path / "standby").mkdir()
-            standby = stack.enter_context(Daemon(engine, prometheus, tmp_path / "standby", policies))
-            assert standby.wait_event("lease_awaited")["holder"] == holder
-            return leader, standby
-
-        yield run
 
 
 def applied(daemon: Daemon) -> int:
     """How often it scaled."""
     return len(daemon.events("service_evaluated", outcome="applied"))
-
-
-def changes(engine: Engine, load: Load) -> list[list[int]]:
-    """The changes of the count that the autoscaler's label on the service tells of."""
-    state = json.loads(engine.service(load.name)["Spec"]["Labels"]["autoscaler.state"])
-    return [change[1:] for change in state["changes"]]
 
 
 def moment(event: Event) -> float:

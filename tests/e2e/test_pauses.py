@@ -12,9 +12,8 @@ from docker.errors import NotFound
 
 from autoscaler.adapters.swarm_pauses import CONFIG
 from tests.e2e.daemon import Daemon, command
+from tests.e2e.guide import policy
 from tests.e2e.lab import wait_for
-from tests.e2e.test_lease import start  # noqa: F401 - a fixture
-from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,7 +89,7 @@ def test_a_pause_survives_a_killed_daemon_and_ends_by_command(
 def test_a_pause_survives_a_takeover(
     engine: Engine,
     service: Callable[..., Load],
-    start: Callable[[str], tuple[Daemon, Daemon]],  # noqa: F811 - the fixture
+    start: Callable[[str], tuple[Daemon, Daemon]],
     operator: Callable[..., str],
 ) -> None:
     """What is paused under one autoscaler is paused under the one that takes over; all services, in one direction."""

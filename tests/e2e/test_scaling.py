@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.daemon import Daemon, command
+from tests.e2e.guide import policy
 from tests.e2e.lab import wait_for
 
 if TYPE_CHECKING:
@@ -17,23 +18,6 @@ if TYPE_CHECKING:
     from tests.e2e.lab import Engine, Load, Prometheus
 
 pytestmark = pytest.mark.e2e
-
-
-def policy(service: str, *, low: int = 1, high: int = 4, up: str = "2s", down: str = "2s") -> str:
-    """The guide's rules, in seconds."""
-    return f"""
-version: 1
-policies:
-  - name: guide
-    services: [{service}]
-    replicas: {{min: {low}, max: {high}}}
-    rules:
-      - {{name: cpu-high, metric: cpu, above: 70, for: 3s, add: 1}}
-      - {{name: cpu-low, metric: cpu, below: 30, for: 5s, remove: 1}}
-      - {{name: memory-high, metric: memory, above: 80, for: 2s, add: 1}}
-    scale_up: {{cooldown: {up}}}
-    scale_down: {{cooldown: {down}}}
-"""
 
 
 def minimal(spec: dict[str, Any]) -> None:

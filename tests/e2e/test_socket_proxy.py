@@ -11,10 +11,10 @@ import pytest
 import requests
 
 from tests.e2e.daemon import Daemon, command
+from tests.e2e.guide import policy
 from tests.e2e.lab import wait_for
 from tests.e2e.lab.ports import free_port
 from tests.e2e.lab.process import Child
-from tests.e2e.test_scaling import policy
 from tests.support.stack import ALLOWLIST, SERVICES, allowed_branches
 
 if TYPE_CHECKING:

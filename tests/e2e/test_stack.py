@@ -8,26 +8,27 @@ import shutil
 import time
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from autoscaler.adapters.swarm_lease import CONFIG, HOLDER_LABEL
+from tests.e2e.guide import policy
 from tests.e2e.lab import LabError, python_base, start_load, wait_for
 from tests.e2e.lab.cadvisor import PROGRAM as CADVISOR
+from tests.e2e.lab.images import BASE
 from tests.e2e.lab.process import run
-from tests.e2e.test_image import BASE, ROOT
-from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from tests.e2e.lab import Engine, Load
 
 pytestmark = [pytest.mark.e2e, pytest.mark.one_release(reason="images are built for minutes; the image runs on both")]
 
 STACK = "autoscaler"
+ROOT = Path(__file__).parents[2]
 AUTOSCALER = f"{STACK}_autoscaler"
 SERVICE = "advtom_backend"
 OVERRIDE = """

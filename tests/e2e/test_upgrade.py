@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.daemon import Daemon
+from tests.e2e.guide import policy
 from tests.e2e.lab import Engine, Prometheus, start_load, wait_for
 from tests.e2e.lab.releases import OLDEST, Release
-from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,6 +17,8 @@ from .engine import Engine
 from .process import CACHE, LabError, run, tool
 
 LOAD_IMAGE = "local/load:1"
+BASE = "python:3.11-slim-bookworm"
+"""The base image that the Dockerfile names."""
 
 _RELEASE = "bookworm"
 _PACKAGES = ("ca-certificates", "python3", "python3-pip", "python3-venv")
