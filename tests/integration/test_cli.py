@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from tests.support.backends import POLICIES, Backends, events, invoke
 from tests.support.engine_server import WORKER, Exchange, Fault, applied_then_cut, cut, hang
 from tests.support.prometheus_server import refusing_url
 from tests.support.stack import SERVICES
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -573,12 +572,13 @@ class Process:
 
     def wait(self, name: str) -> dict[str, Any]:
         """The first event of this name, waited for."""
-        ends = time.monotonic() + PATIENCE
-        while not (found := self.events(name)):
-            assert time.monotonic() < ends, self.log.read_text()
+
+        def told() -> bool:
             assert self.popen.poll() is None, self.log.read_text()
-            time.sleep(0.01)
-        return found[0]
+            return bool(self.events(name))
+
+        wait(name, told)
+        return self.events(name)[0]
 
 
 @pytest.fixture
@@ -601,11 +601,8 @@ def test_the_daemon_runs_reloads_and_ends(backends: Backends, process: Process) 
     """`run` evaluates, answers HTTP, reads its policies anew on SIGHUP, and ends with 0 on SIGTERM."""
     host, port = process.wait("daemon_started")["listen"]
     url = f"http://{host}:{port}"
-    ends = time.monotonic() + PATIENCE
-    while requests.get(f"{url}/-/ready", timeout=5).status_code != 200:
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-    services = requests.get(f"{url}/api/v1/services", timeout=5).json()["services"]
+    wait("it to be ready", lambda: requests.get(f"{url}/-/ready", timeout=PATIENCE).status_code == 200)
+    services = requests.get(f"{url}/api/v1/services", timeout=PATIENCE).json()["services"]
 
     (backends.directory / "policies.yml").write_text(POLICIES.replace("max: 6", "max: 2"))
     process.popen.send_signal(signal.SIGHUP)
@@ -630,10 +627,11 @@ def test_it_ends_in_time_while_the_engine_hangs(backends: Backends, process: Pro
     """Where the engine hangs from the middle of a write on, SIGTERM ends it with 0 before Swarm would kill it."""
     backends.swarm.misbehave(hangs_from_now_on, on="POST /services")
     backends.load(85)
-    ends = time.monotonic() + PATIENCE
-    while not [asked for asked in backends.swarm.asked if asked.path.endswith("/update") and "services" in asked.path]:
-        assert time.monotonic() < ends
-        time.sleep(0.01)
+
+    def written_to() -> bool:
+        return any(asked.path.endswith("/update") and "services" in asked.path for asked in backends.swarm.asked)
+
+    wait("a write", written_to)
 
     process.popen.send_signal(signal.SIGTERM)
 

@@ -16,9 +16,9 @@ from autoscaler.cli import main
 from autoscaler.demo import VirtualClock
 from autoscaler.model import Outcome
 from autoscaler.reasons import Reason
+from tests.support.waiting import PATIENCE
 
 AUTOSCALER = Path(sys.executable).with_name("autoscaler")
-PATIENCE = 30.0
 EVENT = re.compile(r"\d\d:\d\d:\d\d  (?P<service>shop_\w+)  \d+( → \d+)?  (?P<outcome>\w+)  (?P<reason>\w+)")
 
 

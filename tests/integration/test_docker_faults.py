@@ -24,12 +24,13 @@ from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.testing import ManualClock
 from tests.support import engine_server as server_side
 from tests.support.engine_server import EngineServer, Exchange, Fault, says
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SILENCE = 1.0
+SILENCE = 2.0
 """Seconds without a byte after which a request is given up; the server under test is on this machine."""
 
 
@@ -122,7 +123,7 @@ def test_no_socket_of_a_failed_call_stays_open(bench: Bench, fault: Fault, on: s
         for _ in range(3):
             with pytest.raises(BackendError):
                 client.services(Deadline(2))
-        assert bench.server.all_closed(seconds=5)
+        assert bench.server.all_closed(seconds=PATIENCE)
     finally:
         gc.enable()
         client.close()

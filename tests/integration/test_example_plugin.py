@@ -31,7 +31,7 @@ POLICY = EXAMPLE / "policies" / "shop.yml"
 POLICY_TESTS = EXAMPLE / "policies" / "tests" / "shop.yml"
 AUTOSCALER = Path(sys.executable).with_name("autoscaler")
 PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
-PATIENCE = 120.0
+PATIENCE = 600.0
 
 
 def run(

@@ -36,7 +36,7 @@ def match() -> None:
 def bounded(*arguments: str, code: Callable[[], None] = autoscaler) -> Ended:
     """`autoscaler ARGUMENTS`, or other *code*, in a process that is ended where it takes more than it may."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("AUTOSCALER_")}
-    done = run(*arguments, env=env, code=code, bounds=BOUNDS, cwd=ROOT, timeout=300)
+    done = run(*arguments, env=env, code=code, bounds=BOUNDS, cwd=ROOT)
     assert done.returncode in {0, 1}, f"ended by {done.returncode}: {done.stderr[-2000:]}"
     assert "Traceback" not in done.stderr, done.stderr[-2000:]
     return done

@@ -14,7 +14,8 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from autoscaler.model import Direction, Outcome, Recommendation, Why
 from autoscaler.reasons import Reason
 from autoscaler.records import Evaluation, Problem, Record
-from tests.support.site import PATIENCE, TOKEN, Site, bearing
+from tests.support.site import TOKEN, Site, bearing
+from tests.support.waiting import PATIENCE
 from tests.support.world import decided
 
 if TYPE_CHECKING:

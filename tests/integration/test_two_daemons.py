@@ -29,7 +29,7 @@ from tests.support.backends import Backends, events, invoke
 from tests.support.builders import STEP
 from tests.support.daemons import FAST, Gate, content
 from tests.support.engine_server import EngineServer, says
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.support.world import LOST, FaultyEngine, World, raising
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Autoscaler:
         """End it as SIGTERM does."""
         self.daemon.stop()
         if self.running is not None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await self.running
 
     @property
@@ -470,7 +470,7 @@ async def test_run_once_stands_by_for_another_one(tmp_path: Path) -> None:
         one.fail(LOST, "update")
         await swarm.start(one)
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             evaluation, stood_by = await once.daemon.run_once()
 
         assert stood_by == "one holds the lease; this autoscaler stands by"
@@ -493,7 +493,7 @@ async def test_run_once_outlives_a_dead_one(tmp_path: Path) -> None:
         await swarm.pass_time(15, once, evaluating=False)
         assert not once.lease.held
         swarm.world.clock.time += 3
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             _, stood_by = await running
 
         assert (stood_by, swarm.updates) == ("", [4])

@@ -22,6 +22,7 @@ from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
 from autoscaler.web.metrics import Telemetry
 from autoscaler.web.server import Bounds, Server
+from tests.support.waiting import PATIENCE
 from tests.support.world import FaultyEngine
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from autoscaler.pausing import Done, Wish
 
 TOKEN = "0123456789-a-token-of-tests"  # noqa: S105 - nobody's
-PATIENCE = 10.0
-"""Real seconds to wait for what must come."""
 
 
 @dataclass

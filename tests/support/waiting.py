@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,3 +21,11 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not holds():  # noqa: ASYNC110 - it holds by what other threads, clients and timers do
             await asyncio.sleep(0.005)
+
+
+def wait(what: str, holds: Callable[[], bool], interval: float = 0.02) -> None:
+    """Wait until it *holds*; *what* is said where it never does."""
+    ends = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < ends, what
+        time.sleep(interval)
