@@ -22,6 +22,8 @@ pytest_generate_tests = parametrize_releases
 # Where a submission is judged the same examples run each time; elsewhere each run looks at others.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("default", deadline=None)
+# `make quick` names this one, for a look after each edit.
+settings.register_profile("quick", deadline=None, max_examples=10)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 

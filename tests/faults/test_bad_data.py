@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from autoscaler.records import Evaluation
 
+pytestmark = pytest.mark.slow
+
 Matrix = list[dict[str, Any]]
 
 BEFORE, DURING, AFTER = 4, 12, 30

@@ -622,6 +622,7 @@ def hangs_from_now_on(exchange: Exchange) -> None:
     hang(exchange)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("asked-to-stop")
 def test_it_ends_in_time_while_the_engine_hangs(backends: Backends, process: Process) -> None:
     """Where the engine hangs from the middle of a write on, SIGTERM ends it with 0 before Swarm would kill it."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from autoscaler.ports import Series
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = MetricSettings(STEP, 4 * STEP, 4 * STEP)
 ROWS = 21
 NAMES = ("web", "webb", "we.b", "weXb", "other", "x" * 63, "a+", "(a)", "^a$", "{a}", "a&b~c-d", *NASTY)

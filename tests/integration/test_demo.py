@@ -18,6 +18,8 @@ from autoscaler.model import Outcome
 from autoscaler.reasons import Reason
 from tests.support.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 AUTOSCALER = Path(sys.executable).with_name("autoscaler")
 EVENT = re.compile(r"\d\d:\d\d:\d\d  (?P<service>shop_\w+)  \d+( → \d+)?  (?P<outcome>\w+)  (?P<reason>\w+)")
 

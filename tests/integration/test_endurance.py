@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support import engine_server, prometheus_server
 from tests.support.engine_server import says
 from tests.support.waiting import PATIENCE, wait
@@ -15,9 +17,9 @@ from tests.support.waiting import PATIENCE, wait
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pytest
-
     from tests.support.backends import Backends
+
+pytestmark = pytest.mark.slow
 
 AUTOSCALER = Path(sys.executable).with_name("autoscaler")
 STUCK = 3 * 8

@@ -26,6 +26,8 @@ from tests.support.world import FaultyEngine, service_spec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "autoscaler-peak"
 POLICY = EXAMPLE / "policies" / "shop.yml"
 POLICY_TESTS = EXAMPLE / "policies" / "tests" / "shop.yml"

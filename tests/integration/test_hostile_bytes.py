@@ -20,6 +20,8 @@ from tests.support.serving import Answering, LocalServing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BOUNDS = Bounds(cpu=60, memory=900 * 2**20)
 """What a process may take; most of the memory is the interpreter's and its libraries'."""

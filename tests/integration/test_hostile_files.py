@@ -18,6 +18,8 @@ from tests.support.hostile_files import ACCEPTED, REFUSED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow
+
 BOUNDS = Bounds(cpu=20, memory=2**30)
 """What a command may take, under a tool that measures it too."""
 ROOT = Path(__file__).parents[2]

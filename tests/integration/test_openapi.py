@@ -21,6 +21,8 @@ from tests.support.world import decided
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 60
 """Requests per endpoint and kind."""
 

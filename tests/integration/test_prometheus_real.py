@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from autoscaler.ports import Series
 
+pytestmark = pytest.mark.slow
+
 SCRAPED_AFTER = 7
 """Seconds between a window step and the scrape that follows it."""
 ROWS = 81

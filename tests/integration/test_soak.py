@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 INTERVAL = 3600
 """Seconds between two evaluations."""
 DAY = 86_400

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from math import ceil, floor, inf, nan
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -206,6 +207,7 @@ def test_losing_a_metric_never_shrinks(rules: Policy, seen: Observation, history
     assert decision.desired >= min(seen.requested, rules.replicas.max)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     monotone_policies,
@@ -372,6 +374,7 @@ outsides = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(free, wishes | calms, outsides)
 def test_limits_are_never_exceeded(
@@ -402,6 +405,7 @@ def test_limits_are_never_exceeded(
         assert abs(change.after - change.before) <= size
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(free, wishes | calms, outsides)
 def test_one_change_per_direction_and_cooldown(

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from autoscaler.adapters.engine_api import Document, Templates
     from autoscaler.records import Evaluation
 
+pytestmark = pytest.mark.slow
+
 DEADLINE = 10.0
 
 
