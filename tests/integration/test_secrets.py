@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 CANARY = "Canary7x9qPlantedHere"
 """What no text holds but the secrets that are planted here."""
 POLICIES = """

@@ -7,6 +7,7 @@ from itertools import accumulate, count, cycle
 from math import inf
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -20,6 +21,8 @@ from autoscaler.testing import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+pytestmark = pytest.mark.slow
 
 WHO = st.integers(0, 1)
 SECONDS = st.sampled_from([0.0, BEAT, EXPIRY - BEAT, EXPIRY])
