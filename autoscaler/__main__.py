@@ -1,5 +1,5 @@
 """`python -m autoscaler` is the command line."""
 
-from autoscaler.cli import main
+from autoscaler.cli.main import main
 
 main()

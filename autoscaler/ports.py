@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.cluster import Cluster
-    from autoscaler.deadline import Deadline
+    from autoscaler.swarm.cluster import Cluster
+    from autoscaler.util.deadline import Deadline
 
 
 class Clock(Protocol):

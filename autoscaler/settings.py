@@ -25,9 +25,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from autoscaler.durations import Duration, SomeTime, words
 from autoscaler.errors import SettingsError
-from autoscaler.queries import SERVICE_LABEL, TASK_LABEL, problems_of_label, problems_of_selector
+from autoscaler.metrics.queries import SERVICE_LABEL, TASK_LABEL, problems_of_label, problems_of_selector
+from autoscaler.util.durations import Duration, SomeTime, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -7,30 +7,31 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
-from autoscaler import plugins, queries
 from autoscaler.adapters.counted import CountedPauses, CountedSource, CountedSwarm
-from autoscaler.adapters.engine import DockerEngine
-from autoscaler.adapters.foreign_source import ForeignSource
-from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
-from autoscaler.adapters.swarm import DockerSwarm, DryRun, RolledBack
-from autoscaler.adapters.swarm_pauses import SwarmPauses
+from autoscaler.adapters.docker.engine import DockerEngine
+from autoscaler.adapters.docker.orchestrator import DockerSwarm, DryRun, RolledBack
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.cycle import Cycle
-from autoscaler.deadline import Deadline
-from autoscaler.journal import Journal
-from autoscaler.metrics import PROMETHEUS
-from autoscaler.pauses import KnownPauses
-from autoscaler.pausing import Pausing
-from autoscaler.web.metrics import Telemetry
-from autoscaler.windows import Windows
+from autoscaler.coordination.pauses import KnownPauses
+from autoscaler.coordination.pausing import Pausing
+from autoscaler.evaluation.cycle import Cycle
+from autoscaler.evaluation.journal import Journal
+from autoscaler.metrics import queries
+from autoscaler.metrics.windows import MetricWindows
+from autoscaler.plugins import entry_points as plugins
+from autoscaler.plugins.metric_source import ForeignSource
+from autoscaler.policy.metric import PROMETHEUS
+from autoscaler.util.deadline import Deadline
+from autoscaler.web.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autoscaler.cluster import Cluster
-    from autoscaler.pausing import Done, Wish
+    from autoscaler.coordination.pausing import PauseRequest, PauseResult
     from autoscaler.ports import MetricSource, Orchestrator
     from autoscaler.settings import Settings
+    from autoscaler.swarm.cluster import Cluster
 
 _SHORTEST_DEADLINE = 10.0
 _LONGEST_DEADLINE = 20.0
@@ -52,7 +53,7 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
     source = PrometheusSource(_connection(settings), clock)
     metric_settings = _metric_settings(settings)
     return Cycle(
-        windows=Windows(
+        windows=MetricWindows(
             sources={
                 name: CountedSource(each, telemetry.count_query)
                 for name, each in {PROMETHEUS: source, **_plugged_sources()}.items()
@@ -60,6 +61,7 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
             settings=metric_settings,
             step=settings.window_step,
             probe=partial(source.scrape_interval, queries.oldest_task(metric_settings)),
+            clock_cure=source.clock_cure,
         ),
         swarm=CountedSwarm(DryRun(swarm) if dry_run else swarm, telemetry.count_request),
         pauses=KnownPauses(CountedPauses(SwarmPauses(engine), telemetry.count_request)),
@@ -91,13 +93,13 @@ def _swarm(engine: DockerEngine) -> DockerSwarm:
     return DockerSwarm(engine, hostname=socket.gethostname())
 
 
-def pause(settings: Settings, wish: Wish) -> Done:
+def pause(settings: Settings, wish: PauseRequest) -> PauseResult:
     """Begin pauses in the Swarm of *settings*. Raises BackendError."""
     with closing(DockerEngine(settings.docker_host)) as engine:
         return _pausing(engine).pause(wish, SystemClock().now(), Deadline(_LONGEST_CHANGE))
 
 
-def resume(settings: Settings, services: Sequence[str]) -> Done:
+def resume(settings: Settings, services: Sequence[str]) -> PauseResult:
     """End pauses in the Swarm of *settings*. Raises BackendError."""
     with closing(DockerEngine(settings.docker_host)) as engine:
         return _pausing(engine).resume(services, SystemClock().now(), Deadline(_LONGEST_CHANGE))

@@ -21,21 +21,21 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from autoscaler.commands.run import collect_garbage_rarely, daemon_of
-from autoscaler.deadline import Guard
-from autoscaler.logs import configure
-from autoscaler.metrics import PROMETHEUS
-from autoscaler.policy_files import Policies
+from autoscaler.cli.commands.run import collect_garbage_rarely, daemon_of
+from autoscaler.daemon.reload import Policies
+from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.settings import Settings
+from autoscaler.util.deadline import TimedCall
+from autoscaler.views.logs import configure
 from benchmarks.world import SCRAPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from autoscaler.daemon import Daemon
-    from autoscaler.deadline import Deadline
+    from autoscaler.core.records import Evaluation
+    from autoscaler.daemon.daemon import Daemon
     from autoscaler.ports import MetricSource, Query, Series
-    from autoscaler.records import Evaluation
+    from autoscaler.util.deadline import Deadline
 
 T = TypeVar("T")
 
@@ -183,17 +183,17 @@ def _daemon(options: Mapping[str, Any], clock: Steps) -> tuple[Daemon, TimedSour
 def _profiled() -> Iterator[None]:
     """Prints to standard error where the CPU time goes, all calls made in one thread."""
 
-    def at_once(self: Guard, function: Callable[[], T], seconds: float) -> T:  # noqa: ARG001 - the guard's signature
+    def at_once(self: TimedCall, function: Callable[[], T], seconds: float) -> T:  # noqa: ARG001 - the guard's signature
         return function()
 
-    original = Guard.call
-    Guard.call = at_once  # type: ignore[method-assign]
+    original = TimedCall.call
+    TimedCall.call = at_once  # type: ignore[method-assign]
     profile = cProfile.Profile(time.process_time)
     try:
         with profile:
             yield
     finally:
-        Guard.call = original  # type: ignore[method-assign]
+        TimedCall.call = original  # type: ignore[method-assign]
     pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(25)
 
 

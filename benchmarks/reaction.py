@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.swarm_documents import unix_time
+from autoscaler.adapters.docker.documents import unix_time
 from autoscaler.adapters.system_clock import SystemClock
 from tests.e2e.daemon import Daemon
 from tests.e2e.lab import Engine, Exporter, Prometheus, start_load, wait_for

@@ -19,8 +19,8 @@ from tests.support.engine_server import EngineServer
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from autoscaler.adapters.engine_api import Document
-    from autoscaler.deadline import Deadline
+    from autoscaler.adapters.docker.engine_api import Document
+    from autoscaler.util.deadline import Deadline
 
 _TASKS_PER_NODE = 150
 

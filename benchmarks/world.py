@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autoscaler.queries import SERVICE_LABEL, TASK_LABEL
+from autoscaler.metrics.queries import SERVICE_LABEL, TASK_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ from autoscaler.errors import BackendError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from autoscaler.cluster import Cluster
-    from autoscaler.deadline import Deadline
-    from autoscaler.lease import Cell, LeaseStore
-    from autoscaler.pauses import PauseCell, PauseStore
+    from autoscaler.coordination.lease import Cell, LeaseStore
+    from autoscaler.coordination.pauses import PauseCell, PauseStore
     from autoscaler.ports import MetricSource, Orchestrator, Order, Query, Receipt, Series
+    from autoscaler.swarm.cluster import Cluster
+    from autoscaler.util.deadline import Deadline
 
 
 T = TypeVar("T")

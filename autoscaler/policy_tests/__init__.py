@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autoscaler.errors import PolicyError
+from autoscaler.policy_files.validation import validate
 from autoscaler.policy_tests import files, results
 from autoscaler.policy_tests.checks import problems
 from autoscaler.policy_tests.results import Failure, TestResult
-from autoscaler.validation import validate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from autoscaler import loader
-from autoscaler.durations import Duration
+from autoscaler.core.reasons import Reason
 from autoscaler.errors import PolicyError
+from autoscaler.policy_files import loader
+from autoscaler.policy_files.validation import validate
+from autoscaler.policy_files.yaml_document import Document, SequenceNode, about_file, described, path_in_words, read
 from autoscaler.policy_tests.series import Samples
-from autoscaler.reasons import Reason
 from autoscaler.strategies.base import Frozen
-from autoscaler.validation import validate
-from autoscaler.yaml_document import Document, Listing, about_file, described, path_in_words, read
+from autoscaler.util.durations import Duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from autoscaler.policy import PolicySet
-    from autoscaler.yaml_document import Path as Way
-    from autoscaler.yaml_document import Problem
+    from autoscaler.policy.policy import PolicySet
+    from autoscaler.policy_files.yaml_document import Diagnostic
+    from autoscaler.policy_files.yaml_document import Path as Way
 
 _YEARS = range(1980, 2500)
 _START = 1_767_571_200
@@ -239,10 +239,10 @@ def policies_of(document: Document, folder: Path) -> tuple[PolicySet | None, Seq
             return None, [document.problem(("policies",), f"is {described(named)}, no policies", cure)]
 
 
-def cases_of(document: Document) -> tuple[list[Case], list[Problem]]:
+def cases_of(document: Document) -> tuple[list[Case], list[Diagnostic]]:
     """The tests of the file that are right by themselves, and what is wrong with the others."""
     cases: list[Case] = []
-    problems: list[Problem] = []
+    problems: list[Diagnostic] = []
     for part in _tests(document):
         case, found = _case_of_services(part) if "services" in part.data else _case_of_one(part)
         problems.extend(found)
@@ -254,7 +254,7 @@ def cases_of(document: Document) -> tuple[list[Case], list[Problem]]:
 def _tests(document: Document) -> Iterator[Document]:
     """The part of each test that is a mapping, with the problems that the text has there."""
     root = document.part("tests").root
-    for index, node in enumerate(root.items if isinstance(root, Listing) else ()):
+    for index, node in enumerate(root.items if isinstance(root, SequenceNode) else ()):
         within = path_in_words(("tests", index))
         problems = tuple(problem for problem in document.problems if problem.path.startswith(within))
         part = Document(document.file, node, problems, ("tests", index))
@@ -262,7 +262,7 @@ def _tests(document: Document) -> Iterator[Document]:
             yield part
 
 
-def _case_of_one(part: Document) -> tuple[Case | None, list[Problem]]:
+def _case_of_one(part: Document) -> tuple[Case | None, list[Diagnostic]]:
     said, problems = validate(part, _OfOneService)
     if said is None:
         return None, problems
@@ -270,7 +270,7 @@ def _case_of_one(part: Document) -> tuple[Case | None, list[Problem]]:
     return Case(part, said.name, said.start, (tested,), {}), problems
 
 
-def _case_of_services(part: Document) -> tuple[Case | None, list[Problem]]:
+def _case_of_services(part: Document) -> tuple[Case | None, list[Diagnostic]]:
     told = Document(part.file, part.root, (*part.problems, *_misplaced(part)), part.base)
     said, problems = validate(told, _OfServices)
     if said is None:
@@ -288,7 +288,7 @@ def _case_of_services(part: Document) -> tuple[Case | None, list[Problem]]:
     return Case(part, said.name, said.start, services, said.series), problems
 
 
-def _misplaced(part: Document) -> Iterator[Problem]:
+def _misplaced(part: Document) -> Iterator[Diagnostic]:
     """Keys of a test of services that belong to one of them, and the other way round."""
     for key in part.data:
         if key == "service":

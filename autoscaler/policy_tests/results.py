@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 
-from autoscaler.amounts import counted
-from autoscaler.durations import words
-from autoscaler.matching import Matcher
+from autoscaler.policy.matching import Matcher
 from autoscaler.policy_tests.run import run
 from autoscaler.policy_tests.timeline import AROUND, Moment, Timeline, timeline
 from autoscaler.policy_tests.world import SeriesSource, with_given_percent
-from autoscaler.text import printable
+from autoscaler.util.amounts import plural
+from autoscaler.util.durations import words
+from autoscaler.util.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from autoscaler.policy import PolicySet
+    from autoscaler.core.reasons import Reason
+    from autoscaler.policy.policy import PolicySet
     from autoscaler.policy_tests.files import Case, Expectation, Tested
     from autoscaler.policy_tests.run import Evaluated
-    from autoscaler.reasons import Reason
 
 _INDENT = " " * 5
 
@@ -159,7 +159,7 @@ def _is_met(expected: Expectation, got: Evaluated) -> bool:
 
 def _in_words(replicas: int | None, reason: Reason | None, rule: str | None) -> str:
     """``4 replicas, above_threshold by cpu-high``."""
-    count = "" if replicas is None else counted(replicas, "replica")
+    count = "" if replicas is None else plural(replicas, "replica")
     told = "" if reason is None else reason.value
     if rule is not None:
         told += f"{' ' if told else ''}by {rule}"

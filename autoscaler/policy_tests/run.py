@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
-from autoscaler.cycle import Cycle
-from autoscaler.matching import ENABLED_LABEL, POLICY_LABEL
-from autoscaler.metrics import PROMETHEUS
-from autoscaler.policy import PolicySet
-from autoscaler.policy_tests.world import SeriesSource, Service, VirtualSwarm
-from autoscaler.queries import MetricSettings
-from autoscaler.windows import Windows
+from autoscaler.evaluation.cycle import Cycle
+from autoscaler.metrics.queries import MetricSettings
+from autoscaler.metrics.windows import MetricWindows
+from autoscaler.policy.matching import ENABLED_LABEL, POLICY_LABEL
+from autoscaler.policy.metric import PROMETHEUS
+from autoscaler.policy.policy import PolicySet
+from autoscaler.policy_tests.world import SeriesSource, TestedService, VirtualSwarm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.model import Why
+    from autoscaler.core.model import Why
+    from autoscaler.core.reasons import Reason
     from autoscaler.policy_tests.files import Case, Event
-    from autoscaler.reasons import Reason
 
 _SETTINGS = MetricSettings(scrape_interval=15, rate_window=60, warmup=0)
 
@@ -57,10 +57,10 @@ class Evaluated:
 def run(case: Case, policies: PolicySet, source: SeriesSource, interval: int, until: int) -> dict[str, list[Evaluated]]:
     """What each evaluation from 0 to *until* seconds makes of each service of *case*, in the order of time."""
     start = float(case.start)
-    swarm = VirtualSwarm(start, {each.name: Service.at_the_beginning(each, start) for each in case.services})
+    swarm = VirtualSwarm(start, {each.name: TestedService.at_the_beginning(each, start) for each in case.services})
     policies = _without_strangers(policies, case)
     sources = {metric.source for metric in policies.metrics.values()} | {PROMETHEUS}
-    windows = Windows(dict.fromkeys(sources, source), _SETTINGS, interval)
+    windows = MetricWindows(dict.fromkeys(sources, source), _SETTINGS, interval)
     cycle = Cycle(windows, swarm, swarm, deadline=inf, on_defect=_raised)
     events = _by_time(case)
     evaluated: dict[str, list[Evaluated]] = {name: [] for name in swarm.services}

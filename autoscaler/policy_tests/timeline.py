@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.text import Text
 
-from autoscaler.durations import words
-from autoscaler.text import printable
+from autoscaler.util.durations import words
+from autoscaler.util.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def _outcome(evaluated: Evaluated) -> tuple[object, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TimelineEntry:
     """An evaluation, and those after it that say the same."""
 
     moments: Sequence[Moment]
@@ -96,7 +96,7 @@ class Entry:
 class Timeline:
     """Entries in the order of time."""
 
-    entries: Sequence[Entry]
+    entries: Sequence[TimelineEntry]
     headings: Mapping[str, str]
     """What the column of each metric is called."""
     omitted: int = 0
@@ -112,7 +112,7 @@ class Timeline:
         headings = (*before, *map(_shortened, self.headings.values()), *after)
         rows = [_cells(entry.moments[0]) for entry in self.entries]
         widths = [max(map(len, column)) for column in zip(*[row[:-1] for row in (headings, *rows)], strict=True)]
-        table = _Table(indent, widths, numbers=range(len(before) - 1, len(headings) - len(after)))
+        table = _TextTable(indent, widths, numbers=range(len(before) - 1, len(headings) - len(after)))
         table.row(headings, "dim")
         if self.omitted:
             table.line(f"… {self.omitted} evaluations before these", "dim")
@@ -143,7 +143,7 @@ def timeline(moments: Sequence[Moment], failed: int, headings: Mapping[str, str]
         if index == failed:
             position = len(groups) - 1
     first = max(0, position - _MOST)
-    entries = [Entry(group, failed=index == position) for index, group in enumerate(groups)]
+    entries = [TimelineEntry(group, failed=index == position) for index, group in enumerate(groups)]
     return Timeline(entries[first:], headings, omitted=sum(map(len, groups[:first])))
 
 
@@ -168,7 +168,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:g}"
 
 
-def _folded(entry: Entry) -> str:
+def _folded(entry: TimelineEntry) -> str:
     """``… 12 more like it until 4m45s, cpu 60 to 80 and 2 missing``."""
     varied = "".join(f", {name} {_range(values)}" for name, values in entry.varied().items())
     return f"… {entry.more} more like it until {words(entry.until)}{varied}"
@@ -186,7 +186,7 @@ def _range_document(values: Sequence[float | None]) -> dict[str, Any]:
     return {"lowest": min(there), "highest": max(there), "missing": len(values) - len(there)}
 
 
-class _Table:
+class _TextTable:
     """Aligned lines; the last column takes the width that is left, on as many lines as it needs."""
 
     def __init__(self, indent: str, widths: Sequence[int], numbers: range) -> None:

@@ -7,19 +7,19 @@ from itertools import count
 from math import inf, isfinite, lcm
 from typing import TYPE_CHECKING
 
-from autoscaler.cluster import STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
-from autoscaler.memory import ScaleState
-from autoscaler.model import ScaleEvent
+from autoscaler.core.model import ScaleEvent
+from autoscaler.core.window import MISSING
 from autoscaler.ports import Receipt, Series, Written
-from autoscaler.window import MISSING
+from autoscaler.swarm.cluster import STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
+from autoscaler.swarm.history import ScaleState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.deadline import Deadline
-    from autoscaler.metrics import Metric
+    from autoscaler.policy.metric import Metric
     from autoscaler.policy_tests.files import Case, Event, LastChange, Tested
     from autoscaler.ports import Order, Query
+    from autoscaler.util.deadline import Deadline
 
 _LONG_AGO = 86400
 
@@ -51,7 +51,7 @@ class _Task:
 
 
 @dataclass(slots=True)
-class Service:
+class TestedService:
     """A service as the virtual Swarm has it; times are Unix seconds."""
 
     name: str
@@ -69,7 +69,7 @@ class Service:
     version: int = 1
 
     @classmethod
-    def at_the_beginning(cls, tested: Tested, start: float) -> Service:
+    def at_the_beginning(cls, tested: Tested, start: float) -> TestedService:
         """The service as the test has it at 0, which is at *start*."""
         said = tested.said
         room = _ANY if said.room is None else said.room
@@ -145,7 +145,7 @@ class VirtualSwarm:
     """An Orchestrator, and the Clock: its time stands still until somebody sets it."""
 
     time: float
-    services: Mapping[str, Service] = field(default_factory=dict)
+    services: Mapping[str, TestedService] = field(default_factory=dict)
 
     def now(self) -> float:
         """The time in Unix seconds."""

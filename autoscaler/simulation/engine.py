@@ -11,20 +11,20 @@ from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.engine_api import NO_TEMPLATES, AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_api import NO_TEMPLATES, AlreadyExistsError, NotFoundError, VersionConflictError
 from autoscaler.errors import RefusedError
-from autoscaler.simulation.parts import Config, Node, Service, kind, stored
+from autoscaler.simulation.parts import Config, Node, SimulatedService, kind, stored
 from autoscaler.simulation.rollouts import Rollout
 from autoscaler.simulation.tasks import Fault, Tasks
-from autoscaler.simulation.timeline import Timeline
+from autoscaler.simulation.timeline import EventQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from autoscaler.adapters.engine_api import Document, Templates
-    from autoscaler.deadline import Deadline
+    from autoscaler.adapters.docker.engine_api import Document, Templates
     from autoscaler.ports import Clock
     from autoscaler.simulation.parts import Task
+    from autoscaler.util.deadline import Deadline
 
 _OUT_OF_SEQUENCE = "rpc error: code = Unknown desc = update out of sequence"
 _INVALID = "rpc error: code = InvalidArgument desc = "
@@ -46,10 +46,10 @@ class SimulatedEngine:
     ) -> None:
         given = [Node("node-1"), Node("node-2"), Node("node-3")] if nodes is None else nodes
         self._nodes = {node.name: node for node in given}
-        self._timeline = Timeline(clock)
+        self._timeline = EventQueue(clock)
         self._tasks = Tasks(self._timeline, self._nodes, startup=startup, shutdown=shutdown, changed=self._changed)
-        self._services: dict[str, Service] = {}
-        self._by_name: dict[str, Service] = {}
+        self._services: dict[str, SimulatedService] = {}
+        self._by_name: dict[str, SimulatedService] = {}
         self._rollouts: dict[str, Rollout] = {}
         """The newest rollout of each service, by its id."""
         self._configs: dict[str, Config] = {}
@@ -150,7 +150,7 @@ class SimulatedEngine:
     def create_service(self, spec: Document) -> str:
         """Create a service from a spec as the API takes it; returns its id."""
         with self._timeline.present():
-            service = Service(f"service{self._timeline.number():018d}", stored(spec), self._timeline.now)
+            service = SimulatedService(f"service{self._timeline.number():018d}", stored(spec), self._timeline.now)
             if service.name in self._by_name:
                 raise RefusedError(
                     "rpc error: code = AlreadyExists desc = name conflicts with an existing object: "
@@ -258,7 +258,7 @@ class SimulatedEngine:
 
     # Services.
 
-    def _find(self, name: str) -> Service:
+    def _find(self, name: str) -> SimulatedService:
         service = self._services.get(name) or self._by_name.get(name)
         if service is None:
             raise NotFoundError(f"service {name} not found")
@@ -269,7 +269,7 @@ class SimulatedEngine:
             raise NotFoundError(f"config {name} not found")
         return self._configs[name]
 
-    def _replace_spec(self, service: Service, spec: Document, *, back: bool = False) -> None:
+    def _replace_spec(self, service: SimulatedService, spec: Document, *, back: bool = False) -> None:
         """Any update: the old spec becomes PreviousSpec, UpdateStatus is cleared, a rollout begins anew (facts 2)."""
         if kind(spec) != kind(service.spec):
             raise RefusedError("rpc error: code = Unimplemented desc = service mode change is not allowed")
@@ -286,7 +286,7 @@ class SimulatedEngine:
                 self._tasks.end(task, "remove")
         self._reconcile(service, back=back)
 
-    def _reconcile(self, service: Service, *, back: bool) -> None:
+    def _reconcile(self, service: SimulatedService, *, back: bool) -> None:
         """Make the tasks as many as the spec asks for, and let a rollout make them what it asks for.
 
         One that works towards this very spec goes on, and Swarm says nothing of it any more.
@@ -305,7 +305,7 @@ class SimulatedEngine:
             )
             self._timeline.after(_BEGIN, rollout.begin)
 
-    def _fill(self, service: Service) -> None:
+    def _fill(self, service: SimulatedService) -> None:
         """Make the slots as many as the spec asks for."""
         if service.count is None:
             for node in self._nodes.values():
@@ -331,7 +331,7 @@ class SimulatedEngine:
         if rollout := self._rollouts.get(task.service.id):
             rollout.hear(task)
 
-    def _report(self, service: Service, state: str, message: str) -> None:
+    def _report(self, service: SimulatedService, state: str, message: str) -> None:
         """Tell how the rollout stands; not where somebody has updated the service since, to the very same spec."""
         if service.status is None and state != "updating":
             return

@@ -13,16 +13,16 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
-from autoscaler.adapters.engine_api import NO_TEMPLATES, NotFoundError
+from autoscaler.adapters.docker.engine_api import NO_TEMPLATES, NotFoundError
 from autoscaler.errors import DeadlineError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from autoscaler.adapters.engine_api import Document, Templates
-    from autoscaler.deadline import Deadline
+    from autoscaler.adapters.docker.engine_api import Document, Templates
     from autoscaler.ports import Clock
     from autoscaler.simulation.engine import SimulatedEngine
+    from autoscaler.util.deadline import Deadline
 
 T = TypeVar("T")
 _SILENCE = "the manager gives no answer in time"

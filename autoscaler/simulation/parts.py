@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.swarm_documents import node_view
+from autoscaler.adapters.docker.documents import node_view
 from autoscaler.errors import RefusedError
-from autoscaler.placement import satisfies
+from autoscaler.swarm.placement import satisfies
 
 if TYPE_CHECKING:
-    from autoscaler.adapters.engine_api import Document
-    from autoscaler.placement import NodeView
+    from autoscaler.adapters.docker.engine_api import Document
+    from autoscaler.swarm.placement import NodeView
 
 _HISTORY = 5
 """Ended tasks that Swarm keeps per slot."""
@@ -100,7 +100,7 @@ class Task:
     """A task, and the document that shows it, made anew only when it changes."""
 
     id: str
-    service: Service
+    service: SimulatedService
     slot: Slot
     template: Document
     created: float
@@ -190,7 +190,7 @@ class Task:
 
 
 @dataclass(slots=True, eq=False)
-class Service:
+class SimulatedService:
     """A service, and the document that shows it, made anew only when it changes."""
 
     id: str

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from autoscaler.adapters.engine_api import Document
-    from autoscaler.simulation.parts import Service, Slot, Task
+    from autoscaler.adapters.docker.engine_api import Document
+    from autoscaler.simulation.parts import SimulatedService, Slot, Task
     from autoscaler.simulation.tasks import Tasks
-    from autoscaler.simulation.timeline import Timeline
+    from autoscaler.simulation.timeline import EventQueue
 
 _MONITOR = 5.0
 """Swarm's default: seconds for which a new task is watched."""
@@ -31,7 +31,13 @@ class Rollout:
     """
 
     def __init__(
-        self, timeline: Timeline, tasks: Tasks, service: Service, report: Callable[[str, str], None], *, back: bool
+        self,
+        timeline: EventQueue,
+        tasks: Tasks,
+        service: SimulatedService,
+        report: Callable[[str, str], None],
+        *,
+        back: bool,
     ) -> None:
         self._timeline = timeline
         self._tasks = tasks

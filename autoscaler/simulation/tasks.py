@@ -15,8 +15,8 @@ from autoscaler.simulation.parts import Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from autoscaler.simulation.parts import Node, Service, Slot
-    from autoscaler.simulation.timeline import Timeline
+    from autoscaler.simulation.parts import Node, SimulatedService, Slot
+    from autoscaler.simulation.timeline import EventQueue
 
 _RESTART_DELAY = 5.0
 """Swarm's default: seconds from a failed task to the next."""
@@ -39,7 +39,7 @@ class Tasks:
 
     def __init__(
         self,
-        timeline: Timeline,
+        timeline: EventQueue,
         nodes: Mapping[str, Node],
         *,
         startup: float,
@@ -56,7 +56,7 @@ class Tasks:
         self._waiting: dict[Task, None] = {}
         """The tasks that have no room, in the order of their coming."""
 
-    def start(self, service: Service, slot: Slot, *, ready_only: bool = False) -> Task:
+    def start(self, service: SimulatedService, slot: Slot, *, ready_only: bool = False) -> Task:
         """A new task of the service's template in *slot*; where *ready_only*, it is prepared and waits to `run`."""
         now = self._timeline.now
         task = Task(f"task{self._timeline.number():021d}", service, slot, service.spec["TaskTemplate"], now, now)
@@ -140,7 +140,7 @@ class Tasks:
         for task in list(self._waiting):
             self._place(task)
 
-    def give_up_waiting(self, service: Service) -> None:
+    def give_up_waiting(self, service: SimulatedService) -> None:
         """Leave the service's tasks that wait pending for ever: Swarm never tries them again (moby#53722, measured)."""
         for task in service.live:
             self._waiting.pop(task, None)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from autoscaler.ports import Clock
 
 
-class Timeline:
+class EventQueue:
     """What is to happen, by *clock*. Only one thread is in the present at a time."""
 
     def __init__(self, clock: Clock) -> None:

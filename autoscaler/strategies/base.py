@@ -6,28 +6,26 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
-from autoscaler.durations import words
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
 from autoscaler.errors import DeadlineError
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
-from autoscaler.worker import Worker
+from autoscaler.strategies.registry import is_built_in
+from autoscaler.util.durations import words
+from autoscaler.util.text import describe_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from autoscaler.window import Window
+    from autoscaler.core.window import Window
 
 LONGEST_LOOK_BACK = 30 * 86400
 """The most seconds of samples that a rule may ask for."""
 _CONSTANTS = ("look_back", "adds_above")
-_READING = 2.0
-"""Seconds that reading a rule of other people's strategy may take."""
 
 
 class Frozen(BaseModel):
@@ -39,7 +37,7 @@ class Frozen(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
+class RuleInput:
     """What a rule may look at: its metric's window and the service's replica counts."""
 
     window: Window
@@ -51,13 +49,17 @@ class Rule(Frozen, ABC):
     """One reason to change a replica count: a metric and a strategy's settings.
 
     A strategy is a subclass with its own fields, registered under a name: by `strategy` in this package, as an entry
-    point in other people's (docs/plugins.md). Its methods are pure: the same signal gives the same opinion. `look_back`
+    point in other people's (docs/plugins.md). Its methods are pure: the same input gives the same opinion. `look_back`
     and `adds_above` depend on nothing but the rule's fields: they are looked at once, when the rule is read.
     """
 
     strategy_name: ClassVar[str]
     relative: ClassVar[bool] = False
     """Whether the rule asks for so many replicas more or fewer, and not for a count of its own making."""
+    paces_itself: ClassVar[bool] = False
+    """Whether the rule's counts may follow each other at once: a cooldown that nobody wrote does not hold them."""
+    unwritten_stabilization: ClassVar[int] = 0
+    """For how many seconds a reduction that the rule asks for is stabilized where nobody wrote a stabilization."""
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$", max_length=63)
     """What logs, metrics and tests call this rule; unique in its policy."""
@@ -79,41 +81,55 @@ class Rule(Frozen, ABC):
         return None
 
     @abstractmethod
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """The rule's opinion on a window that suffices to judge by (complete over `look_back`, all tasks reporting)."""
 
-    def recommend_on_partial(self, signal: Signal) -> Recommendation | None:
+    def recommend_on_partial(self, rule_input: RuleInput) -> Recommendation | None:
         """What is certain although only some of the tasks report; None where nothing is.
 
         A rule that adds replicas above a bound does so also where the missing tasks, counted as 0, leave it passed.
         Only an increase may come of it: data that are missing never lower a count.
         """
-        window = signal.window.with_absent_as_zero()
+        window = rule_input.window.with_absent_as_zero()
         if self.adds_above is None or window.lacking(self.look_back) is not None:
             return None
-        opinion = self.recommend(Signal(window, signal.requested, signal.running))
+        opinion = self.recommend(RuleInput(window, rule_input.requested, rule_input.running))
         return None if opinion.replicas is None else opinion
 
-    def no_opinion(self, signal: Signal, detail: str = "") -> Recommendation:
-        """The recommendation of a rule that has nothing to say."""
-        return Recommendation(self.name, Reason.NO_BREACH, None, signal.window.newest, detail)
+    def no_opinion(self, rule_input: RuleInput, bound: str = "") -> Recommendation:
+        """Return the recommendation of a rule that asks for nothing; *bound* says in words why."""
+        seen = self.describe_value(rule_input.window)
+        return Recommendation(self.name, Reason.NO_BREACH, None, rule_input.window.newest, seen, bound)
 
-    def asks_for(self, signal: Signal, replicas: int, detail: str = "") -> Recommendation:
-        """The recommendation of a rule that asks for a count, with the reason that fits it.
+    def asks_for(self, rule_input: RuleInput, replicas: int, bound: str = "") -> Recommendation:
+        """Return the recommendation of a rule that asks for a count, with the reason that fits it.
 
-        More than the requested replicas are above the target, fewer below it, as many within the tolerance. *detail*
-        is what people read of it: one line, beginning with the metric and its value, a comma after them.
+        More than the requested replicas are above the target, fewer below it, as many within the tolerance. People read
+        the metric and its value, and then *bound*: one line that says what the value was held against.
         """
-        if replicas > signal.requested:
+        if replicas > rule_input.requested:
             reason = Reason.ABOVE_TARGET
-        elif replicas < signal.requested:
+        elif replicas < rule_input.requested:
             reason = Reason.BELOW_TARGET
         else:
             reason = Reason.WITHIN_TOLERANCE
-        return Recommendation(self.name, reason, replicas, signal.window.newest, detail)
+        seen = self.describe_value(rule_input.window)
+        return Recommendation(self.name, reason, replicas, rule_input.window.newest, seen, bound)
+
+    def describe_value(self, window: Window) -> str:
+        """Return the metric and its newest value in words: ``cpu 60 % of the limit of 2 cores``."""
+        unit = f" {window.unit}" if window.unit else ""
+        base = f" of {window.base}" if window.base else ""
+        value = "missing" if window.newest is None else f"{window.newest:.4g}{unit}{base}"
+        return f"{self.metric} {value}"
 
     # Rules of other people's strategies are not to run their code wherever a rule is looked at: what they say of
     # themselves is found out, and checked, when they are read.
+
+    @classmethod
+    def reading(cls, read: Callable[[], Any]) -> Any:
+        """Return what *read* returns, which runs the strategy's own code; for a plugin's with a time limit."""
+        return read()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -147,11 +163,13 @@ class Rule(Frozen, ABC):
             except ValidationError:
                 raise
             except BaseException as error:
-                raise ValueError(f"the strategy fails on these keys: {told(error)} (correct the strategy)") from error
+                raise ValueError(
+                    f"the strategy fails on these keys: {describe_error(error)} (correct the strategy)"
+                ) from error
 
         try:
             known: tuple[Self, Any, Any]
-            known = read() if is_built_in(cls) else worker_of(cls).call(read_foreign, _READING)
+            known = read() if is_built_in(cls) else cls.reading(read_foreign)
         except DeadlineError as error:
             raise ValueError(f"{error} while it reads these keys (correct the strategy)") from error
         rule, look_back, adds_above = known
@@ -167,65 +185,3 @@ class Rule(Frozen, ABC):
         for name in _CONSTANTS:
             copied.__dict__.pop(name, None)  # the copy's fields may be given other values
         return copied
-
-
-def told(error: BaseException) -> str:
-    """What *error* says, in one line that is not too long, whatever it is."""
-    try:
-        said = " ".join(str(error).split())
-    except BaseException:  # noqa: BLE001 - other people's exceptions may fail even here
-        said = ""
-    said = "".join(letter if letter.isprintable() else "�" for letter in said[: _LONGEST_SAID + 1])
-    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return text if len(text) <= _LONGEST_SAID else f"{text[:_LONGEST_SAID]}…"
-
-
-_LONGEST_SAID = 200
-
-R = TypeVar("R", bound=type[Rule])
-_REGISTRY: dict[str, type[Rule]] = {}
-_BUILT_IN: set[type[Rule]] = set()
-_WORKERS: WeakKeyDictionary[type[Rule], Worker] = WeakKeyDictionary()
-
-
-def strategy(name: str) -> Callable[[R], R]:
-    """Register a Rule class of this package as the strategy *name*; raises ValueError where the name is taken."""
-
-    def register(rule: R) -> R:
-        plug_in(name, rule)
-        if rule.__module__.startswith(f"{__package__}."):
-            _BUILT_IN.add(rule)
-        return rule
-
-    return register
-
-
-def plug_in(name: str, rule: type[Rule]) -> None:
-    """Register a Rule class as the strategy *name*; raises ValueError where the name is taken by another one."""
-    if _REGISTRY.get(name, rule) is not rule:
-        raise ValueError(f"the strategy {name!r} is registered twice, by {_REGISTRY[name]} and {rule}")
-    rule.strategy_name = name
-    _REGISTRY[name] = rule
-
-
-def worker_of(rule: type[Rule]) -> Worker:
-    """The one thread in which a plugin's strategy runs."""
-    worker = _WORKERS.get(rule)
-    if worker is None:
-        worker = _WORKERS[rule] = Worker(f"the strategy {name_of(rule)}")
-    return worker
-
-
-def name_of(rule: type[Rule]) -> str:
-    """What people call the strategy: the class's name where it has not been registered."""
-    return getattr(rule, "strategy_name", rule.__name__)
-
-
-def is_built_in(rule: type[Rule]) -> bool:
-    """Whether the strategy is one of this package's, and not a plugin's."""
-    return rule in _BUILT_IN
-
-
-def registered() -> Mapping[str, type[Rule]]:
-    """The strategies there are, by name."""
-    return dict(_REGISTRY)

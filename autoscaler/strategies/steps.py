@@ -7,11 +7,12 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from autoscaler.durations import Duration, words
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
-from autoscaler.strategies.base import Frozen, Rule, Signal, strategy
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
+from autoscaler.strategies.base import Frozen, Rule, RuleInput
 from autoscaler.strategies.quantities import Number, Step, size
+from autoscaler.strategies.registry import strategy
+from autoscaler.util.durations import Duration, words
 
 _DIGITS = 9
 """The decimal places of a distance from the bound that count; what follows them is floating point's."""
@@ -106,13 +107,13 @@ class Steps(Rule):
         """The bound, where passing it adds replicas; an exact count may."""
         return self.above if any(step.remove is None for step in self.steps) else None
 
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """The step for the newest sample's distance from the bound, when every sample of the window is beyond it.
 
         An interval above the bound includes its lower end, one below the bound its upper end. Source: AWS, step scaling
         policies.
         """
-        window = signal.window
+        window = rule_input.window
         value = window.newest or 0.0
         samples = window.span(self.for_)
         bound = self.above if self.above is not None else self.below or 0.0
@@ -120,12 +121,12 @@ class Steps(Rule):
         unit = f" {window.unit}" if window.unit else ""
         side = "above" if self.above is not None else "below"
         lasted = f" for {words(self.for_)}" if self.for_ else ""
-        seen = f"{self.metric} {value:.4g}{unit}, "
         if not beyond:
-            return self.no_opinion(signal, f"{seen}not {side} {bound:g}{unit}{lasted}")
-        replicas = self._step_at(round(value - bound, _DIGITS)).replicas(signal.requested)
-        detail = f"{seen}{abs(value - bound):.4g} {side} {bound:g}{unit}{lasted}"
-        return Recommendation(self.name, Reason.STEP_MATCHED, replicas, value, detail)
+            return self.no_opinion(rule_input, f"not {side} {bound:g}{unit}{lasted}")
+        replicas = self._step_at(round(value - bound, _DIGITS)).replicas(rule_input.requested)
+        distance = f"{abs(value - bound):.4g} {side} {bound:g}{unit}{lasted}"
+        seen = self.describe_value(window)
+        return Recommendation(self.name, Reason.STEP_MATCHED, replicas, value, seen, distance)
 
     def _step_at(self, distance: float) -> StepAdjustment:
         upward = self.above is not None

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
-from autoscaler.strategies.base import Rule, Signal, strategy
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
+from autoscaler.strategies.base import Rule, RuleInput
+from autoscaler.strategies.registry import strategy
 
 
 def _rows_once(table: object) -> object:
@@ -48,15 +49,14 @@ class Table(Rule):
         """Only the newest sample counts."""
         return 0
 
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """The count of the last row whose value is at most the newest sample; no opinion below the first."""
-        value = signal.window.newest or 0.0
+        value = rule_input.window.newest or 0.0
         values = list(self.table)
         row = bisect_right(values, value) - 1
-        unit = f" {signal.window.unit}" if signal.window.unit else ""
         if row < 0:
-            return self.no_opinion(signal, f"{self.metric} {value:.4g}{unit}, below the table's first row")
+            return self.no_opinion(rule_input, "below the table's first row")
         reached = values[row]
         count = self.table[reached]
-        detail = f"{self.metric} {value:.4g}{unit}, from {reached:g} on {count}"
-        return Recommendation(self.name, Reason.TABLE_VALUE, count, value, detail)
+        seen = self.describe_value(rule_input.window)
+        return Recommendation(self.name, Reason.TABLE_VALUE, count, value, seen, f"from {reached:g} on {count}")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
-from autoscaler.strategies.base import Rule, Signal, strategy
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
+from autoscaler.strategies.base import Rule, RuleInput
 from autoscaler.strategies.quantities import Number, Share
-
-if TYPE_CHECKING:
-    from autoscaler.window import Window
+from autoscaler.strategies.registry import strategy
 
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""
@@ -26,6 +24,10 @@ _MOST = 1_000_000
 class Target(Rule):
     """Asks for the count that brings the metric to its target: running * value / target, rounded up."""
 
+    paces_itself: ClassVar[bool] = True
+    unwritten_stabilization: ClassVar[int] = 300
+    """As the Kubernetes HPA has it."""
+
     strategy: Literal["target"]
     target: Annotated[Number, Field(gt=0)]
     """The value that each replica should have."""
@@ -37,7 +39,7 @@ class Target(Rule):
         """Only the newest sample counts."""
         return 0
 
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """``ceil(running * value / target)`` of an average, ``ceil(total / target)`` of a total.
 
         Within the tolerance the requested count; never fewer than that above the target, and never more below it: what
@@ -45,49 +47,50 @@ class Target(Rule):
         run counts as one at its target, for nobody knows its load: its node may just have been lost.
         Source: Kubernetes, horizontal pod autoscaling, algorithm details (there so for pods without metrics).
         """
-        value = signal.window.newest or 0.0
-        needed = self._needed(value, signal)
-        have = signal.running
+        value = rule_input.window.newest or 0.0
+        needed = self._needed(value, rule_input)
+        have = rule_input.running
         if (have and abs(needed / have - 1) <= self.tolerance + _ROUNDING) or needed == have == 0:
-            detail = self._describe(signal.window, value, f"within {self.tolerance * 100:g} %")
-            return Recommendation(self.name, Reason.WITHIN_TOLERANCE, signal.requested, value, detail)
+            return self.asks_for(
+                rule_input, rule_input.requested, self._describe(rule_input, f"within {self.tolerance * 100:g} %")
+            )
         said = f"{needed:.4g} of {have} running replicas needed"
         if needed > have:
-            count = max(_whole(needed), signal.requested)
-            return Recommendation(
-                self.name, Reason.ABOVE_TARGET, count, value, self._describe(signal.window, value, said)
-            )
-        if unknown := _unknown(signal):
+            return self._asks(rule_input, Reason.ABOVE_TARGET, max(_whole(needed), rule_input.requested), said)
+        if unknown := _unknown(rule_input):
             said += f", and {unknown} that {'does' if unknown == 1 else 'do'} not run"
-        count = min(_whole(needed) + unknown, signal.requested)
-        return Recommendation(self.name, Reason.BELOW_TARGET, count, value, self._describe(signal.window, value, said))
+        return self._asks(rule_input, Reason.BELOW_TARGET, min(_whole(needed) + unknown, rule_input.requested), said)
 
-    def recommend_on_partial(self, signal: Signal) -> Recommendation | None:
+    def recommend_on_partial(self, rule_input: RuleInput) -> Recommendation | None:
         """An increase that is needed even with the missing tasks counted as 0."""
-        window = signal.window.with_absent_as_zero()
+        window = rule_input.window.with_absent_as_zero()
         if window.newest is None:
             return None
-        opinion = self.recommend(Signal(window, signal.requested, signal.running))
+        opinion = self.recommend(RuleInput(window, rule_input.requested, rule_input.running))
         return opinion if opinion.reason is Reason.ABOVE_TARGET else None
 
-    def _needed(self, value: float, signal: Signal) -> float:
+    def _needed(self, value: float, rule_input: RuleInput) -> float:
         """How many replicas the load takes, before rounding up."""
-        if signal.window.total:
+        if rule_input.window.total:
             return value / self.target
-        return signal.running * value / self.target
+        return rule_input.running * value / self.target
 
-    def _describe(self, window: Window, value: float, outcome: str) -> str:
-        unit = f" {window.unit}" if window.unit else ""
-        base = f" of {window.base}" if window.base else ""
-        return f"{self.metric} {value:.4g}{unit}{base}, target {self.target:g}{unit}: {outcome}"
+    def _asks(self, rule_input: RuleInput, reason: Reason, replicas: int, outcome: str) -> Recommendation:
+        window = rule_input.window
+        bound = self._describe(rule_input, outcome)
+        return Recommendation(self.name, reason, replicas, window.newest, self.describe_value(window), bound)
+
+    def _describe(self, rule_input: RuleInput, outcome: str) -> str:
+        unit = f" {rule_input.window.unit}" if rule_input.window.unit else ""
+        return f"target {self.target:g}{unit}: {outcome}"
 
 
 def _whole(needed: float) -> int:
     return ceil(min(max(needed, 0.0), _MOST) - _ROUNDING)
 
 
-def _unknown(signal: Signal) -> int:
+def _unknown(rule_input: RuleInput) -> int:
     """How many requested replicas the value says nothing of; a total that is not made of tasks says all there is."""
-    if signal.window.total and signal.window.reporting is None:
+    if rule_input.window.total and rule_input.window.reporting is None:
         return 0
-    return max(0, signal.requested - signal.running)
+    return max(0, rule_input.requested - rule_input.running)

@@ -7,11 +7,12 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from autoscaler.durations import Duration, words
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
-from autoscaler.strategies.base import Rule, Signal, strategy
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
+from autoscaler.strategies.base import Rule, RuleInput
 from autoscaler.strategies.quantities import Number, Share, Step, size
+from autoscaler.strategies.registry import strategy
+from autoscaler.util.durations import Duration, words
 
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""
@@ -57,30 +58,33 @@ class Threshold(Rule):
         """The bound, where passing it adds replicas."""
         return self.above if self.add is not None else None
 
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """The step, when every sample of the window, or `at_least` of them, is strictly beyond the bound.
 
         No opinion otherwise.
 
         Sources: Prometheus alerting rules, `for`; CloudWatch alarms, M out of N.
         """
-        if not self._fires(signal):
-            return self.no_opinion(signal, self._describe(signal, "not "))
+        if not self._fires(rule_input):
+            return self.no_opinion(rule_input, f"not {self._describe_bound(rule_input)}")
         if self.add is not None:
-            replicas = signal.requested + size(self.add, signal.requested)
+            replicas = rule_input.requested + size(self.add, rule_input.requested)
         else:
-            replicas = max(0, signal.requested - size(self.remove or 1, signal.requested))
+            replicas = max(0, rule_input.requested - size(self.remove or 1, rule_input.requested))
         reason = Reason.ABOVE_THRESHOLD if self.above is not None else Reason.BELOW_THRESHOLD
-        return Recommendation(self.name, reason, replicas, signal.window.newest, self._describe(signal))
+        seen = self.describe_value(rule_input.window)
+        return Recommendation(
+            self.name, reason, replicas, rule_input.window.newest, seen, self._describe_bound(rule_input)
+        )
 
-    def _fires(self, signal: Signal) -> bool:
-        samples = signal.window.span(self.for_)
+    def _fires(self, rule_input: RuleInput) -> bool:
+        samples = rule_input.window.span(self.for_)
         if self.at_least == 1:
             if self.above is not None:
                 return min(samples) > self.above
             return self.below is not None and max(samples) < self.below
         # A missing sample is none beyond the bound: of N window steps, M must be (as CloudWatch's M out of N).
-        needed = ceil(self.at_least * (-(-self.for_ // signal.window.step) + 1) - _ROUNDING)
+        needed = ceil(self.at_least * (-(-self.for_ // rule_input.window.step) + 1) - _ROUNDING)
         return sum(map(self._beyond, samples)) >= needed
 
     def _beyond(self, value: float) -> bool:
@@ -88,12 +92,9 @@ class Threshold(Rule):
             return value > self.above
         return self.below is not None and value < self.below
 
-    def _describe(self, signal: Signal, negation: str = "") -> str:
-        window = signal.window
-        unit = f" {window.unit}" if window.unit else ""
-        base = f" of {window.base}" if window.base else ""
+    def _describe_bound(self, rule_input: RuleInput) -> str:
+        unit = f" {rule_input.window.unit}" if rule_input.window.unit else ""
         bound = f"above {self.above:g}" if self.above is not None else f"below {self.below:g}"
         share = f" in {self.at_least * 100:g} % of the samples" if self.at_least < 1 else ""
         lasted = f"{share} for {words(self.for_)}" if self.for_ else ""
-        newest = "missing" if window.newest is None else f"{window.newest:.4g}{unit}{base}"
-        return f"{self.metric} {newest}, {negation}{bound}{unit}{lasted}"
+        return f"{bound}{unit}{lasted}"

@@ -3,8 +3,8 @@
 docs/plugins.md shows it in use. Nothing here needs a Docker, a Prometheus or the network.
 """
 
-from autoscaler.simulation.metrics import SimulatedPrometheus
-from autoscaler.testing.builders import NOW, STEP, rule, signal, window
+from autoscaler.simulation.prometheus import SimulatedPrometheus
+from autoscaler.testing.builders import NOW, STEP, rule, rule_input, window
 from autoscaler.testing.clock import ManualClock
 from autoscaler.testing.metric_source_contract import MetricSourceContract
 from autoscaler.testing.strategy_contract import StrategyContract
@@ -17,6 +17,6 @@ __all__ = [
     "SimulatedPrometheus",
     "StrategyContract",
     "rule",
-    "signal",
+    "rule_input",
     "window",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from autoscaler.strategies import Rule, Signal
-from autoscaler.window import Window
+from autoscaler.core.window import Window
+from autoscaler.strategies import Rule, RuleInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,10 +50,10 @@ def window(  # noqa: PLR0913 - a window has that many facts
     )
 
 
-def signal(shown: Window | Sequence[float], *, requested: int = 3, running: int | None = None) -> Signal:
+def rule_input(shown: Window | Sequence[float], *, requested: int = 3, running: int | None = None) -> RuleInput:
     """What a rule is asked about: a window, or its values, and the service's counts; all run unless told otherwise."""
     seen = shown if isinstance(shown, Window) else window(shown)
-    return Signal(seen, requested, requested if running is None else running)
+    return RuleInput(seen, requested, requested if running is None else running)
 
 
 def _counts(given: int | Sequence[int] | None, length: int) -> tuple[int, ...] | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, ClassVar
 
-from autoscaler.adapters.foreign_source import ForeignSource
-from autoscaler.deadline import Deadline
 from autoscaler.errors import BackendError, RefusedError
+from autoscaler.plugins.metric_source import ForeignSource
 from autoscaler.ports import Query
 from autoscaler.testing.assertions import expect
 from autoscaler.testing.builders import NOW, STEP
+from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

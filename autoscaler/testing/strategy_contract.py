@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
-from autoscaler.decide import decide
-from autoscaler.model import History, Observation
-from autoscaler.plugins import problems_of_strategy
-from autoscaler.policy import Policy, Replicas
-from autoscaler.strategies.base import LONGEST_LOOK_BACK, is_built_in
-from autoscaler.strategies.isolation import flaw
+from autoscaler.core.model import History, Observation
+from autoscaler.decision.decide import decide
+from autoscaler.decision.recommend import recommend_all
+from autoscaler.plugins.entry_points import problems_of_strategy
+from autoscaler.plugins.isolation import flaw
+from autoscaler.policy.policy import Policy, Replicas
+from autoscaler.strategies.base import LONGEST_LOOK_BACK
+from autoscaler.strategies.registry import is_built_in
 from autoscaler.testing.assertions import expect
-from autoscaler.testing.builders import NOW, STEP, rule, signal, window
+from autoscaler.testing.builders import NOW, STEP, rule, rule_input, window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from autoscaler.model import Recommendation
-    from autoscaler.strategies import Rule, Signal
-    from autoscaler.window import Window
+    from autoscaler.core.model import Recommendation
+    from autoscaler.core.window import Window
+    from autoscaler.strategies import Rule, RuleInput
 
 _LEVELS = (-5.0, 0.0, 0.001, 0.5, 1.0, 7.0, 29.0, 30.0, 31.0, 50.0, 69.0, 70.0, 71.0, 100.0, 500.0, 1e4, 1e6)
 _COUNTS = ((1, 1), (2, 2), (3, 3), (10, 10), (500, 500), (5, 3), (3, 5), (3, 0), (0, 0))
@@ -78,7 +80,7 @@ class StrategyContract:
             _sound(each, shown, each.recommend)
 
     def test_the_same_signal_gives_the_same_opinion(self) -> None:
-        """An opinion depends on the signal and the rule's keys alone, not on what was asked before."""
+        """An opinion depends on the input and the rule's keys alone, not on what was asked before."""
         asked = [(each, shown, each.recommend(shown)) for each, shown in self._signals()]
         for each, shown, before in reversed(asked):
             now = each.recommend(shown)
@@ -95,7 +97,7 @@ class StrategyContract:
                 total=shown.window.total,
             )
             before = each.recommend(shown)
-            now = each.recommend(signal(later, requested=shown.requested, running=shown.running))
+            now = each.recommend(rule_input(later, requested=shown.requested, running=shown.running))
             expect(now == before, f"{_told(each, shown)}: first {before}, a week later {now}")
 
     def test_data_that_lack_never_lower_the_count(self) -> None:
@@ -104,7 +106,8 @@ class StrategyContract:
             policy = _policy_of(each)
             for lacking, (requested, running) in product(self._lacking(each), _COUNTS):
                 seen = {} if lacking is None else {each.metric: lacking}
-                decision = decide(policy, Observation("web", float(NOW), requested, running, seen), History())
+                observation = Observation("web", float(NOW), requested, running, seen)
+                decision = decide(policy, observation, History(), recommend_all(policy, observation))
                 what = f"{requested} → {decision.desired} replicas ({decision.primary.detail})"
                 expect(decision.desired >= requested, f"{each!r}: {what} on {lacking}")
 
@@ -114,7 +117,7 @@ class StrategyContract:
             for level, requested in product(self._levels(), (2, 5)):
                 length = _length(each)
                 seen = window([level] * length, step=_step(each), reporting=requested - 1, owed=requested)
-                shown = signal(seen, requested=requested)
+                shown = rule_input(seen, requested=requested)
                 _sound(each, shown, each.recommend_on_partial, none=True)
 
     def test_more_load_never_asks_for_fewer(self) -> None:
@@ -135,7 +138,7 @@ class StrategyContract:
     def _levels(self) -> list[float]:
         return sorted({*_LEVELS, *self.levels})
 
-    def _signals(self) -> Iterator[tuple[Rule, Signal]]:
+    def _signals(self) -> Iterator[tuple[Rule, RuleInput]]:
         for each in self._rules():
             for make, level in product(_shapes(each), self._levels()):
                 yield each, make(level)
@@ -189,7 +192,7 @@ def _with_a_hole(level: float, length: int) -> list[float]:
     return [nan if row == length // 2 and length >= _FEWEST_WITH_A_HOLE else level for row in range(length)]
 
 
-def _shapes(each: Rule) -> Iterator[Callable[[float], Signal]]:
+def _shapes(each: Rule) -> Iterator[Callable[[float], RuleInput]]:
     """Makers of complete signals; what one makes for a higher level is nowhere below what it makes for a lower one."""
     shapes = (_flat, _jumping, _dropping, _rising, _swinging, _with_a_hole)
     for shape, (requested, running), kind in product(shapes, _COUNTS, ("average", "counted", "total")):
@@ -198,14 +201,14 @@ def _shapes(each: Rule) -> Iterator[Callable[[float], Signal]]:
 
 def _maker(
     each: Rule, shape: Callable[[float, int], list[float]], counts: tuple[int, int], kind: str
-) -> Callable[[float], Signal]:
+) -> Callable[[float], RuleInput]:
     requested, running = counts
     reporting = running if kind == "counted" else None
 
-    def make(level: float) -> Signal:
+    def make(level: float) -> RuleInput:
         values = shape(level, _length(each))
         seen = window(values, step=_step(each), reporting=reporting, total=kind == "total")
-        return signal(seen, requested=requested, running=running)
+        return rule_input(seen, requested=requested, running=running)
 
     return make
 
@@ -220,7 +223,9 @@ def _policy_of(each: Rule) -> Policy:
 # What they say
 
 
-def _sound(each: Rule, shown: Signal, ask: Callable[[Signal], Recommendation | None], *, none: bool = False) -> None:
+def _sound(
+    each: Rule, shown: RuleInput, ask: Callable[[RuleInput], Recommendation | None], *, none: bool = False
+) -> None:
     try:
         opinion = ask(shown)
     except Exception as error:
@@ -230,10 +235,10 @@ def _sound(each: Rule, shown: Signal, ask: Callable[[Signal], Recommendation | N
         expect(not problem, f"{_told(each, shown)}: {problem}")
 
 
-def _told(each: Rule, shown: Signal) -> str:
+def _told(each: Rule, shown: RuleInput) -> str:
     return f"{each!r} with {shown.requested} replicas requested, {shown.running} running, on {_samples(shown)}"
 
 
-def _samples(shown: Signal) -> str:
+def _samples(shown: RuleInput) -> str:
     values: Iterable[str] = (f"{value:g}" for value in shown.window.values[-6:])
     return f"[… {' '.join(values)}]{' in total' if shown.window.total else ''}"

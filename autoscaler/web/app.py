@@ -12,7 +12,13 @@ import structlog
 from aiohttp import hdrs, web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from autoscaler.documents import DoneDocument, PoliciesDocument, ServicesDocument, problem_document, record_document
+from autoscaler.views.documents import (
+    DoneDocument,
+    PoliciesDocument,
+    ServicesDocument,
+    problem_document,
+    record_document,
+)
 from autoscaler.web.answers import HEADERS, ErrorDocument, RefusedRequestError, refusal
 from autoscaler.web.control import Control, Controls, PauseBody, ResumeBody
 from autoscaler.web.openapi import Endpoint, openapi
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from autoscaler.journal import Journal
+    from autoscaler.evaluation.journal import Journal
 
 _LARGEST_REQUEST = 64 * 1024
 _TEXT = "text/plain"

@@ -12,20 +12,20 @@ import structlog
 from aiohttp import hdrs, web
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from autoscaler.documents import done_document
-from autoscaler.durations import SomeTime
+from autoscaler.coordination.pauses import LONGEST_NAME, LONGEST_REASON
+from autoscaler.coordination.pausing import PauseRequest, UnknownServiceError
+from autoscaler.core.model import Direction
 from autoscaler.errors import BackendError, RefusedError
-from autoscaler.model import Direction
-from autoscaler.pauses import LONGEST_NAME, LONGEST_REASON
-from autoscaler.pausing import UnknownServiceError, Wish
-from autoscaler.text import tidy
+from autoscaler.util.durations import SomeTime
+from autoscaler.util.text import tidy
+from autoscaler.views.documents import done_document
 from autoscaler.web.answers import RefusedRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from autoscaler.documents import PoliciesDocument
-    from autoscaler.pausing import Done
+    from autoscaler.coordination.pausing import PauseResult
+    from autoscaler.views.documents import PoliciesDocument
 
 T = TypeVar("T")
 B = TypeVar("B", bound=BaseModel)
@@ -62,10 +62,10 @@ class PauseBody(_Body):
     by: Annotated[_Name, AfterValidator(partial(tidy, longest=LONGEST_NAME))] = ""
     """Who pauses; the client's address where it is not said."""
 
-    def wish(self, client: str) -> Wish:
+    def wish(self, client: str) -> PauseRequest:
         """What is wished for, by this *client*."""
         direction = Direction(self.direction) if self.direction else None
-        return Wish(self.services, direction, self.lasting, self.by or f"HTTP client {client}", self.reason)
+        return PauseRequest(self.services, direction, self.lasting, self.by or f"HTTP client {client}", self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ class Controls:
     """What a request must bear; without one nothing can be changed."""
     reload: Callable[[], PoliciesDocument] = lambda: {"revision": "", "problems": []}
     """Reads the policies anew; their revision, and what is wrong with them."""
-    pause: Callable[[Wish], Done] | None = None
+    pause: Callable[[PauseRequest], PauseResult] | None = None
     """None where nothing may be written to Swarm, as in a dry-run."""
-    resume: Callable[[Sequence[str]], Done] | None = None
+    resume: Callable[[Sequence[str]], PauseResult] | None = None
     now: Callable[[], float] = lambda: 0.0
 
 
@@ -138,7 +138,7 @@ class Control:
                 {hdrs.WWW_AUTHENTICATE: 'Bearer realm="swarm-autoscaler"'},
             )
 
-    async def _change(self, event: str, change: Callable[[], Done], body: _Body, by: str) -> web.Response:
+    async def _change(self, event: str, change: Callable[[], PauseResult], body: _Body, by: str) -> web.Response:
         try:
             done = await self._in_thread(change)
         except UnknownServiceError as error:

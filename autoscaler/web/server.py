@@ -30,7 +30,7 @@ _SIZES: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ConnectionLimits:
     """How much strangers may hold of the server."""
 
     patience: float = 30.0
@@ -43,7 +43,7 @@ class Bounds:
 class Connections:
     """The open connections, that which has been silent the longest first. For the event loop's thread."""
 
-    bounds: Bounds
+    bounds: ConnectionLimits
     _timers: dict[asyncio.Transport, asyncio.TimerHandle] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -118,9 +118,9 @@ class Server:
     _listening: asyncio.Server
 
     @classmethod
-    async def start(cls, app: web.Application, host: str, port: int, bounds: Bounds | None = None) -> Self:
+    async def start(cls, app: web.Application, host: str, port: int, bounds: ConnectionLimits | None = None) -> Self:
         """Serve *app* at *host* and *port* (0 means any). Raises OSError where that cannot be listened on."""
-        connections = Connections(bounds or Bounds())
+        connections = Connections(bounds or ConnectionLimits())
 
         async def note(request: web.Request, _: web.StreamResponse) -> None:
             if request.transport is not None:

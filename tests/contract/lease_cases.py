@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from autoscaler.adapters.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
-from autoscaler.adapters.swarm_lease import CONFIG, HOLDER_LABEL, RENEWS_LABEL, SwarmLease
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.lease import CONFIG, HOLDER_LABEL, RENEWS_LABEL, SwarmLease
 from autoscaler.errors import RefusedError
+from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
-    from autoscaler.adapters.engine_api import ConfigApi
-    from autoscaler.lease import Cell
+    from autoscaler.adapters.docker.engine_api import ConfigApi
+    from autoscaler.coordination.lease import Cell
 
 ONE, OTHER = "node-1-aaaa", "node-2-bbbb"
 Document = dict[str, Any]

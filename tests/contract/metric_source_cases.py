@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from autoscaler.deadline import Deadline
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
 from autoscaler.ports import Query
+from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

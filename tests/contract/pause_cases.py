@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from autoscaler.adapters.swarm_pauses import CONFIG, SwarmPauses
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.pauses import CONFIG, SwarmPauses
+from autoscaler.coordination.pauses import ALL, LABEL, Pause, Pauses
+from autoscaler.coordination.pausing import LARGEST, PauseRequest, Pausing
+from autoscaler.core.model import Direction
 from autoscaler.errors import RefusedError
-from autoscaler.model import Direction
-from autoscaler.pauses import ALL, LABEL, Pause, Pauses
-from autoscaler.pausing import LARGEST, Pausing, Wish
+from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
-    from autoscaler.adapters.engine_api import ConfigApi
-    from autoscaler.pauses import PauseCell
+    from autoscaler.adapters.docker.engine_api import ConfigApi
+    from autoscaler.coordination.pauses import PauseCell
 
 NOW = 1_800_000_000.0
 PAUSE = Pause(NOW, NOW + 60, "ana@manager-1", "„database“ moves\u2026 <b>{}\"'\\")
@@ -109,7 +109,7 @@ class PauseContract:
 
         assert labels(store.look(soon())) == full
         with pytest.raises(RefusedError, match="pause all services at once"):
-            Pausing(store, lambda _: ["web"]).pause(Wish(["web"], reason="x" * 200), NOW, soon())
+            Pausing(store, lambda _: ["web"]).pause(PauseRequest(["web"], reason="x" * 200), NOW, soon())
 
     @pytest.mark.fault("pauses-race")
     def test_nothing_is_lost_among_many_writers(self, engine_of_pauses: Engine) -> None:
@@ -118,10 +118,10 @@ class PauseContract:
 
         def act(name: str) -> None:
             pausing = Pausing(SwarmPauses(engine_of_pauses.another()), lambda _: names)
-            pausing.pause(Wish([name], by=name), NOW, soon())
-            pausing.pause(Wish(by=name), NOW, soon())
+            pausing.pause(PauseRequest([name], by=name), NOW, soon())
+            pausing.pause(PauseRequest(by=name), NOW, soon())
             pausing.resume([name], NOW, soon())
-            pausing.pause(Wish([name], Direction.UP, 60, by=name), NOW, soon())
+            pausing.pause(PauseRequest([name], Direction.UP, 60, by=name), NOW, soon())
 
         with ThreadPoolExecutor(len(names)) as pool:
             list(pool.map(act, names))

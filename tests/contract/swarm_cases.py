@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from autoscaler.adapters.swarm_documents import unix_time
-from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL, SpecBefore
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.documents import unix_time
+from autoscaler.core.model import ScaleEvent
 from autoscaler.errors import RefusedError
-from autoscaler.memory import ScaleState
-from autoscaler.model import ScaleEvent
-from autoscaler.placement import Demand, satisfies
 from autoscaler.ports import Order, Receipt, Written
+from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL, SpecBefore
+from autoscaler.swarm.history import ScaleState
+from autoscaler.swarm.placement import Demand, satisfies
+from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from autoscaler.adapters.swarm import DockerSwarm
-    from autoscaler.cluster import ServiceView
+    from autoscaler.adapters.docker.orchestrator import DockerSwarm
+    from autoscaler.swarm.cluster import ServiceView
 
 Document = dict[str, Any]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
+from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.errors import RefusedError, UnreachableError
-from autoscaler.queries import STAT_LABEL, TASKS, VALUE
-from autoscaler.simulation.metrics import SimulatedPrometheus
+from autoscaler.metrics.queries import STAT_LABEL, TASKS, VALUE
+from autoscaler.simulation.prometheus import SimulatedPrometheus
 from autoscaler.testing import ManualClock
 from tests.contract.metric_source_cases import RECORDINGS, START, STEP, MetricSourceContract, Subject, World, query
 from tests.support.prometheus_server import PrometheusServer, Served, refusing_url, status

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.adapters.engine import DockerEngine
+from autoscaler.adapters.docker.engine import DockerEngine
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.testing import ManualClock
 from tests.contract.pause_cases import Engine, PauseContract
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from autoscaler.adapters.engine_api import ConfigApi
+    from autoscaler.adapters.docker.engine_api import ConfigApi
 
 
 @dataclass

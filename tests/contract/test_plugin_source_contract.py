@@ -15,8 +15,8 @@ from autoscaler.testing import NOW, STEP, MetricSourceContract
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.deadline import Deadline
     from autoscaler.ports import MetricSource, Query
+    from autoscaler.util.deadline import Deadline
 
 BEGAN = NOW - 10 * STEP
 

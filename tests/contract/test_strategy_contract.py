@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
 
-from autoscaler.model import Recommendation
-from autoscaler.reasons import Reason
-from autoscaler.strategies import Rule, Signal, Steps, Table, Target, Threshold, registered
-from autoscaler.strategies.base import is_built_in
-from autoscaler.testing import NOW, StrategyContract, rule, signal, window
+from autoscaler.core.model import Recommendation
+from autoscaler.core.reasons import Reason
+from autoscaler.strategies import Rule, RuleInput, Steps, Table, Target, Threshold, registered
+from autoscaler.strategies.registry import is_built_in
+from autoscaler.testing import NOW, StrategyContract, rule, rule_input, window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,10 +83,10 @@ class Sample(Rule):
         """Five minutes."""
         return 300
 
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """The sound opinion, which those below spoil."""
-        highest = max(0.0, *signal.window.span(self.look_back))
-        return self.asks_for(signal, min(ceil(signal.running * highest / 60), 1_000_000))
+        highest = max(0.0, *rule_input.window.span(self.look_back))
+        return self.asks_for(rule_input, min(ceil(rule_input.running * highest / 60), 1_000_000))
 
 
 def _contract(spoilt: type[Rule], *, is_monotone: bool = True) -> StrategyContract:
@@ -116,48 +116,48 @@ def test_a_sound_strategy_breaks_no_sentence() -> None:
 
 
 class Raising(Sample):
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """Forgets that no task may run."""
-        return self.asks_for(signal, min(ceil(max(0.0, *signal.window.span(300)) / signal.running), 1000))
+        return self.asks_for(rule_input, min(ceil(max(0.0, *rule_input.window.span(300)) / rule_input.running), 1000))
 
 
 class Negative(Sample):
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """Forgets that a value may be negative."""
-        return self.asks_for(signal, min(ceil(signal.window.span(300)[-1]), 1000))
+        return self.asks_for(rule_input, min(ceil(rule_input.window.span(300)[-1]), 1000))
 
 
 class Counting(Sample):
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """Gives another answer each time."""
-        return self.asks_for(signal, next(_NUMBERS))
+        return self.asks_for(rule_input, next(_NUMBERS))
 
 
 _NUMBERS = count()
 
 
 class Nightly(Sample):
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """Looks at the date."""
-        return self.asks_for(signal, signal.window.end // 86_400 % 10)
+        return self.asks_for(rule_input, rule_input.window.end // 86_400 % 10)
 
 
 class Contrary(Sample):
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """Removes replicas under load."""
-        return self.asks_for(signal, 1 if (signal.window.newest or 0) > 100 else 10)
+        return self.asks_for(rule_input, 1 if (rule_input.window.newest or 0) > 100 else 10)
 
 
 class Boastful(Sample):
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """Speaks for a gate."""
-        return Recommendation(self.name, Reason.PAUSED, signal.requested)
+        return Recommendation(self.name, Reason.PAUSED, rule_input.requested)
 
 
 class Blind(Sample):
-    def recommend_on_partial(self, signal: Signal) -> Recommendation | None:
+    def recommend_on_partial(self, rule_input: RuleInput) -> Recommendation | None:
         """Stumbles over missing tasks."""
-        raise LookupError(signal.window.owed)
+        raise LookupError(rule_input.window.owed)
 
 
 class Loose(Sample, extra="ignore"):
@@ -198,7 +198,7 @@ def test_a_strategy_may_say_that_it_is_not_monotone() -> None:
 
 def test_a_signal_of_values() -> None:
     """All replicas run unless told otherwise, and the newest value is at the end."""
-    shown = signal([1, 2, 3], requested=4)
+    shown = rule_input([1, 2, 3], requested=4)
     assert (shown.requested, shown.running, shown.window.newest, shown.window.end) == (4, 4, 3, NOW)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.adapters.engine import DockerEngine
-from autoscaler.adapters.swarm import DockerSwarm
+from autoscaler.adapters.docker.engine import DockerEngine
+from autoscaler.adapters.docker.orchestrator import DockerSwarm
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.testing import ManualClock
 from tests.contract.swarm_cases import Document, SwarmContract, World
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from autoscaler.adapters.engine_api import EngineApi
+    from autoscaler.adapters.docker.engine_api import EngineApi
 
 _LONGEST = 3600
 

@@ -1,31 +1,39 @@
-"""Writes docs/reference.md and docs/policy-reference.md from the code, and the table of faults into docs/operations.md.
+"""Writes docs/reference.md and docs/policy-reference.md from the code, and the faults into docs/operations.md.
 
 `python -m tests.docs.reference`; a test keeps them in step.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
+from prometheus_client import CollectorRegistry
 
-from autoscaler import durations
-from autoscaler.cli import main
-from autoscaler.journal import Journal
-from autoscaler.policy import PolicyFile
-from autoscaler.reasons import Reason
+from autoscaler.cli.main import main
+from autoscaler.core.reasons import Reason
+from autoscaler.evaluation.journal import Journal
+from autoscaler.policy.policy import PolicyFile
 from autoscaler.settings import Settings
-from autoscaler.web.metrics import Telemetry
-from tests.faults.table import FAULTS
+from autoscaler.util import durations
+from autoscaler.views.documents import PoliciesDocument
+from autoscaler.web.app import Health, Views, application
+from autoscaler.web.telemetry import Telemetry
+from tests.faults.table import AREAS, Fault
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = DOCS / "reference.md"
 POLICY_REFERENCE = DOCS / "policy-reference.md"
 OPERATIONS = DOCS / "operations.md"
-_TABLE = re.compile(r"^\| fault \|.*?\n(?!\|)", re.MULTILINE | re.DOTALL)
+_BEGIN, _END = (
+    "<!-- The faults: made from tests/faults/table.py by `python -m tests.docs.reference` -->",
+    "<!-- end -->",
+)
+_FAULTS = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
 
 
 def reference() -> str:
@@ -34,12 +42,13 @@ def reference() -> str:
         (
             "# Reference",
             "",
-            "Settings, commands, reasons and metrics. Made from the code by `python -m tests.docs.reference`.",
+            "Settings, commands, reasons, metrics and HTTP. Made from the code by `python -m tests.docs.reference`.",
             "",
             *_settings(),
             *_commands(),
             *_reasons(),
             *_metrics(),
+            *_endpoints(),
         )
     )
 
@@ -104,6 +113,34 @@ def _metrics() -> list[str]:
         *sorted(rows),
         "",
     ]
+
+
+def _endpoints() -> list[str]:
+    rows = []
+    for path, methods in _description()["paths"].items():
+        for method, operation in methods.items():
+            token = "yes" if "security" in operation else ""
+            rows.append(f"| `{method.upper()} {path}` | {token} | {operation['summary']} |")
+    return [
+        "## HTTP",
+        "",
+        "The token is `AUTOSCALER_HTTP_TOKEN`, sent as `Authorization: Bearer TOKEN`.",
+        "`GET /api/v1/openapi.json` describes every request and answer.",
+        "",
+        "| endpoint | token | meaning |",
+        "| --- | --- | --- |",
+        *rows,
+        "",
+    ]
+
+
+def _description() -> dict[str, Any]:
+    """Return the application's own description of its endpoints."""
+    health, policies = Health(good=True, detail=""), PoliciesDocument(revision="", problems=[])
+    app = application(Views(Journal(), CollectorRegistry(), lambda: health, lambda: health, lambda: policies))
+    (route,) = (route for route in app.router.routes() if route.method == "GET" and "openapi" in str(route.resource))
+    answer = asyncio.run(cast("Any", route.handler)(None))
+    return cast("dict[str, Any]", json.loads(answer.text))
 
 
 def policy_reference() -> str:
@@ -178,14 +215,31 @@ def _one_line(text: str) -> str:
 
 
 def operations() -> str:
-    """The page about faults, its table made from tests/faults/table.py and the rest as it is."""
-    rows = [
-        "| fault | what it does | what you see | what to do | tried |",
-        "| --- | --- | --- | --- | --- |",
-        *(f"| {fault.fault} | {fault.does} | {fault.see} | {fault.cure} | {fault.tried} |" for fault in FAULTS),
+    """Return the page about faults: their sections made from tests/faults/table.py, and the rest as it is."""
+    lines = [_BEGIN, "", *(f"- [{area}](#{_anchor(area)})" for area, _ in AREAS), ""]
+    for area, faults in AREAS:
+        lines += [f"### {area}", ""]
+        for fault in faults:
+            lines += _fault(fault)
+    return _FAULTS.sub(lambda _: "\n".join([*lines, _END]), OPERATIONS.read_text())
+
+
+def _fault(fault: Fault) -> list[str]:
+    facts = [("You see", fault.see), ("Do", fault.cure)]
+    return [
+        f'#### <a id="{fault.id}"></a>{fault.fault}',
+        "",
+        fault.does,
+        "",
+        *(f"- **{name}**: {text or 'Nothing.'}" for name, text in facts),
+        f"- **Tried**: {fault.tried}",
+        "",
     ]
-    table = "\n".join(rows) + "\n"
-    return _TABLE.sub(lambda _: table, OPERATIONS.read_text())
+
+
+def _anchor(heading: str) -> str:
+    """Return the anchor that a heading has on a rendered page."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 if __name__ == "__main__":

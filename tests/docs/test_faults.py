@@ -42,8 +42,8 @@ def _marks() -> Iterator[Mark]:
 MARKS = list(_marks())
 
 
-def test_every_mark_names_a_row() -> None:
-    """A test that says which fault it tries names a row of the table."""
+def test_every_mark_names_a_fault() -> None:
+    """A test that says which fault it tries names a fault of the table."""
     known = {fault.id for fault in FAULTS}
     assert [mark for mark in MARKS if mark.id not in known] == []
 

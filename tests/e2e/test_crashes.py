@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.adapters.swarm_lease import CONFIG
+from autoscaler.adapters.docker.lease import CONFIG
 from tests.e2e.daemon import Daemon
 from tests.e2e.guide import changes, policy
 from tests.e2e.lab import LabError, Tap, start_load, wait_for

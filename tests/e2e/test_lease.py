@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.adapters.swarm_lease import CONFIG, HOLDER_LABEL
+from autoscaler.adapters.docker.lease import CONFIG, HOLDER_LABEL
+from tests.e2e.daemon import Daemon
 from tests.e2e.guide import changes, policy
 from tests.e2e.lab import wait_for
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from docker.errors import NotFound
 
-from autoscaler.adapters.engine import DockerEngine
-from autoscaler.adapters.swarm_lease import CONFIG
+from autoscaler.adapters.docker.engine import DockerEngine
+from autoscaler.adapters.docker.lease import CONFIG
 from tests.contract.lease_cases import Engine, LeaseContract
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from autoscaler.adapters.engine import DockerEngine
-from autoscaler.adapters.engine_api import VersionConflictError
-from autoscaler.adapters.swarm_lease import CONFIG
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.engine import DockerEngine
+from autoscaler.adapters.docker.engine_api import VersionConflictError
+from autoscaler.adapters.docker.lease import CONFIG
+from autoscaler.util.deadline import Deadline
 from tests.e2e.daemon import Daemon
 from tests.e2e.lab import (
     Engine,
@@ -123,7 +123,7 @@ def target(service: str) -> str:
     rules:
       - {{name: cpu, metric: cpu, strategy: target, target: 60}}
     scale_up: {{cooldown: 0s}}
-    scale_down: {{cooldown: 0s}}
+    scale_down: {{cooldown: 0s, stabilization: 0s}}
 """
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from docker.errors import NotFound
 
-from autoscaler.adapters.engine import DockerEngine
-from autoscaler.adapters.swarm_pauses import CONFIG
+from autoscaler.adapters.docker.engine import DockerEngine
+from autoscaler.adapters.docker.pauses import CONFIG
 from tests.contract.pause_cases import Engine, PauseContract
 
 if TYPE_CHECKING:

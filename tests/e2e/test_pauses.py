@@ -10,7 +10,7 @@ import pytest
 import requests
 from docker.errors import NotFound
 
-from autoscaler.adapters.swarm_pauses import CONFIG
+from autoscaler.adapters.docker.pauses import CONFIG
 from tests.e2e.daemon import Daemon, command
 from tests.e2e.guide import policy
 from tests.e2e.lab import wait_for

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.cluster import ROLLBACK_LABEL
+from autoscaler.swarm.cluster import ROLLBACK_LABEL
 from tests.e2e.daemon import Daemon, command
 from tests.e2e.lab import Exporter, LabError, Prometheus, Tap, start_load, wait_for
 from tests.e2e.lab.process import PATIENCE

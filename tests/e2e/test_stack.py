@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.adapters.swarm_lease import CONFIG, HOLDER_LABEL
+from autoscaler.adapters.docker.lease import CONFIG, HOLDER_LABEL
 from tests.e2e.guide import policy
 from tests.e2e.lab import LabError, python_base, start_load, wait_for
 from tests.e2e.lab.cadvisor import PROGRAM as CADVISOR

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.adapters.engine import DockerEngine
-from autoscaler.adapters.swarm import DockerSwarm
+from autoscaler.adapters.docker.engine import DockerEngine
+from autoscaler.adapters.docker.orchestrator import DockerSwarm
 from tests.contract.swarm_cases import Document, SwarmContract, World
 from tests.e2e.lab import load_image, wait_for
 

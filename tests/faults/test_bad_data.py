@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tenacity import wait_none
 
-from autoscaler.adapters import prometheus, prometheus_wire
-from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
+from autoscaler.adapters.prometheus import source as prometheus
+from autoscaler.adapters.prometheus import wire as prometheus_wire
+from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
 from autoscaler.errors import RefusedError
-from autoscaler.journal import Journal
-from autoscaler.model import Outcome
-from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
-from autoscaler.reasons import Reason
+from autoscaler.evaluation.journal import Journal
+from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from tests.support import prometheus_server as server_side
 from tests.support.builders import NOW, STEP
 from tests.support.prometheus_cases import CASES
@@ -24,7 +25,7 @@ from tests.support.world import World, policy_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from autoscaler.records import Evaluation
+    from autoscaler.core.records import Evaluation
 
 pytestmark = pytest.mark.slow
 

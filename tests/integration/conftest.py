@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.cli import main
+from autoscaler.cli.main import main
 from autoscaler.simulation.engine import SimulatedEngine
 from tests.support.backends import POLICIES, Backends
 from tests.support.clocks import LateClock

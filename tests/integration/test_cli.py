@@ -14,7 +14,7 @@ import pytest
 import requests
 
 import autoscaler
-from autoscaler.cli import main
+from autoscaler.cli.main import main
 from tests.support.backends import POLICIES, Backends, events, invoke
 from tests.support.engine_server import WORKER, Exchange, Fault, applied_then_cut, cut, hang
 from tests.support.prometheus_server import refusing_url
@@ -163,6 +163,7 @@ def test_plan_prints_what_would_change(backends: Backends, percent: int, code: i
     assert result.exit_code == code
     assert result.stdout.splitlines()[1].split()[: len(words)] == words
     assert f"{percent} %" in result.stdout
+    assert "shop: cooldown 3m up, 5m down" in result.stdout
     assert (backends.writes, "\x1b" in result.output) == (0, False)
 
 
@@ -183,6 +184,7 @@ def test_plan_as_json_holds_the_same_facts(backends: Backends) -> None:
     assert service["primary"]["reason"] == "above_threshold"
     assert service["bases"] == {"cpu": "1 core (no limit)"}
     assert service["rules"][0]["value"] == 85.0
+    assert document["in_force"] == {"shop": "cooldown 3m up, 5m down"}
 
 
 def crowd(backends: Backends) -> None:
@@ -351,7 +353,11 @@ def test_check_accepts_valid_policies(tmp_path: Path) -> None:
     assert (text.exit_code, document.exit_code) == (0, 0)
     told = json.loads(document.stdout)
     assert (told["valid"], told["problems"], told["warnings"]) == (True, [], [])
-    assert text.stdout == f"Valid: 1 policy with 2 rules (revision {told['revision']}).\n"
+    assert text.stdout.splitlines() == [
+        f"Valid: 1 policy with 2 rules (revision {told['revision']}).",
+        "shop: cooldown 3m up, 5m down",
+    ]
+    assert told["in_force"] == {"shop": "cooldown 3m up, 5m down"}
 
 
 def test_check_tells_all_problems_of_all_files_at_once(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
+from autoscaler.coordination.pauses import ALL, LABEL, Pause, Pauses
+from autoscaler.core.model import Direction
 from autoscaler.errors import RefusedError, UnreachableError
-from autoscaler.model import Direction
-from autoscaler.pauses import ALL, LABEL, Pause, Pauses
 from tests.support.builders import NOW
 from tests.support.site import TOKEN, Site, bearing
 from tests.support.world import raising

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from autoscaler.adapters.swarm_pauses import SwarmPauses
-from autoscaler.cluster import ROLLBACK_LABEL
-from autoscaler.lease import BEAT
-from autoscaler.model import Direction, Outcome
-from autoscaler.pauses import Pause, Pauses
-from autoscaler.policy import ScaleDown
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.coordination.lease import BEAT
+from autoscaler.coordination.pauses import Pause, Pauses
+from autoscaler.core.model import Direction, Outcome
+from autoscaler.policy.policy import ScaleDown
+from autoscaler.swarm.cluster import ROLLBACK_LABEL
 from tests.support.builders import CPU_HIGH, CPU_LOW, STEP
 from tests.support.laws import Laws
 from tests.support.process import ENOUGH, Killed, Process, Write
@@ -21,7 +21,7 @@ from tests.support.world import LOST, World, policy_for, raising
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from autoscaler.policy import Policy
+    from autoscaler.policy.policy import Policy
 
 pytestmark = pytest.mark.slow
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
+from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
-from autoscaler.metrics import Metric
-from autoscaler.promql import mentions_service
-from autoscaler.queries import MetricSettings, query_of
+from autoscaler.metrics.queries import MetricSettings, query_of
+from autoscaler.policy.metric import Metric
+from autoscaler.policy.promql import mentions_service
+from autoscaler.util.deadline import Deadline
 from tests.contract.metric_source_cases import START, STEP, close, shown
 from tests.e2e.lab import Prometheus, Release
 from tests.support.lab import entered, unavailable

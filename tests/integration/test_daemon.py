@@ -10,12 +10,12 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from autoscaler.adapters.swarm_pauses import SwarmPauses
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.coordination.pausing import PauseRequest, Pausing
+from autoscaler.core.model import Outcome
+from autoscaler.daemon.reload import Policies
 from autoscaler.errors import PolicyError, SettingsError
-from autoscaler.model import Outcome
-from autoscaler.pausing import Pausing, Wish
-from autoscaler.policy_files import Policies
+from autoscaler.util.deadline import Deadline
 from autoscaler.web.control import Controls
 from tests.support.builders import STEP
 from tests.support.daemons import FAST, Gate, content, make, running
@@ -26,7 +26,7 @@ from tests.support.world import LOST
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from autoscaler.records import Record
+    from autoscaler.core.records import Record
 
 # schedule
 
@@ -132,7 +132,7 @@ async def test_what_is_paused_is_logged_once(tmp_path: Path) -> None:
 
     async with running(made):
         await made.next_evaluations()
-        pausing.pause(Wish(["web0"], by="ana"), made.world.clock.now(), Deadline(5))
+        pausing.pause(PauseRequest(["web0"], by="ana"), made.world.clock.now(), Deadline(5))
         await made.next_evaluations(4)
         pausing.resume(["web0"], made.world.clock.now(), Deadline(5))
         await made.next_evaluations()

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from autoscaler.cli import main
-from autoscaler.demo import VirtualClock
-from autoscaler.model import Outcome
-from autoscaler.reasons import Reason
+from autoscaler.cli.demo_display import VirtualClock
+from autoscaler.cli.main import main
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
 from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow

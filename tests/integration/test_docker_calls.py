@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.cli import main
-from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
+from autoscaler.cli.main import main
+from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.simulation.engine import SimulatedEngine
 from tests.support.builders import STEP
 from tests.support.clocks import LateClock

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autoscaler.adapters.engine import DockerEngine
-from autoscaler.adapters.swarm import DockerSwarm, DryRun
-from autoscaler.cluster import STATE_LABEL
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.engine import DockerEngine
+from autoscaler.adapters.docker.orchestrator import DockerSwarm, DryRun
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 from autoscaler.ports import Order, Receipt, Written
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.swarm.cluster import STATE_LABEL
 from autoscaler.testing import ManualClock
+from autoscaler.util.deadline import Deadline
 from tests.support import engine_server as server_side
 from tests.support.engine_server import EngineServer, Exchange, Fault, says
 from tests.support.waiting import PATIENCE

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
+from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.testing import ManualClock
 from tests.support.builders import STEP

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.adapters.engine import DockerEngine
-from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
+from autoscaler.adapters.docker.engine import DockerEngine
+from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.deadline import Deadline
 from autoscaler.errors import BackendError
 from autoscaler.ports import Query
+from autoscaler.util.deadline import Deadline
 from tests.support.commands import Bounds, run
 from tests.support.serving import Answering, LocalServing
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler import loader
-from autoscaler.matching import Matcher
-from autoscaler.policy_files import Policies
+from autoscaler.daemon.reload import Policies
+from autoscaler.policy.matching import Matcher
+from autoscaler.policy_files import loader
 from tests.support.commands import Bounds, Ended, autoscaler, run
 from tests.support.hostile_files import ACCEPTED, REFUSED
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from autoscaler.journal import Journal, Snapshot
-from autoscaler.model import Outcome, Why
-from autoscaler.reasons import Reason
-from autoscaler.records import Evaluation, Record
+from autoscaler.core.model import Outcome, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Evaluation, Record
+from autoscaler.evaluation.journal import Journal, Snapshot
 from autoscaler.web.answers import HEADERS
-from autoscaler.web.server import Bounds, Server
+from autoscaler.web.server import ConnectionLimits, Server
 from tests.support.daemons import make, running
 from tests.support.site import TOKEN, Site
 from tests.support.waiting import PATIENCE, until
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-SOON = Bounds(patience=1, connections=20)
+SOON = ConnectionLimits(patience=1, connections=20)
 HEALTHY = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 SERVICES = HEALTHY.replace(b"/-/healthy", b"/api/v1/services")
 METRICS = HEALTHY.replace(b"/-/healthy", b"/metrics")
@@ -134,7 +134,7 @@ async def test_a_client_that_never_reads_is_closed(requests: int) -> None:
 
 async def test_a_connection_that_is_used_stays() -> None:
     """A connection that was answered has its time anew: where there are too many, one goes that was silent longer."""
-    bounds = Bounds(patience=PATIENCE, connections=2)
+    bounds = ConnectionLimits(patience=PATIENCE, connections=2)
     async with (
         Site(bounds=bounds).served() as server,
         connected(server) as (used, writer),
@@ -163,7 +163,7 @@ async def test_a_client_that_waits_to_be_let_on() -> None:
 @pytest.mark.fault("http-slow")
 async def test_many_idle_connections_keep_nobody_out() -> None:
     """Of many connections on which nothing comes so many are kept as may be, the newest; who asks is answered."""
-    bounds = Bounds(patience=PATIENCE, connections=20)
+    bounds = ConnectionLimits(patience=PATIENCE, connections=20)
     async with Site(bounds=bounds).served() as server:
         async with idle(server.address, 60):
             assert (await ask(server, HEALTHY)).startswith(b"HTTP/1.1 200")

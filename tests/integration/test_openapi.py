@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from autoscaler.model import Direction, Outcome, Recommendation, Why
-from autoscaler.reasons import Reason
-from autoscaler.records import Evaluation, Problem, Record
+from autoscaler.core.model import Direction, Outcome, Recommendation, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Evaluation, Problem, Record
 from tests.support.site import TOKEN, Site, bearing
 from tests.support.waiting import PATIENCE
 from tests.support.world import decided
@@ -59,7 +59,7 @@ def served() -> Iterator[Served]:
     site = Site()
     told = (
         Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 4, 85.5, "cpu 85.5 %"),
-        Recommendation("memory-high", Reason.NO_DATA, detail="memory has no samples"),
+        Recommendation("memory-high", Reason.NO_DATA, seen="memory has no samples"),
     )
     why = Why(Reason.PAUSED, "wants 4; paused by ana")
     record = Record(

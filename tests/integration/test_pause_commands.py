@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
-from autoscaler.adapters.swarm_pauses import CONFIG
-from autoscaler.commands.run import daemon_of
-from autoscaler.pauses import LABEL
-from autoscaler.pausing import Wish
-from autoscaler.policy_files import Policies
+from autoscaler.adapters.docker.pauses import CONFIG
+from autoscaler.cli.commands.run import daemon_of
+from autoscaler.coordination.pauses import LABEL
+from autoscaler.coordination.pausing import PauseRequest
+from autoscaler.daemon.reload import Policies
 from autoscaler.settings import Settings
 from tests.support.backends import events, invoke
 from tests.support.engine_server import applied_then_cut, cut, says
@@ -172,7 +172,7 @@ def test_what_the_daemon_pauses_over_http(backends: Backends, monkeypatch: pytes
     assert controls.pause is not None
     assert controls.resume is not None
 
-    assert controls.pause(Wish(["web"], by="ana")).changed == ("web",)
+    assert controls.pause(PauseRequest(["web"], by="ana")).changed == ("web",)
     assert list(labels(backends)) == [f"{LABEL}web"]
     assert controls.resume(["web"]).changed == ("web",)
 

@@ -10,66 +10,66 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 import pytest
 import structlog
 
-from autoscaler.adapters.foreign_source import ForeignSource
-from autoscaler.journal import Journal
-from autoscaler.logs import configure, log_record
-from autoscaler.metrics import Metric
-from autoscaler.model import Outcome, Recommendation
+from autoscaler.core.model import Outcome, Recommendation
+from autoscaler.core.reasons import Reason
+from autoscaler.evaluation.journal import Journal
+from autoscaler.plugins.isolation import PluginGuard
+from autoscaler.plugins.metric_source import ForeignSource
+from autoscaler.policy.metric import Metric
 from autoscaler.ports import Series
-from autoscaler.reasons import Reason
-from autoscaler.strategies import Rule, Signal, isolation
-from autoscaler.strategies.isolation import Patience
+from autoscaler.strategies import Rule, RuleInput
+from autoscaler.views.logs import configure, log_record
 from tests.support.builders import CPU_HIGH, CPU_LOW, threshold
 from tests.support.world import World, policy_for, reasons, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from autoscaler.policy import Policy
-    from autoscaler.records import Record
+    from autoscaler.core.records import Record
+    from autoscaler.policy.policy import Policy
 
 
 class Foreign(Rule):
     """A plugin's strategy that does what a test tells it to."""
 
     strategy: Literal["foreign"] = "foreign"
-    does: ClassVar[Callable[[Rule, Signal], Any]]
+    does: ClassVar[Callable[[Rule, RuleInput], Any]]
 
     @property
     def look_back(self) -> int:
         """Only the newest sample counts."""
         return 0
 
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """What the test says."""
-        opinion: Recommendation = type(self).does(self, signal)
+        opinion: Recommendation = type(self).does(self, rule_input)
         return opinion
 
 
-def foreign(does: Callable[[Rule, Signal], Any]) -> Rule:
+def foreign(does: Callable[[Rule, RuleInput], Any]) -> Rule:
     """A rule of a strategy of its own, which does this."""
     kind = type("Foreign", (Foreign,), {"does": does, "strategy_name": "foreign", "__module__": __name__})
     rule: Rule = kind(name="plugin", metric="cpu")
     return rule
 
 
-def raises(_: Rule, __: Signal) -> NoReturn:
+def raises(_: Rule, __: RuleInput) -> NoReturn:
     """What any program may do."""
     raise ZeroDivisionError("division by zero")
 
 
-def leaves(_: Rule, __: Signal) -> NoReturn:
+def leaves(_: Rule, __: RuleInput) -> NoReturn:
     """What no library should."""
     raise SystemExit(1)
 
 
-def gives_nothing(_: Rule, __: Signal) -> None:
+def gives_nothing(_: Rule, __: RuleInput) -> None:
     """What a function without a return gives."""
 
 
-def asks_for_half_a_replica(rule: Rule, signal: Signal) -> Recommendation:
+def asks_for_half_a_replica(rule: Rule, rule_input: RuleInput) -> Recommendation:
     """What a division gives."""
-    return Recommendation(rule.name, Reason.BELOW_TARGET, 0.5, signal.window.newest)  # type: ignore[arg-type]
+    return Recommendation(rule.name, Reason.BELOW_TARGET, 0.5, rule_input.window.newest)  # type: ignore[arg-type]
 
 
 class Hangs:
@@ -79,23 +79,22 @@ class Hangs:
         self.over = threading.Event()
         self.asked = 0
 
-    def __call__(self, rule: Rule, signal: Signal) -> Recommendation:
+    def __call__(self, rule: Rule, rule_input: RuleInput) -> Recommendation:
         """Wait."""
         self.asked += 1
         self.over.wait(60)
-        return rule.no_opinion(signal)
+        return rule.no_opinion(rule_input)
 
 
 @pytest.fixture
-def hangs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hangs]:
-    """A strategy that hangs, and less patience than the autoscaler's."""
-    monkeypatch.setattr(isolation, "_PATIENCE", Patience(a_call=0.1))
+def hangs() -> Iterator[Hangs]:
+    """A strategy that hangs until the test is over."""
     hanging = Hangs()
     yield hanging
     hanging.over.set()
 
 
-BROKEN: list[Callable[[Rule, Signal], Any]] = [raises, leaves, gives_nothing, asks_for_half_a_replica]
+BROKEN: list[Callable[[Rule, RuleInput], Any]] = [raises, leaves, gives_nothing, asks_for_half_a_replica]
 
 
 def under(*rules: Rule, service: str = "web") -> Policy:
@@ -118,7 +117,7 @@ def by_service(records: tuple[Record, ...]) -> dict[str, Record]:
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_other_services_are_decided_as_ever(broken: Callable[[Rule, Signal], Any]) -> None:
+def test_other_services_are_decided_as_ever(broken: Callable[[Rule, RuleInput], Any]) -> None:
     """What a plugin does to its service, the next one does not feel: it is scaled down by its own rules."""
     world = two_services(under(foreign(broken), CPU_LOW), cpu=10, shop_cpu=10)
     evaluation = world.evaluate()
@@ -130,7 +129,7 @@ def test_other_services_are_decided_as_ever(broken: Callable[[Rule, Signal], Any
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_other_rules_of_the_service_add_replicas(broken: Callable[[Rule, Signal], Any]) -> None:
+def test_other_rules_of_the_service_add_replicas(broken: Callable[[Rule, RuleInput], Any]) -> None:
     """A broken rule holds no increase."""
     world = two_services(under(foreign(broken), CPU_HIGH), cpu=90, shop_cpu=50)
     record = by_service(world.evaluate().records)["web"]
@@ -140,7 +139,7 @@ def test_other_rules_of_the_service_add_replicas(broken: Callable[[Rule, Signal]
 
 @pytest.mark.fault("plugin-broken")
 @pytest.mark.parametrize("broken", BROKEN)
-def test_nothing_shrinks_for_as_long_as_it_is_broken(broken: Callable[[Rule, Signal], Any]) -> None:
+def test_nothing_shrinks_for_as_long_as_it_is_broken(broken: Callable[[Rule, RuleInput], Any]) -> None:
     """An hour of calm under a broken plugin leaves the count as it is."""
     world = two_services(under(foreign(broken), CPU_LOW), cpu=10, shop_cpu=50)
     world.run(3600)
@@ -149,7 +148,7 @@ def test_nothing_shrinks_for_as_long_as_it_is_broken(broken: Callable[[Rule, Sig
 
 @pytest.mark.fault("plugin-broken")
 @pytest.mark.parametrize("broken", BROKEN)
-def test_the_log_says_why(broken: Callable[[Rule, Signal], Any]) -> None:
+def test_the_log_says_why(broken: Callable[[Rule, RuleInput], Any]) -> None:
     """The line of the held service names strategy, rule and what happened, once and not at every evaluation."""
     world = two_services(under(foreign(broken), CPU_LOW), cpu=10, shop_cpu=50)
     journal, stream = Journal(), StringIO()
@@ -167,10 +166,10 @@ def test_a_plugin_that_recovers_is_asked_again() -> None:
     """Once it gives opinions again its rule counts again."""
     broken = [True]
 
-    def sometimes(rule: Rule, signal: Signal) -> Recommendation:
+    def sometimes(rule: Rule, rule_input: RuleInput) -> Recommendation:
         if broken[0]:
             raise KeyError("gone")
-        return rule.asks_for(signal, 5, "cpu 50, five")
+        return rule.asks_for(rule_input, 5, "cpu 50, five")
 
     world = two_services(under(foreign(sometimes)), cpu=50, shop_cpu=50)
     world.evaluate()
@@ -187,6 +186,7 @@ def test_a_hanging_plugin(hangs: Hangs) -> None:
     world = World(*(policy.model_copy(update={"rules": policies[0].rules}) for policy in policies), policy_for("shop"))
     for name in (*names, "shop"):
         world.service(name, 2, cpu=10)
+    world.cycle.asker = PluginGuard(a_call=0.1)
     world.settle()
     records = by_service(world.evaluate().records)
     assert said(records["shop"]) == (Outcome.APPLIED, Reason.BELOW_THRESHOLD, 2, 1)

@@ -17,12 +17,13 @@ import pytest
 from pydantic import SecretStr
 from tenacity import wait_none
 
-from autoscaler.adapters import prometheus, prometheus_wire
-from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.prometheus import source as prometheus
+from autoscaler.adapters.prometheus import wire as prometheus_wire
+from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, SettingsError, UnreachableError
 from autoscaler.ports import Query, Series
 from autoscaler.testing import ManualClock
+from autoscaler.util.deadline import Deadline
 from tests.support import prometheus_server as server_side
 from tests.support.prometheus_cases import CASES, Case, error
 from tests.support.prometheus_server import Fault, PrometheusServer, Served, refusing_url, status, success
@@ -315,6 +316,42 @@ class TestClock:
         questions = len(server.asked)
         assert asked.clock_offset(NOW, Deadline(LONG)) == 0.0
         assert len(server.asked) == questions
+
+    @pytest.mark.fault("clock-skew")
+    @pytest.mark.parametrize(
+        ("behind", "headers", "cure"),
+        [
+            pytest.param(61, {}, "set both by NTP", id="Prometheus"),
+            pytest.param(
+                *(30, {}, "set both by NTP; if it is VictoriaMetrics, set its -search.latencyOffset=1ms"),
+                id="as late as VictoriaMetrics",
+            ),
+            pytest.param(
+                *(30, {"X-Server-Hostname": "vm"}),
+                "it is VictoriaMetrics, which answers as late as its -search.latencyOffset says: set that to 1ms",
+                id="VictoriaMetrics",
+            ),
+            pytest.param(
+                *(60, {"X-Server-Hostname": "vm"}),
+                "it is VictoriaMetrics, which answers as late as its -search.latencyOffset says: set that to 1ms",
+                id="VictoriaMetrics with another offset",
+            ),
+            pytest.param(-30, {"X-Server-Hostname": "vm"}, "set both by NTP", id="VictoriaMetrics that is ahead"),
+        ],
+    )
+    def test_the_cure_names_what_makes_victoria_metrics_late(
+        self, server: PrometheusServer, behind: int, headers: dict[str, str], cure: str
+    ) -> None:
+        """VictoriaMetrics is known by its answers' header, without a question more; its flag is the cure then."""
+        told = [{"metric": {}, "value": [NOW - behind, f"{NOW - behind}"]}]
+        server.set_clock(NOW - behind)
+        server.fail(lambda exchange: exchange.send(200, success(told, "vector"), headers))
+        asked = source(server.url)
+
+        offset = asked.clock_offset(NOW, Deadline(LONG))
+
+        assert (offset, asked.clock_cure(offset)) == (-behind, cure)
+        assert len(server.asked) == 1
 
     def test_a_time_in_whole_milliseconds(self, server: PrometheusServer) -> None:
         """What Prometheus leaves out of its time, which is less than a millisecond, is no offset."""

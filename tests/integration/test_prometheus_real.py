@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
+from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.deadline import Deadline
 from autoscaler.errors import DeadlineError, RefusedError
-from autoscaler.metrics import BUILT_IN, Metric
+from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASK_LABEL, TASKS, VALUE, MetricSettings, query_of
+from autoscaler.policy.metric import BUILT_IN, Metric
 from autoscaler.ports import Query
-from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASK_LABEL, TASKS, VALUE, MetricSettings, query_of
+from autoscaler.util.deadline import Deadline
 from tests.contract.metric_source_cases import (
     RECORDINGS,
     START,

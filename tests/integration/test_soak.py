@@ -11,24 +11,24 @@ import pytest
 import structlog
 
 from autoscaler.adapters.counted import CountedLease, CountedSource, CountedSwarm
-from autoscaler.adapters.swarm import DockerSwarm
-from autoscaler.adapters.swarm_lease import CONFIG, SwarmLease
-from autoscaler.adapters.swarm_pauses import SwarmPauses
-from autoscaler.cluster import ROLLBACK_LABEL, STATE_LABEL
-from autoscaler.cycle import Cycle
-from autoscaler.daemon import Daemon
-from autoscaler.journal import Journal
-from autoscaler.lease import Lease
-from autoscaler.metrics import PROMETHEUS
-from autoscaler.model import Direction, Outcome
-from autoscaler.pauses import KnownPauses, Pause, Pauses
-from autoscaler.policy_files import Policies
-from autoscaler.queries import MetricSettings
+from autoscaler.adapters.docker.lease import CONFIG, SwarmLease
+from autoscaler.adapters.docker.orchestrator import DockerSwarm
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.coordination.lease import Lease
+from autoscaler.coordination.pauses import KnownPauses, Pause, Pauses
+from autoscaler.core.model import Direction, Outcome
+from autoscaler.daemon.daemon import Daemon
+from autoscaler.daemon.reload import Policies
+from autoscaler.evaluation.cycle import Cycle
+from autoscaler.evaluation.journal import Journal
+from autoscaler.metrics.queries import MetricSettings
+from autoscaler.metrics.windows import MetricWindows
+from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.simulation.engine import SimulatedEngine
-from autoscaler.simulation.metrics import SimulatedPrometheus
+from autoscaler.simulation.prometheus import SimulatedPrometheus
+from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL
 from autoscaler.testing import ManualClock
-from autoscaler.web.metrics import Telemetry
-from autoscaler.windows import Windows
+from autoscaler.web.telemetry import Telemetry
 from tests.support.builders import NOW
 from tests.support.process import ENOUGH
 from tests.support.world import LOST, FaultyEngine, raised, raising, service_spec
@@ -102,7 +102,7 @@ class Year:
         count_request = self.telemetry.count_request
         source = CountedSource(self.prometheus, self.telemetry.count_query)
         self.cycle = Cycle(
-            windows=Windows({PROMETHEUS: source}, MetricSettings(INTERVAL, 4 * INTERVAL, 60), INTERVAL),
+            windows=MetricWindows({PROMETHEUS: source}, MetricSettings(INTERVAL, 4 * INTERVAL, 60), INTERVAL),
             swarm=CountedSwarm(DockerSwarm(self.api), count_request),
             pauses=KnownPauses(SwarmPauses(self.api)),
             clock=self.clock,

@@ -11,19 +11,19 @@ import pytest
 from structlog.testing import capture_logs
 
 from autoscaler.adapters.counted import CountedLease
-from autoscaler.adapters.engine import DockerEngine
-from autoscaler.adapters.swarm_lease import CONFIG, HOLDER_LABEL, SwarmLease
-from autoscaler.daemon import Daemon
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.engine import DockerEngine
+from autoscaler.adapters.docker.lease import CONFIG, HOLDER_LABEL, SwarmLease
+from autoscaler.coordination.lease import Lease
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.daemon.daemon import Daemon
+from autoscaler.daemon.reload import Policies
 from autoscaler.errors import RefusedError
-from autoscaler.journal import Journal
-from autoscaler.lease import Lease
-from autoscaler.model import Outcome
-from autoscaler.policy_files import Policies
-from autoscaler.reasons import Reason
+from autoscaler.evaluation.journal import Journal
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.testing import ManualClock
-from autoscaler.web.metrics import Telemetry
+from autoscaler.util.deadline import Deadline
+from autoscaler.web.telemetry import Telemetry
 from tests.support import engine_server as server_side
 from tests.support.backends import Backends, events, invoke
 from tests.support.builders import STEP

@@ -8,12 +8,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
 import autoscaler
-from autoscaler.journal import Journal
-from autoscaler.model import Direction, Outcome, Recommendation, Why
-from autoscaler.reasons import Reason
-from autoscaler.records import PROBLEM_KINDS, Evaluation, Problem, Record
+from autoscaler.core.model import Direction, Outcome, Recommendation, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import PROBLEM_KINDS, Evaluation, Problem, Record
+from autoscaler.evaluation.journal import Journal
 from autoscaler.web.app import Health, Views, application
-from autoscaler.web.metrics import Telemetry
+from autoscaler.web.telemetry import Telemetry
 from tests.support.world import decided
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse, web
 
-    from autoscaler.documents import PoliciesDocument
+    from autoscaler.views.documents import PoliciesDocument
 
 HIGH = Why(Reason.ABOVE_THRESHOLD, "cpu 85 %", "cpu-high")
 ROLLING = Why(Reason.ROLLOUT_IN_PROGRESS, "a rolling update is in progress")
@@ -51,7 +51,7 @@ def record(service: str = "web", outcome: Outcome = Outcome.APPLIED, why: Why = 
     """A decision to go from 3 replicas, of which 2 run, to 4."""
     told = (
         Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 4, 85.5, "cpu 85.5 %"),
-        Recommendation("memory-high", Reason.NO_DATA, detail="memory has no samples"),
+        Recommendation("memory-high", Reason.NO_DATA, seen="memory has no samples"),
     )
     decision = decided(why, service=service, running=2, desired=4, recommendations=told)
     return Record(decision, outcome, **more)

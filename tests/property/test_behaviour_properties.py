@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import ceil, floor, inf, nan
 from typing import TYPE_CHECKING, Any
 
@@ -9,18 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.behaviour import cool_down, guard_against_flapping, limit, stabilize
-from autoscaler.decide import decide
-from autoscaler.memory import Memory, remember
-from autoscaler.model import Direction, History, Observation, Recommended, ScaleEvent
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Direction, History, Observation, Recommended, ScaleEvent
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.behaviour import cool_down, guard_against_flapping, limit, stabilize
+from autoscaler.decision.steps import Case
+from autoscaler.swarm.history import ServiceHistory, look
 from tests.support.builders import NOW, STEP, FakeService, observation, window, written
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autoscaler.policy import Policy
-    from autoscaler.window import Window
+    from autoscaler.core.window import Window
+    from autoscaler.policy.policy import Policy
 
 
 MOST = 12
@@ -259,12 +261,13 @@ def test_gates(rules: Policy, seen: Observation, history: History) -> None:
 def test_no_step_turns_the_direction(rules: Policy, seen: Observation, history: History, count: int) -> None:
     """No step turns a reduction into an increase, or makes more of a change; what changes the count says why."""
     lowest, highest = sorted((count, seen.requested))
+    case = Case(rules, seen, history, rules.bounds(seen.at))
 
     for step in (
-        stabilize(rules, seen, history, count),
-        limit(rules, seen, history, count),
-        guard_against_flapping(rules, seen, count),
-        cool_down(rules, seen, history, count),
+        stabilize(case, count),
+        limit(case, count),
+        guard_against_flapping(case, count),
+        cool_down(case, count),
     ):
         assert lowest <= step.count <= highest
         assert (step.why is None) == (step.count == count)
@@ -316,7 +319,7 @@ class Run:
 
     rules: Policy
     service: FakeService = field(default_factory=lambda: FakeService(8, NOW - 86_400))
-    memory: Memory | None = None
+    memory: ServiceHistory | None = None
     changes: list[tuple[ScaleEvent, bool]] = field(default_factory=list)
     """Each change, and whether a rule made it."""
     foreign: int = 0
@@ -331,7 +334,7 @@ class Run:
 
     def evaluate(self, at: float, queue: float, cpu: float) -> None:
         """One evaluation: look, decide, act, remember."""
-        self.memory, _ = remember(self.service.view(), self.memory, at)
+        self.memory, _ = look(self.service.view(), self.memory, at)
         held = {"queue": window([queue]), "cpu": replace(window([cpu]), redistributes=True)}
         decision = decide(self.rules, observation(self.service.requested, windows=held, at=at), self.memory.history)
         self.memory = self.memory.with_decision(decision, self.rules.longest_stabilization)
@@ -439,3 +442,20 @@ def test_stabilization_over_a_run(rules: Policy, wanted: list[tuple[int, float]]
             assert change.after <= min(recent)
         else:
             assert change.after >= max(recent)
+
+
+STEPS = (
+    *("rules", "resolve", "stabilization", "limits", "flap_guard", "cooldown"),
+    *("room", "restore", "fallback", "bounds", "gates"),
+)
+
+
+@given(policies, observations(), histories())
+def test_the_path_leads_to_the_decision(rules: Policy, seen: Observation, history: History) -> None:
+    """A decision keeps the count after each step, in the order of the pipeline, and why it is another one."""
+    decision = decide(rules, seen, history)
+
+    path = decision.path
+    assert tuple(step.name for step in path) == STEPS
+    assert (path[1].count, path[-1].count) == (decision.recommended, decision.desired)
+    assert all(after.why is not None for before, after in pairwise(path) if before.count != after.count)

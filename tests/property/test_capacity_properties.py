@@ -6,10 +6,10 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.amounts import Amount
-from autoscaler.capacity import Maximum, add_up
-from autoscaler.cluster import Cluster, ServiceView, TaskView
-from autoscaler.placement import Demand, NodeView, objection
+from autoscaler.swarm.capacity import Maximum, add_up
+from autoscaler.swarm.cluster import Cluster, ServiceView, TaskView
+from autoscaler.swarm.placement import Demand, NodeView, objection
+from autoscaler.util.amounts import Amount
 
 ZONES = ("a", "b")
 SMALL = st.integers(0, 6)

@@ -13,13 +13,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from autoscaler.adapters.swarm_pauses import SwarmPauses
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.coordination.lease import BEAT, HOLD, LONGEST_BEAT
+from autoscaler.coordination.pauses import Pause, Pauses
+from autoscaler.core.model import Direction
+from autoscaler.core.reasons import Reason
 from autoscaler.errors import DeadlineError, RefusedError
-from autoscaler.lease import BEAT, HOLD, LONGEST_BEAT
-from autoscaler.model import Direction
-from autoscaler.pauses import Pause, Pauses
-from autoscaler.policy import PolicySet
-from autoscaler.reasons import Reason
+from autoscaler.policy.policy import PolicySet
 from autoscaler.simulation.parts import Node
 from tests.support.builders import STEP, threshold
 from tests.support.jobs import Job
@@ -30,7 +30,7 @@ from tests.support.world import LOST, FaultyEngine, World, count_in, label_in, p
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from autoscaler.adapters.engine_api import Document
+    from autoscaler.adapters.docker.engine_api import Document
     from tests.support.process import Write
 
 pytestmark = [

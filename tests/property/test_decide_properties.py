@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.decide import decide
-from autoscaler.memory import Memory, remember
-from autoscaler.model import Direction, History, Observation, ScaleEvent
-from autoscaler.reasons import Reason
+from autoscaler.core.model import Direction, History, Observation, ScaleEvent
+from autoscaler.core.reasons import Reason
+from autoscaler.swarm.history import ServiceHistory, look
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP, FakeService, observation, policy, threshold, window
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
-    from autoscaler.policy import Policy
+    from autoscaler.core.window import Window
+    from autoscaler.policy.policy import Policy
     from autoscaler.strategies import Threshold
-    from autoscaler.window import Window
 
 
 MOST = 12
@@ -222,7 +222,7 @@ class Run:
 
     rules: Policy
     service: FakeService = field(default_factory=lambda: FakeService(4, NOW - 86_400))
-    memory: Memory | None = None
+    memory: ServiceHistory | None = None
     changes: list[tuple[ScaleEvent, bool]] = field(default_factory=list)
     """Each change, and whether a rule made it."""
     forgettable: int = 0
@@ -250,7 +250,7 @@ class Run:
 
     def evaluate(self, at: float, load: float) -> None:
         """One evaluation: look, decide, act."""
-        self.memory, changed = remember(self.service.view(), self.memory, at)
+        self.memory, changed = look(self.service.view(), self.memory, at)
         seen = observation(
             self.service.requested, at=at, windows={"cpu": window([load] * 8)}, changed_externally=changed
         )

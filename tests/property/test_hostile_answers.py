@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.adapters.prometheus import ConnectionSettings, PrometheusSource
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.errors import BackendError
+from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.ports import Query
-from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.testing import ManualClock
+from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW, STEP
 from tests.support.hostile_json import JSON, twists
 

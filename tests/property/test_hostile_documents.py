@@ -13,21 +13,22 @@ from hypothesis import strategies as st
 from prometheus_client.exposition import generate_latest
 from rich.console import Console
 
-from autoscaler import render, survey
-from autoscaler.adapters.engine_api import NO_TEMPLATES
-from autoscaler.adapters.swarm import DockerSwarm
-from autoscaler.adapters.swarm_documents import lean
-from autoscaler.adapters.swarm_lease import CONFIG, SwarmLease
-from autoscaler.cluster import Cluster
-from autoscaler.deadline import Deadline
-from autoscaler.documents import record_document, survey_document
+from autoscaler.adapters.docker.documents import lean
+from autoscaler.adapters.docker.engine_api import NO_TEMPLATES
+from autoscaler.adapters.docker.lease import CONFIG, SwarmLease
+from autoscaler.adapters.docker.orchestrator import DockerSwarm
+from autoscaler.coordination.lease import Cell
+from autoscaler.core.model import Outcome
 from autoscaler.errors import BackendError
-from autoscaler.journal import Journal
-from autoscaler.lease import Cell
-from autoscaler.logs import log_record
-from autoscaler.model import Outcome
+from autoscaler.evaluation import survey
+from autoscaler.evaluation.journal import Journal
 from autoscaler.ports import Order, Receipt
-from autoscaler.web.metrics import Telemetry
+from autoscaler.swarm.cluster import Cluster
+from autoscaler.util.deadline import Deadline
+from autoscaler.views import render
+from autoscaler.views.documents import record_document, survey_document
+from autoscaler.views.logs import log_record
+from autoscaler.web.telemetry import Telemetry
 from tests.support.builders import STEP
 from tests.support.hostile_json import twists
 from tests.support.world import FaultyEngine, World, policy_for
@@ -35,8 +36,8 @@ from tests.support.world import FaultyEngine, World, policy_for
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autoscaler.adapters.engine_api import Document, Templates
-    from autoscaler.records import Evaluation
+    from autoscaler.adapters.docker.engine_api import Document, Templates
+    from autoscaler.core.records import Evaluation
 
 pytestmark = pytest.mark.slow
 

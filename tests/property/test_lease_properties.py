@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from autoscaler.adapters.swarm_lease import SwarmLease
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.lease import SwarmLease
+from autoscaler.coordination.lease import BEAT, EXPIRY, HOLD, LONGEST_BEAT, LOOK, Cell, Lease, Standing
 from autoscaler.errors import UnreachableError
-from autoscaler.lease import BEAT, EXPIRY, HOLD, LONGEST_BEAT, LOOK, Cell, Lease, Standing
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.testing import ManualClock
+from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscaler.cluster import STATE_LABEL, Cluster, ServiceView
-from autoscaler.cycle import assign
-from autoscaler.matching import ENABLED_LABEL, MAX_LABEL, MIN_LABEL, POLICY_LABEL, Match, Matcher
-from autoscaler.metrics import Metric, with_built_in
-from autoscaler.policy import Policy, PolicySet, is_glob
+from autoscaler.evaluation.cycle import assign
+from autoscaler.policy.matching import ENABLED_LABEL, MAX_LABEL, MIN_LABEL, POLICY_LABEL, Match, Matcher
+from autoscaler.policy.metric import Metric, with_built_in
+from autoscaler.policy.policy import Policy, PolicySet, is_glob
+from autoscaler.swarm.cluster import STATE_LABEL, Cluster, ServiceView
 from tests.support.builders import NOW
 
 if TYPE_CHECKING:

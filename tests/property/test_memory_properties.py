@@ -6,9 +6,9 @@ from math import isfinite
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from autoscaler.cluster import STATE_LABEL, ServiceView, SpecBefore
-from autoscaler.memory import Memory, ScaleState, prune, remember
-from autoscaler.model import Direction, History, ScaleEvent
+from autoscaler.core.model import Direction, History, ScaleEvent
+from autoscaler.swarm.cluster import STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.swarm.history import ScaleState, ServiceHistory, look, prune
 from tests.support.builders import NOW, FakeService
 
 KEPT = 22
@@ -78,26 +78,26 @@ def views(draw: st.DrawFn) -> ServiceView:
 
 
 @st.composite
-def memories(draw: st.DrawFn) -> Memory:
+def memories(draw: st.DrawFn) -> ServiceHistory:
     """Anything that may be remembered."""
-    return Memory(draw(counts), prune(draw(some_events), NOW), label=draw(st.just("") | labels))
+    return ServiceHistory(draw(counts), prune(draw(some_events), NOW), label=draw(st.just("") | labels))
 
 
 @given(views(), st.none() | memories(), st.integers(0, 5000))
-def test_a_second_look_finds_nothing_new(view: ServiceView, memory: Memory | None, later: int) -> None:
+def test_a_second_look_finds_nothing_new(view: ServiceView, memory: ServiceHistory | None, later: int) -> None:
     """A change is adopted once: a second look at the same service finds no outside change, now or later."""
-    known, _ = remember(view, memory, NOW)
+    known, _ = look(view, memory, NOW)
 
-    assert remember(view, known, NOW) == (known, "")
-    again, changed = remember(view, known, NOW + later)
+    assert look(view, known, NOW) == (known, "")
+    again, changed = look(view, known, NOW + later)
     assert changed == ""
     assert set(again.events) <= set(known.events)
 
 
 @given(views(), st.none() | memories())
-def test_what_is_remembered_is_sane(view: ServiceView, memory: Memory | None) -> None:
+def test_what_is_remembered_is_sane(view: ServiceView, memory: ServiceHistory | None) -> None:
     """History is in the order of time, bounded, and ends with the outside change where one is told."""
-    known, changed = remember(view, memory, NOW)
+    known, changed = look(view, memory, NOW)
 
     assert known.requested == view.requested
     assert list(known.events) == sorted(set(known.events))
@@ -136,7 +136,7 @@ ACTIONS = st.tuples(
 def test_every_change_is_counted_once(actions: list[tuple[str, int, float]]) -> None:
     """Every applied change counts, an operator's included: none is lost, none counted twice, none invented."""
     service, now = FakeService(3, NOW - 86_400), float(NOW)
-    memory, _ = remember(service.view(), None, now)
+    memory, _ = look(service.view(), None, now)
     happened: list[ScaleEvent] = []
 
     for what, count, pause in actions:
@@ -158,7 +158,7 @@ def test_every_change_is_counted_once(actions: list[tuple[str, int, float]]) -> 
         if service.requested != before:
             happened.append(ScaleEvent(now, before, service.requested))
 
-        memory, changed = remember(service.view(), memory, now)
+        memory, changed = look(service.view(), memory, now)
 
         assert list(memory.events) == happened
         assert bool(changed) == (service.requested != before and not ours)
@@ -188,7 +188,7 @@ def test_a_change_that_nobody_watched_starts_the_cooldown(
 ) -> None:
     """The last change of a service is known after any absence, be it with memory or without."""
     service = FakeService(3, NOW - 86_400)
-    memory, _ = remember(service.view(), None, NOW)
+    memory, _ = look(service.view(), None, NOW)
     if ours != service.requested:
         memory = service.scaled_by_us(NOW, ours, memory)
     start = (service.requested, service.label, service.before)
@@ -198,7 +198,7 @@ def test_a_change_that_nobody_watched_starts_the_cooldown(
     # Changes that lead back to the very same spec and previous spec cannot be told from none.
     assume((service.requested, service.label, service.before) != start)
 
-    known, _ = remember(service.view(), None if restarted else memory, now + 5)
+    known, _ = look(service.view(), None if restarted else memory, now + 5)
 
     if service.requested != before_last:
         assert known.history.last() == ScaleEvent(now, before_last, service.requested)

@@ -9,26 +9,26 @@ from zlib import crc32
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.cluster import ServiceView, TaskView
-from autoscaler.deadline import Deadline
-from autoscaler.decide import decide
+from autoscaler.core.model import Direction, History, Observation, Recommended, ScaleEvent
+from autoscaler.core.reasons import Reason
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
-from autoscaler.memory import Memory, remember
-from autoscaler.metrics import PROMETHEUS, Metric, with_built_in
-from autoscaler.model import Direction, History, Observation, Recommended, ScaleEvent
+from autoscaler.metrics.queries import MetricSettings, query_of
+from autoscaler.metrics.windows import MetricWindows, Needed
+from autoscaler.policy.metric import PROMETHEUS, Metric, with_built_in
 from autoscaler.ports import Series
-from autoscaler.queries import MetricSettings, query_of
-from autoscaler.reasons import Reason
-from autoscaler.windows import Needed, Windows
+from autoscaler.swarm.cluster import ServiceView, TaskView
+from autoscaler.swarm.history import ServiceHistory, look
+from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW, STEP, FakeService, observation, steady, window, written
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.guards import Guard
-    from autoscaler.policy import Policy
+    from autoscaler.core.window import Window
+    from autoscaler.policy.guards import Guard
+    from autoscaler.policy.policy import Policy
     from autoscaler.ports import Query
-    from autoscaler.window import Window
 
 
 MOST = 12
@@ -257,7 +257,7 @@ def test_the_fallback_comes_when_its_time_is_over(seen_at: list[bool], restarts:
     """Whatever data come and go, the fallback comes exactly when no rule could judge for its time, as far as known."""
     high = {"name": "high", "metric": "cpu", "above": 90, "for": "30s", "add": 1}
     policy = written(high, fallback={"after": f"{after}s", "replicas": 5})
-    memory: Memory | None = None
+    memory: ServiceHistory | None = None
     known = 0
     for tick, data in enumerate(seen_at):
         at = float(NOW + tick * STEP)
@@ -266,7 +266,7 @@ def test_the_fallback_comes_when_its_time_is_over(seen_at: list[bool], restarts:
             memory = None
         if memory is None:
             known = tick
-        memory, _ = remember(service.view(), memory, at)
+        memory, _ = look(service.view(), memory, at)
         decision = decide(policy, observation(3, at=at, windows={"cpu": steady(50)} if data else {}), memory.history)
         memory = memory.with_decision(decision, 0)
 
@@ -339,7 +339,7 @@ def test_whatever_happens_a_window_shows_the_truth_or_nothing(story: list[Any]) 
     Where the clocks were set back nothing is new until they are beyond the newest sample that was seen.
     """
     source = Truth()
-    held = Windows({PROMETHEUS: source}, SETTINGS, STEP)
+    held = MetricWindows({PROMETHEUS: source}, SETTINGS, STEP)
     now, seen = float(NOW), -inf
     for keys, lasting, services, passed, error, where in story:
         now += passed
@@ -396,7 +396,7 @@ def test_a_sample_is_whole_when_the_tasks_that_owe_it_report(
     policy = written({"name": "r", "metric": "load", "below": 1e15, "for": lasting, "remove": 1})
     known = with_built_in({"load": metric})
     service = view("web", *(float(NOW - age) for age in ages))
-    held = Windows({PROMETHEUS: source}, SETTINGS, STEP)
+    held = MetricWindows({PROMETHEUS: source}, SETTINGS, STEP)
     held.refresh([Needed(service, policy)], known, NOW, Deadline(60))
     shown, _ = held.of(service, policy, known)
 

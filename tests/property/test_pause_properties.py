@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from autoscaler.adapters.swarm_pauses import SwarmPauses
-from autoscaler.deadline import Deadline
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.coordination.pauses import ALL, LABEL, KnownPauses, Pause, Pauses
+from autoscaler.coordination.pausing import PauseRequest, Pausing
+from autoscaler.core.model import Direction
 from autoscaler.errors import UnreachableError
-from autoscaler.model import Direction
-from autoscaler.pauses import ALL, LABEL, KnownPauses, Pause, Pauses
-from autoscaler.pausing import Pausing, Wish
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.testing import ManualClock
+from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW
 from tests.support.world import FaultyEngine, raising
 
@@ -99,7 +99,7 @@ class Operators(RuleBasedStateMachine):
     )
     def pause(self, names: set[str], way: Direction | None, lasting: int | None) -> None:
         """Somebody pauses."""
-        self.pausing.pause(Wish(sorted(names), way, lasting, "ana"), self.clock.time, Deadline(5))
+        self.pausing.pause(PauseRequest(sorted(names), way, lasting, "ana"), self.clock.time, Deadline(5))
         until = float("inf") if lasting is None else int(self.clock.time) + lasting
         for name in names or {ALL}:
             for each in Direction if way is None else (way,):

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.decide import decide
-from autoscaler.model import History, Observation
-from autoscaler.reasons import Reason
+from autoscaler.core.model import History, Observation
+from autoscaler.core.reasons import Reason
 from tests.support.builders import NOW, observation, steady, written
+from tests.support.deciding import decide
 
 if TYPE_CHECKING:
-    from autoscaler.policy import Policy
+    from autoscaler.policy.policy import Policy
 
 HIGH: dict[str, Any] = {"name": "cpu-high", "metric": "cpu", "above": 70, "add": 1}
 LOW: dict[str, Any] = {"name": "cpu-low", "metric": "cpu", "below": 30, "remove": 1}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from click.testing import CliRunner
 
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.cli import main
-from autoscaler.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
+from autoscaler.cli.main import main
+from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from tests.support.builders import STEP
 from tests.support.prometheus_server import PrometheusServer, Served
 from tests.support.world import FaultyEngine, count_in

@@ -6,20 +6,20 @@ from dataclasses import dataclass, replace
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-from autoscaler import loader
-from autoscaler.cluster import STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.core.model import Decision, Observation, ScaleEvent
+from autoscaler.core.window import Window
 from autoscaler.errors import PolicyError
-from autoscaler.memory import Memory, ScaleState, prune
-from autoscaler.model import Decision, Observation, ScaleEvent
-from autoscaler.policy import Policy, Replicas, ScaleDown, ScaleUp
+from autoscaler.policy.policy import Policy, Replicas, ScaleDown, ScaleUp
+from autoscaler.policy_files import loader
 from autoscaler.strategies import Threshold
-from autoscaler.window import Window
+from autoscaler.swarm.cluster import STATE_LABEL, ServiceView, SpecBefore
+from autoscaler.swarm.history import ScaleState, ServiceHistory, prune
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from autoscaler.reasons import Reason
+    from autoscaler.core.reasons import Reason
 
 STEP = 15
 NOW = 1_800_000_000
@@ -64,8 +64,10 @@ def policy(
 
 
 def written(*rules: Mapping[str, Any], least: int = 1, most: int = 100, **keys: Any) -> Policy:
-    """A policy for the service `web` as a policy file writes it, checked; without cooldowns unless *keys* say so."""
-    behaviour = {way: {"cooldown": "0s", **keys.pop(way, {})} for way in ("scale_up", "scale_down")}
+    """A policy for the service `web` as a file writes it, checked; cooldown and stabilization 0s by default."""
+    behaviour = {
+        way: {"cooldown": "0s", "stabilization": "0s", **keys.pop(way, {})} for way in ("scale_up", "scale_down")
+    }
     replicas = {"min": least, "max": most}
     content = {"name": "web", "services": ["web"], "replicas": replicas, "rules": list(rules), **behaviour, **keys}
     return Policy.model_validate(content, by_alias=True, by_name=False)
@@ -168,7 +170,7 @@ class FakeService:
             before=self.before,
         )
 
-    def scaled_by_us(self, at: float, replicas: int, memory: Memory) -> Memory:
+    def scaled_by_us(self, at: float, replicas: int, memory: ServiceHistory) -> ServiceHistory:
         """The autoscaler's own scale; returns what it remembers when Swarm's answer reaches it."""
         event = ScaleEvent(at, self.requested, replicas)
         events = prune((*memory.events, event), at)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _FORKS = get_context("forkserver")
-_FORKS.set_forkserver_preload([f"autoscaler.commands.{name}" for name in ("run", "plan", "check", "test", "demo")])
+_FORKS.set_forkserver_preload([f"autoscaler.cli.commands.{name}" for name in ("run", "plan", "check", "test", "demo")])
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Bounds:
 
 def autoscaler() -> None:
     """`autoscaler` with the process' arguments."""
-    from autoscaler.cli import main  # noqa: PLC0415 - loaded already where it runs
+    from autoscaler.cli.main import main  # noqa: PLC0415 - loaded already where it runs
 
     main()
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from structlog.testing import capture_logs
 
-from autoscaler.daemon import Daemon
-from autoscaler.journal import Journal
-from autoscaler.policy_files import Policies
-from autoscaler.web.metrics import Telemetry
+from autoscaler.daemon.daemon import Daemon
+from autoscaler.daemon.reload import Policies
+from autoscaler.evaluation.journal import Journal
+from autoscaler.web.telemetry import Telemetry
 from tests.support.builders import STEP
 from tests.support.site import bearing
 from tests.support.waiting import PATIENCE, until

@@ -15,22 +15,22 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from autoscaler.adapters.engine_api import (
+from autoscaler.adapters.docker.engine_api import (
     AlreadyExistsError,
     ConfigApi,
     EngineApi,
     NotFoundError,
     VersionConflictError,
 )
-from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
+from autoscaler.util.deadline import Deadline
 from tests.support.serving import Serving
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from autoscaler.adapters.engine_api import Document
+    from autoscaler.adapters.docker.engine_api import Document
 
 API_VERSION = "1.41"
 DRIP_INTERVAL = 0.01

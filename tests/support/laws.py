@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.swarm_documents import service_view
-from autoscaler.cluster import ROLLBACK_LABEL, SETTLE_TIME, STATE_LABEL
-from autoscaler.model import Direction
+from autoscaler.adapters.docker.documents import service_view
+from autoscaler.core.model import Direction
+from autoscaler.swarm.cluster import ROLLBACK_LABEL, SETTLE_TIME, STATE_LABEL
 from tests.support.builders import STEP
 from tests.support.world import WARMUP, count_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from autoscaler.adapters.engine_api import Document
+    from autoscaler.adapters.docker.engine_api import Document
     from autoscaler.simulation.parts import Task
     from tests.support.process import Write
     from tests.support.world import World

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler import loader
 from autoscaler.errors import PolicyError
+from autoscaler.policy_files import loader
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from autoscaler.policy import PolicySet
+    from autoscaler.policy.policy import PolicySet
 
 BACKEND = """\
 version: 1

@@ -7,27 +7,27 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from autoscaler.adapters.swarm_lease import SwarmLease
-from autoscaler.adapters.swarm_pauses import SwarmPauses
-from autoscaler.cluster import STATE_LABEL
-from autoscaler.cycle import Cycle
-from autoscaler.deadline import Deadline
-from autoscaler.lease import Lease
-from autoscaler.model import Direction
-from autoscaler.pauses import Pauses
-from autoscaler.reasons import Reason
+from autoscaler.adapters.docker.lease import SwarmLease
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.coordination.lease import Lease
+from autoscaler.coordination.pauses import Pauses
+from autoscaler.core.model import Direction
+from autoscaler.core.reasons import Reason
+from autoscaler.evaluation.cycle import Cycle
+from autoscaler.swarm.cluster import STATE_LABEL
+from autoscaler.util.deadline import Deadline
 from tests.support.world import FaultyEngine, WatchedSource, count_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from autoscaler.adapters.engine_api import Document
-    from autoscaler.model import Decision
-    from autoscaler.policy import Policy, PolicySet
+    from autoscaler.adapters.docker.engine_api import Document
+    from autoscaler.core.model import Decision
+    from autoscaler.core.records import Evaluation, Record
+    from autoscaler.metrics.windows import Needed
+    from autoscaler.policy.policy import Policy, PolicySet
     from autoscaler.ports import MetricSource, Order, Query, Series
-    from autoscaler.records import Evaluation, Record
     from autoscaler.testing import ManualClock
-    from autoscaler.windows import Needed
     from tests.support.world import World
 
 ENOUGH = Deadline(inf)

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from pydantic import SecretStr
 
-from autoscaler.adapters.swarm_pauses import SwarmPauses
-from autoscaler.deadline import Deadline
-from autoscaler.documents import PoliciesDocument
-from autoscaler.journal import Journal
-from autoscaler.pauses import Pauses
-from autoscaler.pausing import Pausing
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.coordination.pauses import Pauses
+from autoscaler.coordination.pausing import Pausing
+from autoscaler.evaluation.journal import Journal
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.testing import ManualClock
+from autoscaler.util.deadline import Deadline
+from autoscaler.views.documents import PoliciesDocument
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
-from autoscaler.web.metrics import Telemetry
-from autoscaler.web.server import Bounds, Server
+from autoscaler.web.server import ConnectionLimits, Server
+from autoscaler.web.telemetry import Telemetry
 from tests.support.waiting import PATIENCE
 from tests.support.world import FaultyEngine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from autoscaler.pausing import Done, Wish
+    from autoscaler.coordination.pausing import PauseRequest, PauseResult
 
 TOKEN = "0123456789-a-token-of-tests"  # noqa: S105 - nobody's
 
@@ -39,7 +39,7 @@ class Site:
 
     token: str | None = TOKEN
     dry_run: bool = False
-    bounds: Bounds = field(default_factory=Bounds)
+    bounds: ConnectionLimits = field(default_factory=ConnectionLimits)
     journal: Journal = field(default_factory=Journal)
     policies: PoliciesDocument = field(default_factory=lambda: PoliciesDocument(revision="r1", problems=[]))
     gate: threading.Event = field(default_factory=threading.Event)
@@ -93,11 +93,11 @@ class Site:
         assert self.gate.wait(PATIENCE)
         return self.policies
 
-    def _pause(self, wish: Wish) -> Done:
+    def _pause(self, wish: PauseRequest) -> PauseResult:
         assert self.gate.wait(PATIENCE)
         return self._pausing.pause(wish, self.clock.now(), Deadline(5))
 
-    def _resume(self, services: Sequence[str]) -> Done:
+    def _resume(self, services: Sequence[str]) -> PauseResult:
         assert self.gate.wait(PATIENCE)
         return self._pausing.resume(services, self.clock.now(), Deadline(5))
 

@@ -9,35 +9,35 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from autoscaler.adapters.engine_api import NO_TEMPLATES
-from autoscaler.adapters.swarm import DockerSwarm, DryRun
-from autoscaler.adapters.swarm_pauses import SwarmPauses
-from autoscaler.cluster import STATE_LABEL
-from autoscaler.cycle import Cycle
+from autoscaler.adapters.docker.engine_api import NO_TEMPLATES
+from autoscaler.adapters.docker.orchestrator import DockerSwarm, DryRun
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.coordination.pauses import KnownPauses
+from autoscaler.core.model import Decision
 from autoscaler.errors import BackendError, UnreachableError
-from autoscaler.memory import ScaleState
-from autoscaler.metrics import PROMETHEUS, Metric, with_built_in
-from autoscaler.model import Decision
-from autoscaler.pauses import KnownPauses
-from autoscaler.policy import Policy, PolicySet, Replicas, ScaleDown, ScaleUp
-from autoscaler.queries import MetricSettings
+from autoscaler.evaluation.cycle import Cycle
+from autoscaler.metrics.queries import MetricSettings
+from autoscaler.metrics.windows import MetricWindows
+from autoscaler.policy.metric import PROMETHEUS, Metric, with_built_in
+from autoscaler.policy.policy import Policy, PolicySet, Replicas, ScaleDown, ScaleUp
 from autoscaler.simulation.engine import SimulatedEngine
-from autoscaler.simulation.metrics import SimulatedPrometheus
+from autoscaler.simulation.prometheus import SimulatedPrometheus
+from autoscaler.swarm.cluster import STATE_LABEL
+from autoscaler.swarm.history import ScaleState
 from autoscaler.testing import ManualClock
-from autoscaler.windows import Windows
 from tests.support.builders import CPU_HIGH, CPU_LOW, STEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from autoscaler.adapters.engine_api import Document, Templates
-    from autoscaler.deadline import Deadline
-    from autoscaler.model import Outcome, Recommendation, Why
+    from autoscaler.adapters.docker.engine_api import Document, Templates
+    from autoscaler.core.model import Outcome, Recommendation, Why
+    from autoscaler.core.reasons import Reason
+    from autoscaler.core.records import Evaluation, Record
     from autoscaler.ports import Clock, MetricSource, Orchestrator, Query, Series
-    from autoscaler.reasons import Reason
-    from autoscaler.records import Evaluation, Record
     from autoscaler.simulation.parts import Node
     from autoscaler.strategies import Threshold
+    from autoscaler.util.deadline import Deadline
     from tests.support.engine_server import WholeApi
 
 WARMUP = 30
@@ -396,7 +396,7 @@ class World:
         dry = self._dry_run if dry_run is None else dry_run
         swarm: Orchestrator = DockerSwarm(api)
         return kind(
-            windows=Windows({PROMETHEUS: source, **self.plugged}, SETTINGS, STEP),
+            windows=MetricWindows({PROMETHEUS: source, **self.plugged}, SETTINGS, STEP),
             swarm=DryRun(swarm) if dry else swarm,
             pauses=KnownPauses(SwarmPauses(api)),
             clock=clock,

@@ -7,9 +7,9 @@ from math import nan
 from pathlib import Path
 from typing import NamedTuple
 
-from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
 from autoscaler.ports import Query, Series
+from autoscaler.util.deadline import Deadline
 
 FRESH = 120
 """For so many seconds after it was written a file says how things are."""

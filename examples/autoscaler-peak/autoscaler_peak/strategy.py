@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from autoscaler.durations import Duration, words
-from autoscaler.model import Recommendation
-from autoscaler.strategies import Rule, Signal
+from autoscaler.core.model import Recommendation
+from autoscaler.strategies import Rule, RuleInput
+from autoscaler.util.durations import Duration, words
 
 MOST = 1_000_000
 """More replicas than any policy allows."""
@@ -27,18 +27,17 @@ class Peak(Rule):
         """All samples of that time are needed."""
         return self.over
 
-    def recommend(self, signal: Signal) -> Recommendation:
+    def recommend(self, rule_input: RuleInput) -> Recommendation:
         """The count for the highest load, and never fewer than 0."""
-        highest = max(0.0, *self._loads(signal))
+        highest = max(0.0, *self._loads(rule_input))
         needed = min(ceil(highest / self.target), MOST)
-        detail = f"{self.metric} {signal.window.newest:.4g}, the highest load of {words(self.over)} is {highest:.4g}"
-        return self.asks_for(signal, needed, detail)
+        return self.asks_for(rule_input, needed, f"the highest load of {words(self.over)} is {highest:.4g}")
 
-    def _loads(self, signal: Signal) -> list[float]:
+    def _loads(self, rule_input: RuleInput) -> list[float]:
         """What all replicas had to carry together, at each sample of the look-back that is not missing."""
-        window, loads = signal.window, signal.window.values
+        window, loads = rule_input.window, rule_input.window.values
         if not window.total:
             # An average is one of as many replicas as there were at the time, where that is known.
-            replicas = window.reporting or (signal.running,) * len(loads)
+            replicas = window.reporting or (rule_input.running,) * len(loads)
             loads = tuple(value * count for value, count in zip(loads, replicas, strict=True))
         return [load for load in loads[-ceil(self.over / window.step) - 1 :] if isfinite(load)]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from autoscaler.deadline import Deadline
 from autoscaler.errors import RefusedError
 from autoscaler.ports import Query
 from autoscaler.testing import NOW, STEP, MetricSourceContract
+from autoscaler.util.deadline import Deadline
 from autoscaler_peak.source import Numbers
 
 

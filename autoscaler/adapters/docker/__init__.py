@@ -1,0 +1,1 @@
+"""Docker's engine behind the port of an orchestrator."""

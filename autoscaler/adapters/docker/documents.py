@@ -1,0 +1,435 @@
+"""Docker's documents as the autoscaler's values.
+
+Pure. What the API does not document raises what `engine_errors.documented` knows: what has become a value is what its
+type says.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import zlib
+from datetime import datetime
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from autoscaler.adapters.docker.engine_api import NO_TEMPLATES
+from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
+from autoscaler.swarm.placement import Demand, NodeView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from autoscaler.adapters.docker.engine_api import Document, Templates
+
+_MODES = {
+    "Replicated": "replicated",
+    "Global": "global",
+    "ReplicatedJob": "replicated-job",
+    "GlobalJob": "global-job",
+}
+_WITHOUT_COUNT = "replicated without a count"
+_TEMPLATE = ("TaskTemplate", "EndpointSpec", "Networks")
+"""The parts of a spec whose change replaces tasks (swarmkit's IsTaskDirty)."""
+_NOT_MADE_FROM = ("Placement", "Runtime")
+"""The parts of a task template that a service and a task made from it may differ in; tasks are shown without a runtime
+(measured, 20.10 and 28)."""
+_READ_OF_TASKS = {"ID", "ServiceID", "NodeID", "CreatedAt", "DesiredState", "Status"}
+_UNSCHEDULED = ("new", "pending")
+_ANY = Demand()
+_BEYOND = 2**64
+"""More than any number of an engine's."""
+_LARGEST_POINT = 2**20
+"""How many bytes a rollback point may unpack to."""
+_LONGEST_POINT = 48 * 1024
+"""The longest rollback point that is kept in a label: every list of services carries it (facts 4)."""
+_CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
+"""A container's hostname is by default the first twelve digits of its id."""
+
+
+def cluster(
+    services: Sequence[Document],
+    tasks: Iterable[Document],
+    nodes: Sequence[Document],
+    hostname: str | None = None,
+) -> Cluster:
+    """All services with the tasks that Swarm wants to run.
+
+    *tasks* may hold ended ones too: the newest failure among them is quoted where a service is short of running tasks.
+    The service that *hostname* is a container of is this process' own.
+    """
+    seen = tuple(map(node_view, nodes))
+    memory = {node.id: node.memory for node in seen}
+    ready = frozenset(node["ID"] for node in nodes if _is_ready(node))
+    listed: dict[str, list[Document]] = {}
+    for task in tasks:
+        listed.setdefault(task.get("ServiceID", ""), []).append(task)
+    own_container = hostname if hostname and _CONTAINER_ID.fullmatch(hostname) else None
+    own_service = None
+    views = {}
+    quiet = repeated(services)
+    for document in services:
+        own_tasks = listed.get(document["ID"], ())
+        occupied = {task["NodeID"] for task in own_tasks if task.get("NodeID") and _is_running(task)}
+        amounts = [memory.get(node) for node in occupied] or [memory[node] for node in ready]
+        views_of_tasks = task_views(own_tasks, ready, requested_replicas(document["Spec"]) or 0)
+        smallest = min((amount for amount in amounts if amount), default=None)
+        template = quiet.get(document["ID"])
+        mixed = template is not None and any(_of_another(template, task) for task in own_tasks)
+        view = service_view(document, views_of_tasks, smallest, mixed=mixed)
+        views[view.name] = view
+        if own_container and any(_container_id(task).startswith(own_container) for task in own_tasks):
+            own_service = view.name
+    return Cluster(views, own_service, seen)
+
+
+def lean(document: Document, templates: Templates = NO_TEMPLATES) -> Document:
+    """An object of a list as it is parsed, without what nobody reads of tasks, which is most of a long answer.
+
+    A task keeps its spec where *templates* has its service's, and it was made from another one. What the update before
+    left as it was is kept once. For lists only: a spec that is written back must be whole.
+    """
+    if "ServiceID" in document and "DesiredState" in document:
+        service = document["ServiceID"]
+        template = templates.get(service) if isinstance(service, str) else None
+        kept = _READ_OF_TASKS if template is None or not _of_another(template, document) else {*_READ_OF_TASKS, "Spec"}
+        return {part: value for part, value in document.items() if part in kept}
+    document.pop("Endpoint", None)
+    spec, previous = document.get("Spec"), document.get("PreviousSpec")
+    for either in (spec, previous):
+        if isinstance(either, dict) and isinstance(either.get("Labels"), dict):
+            either["Labels"].pop(ROLLBACK_LABEL, None)
+    if isinstance(spec, dict) and isinstance(previous, dict):
+        if spec == previous:
+            document["PreviousSpec"] = spec
+        else:
+            previous.update(
+                (part, spec[part]) for part in _TEMPLATE if part in spec and spec[part] == previous.get(part)
+            )
+    return document
+
+
+def _of_another(template: Document, task: Document) -> bool:
+    """Whether the *task* is to run and was made from another template; of one without a spec that is not known."""
+    spec = task.get("Spec")
+    wanted = task.get("DesiredState") == "running"
+    return wanted and isinstance(spec, dict) and bool(spec) and _made_from(spec) != template
+
+
+def _made_from(template: Document) -> Document:
+    """What a task is made from; without its placement, for which a task is not replaced that may stay where it is."""
+    return {part: value for part, value in template.items() if part not in _NOT_MADE_FROM}
+
+
+def repeated(services: Iterable[Document]) -> dict[str, Document]:
+    """What tasks are made from, by the ids of the services whose last update changed nothing.
+
+    A rollout of theirs may go on of which Swarm says nothing: the update clears the UpdateStatus, and leaves the
+    rollout alone as that works towards the same spec (20.10).
+    """
+    return {
+        _text(document["ID"]): _made_from(_path(document, "Spec", "TaskTemplate"))
+        for document in services
+        if not document.get("UpdateStatus") and document.get("PreviousSpec") == document["Spec"]
+    }
+
+
+def service_view(
+    document: Document,
+    tasks: tuple[TaskView, ...] = (),
+    node_memory: float | None = None,
+    *,
+    mixed: bool = False,
+) -> ServiceView:
+    """The service as it is listed or inspected; *node_memory* is in bytes, *mixed* see `ServiceView`."""
+    spec = document["Spec"]
+    update = document.get("UpdateStatus") or {}
+    previous = document.get("PreviousSpec")
+    cpu_limit, memory_limit = _limits(spec)
+    return ServiceView(
+        id=_text(document["ID"]),
+        name=_text(spec["Name"]),
+        version=_whole(document["Version"]["Index"]),
+        mode=mode_in_words(spec),
+        requested=requested_replicas(spec) or 0,
+        created_at=unix_time(document["CreatedAt"]),
+        updated_at=unix_time(document["UpdatedAt"]),
+        labels=_labels(spec),
+        tasks=tasks,
+        update_state=_text(update.get("State", "")),
+        update_message=_text(update.get("Message", "")),
+        update_started=unix_time(update["StartedAt"]) if update.get("StartedAt") else None,
+        template_changed=previous is None or any(spec.get(part) != previous.get(part) for part in _TEMPLATE),
+        before=None if previous is None else _spec_before(previous),
+        cpu_limit=cpu_limit,
+        memory_limit=memory_limit,
+        node_memory=node_memory,
+        demand=demand(spec),
+        mixed=mixed,
+    )
+
+
+def demand(spec: Document) -> Demand:
+    """What a task of *spec* asks of its node."""
+    reservations = _path(spec, "TaskTemplate", "Resources", "Reservations")
+    placement = _path(spec, "TaskTemplate", "Placement")
+    ports = _path(spec, "EndpointSpec").get("Ports") or ()
+    taken = [port for port in ports if port.get("PublishMode") == "host" and port.get("PublishedPort")]
+    if not (reservations or placement or taken):
+        return _ANY  # most services: one value for all of them
+    return Demand(
+        nano_cpus=_whole(reservations.get("NanoCPUs", 0)),
+        memory=_whole(reservations.get("MemoryBytes", 0)),
+        constraints=tuple(map(_text, placement.get("Constraints") or ())),
+        platforms=tuple(
+            (_text(platform.get("OS", "")), _text(platform.get("Architecture", "")))
+            for platform in placement.get("Platforms") or ()
+        ),
+        max_per_node=_whole(placement.get("MaxReplicas", 0)),
+        host_ports=tuple(f"{_whole(port['PublishedPort'])}/{_text(port.get('Protocol', 'tcp'))}" for port in taken),
+    )
+
+
+def node_view(document: Document) -> NodeView:
+    """The node as it is listed."""
+    spec, description = _path(document, "Spec"), _path(document, "Description")
+    resources, platform = _path(description, "Resources"), _path(description, "Platform")
+    return NodeView(
+        id=_text(document["ID"]),
+        hostname=_text(description.get("Hostname", "")),
+        role=_text(spec.get("Role", "")),
+        takes_tasks=_is_ready(document) and spec.get("Availability", "active") == "active",
+        nano_cpus=_whole(resources.get("NanoCPUs", 0)),
+        memory=_whole(resources.get("MemoryBytes", 0)),
+        os=_text(platform.get("OS", "")),
+        architecture=_text(platform.get("Architecture", "")),
+        address=_text(_path(document, "Status").get("Addr", "")),
+        labels=_labels(spec),
+        engine_labels=_labels(_path(description, "Engine")),
+    )
+
+
+def mode_in_words(spec: Document) -> str:
+    """The mode's name in the autoscaler's words; only `replicated` may be scaled.
+
+    A replicated spec without a whole number of replicas is none of that: written back, Swarm makes it 1 (facts 1).
+    """
+    mode = spec.get("Mode") or {}
+    if list(mode) == ["Replicated"] and requested_replicas(spec) is None:
+        return _WITHOUT_COUNT
+    return " and ".join(_MODES.get(kind, kind) for kind in mode) or _WITHOUT_COUNT
+
+
+def requested_replicas(spec: Document) -> int | None:
+    """The count that a spec of the mode Replicated asks for; None in every other mode, and where it says none."""
+    mode = spec.get("Mode") or {}
+    if list(mode) != ["Replicated"]:
+        return None
+    count = (mode["Replicated"] or {}).get("Replicas")
+    return count if type(count) is int and 0 <= count < _BEYOND else None
+
+
+def scaled(spec: Document, replicas: int, state: str, point: str | None = None) -> Document:
+    """A copy of *spec* with another count and the autoscaler's labels, and nothing else changed.
+
+    *point* is a rollback point to keep; without one the spec keeps what it has.
+    """
+    replicated = spec["Mode"]["Replicated"] | {"Replicas": replicas}
+    labels = (spec.get("Labels") or {}) | {STATE_LABEL: state}
+    if point is not None:
+        labels[ROLLBACK_LABEL] = point
+    return spec | {"Mode": spec["Mode"] | {"Replicated": replicated}, "Labels": labels}
+
+
+def rollback_point(document: Document) -> str:
+    """What tasks were made from before the service's last update, as the text of a label.
+
+    It says which version came after: others may deploy again, and leave the label as it is. Empty where that would be
+    too large to be read again.
+    """
+    point = {"before": _template(document["PreviousSpec"]), "after": _fingerprint(document["Spec"])}
+    content = json.dumps(point, separators=(",", ":"), ensure_ascii=False).encode()
+    text = base64.b64encode(zlib.compress(content, 9)).decode()
+    return text if len(content) <= _LARGEST_POINT and len(text) <= _LONGEST_POINT else ""
+
+
+def keeps_too_much(spec: Document) -> bool:
+    """Whether the label of the rollback point is longer than any that the autoscaler writes.
+
+    Swarm stores a service together with its spec before, 1.5 MiB at most: a label of a megabyte would keep everybody
+    from changing the service's count.
+    """
+    return len((spec.get("Labels") or {}).get(ROLLBACK_LABEL, "")) > _LONGEST_POINT
+
+
+def rolled_back(document: Document) -> Document | None:
+    """A copy of the service's spec with the version before its last deploy, count and labels as they are.
+
+    None where that version is not known: nothing was deployed over another version yet, or somebody dropped the label.
+    Raises ValueError where the label is of no use.
+    """
+    spec, previous = document["Spec"], document.get("PreviousSpec")
+    labels = dict(spec.get("Labels") or {})
+    kept = labels.pop(ROLLBACK_LABEL, None)
+    if previous is not None and _template(previous) != _template(spec):
+        template = _template(previous)  # nothing was scaled since the deploy: Swarm still has it
+    elif kept is not None:
+        template = _point(kept, _fingerprint(spec))
+    else:
+        return None
+    changed = {part: value for part, value in template.items() if value is not None}
+    return {part: value for part, value in spec.items() if part not in _TEMPLATE} | changed | {"Labels": labels}
+
+
+def _template(spec: Document) -> Document:
+    return {part: spec.get(part) for part in _TEMPLATE}
+
+
+def _fingerprint(spec: Document) -> str:
+    """A text that is the same for two specs only where their tasks are made from the same."""
+    return hashlib.sha256(json.dumps(_template(spec), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _point(text: str, version: str) -> Document:
+    """What `rollback_point` made *text* of, where the deployed *version* came after that.
+
+    Raises ValueError for anything else: anybody may have written it.
+    """
+    if not text:
+        raise ValueError("the version before the last deploy is too large to be kept in a label")
+    try:
+        point = json.loads(_unpacked(text))
+    except (zlib.error, ValueError, RecursionError) as error:
+        raise ValueError(f"the label {ROLLBACK_LABEL} is damaged ({error})") from error
+    template = point.get("before") if isinstance(point, dict) else None
+    if (
+        not isinstance(template, dict)
+        or set(template) != set(_TEMPLATE)
+        or not isinstance(template["TaskTemplate"], dict)
+    ):
+        raise ValueError(f"the label {ROLLBACK_LABEL} holds no version of a service")
+    if point.get("after") != version:
+        raise ValueError(
+            "the version that was kept is not the one before the last deploy: after that, somebody else's update made "
+            "Swarm forget it"
+        )
+    return template
+
+
+def _unpacked(text: str) -> bytes:
+    """What the label packs; raises ValueError or zlib.error where it is too long, too much, or no such text."""
+    unpacking = zlib.decompressobj()
+    if len(text) <= _LONGEST_POINT:
+        content = unpacking.decompress(base64.b64decode(text, validate=True), _LARGEST_POINT)
+        if not unpacking.unconsumed_tail:
+            return content
+    raise ValueError("it is larger than any that the autoscaler writes")
+
+
+def image(spec: Document) -> str:
+    """The image that tasks of *spec* run, as people write it."""
+    return str(_path(spec, "TaskTemplate", "ContainerSpec").get("Image", "")).partition("@")[0]
+
+
+def task_views(tasks: Iterable[Document], ready_nodes: frozenset[str], requested: int) -> tuple[TaskView, ...]:
+    """The tasks that Swarm wants to run, now or after a restart's delay (desired `ready`).
+
+    Where fewer than *requested* run, those without an error of their own quote the newest failed task; where none is
+    left to say so (no restart), that failed task stands among them.
+    """
+    wanted = [task for task in tasks if task.get("DesiredState") in ("running", "ready")]
+    failed = [task for task in tasks if task["Status"].get("State") in ("failed", "rejected")]
+    newest = max(failed, key=lambda task: unix_time(task["Status"]["Timestamp"]), default=None)
+    views = tuple(_task_view(task, ready_nodes, newest) for task in wanted)
+    running = sum(view.running for view in views)
+    if newest is not None and running == len(views) and running < requested:
+        return (*views, _task_view(newest, ready_nodes, None))
+    return views
+
+
+def _task_view(task: Document, ready_nodes: frozenset[str], failed: Document | None) -> TaskView:
+    status = task["Status"]
+    state = status["State"]
+    said = status.get("Err", "")
+    if not said and failed is not None and state != "running":
+        said = f"the task before it {failed['Status']['State']}: {_said(failed['Status'])}"
+    return TaskView(
+        id=_text(task["ID"]),
+        state=_text(state),
+        # A task that was never placed waits since it was created, however often Swarm has tried since.
+        since=unix_time(task["CreatedAt"] if state in _UNSCHEDULED else status["Timestamp"]),
+        on_ready_node=task.get("NodeID", "") in ready_nodes,
+        words=_text(said or status.get("Message", "")),
+        node=_text(task.get("NodeID", "")),
+    )
+
+
+def _said(status: Document) -> str:
+    said: str = status.get("Err") or status.get("Message", "")
+    return said
+
+
+def _spec_before(previous: Document) -> SpecBefore:
+    return SpecBefore(requested_replicas(previous), _labels(previous).get(STATE_LABEL, ""), *_limits(previous))
+
+
+def _limits(spec: Document) -> tuple[float | None, float | None]:
+    """The cores and the bytes that a task may use; None where there is no limit."""
+    limits = _path(spec, "TaskTemplate", "Resources", "Limits")
+    return _amount(limits.get("NanoCPUs", 0)) / 1e9 or None, _amount(limits.get("MemoryBytes", 0)) or None
+
+
+def _is_ready(node: Document) -> bool:
+    return bool(_path(node, "Status").get("State") == "ready")
+
+
+def _is_running(task: Document) -> bool:
+    return bool(task.get("DesiredState") == "running" and task["Status"].get("State") == "running")
+
+
+def _container_id(task: Document) -> str:
+    identity: str = _path(task, "Status", "ContainerStatus").get("ContainerID", "")
+    return identity
+
+
+def _path(document: Mapping[str, Any], *keys: str) -> Document:
+    """The object at *keys*, empty where a part of the way is absent or null."""
+    found: Any = document
+    for key in keys:
+        found = found.get(key) or {}
+    if not isinstance(found, dict):
+        raise TypeError(f"{type(found).__name__} where an object belongs")
+    return found
+
+
+def _labels(labelled: Document) -> dict[str, str]:
+    return {_text(label): _text(value) for label, value in (labelled.get("Labels") or {}).items()}
+
+
+def _text(value: object) -> str:
+    """*value*, which is text that can be written; JSON may hold half of a surrogate pair, which no stream takes."""
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where text belongs")
+    if not value.isascii():
+        value.encode()
+    return value
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or not -_BEYOND < value < _BEYOND:
+        raise TypeError(f"{value!r:.40} where a whole number of 64 bits belongs")
+    return value
+
+
+def _amount(value: object) -> float:
+    """*value*, which is a finite number of something, 0 or more."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
+        raise TypeError(f"{type(value).__name__} where an amount belongs")
+    return float(value)
+
+
+def unix_time(text: str) -> float:
+    """Unix seconds of Docker's RFC 3339 time, whose nanoseconds are cut to microseconds."""
+    return datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,266 @@
+"""The Docker Engine's API over its socket, through the docker SDK's session: bounded, retried, in plain words.
+
+The SDK's own service methods are not used: they insert defaults or drop fields, which restarts tasks, and send this
+machine's registry credentials (facts 1).
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import traceback
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import docker
+import requests
+from tenacity import Retrying, retry_if_exception_type, wait_exponential
+
+from autoscaler.adapters.docker.engine_api import NO_TEMPLATES, AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_errors import TransientError, causes, failure, not_docker, parse
+from autoscaler.adapters.docker.lean_list import KnownObjects, LeanList, Listed
+from autoscaler.errors import BackendError
+from autoscaler.util.deadline import TimedCall
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tenacity import RetryCallState
+
+    from autoscaler.adapters.docker.engine_api import Document, Templates
+    from autoscaler.util.deadline import Deadline
+
+_PIECE = 2**20
+_LARGEST = {True: 256 * 2**20, False: 16 * 2**20}
+"""Bytes of a list, and of any other answer; the lists of a large Swarm are tens of megabytes."""
+_ATTEMPTS = 3
+_FIRST_WAIT = 0.1
+_LONGEST_WAIT = 1.0
+"""Seconds between two attempts to read."""
+_KEPT_CONNECTIONS = 4
+"""The SDK keeps idle connections per URL; these are for the lists, and the one service being scaled."""
+
+
+class DockerEngine:
+    """An EngineApi and ConfigApi on the Docker Engine at *base_url* (`unix:///…` or `tcp://…`).
+
+    *timeout* bounds the silence between two packets, in seconds; the deadline of a call bounds all of it. Nothing is
+    contacted before the first call. Not for use by two threads at once.
+    """
+
+    def __init__(self, base_url: str, timeout: float = 5.0) -> None:
+        self._base_url = base_url
+        self._where = f"Docker at {base_url}"
+        self._timeout = timeout
+        self._guard = TimedCall(self._where)
+        self._client: docker.APIClient | None = None
+        self._known: dict[str, KnownObjects] = {}
+
+    def services(self, deadline: Deadline, /) -> list[Document]:
+        """All services, of every mode."""
+        return self._list("/services", deadline)
+
+    def tasks(self, deadline: Deadline, /, *, ended: bool, templates: Templates = NO_TEMPLATES) -> list[Document]:
+        """The tasks desired running; with *ended*, all. See EngineApi for *templates*."""
+        return self._list("/tasks", deadline, {} if ended else {"desired-state": ["running"]}, templates)
+
+    def nodes(self, deadline: Deadline, /) -> list[Document]:
+        """All nodes."""
+        return self._list("/nodes", deadline)
+
+    def service(self, service_id: str, deadline: Deadline, /) -> Document:
+        """One service as it is stored, without defaults inserted."""
+        return self._object(f"/services/{quote(service_id, safe='')}", deadline)
+
+    def update(self, service_id: str, version: int, spec: Document, deadline: Deadline, /) -> None:
+        """Replace the spec; tried once only, for a write without an answer may be carried out later (facts 8)."""
+        path = f"/services/{quote(service_id, safe='')}/update"
+        if self._call("POST", path, deadline, {"version": version}, spec) is None:
+            raise not_docker(self._where, "status 200 without JSON")
+
+    def config(self, name: str, deadline: Deadline, /) -> Document:
+        """The config of this name."""
+        return self._object(f"/configs/{quote(name, safe='')}", deadline)
+
+    def create_config(self, spec: Document, deadline: Deadline, /) -> None:
+        """Create a config; tried once only."""
+        self._call("POST", "/configs/create", deadline, {}, spec)
+
+    def update_config(self, name: str, version: int, spec: Document, deadline: Deadline, /) -> None:
+        """Replace the labels of the config; tried once only."""
+        self._call("POST", f"/configs/{quote(name, safe='')}/update", deadline, {"version": version}, spec)
+
+    def close(self) -> None:
+        """Give up the connection; the next call makes a new one."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _list(
+        self,
+        path: str,
+        deadline: Deadline,
+        filters: Mapping[str, list[str]] | None = None,
+        templates: Templates = NO_TEMPLATES,
+    ) -> list[Document]:
+        params = {"filters": json.dumps(filters)} if filters else {}
+        # What was known goes as it is used, so that it is not in memory beside what comes after it.
+        found = self._read(path, deadline, params, LeanList(self._known.pop(path, {}), templates))
+        if not isinstance(found, Listed):
+            raise not_docker(self._where, "no JSON list")
+        self._known[path] = found.known
+        return found.documents
+
+    def _object(self, path: str, deadline: Deadline) -> Document:
+        found = self._read(path, deadline, {})
+        if not isinstance(found, dict):
+            raise not_docker(self._where, "no JSON object")
+        return found
+
+    def _read(self, path: str, deadline: Deadline, params: Mapping[str, str], lean_list: LeanList | None = None) -> Any:
+        """The answer to a GET, as *lean_list* reads it; asked for again where that may help and there is the time."""
+
+        def enough(state: RetryCallState) -> bool:
+            return state.attempt_number >= _ATTEMPTS or deadline.remaining() <= _LONGEST_WAIT
+
+        attempts = Retrying(
+            stop=enough,
+            wait=wait_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
+            retry=retry_if_exception_type(TransientError),
+            reraise=True,
+        )
+        return attempts(self._call, "GET", path, deadline, params, lean_list=lean_list)
+
+    def _call(  # noqa: PLR0913 - as many as a request has parts
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        params: Mapping[str, Any],
+        body: Document | None = None,
+        *,
+        lean_list: LeanList | None = None,
+    ) -> Any:
+        """The JSON of the answer to one request, or what it lists.
+
+        A failed client is not used again: another version of the engine may answer next time, and where the deadline
+        has passed, the abandoned call goes on using its client in its own thread. Nor is one whose engine was upgraded
+        since it was made, which nothing else tells when connections were idle meanwhile: it would go on in the older
+        version, which strips fields from specs (facts 1). A read is then made again, in the new one.
+        """
+        client, self._client = self._client, None
+        silence = deadline.remaining(at_most=self._timeout)
+
+        def ask(own: docker.APIClient) -> requests.Response:
+            url = f"{own.base_url}/v{own.api_version}{path}"
+            # A redirect would take a spec, and what is secret in it, to whatever host it names.
+            return own.request(
+                method, url, params=params, json=body, timeout=_patience(silence), stream=True, allow_redirects=False
+            )
+
+        def exchange() -> tuple[docker.APIClient, int, str | Listed | ValueError]:
+            own = client
+            try:
+                own = own or self._connect(silence)
+                response = ask(own)
+                if own is client and method == "GET" and not _of_version(response, own.api_version):
+                    own.close()
+                    own = self._connect(silence)
+                    response = ask(own)
+                return own, response.status_code, _content(response, lean_list)
+            except Exception as error:
+                if own is not None:
+                    own.close()
+                _close_sockets(error)
+                raise failure(self._where, error) from error
+
+        used, status, content = self._guard.call(exchange, deadline.remaining())
+        try:
+            if isinstance(content, ValueError):
+                raise not_docker(self._where, str(content))
+            answer = parse(self._where, status, content) if isinstance(content, str) else content
+        except (AlreadyExistsError, NotFoundError, VersionConflictError):
+            self._client = used
+            raise
+        except BackendError:
+            used.close()
+            raise
+        self._client = used
+        return answer
+
+    def _connect(self, silence: float) -> docker.APIClient:
+        """A client that speaks the engine's own API version: an older one strips fields from specs (facts 1)."""
+        return _Client(
+            self._base_url,
+            version="auto",
+            timeout=silence,  # type: ignore[arg-type] # the stubs ask for whole seconds; sockets take fractions
+            num_pools=_KEPT_CONNECTIONS,
+        )
+
+
+def _patience(silence: float) -> tuple[float, float]:
+    """Seconds to connect to one address, and to wait for its next packet.
+
+    A name may stand for several socket proxies, one of them on a machine that has died: the others are tried after it.
+    """
+    return silence / 2, silence
+
+
+def _of_version(response: requests.Response, version: str) -> bool:
+    """Whether the engine's own API version, which it names in every answer, is that one."""
+    return response.headers.get("Api-Version", version) == version
+
+
+class _Client(docker.APIClient):
+    """The SDK's client, whose first question has no answer of any length either.
+
+    It takes nothing from the environment: a web proxy named there reaches no socket proxy, and would read every spec.
+    """
+
+    def version(self, api_version: bool = True) -> Document:  # noqa: FBT001, FBT002, ARG002 - the SDK's signature
+        """What the engine says of itself; the SDK asks when it is made, before all else."""
+        self.trust_env = False
+        url = f"{self.base_url}/version"
+        response = self.get(url, timeout=_patience(self.timeout), stream=True, allow_redirects=False)
+        response._content = b"".join(_bounded(response.iter_content(_PIECE), _LARGEST[False]))  # noqa: SLF001 - as requests does itself, without a bound
+        if response.status_code != HTTPStatus.OK:
+            raise requests.HTTPError(response=response)
+        answer: Document = response.json()
+        return answer
+
+
+def _content(response: requests.Response, lean_list: LeanList | None) -> str | Listed | ValueError:
+    """The body as text, or what *lean_list* makes of it; or why it is none of both.
+
+    The lists of a large Swarm are tens of megabytes, and hundreds once parsed: each object is made lean as it comes.
+    """
+    listed = lean_list if response.status_code == HTTPStatus.OK else None
+    pieces = _bounded(response.iter_content(_PIECE), _LARGEST[listed is not None])
+    try:
+        return b"".join(pieces).decode(errors="replace") if listed is None else listed.read(pieces)
+    except ValueError as error:
+        return error
+
+
+def _bounded(pieces: Iterator[bytes], at_most: int) -> Iterator[bytes]:
+    """The *pieces*; raises ValueError where they are more than *at_most* bytes, unpacked."""
+    left = at_most
+    for piece in pieces:
+        left -= len(piece)
+        if left < 0:
+            raise ValueError(f"more than {at_most} bytes")
+        yield piece
+
+
+def _close_sockets(error: Exception) -> None:
+    """Close what the SDK leaves open.
+
+    A unix socket that it cannot connect (docker/transport/unixconn.py), and a client that it cannot make, as it does
+    not understand what the engine says of its version.
+    """
+    for cause in causes(error):
+        for frame, _ in traceback.walk_tb(cause.__traceback__):
+            for left in (frame.f_locals.get("sock"), frame.f_locals.get("self")):
+                if isinstance(left, socket.socket | docker.APIClient):
+                    left.close()

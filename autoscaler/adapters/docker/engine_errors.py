@@ -1,0 +1,172 @@
+"""What goes wrong between the autoscaler and a Docker Engine, in sentences that name the cure. Pure."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import requests
+from docker.errors import InvalidVersion
+
+from autoscaler.adapters.docker.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_LONGEST_QUOTE = 300
+
+
+class TransientError(UnreachableError):
+    """No usable answer, and a read may well succeed a moment later."""
+
+
+_NO_SOCKET = (
+    "there is no such socket; start the engine, mount its socket into the container (/var/run/docker.sock), "
+    "or set AUTOSCALER_DOCKER_HOST to where it is"
+)
+_NO_PERMISSION = (
+    "no permission to use the socket; run the autoscaler in the group that owns it "
+    '(`user: "65532:GROUP"` in the stack file, GROUP as `stat -c %g` prints it), or through a socket proxy'
+)
+_NOBODY_LISTENS = "nobody listens there; start the engine (`systemctl start docker`)"
+_SILENCE = "no answer in time; the engine hangs or is overloaded, or its Swarm is electing a leader"
+_NO_LEADER = (
+    "the Swarm has no leader, as too few of its managers are online; bring back enough of them to be more than half"
+)
+_WORKER = (
+    "this node is a worker, and only managers know the services; run the autoscaler on a manager "
+    "(`node.role == manager` in its placement constraints)"
+)
+_NO_SWARM = (
+    "this engine is in no Swarm, or its manager does not run; make it one with `docker swarm init`, "
+    "or run the autoscaler on a manager"
+)
+_FORBIDDEN = (
+    "something before the engine forbids the request; a socket proxy must allow reading services, tasks, nodes and "
+    "configs, updating services, and creating and updating configs (SERVICES, TASKS, NODES, CONFIGS and POST)"
+)
+_TOO_LARGE = (
+    "Swarm stores no service or config of that size, a service with its spec before the last update; shorten what is "
+    "long in its labels"
+)
+_FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
+    (InvalidVersion, RefusedError, "the engine is too old; upgrade it"),
+    (requests.Timeout, DeadlineError, _SILENCE),
+    (TimeoutError, DeadlineError, _SILENCE),
+    (FileNotFoundError, TransientError, _NO_SOCKET),
+    (PermissionError, UnreachableError, _NO_PERMISSION),
+    (ConnectionRefusedError, TransientError, _NOBODY_LISTENS),
+)
+"""What an exception among the causes means, the first that is found."""
+_SAID: tuple[tuple[str, type[BackendError], str], ...] = (
+    ("Worker nodes can't be used", UnreachableError, _WORKER),
+    ("not a swarm manager", UnreachableError, _NO_SWARM),
+    ("does not have a leader", TransientError, _NO_LEADER),
+    ("raft message is too large", RefusedError, _TOO_LARGE),
+    ("received message larger than max", RefusedError, _TOO_LARGE),
+)
+"""What the engine's words mean, the first that are found."""
+_CLEAR: dict[int, type[RefusedError]] = {HTTPStatus.NOT_FOUND: NotFoundError, HTTPStatus.CONFLICT: AlreadyExistsError}
+
+
+def parse(
+    where: str, status: int, content: str | bytes, hook: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+) -> Any:
+    """The JSON of the engine's answer, None where it is empty; raises the error that its status and words mean.
+
+    *where* names the engine and begins every message; *hook* is given each object as it is parsed, and replaces it.
+    """
+    try:
+        answer = json.loads(content, object_hook=hook)
+    except (ValueError, RecursionError):
+        answer = None
+    if status in (HTTPStatus.OK, HTTPStatus.CREATED):
+        if answer is None and content:
+            raise not_docker(where, f"status {status} without JSON")
+        return answer
+    message = answer.get("message") if isinstance(answer, dict) else None
+    if not isinstance(message, str):
+        if status == HTTPStatus.FORBIDDEN:
+            raise RefusedError(f"{where}: {_FORBIDDEN}")
+        redirected = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+        lacks = ", a redirect, which is not followed" if redirected else " without Docker's message"
+        raise not_docker(where, f"status {status}{lacks}")
+    raise _refusal(where, status, message.strip()[:_LONGEST_QUOTE])
+
+
+def failure(where: str, error: Exception) -> BackendError:
+    """The error that an exception of the client's libraries means.
+
+    They wrap each other, as causes and as arguments, up to four deep (facts 8).
+    """
+    wrapped = list(causes(error))
+    for cause in wrapped:
+        if isinstance(cause, requests.HTTPError) and cause.response is not None:  # while the version was negotiated
+            return _of_answer(where, cause.response)
+    for kind, meaning, sentence in _FAILURES:
+        if any(isinstance(cause, kind) for cause in wrapped):
+            return meaning(f"{where}: {sentence}")
+    if any(isinstance(cause, json.JSONDecodeError) for cause in wrapped):
+        return not_docker(where, "no JSON")
+    words = str(wrapped[-1])[:_LONGEST_QUOTE]
+    if any(isinstance(cause, OSError) for cause in wrapped):  # requests' exceptions are OSErrors too
+        return TransientError(f"{where}: the connection failed: {words}")
+    return UnreachableError(f"{where}: no usable answer: {words}")
+
+
+def not_docker(where: str, what: str) -> UnreachableError:
+    """The error that an answer means which the engine cannot have sent."""
+    return UnreachableError(
+        f"{where}: the answer is not the Docker API's ({what}); does AUTOSCALER_DOCKER_HOST name the engine?"
+    )
+
+
+@contextmanager
+def documented() -> Iterator[None]:
+    """Turn what parsing raises for a document that is none of Docker's into UnreachableError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise UnreachableError(
+            f"Docker's answer is not what its API documents ({type(error).__name__}: {error}); "
+            "is something else answering at AUTOSCALER_DOCKER_HOST?"
+        ) from error
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """*error* and the exceptions it wraps, as its causes or among its arguments, outermost first."""
+    seen: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if any(current is known for known in seen):
+            continue
+        seen.append(current)
+        yield current
+        wrapped = [current.__cause__, current.__context__, *current.args]
+        waiting.extend(item for item in wrapped if isinstance(item, BaseException))
+
+
+def _refusal(where: str, status: int, message: str) -> BackendError:
+    """The error that the engine's words mean: they decide, for its status is often a mere 500 (facts 8)."""
+    if status in _CLEAR:
+        return _CLEAR[status](f"{where}: {message}")
+    if "update out of sequence" in message:
+        return VersionConflictError(message)
+    for words, meaning, sentence in _SAID:
+        if words in message:
+            return meaning(f"{where}: {sentence}")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return TransientError(f"{where}: status {status}: {message}")
+    return RefusedError(f"{where}: refused with status {status}: {message}")
+
+
+def _of_answer(where: str, response: requests.Response) -> BackendError:
+    try:
+        parse(where, response.status_code, response.content)
+    except BackendError as error:
+        return error
+    return not_docker(where, f"status {response.status_code}")

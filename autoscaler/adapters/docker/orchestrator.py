@@ -1,0 +1,203 @@
+"""Docker Swarm as an orchestrator: three lists read, one number written (facts 12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autoscaler.adapters.docker import documents
+from autoscaler.adapters.docker.engine_api import NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_errors import documented
+from autoscaler.errors import BackendError, RefusedError, UnreachableError
+from autoscaler.ports import Receipt, Written
+from autoscaler.swarm.cluster import STATE_LABEL, unknown_service
+from autoscaler.util.deadline import Deadline
+
+if TYPE_CHECKING:
+    from autoscaler.adapters.docker.engine_api import Document, EngineApi
+    from autoscaler.ports import Orchestrator, Order
+    from autoscaler.swarm.cluster import Cluster
+
+_READ_BACKS = 2
+_ROUNDS = 3
+"""How often a rollback is tried where others write to the service at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """What a rollback did."""
+
+    image_before: str
+    image: str
+    replicas: int
+
+
+class DockerSwarm:
+    """Reads services and scales them, through *api*; an Orchestrator. Not for use by two threads at once.
+
+    *hostname* is this machine's, by which the service that this process is a task of is found.
+    """
+
+    def __init__(self, api: EngineApi, hostname: str | None = None) -> None:
+        self._api = api
+        self._hostname = hostname
+        self._short = True  # of a Swarm not read yet nothing better is known
+
+    def read(self, deadline: Deadline) -> Cluster:
+        """All services, with their tasks, in three calls.
+
+        Ended tasks are asked for too while some service is short of running replicas, for only they carry the words of
+        a task that failed (facts 6).
+        """
+        services = self._api.services(deadline)
+        with documented():
+            repeated = documents.repeated(services)
+        tasks = self._api.tasks(deadline, ended=self._short, templates=repeated)
+        nodes = self._api.nodes(deadline)
+        with documented():
+            cluster = documents.cluster(services, tasks, nodes, self._hostname)
+        self._short = any(view.running < view.requested for view in cluster.services.values())
+        return cluster
+
+    def scale(self, order: Order, deadline: Deadline) -> Receipt:
+        """Change the count and the autoscaler's label, in one write that names the version the decision saw.
+
+        A rollout is looked for once more, as a scale would destroy its automatic rollback (facts 2).
+        """
+        try:
+            document = self._api.service(order.service_id, deadline)
+            with documented():
+                objection = self._objection(order, document)
+                if objection is not None:
+                    return objection
+                point = _point_to_save(document)
+                spec = documents.scaled(document["Spec"], order.replicas, order.state, point)
+            return self._write(order, spec, deadline)
+        except NotFoundError as error:
+            return Receipt(Written.GONE, str(error))
+        except BackendError as error:
+            return Receipt(Written.REFUSED, f"nothing was written: {error}")
+
+    def roll_back(self, service: str, deadline: Deadline) -> RolledBack:
+        """Give *service* the version before its last deploy back; the count stays as it is.
+
+        Raises RefusedError where there is none, and BackendError.
+        """
+        for _ in range(_ROUNDS):
+            document = self._named(service, deadline)
+            with documented():
+                view = documents.service_view(document)
+                if view.update_state == "rollback_started":  # so that Swarm has no version before it any more
+                    cure = f"wait for it: docker service ps {service}"
+                    raise RefusedError(f"{service} is being rolled back already ({cure})")
+                spec = _before_the_deploy(service, document)
+                done = RolledBack(documents.image(document["Spec"]), documents.image(spec), view.requested)
+            try:
+                self._api.update(view.id, view.version, spec, deadline)
+            except VersionConflictError:
+                continue
+            except RefusedError as error:  # a config or secret of that version is gone, say
+                refusal = "Swarm does not take the version before its last deploy (deploy the one you want)"
+                raise RefusedError(f"{service}: {refusal}: {error}") from error
+            except UnreachableError as error:
+                doubt = "it may be rolled back all the same (look with docker service ps)"
+                raise UnreachableError(f"{service}: {error}; {doubt}") from error
+            return done
+        raise UnreachableError(f"others keep changing {service} (try again)")
+
+    def _named(self, service: str, deadline: Deadline) -> Document:
+        """The service of this name, whole."""
+        listed = self._api.services(deadline)
+        with documented():
+            identities = {str(each["Spec"]["Name"]): str(each["ID"]) for each in listed}
+        if service not in identities:
+            raise RefusedError(unknown_service(service, identities))
+        return self._api.service(identities[service], deadline)
+
+    def _objection(self, order: Order, document: Document) -> Receipt | None:
+        """Why *order* must not be carried out on the service as it is now."""
+        view = documents.service_view(document)
+        if view.mode != "replicated":
+            return Receipt(Written.REFUSED, f"the service's mode is {view.mode}; only replicated ones are scaled")
+        if view.version != order.version or view.requested != order.requested:
+            seen = f"{order.requested} replicas at version {order.version}"
+            return Receipt(
+                Written.CONFLICT, f"changed since it was read: {seen} then, {view.requested} at {view.version} now"
+            )
+        if view.rollout:
+            return Receipt(Written.CONFLICT, view.rollout)
+        if order.replicas == view.requested:
+            # Even a write that changes nothing takes PreviousSpec and UpdateStatus away (facts 2).
+            return Receipt(Written.REFUSED, f"the service already asks for {order.replicas} replicas")
+        return None
+
+    def _write(self, order: Order, spec: Document, deadline: Deadline) -> Receipt:
+        try:
+            # Half of the time, so that the other half is left for reading back.
+            self._api.update(order.service_id, order.version, spec, Deadline(deadline.remaining() / 2))
+        except VersionConflictError as error:
+            return Receipt(Written.CONFLICT, str(error))
+        except UnreachableError as error:
+            return self._read_back(order, error, deadline)
+        return Receipt(Written.APPLIED)
+
+    def _read_back(self, order: Order, error: UnreachableError, deadline: Deadline) -> Receipt:
+        """What became of a write without an answer, as far as a read shows it: it may still be applied later."""
+        doubt = f"no answer to the write ({error})"
+        for _ in range(_READ_BACKS):
+            try:
+                with documented():
+                    if _shows(order, self._api.service(order.service_id, deadline)):
+                        return Receipt(Written.APPLIED, f"{doubt}; read back: it is applied")
+            except NotFoundError as gone:
+                return Receipt(Written.GONE, str(gone))
+            except BackendError as failure:
+                doubt = f"{doubt}; reading back failed too ({failure})"
+                continue
+            return Receipt(Written.UNKNOWN, f"{doubt}; read back: not applied so far, it may still be")
+        return Receipt(Written.UNKNOWN, f"{doubt}; it may have been applied")
+
+
+def _point_to_save(document: Document) -> str | None:
+    """The rollback point that this scale would make Swarm forget; None where it has none, or keeps it.
+
+    One that is too large for a label is not kept, and an older one must not be taken for it.
+    """
+    if documents.service_view(document).loses_rollback_point:
+        return documents.rollback_point(document)
+    return "" if documents.keeps_too_much(document["Spec"]) else None
+
+
+def _before_the_deploy(service: str, document: Document) -> Document:
+    try:
+        spec = documents.rolled_back(document)
+    except ValueError as error:
+        raise RefusedError(f"{service}: {error} (deploy the version you want)") from error
+    if spec is None:
+        raise RefusedError(
+            f"{service} has no version to go back to: none was deployed over another, or somebody else's update made "
+            "Swarm forget it (deploy the version you want)"
+        )
+    return spec
+
+
+class DryRun:
+    """An orchestrator that reads as the one behind it and never writes."""
+
+    def __init__(self, swarm: Orchestrator) -> None:
+        self._swarm = swarm
+
+    def read(self, deadline: Deadline) -> Cluster:
+        """What the orchestrator behind it reads."""
+        return self._swarm.read(deadline)
+
+    def scale(self, order: Order, deadline: Deadline) -> Receipt:  # noqa: ARG002 - the port's signature
+        """Nothing is written."""
+        return Receipt(Written.DRY_RUN)
+
+
+def _shows(order: Order, document: Document) -> bool:
+    """Whether the service has the order's count and label; the label's times make it this order's and no other's."""
+    spec = document["Spec"]
+    labels = spec.get("Labels") or {}
+    return documents.requested_replicas(spec) == order.replicas and labels.get(STATE_LABEL) == order.state

@@ -1,0 +1,1 @@
+"""Prometheus behind the port of a metric source."""

@@ -1,0 +1,79 @@
+"""`autoscaler check`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoscaler import wiring
+from autoscaler.cli.commands.options import evaluation_options, output_option
+from autoscaler.cli.commands.output import ERROR, complain, print_json, problems_of
+from autoscaler.cli.commands.terminal import terminal
+from autoscaler.errors import ConfigurationError
+from autoscaler.evaluation import survey
+from autoscaler.policy import pacing
+from autoscaler.policy_files import loader
+from autoscaler.settings import Settings
+from autoscaler.util.amounts import plural
+from autoscaler.views import render
+from autoscaler.views.documents import survey_document
+from autoscaler.views.logs import configure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autoscaler.policy.policy import PolicySet
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--live", is_flag=True, help="Also ask Swarm and Prometheus whether each metric has data.")
+@output_option
+@evaluation_options
+def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> None:
+    """Validate policy files: the PATHs, or those that the settings name.
+
+    With --live it asks Swarm and Prometheus too, and adds up whether every policy's maximum finds room.
+
+    Exits with 1 where they are invalid, or, with --live, where a service lacks data.
+    """
+    settings = Settings.read(options)
+    try:
+        loaded = loader.read_policies(paths or [settings.policies])
+    except ConfigurationError as error:
+        problems = problems_of(error)
+        if output == "json":
+            print_json({"valid": False, "problems": problems, "warnings": []})
+        else:
+            complain(*problems)
+        sys.exit(ERROR)
+    policies = loaded.policies
+    warnings = [str(warning) for warning in loaded.warnings(settings.window_step)]
+    found = _survey(settings, policies) if live else None
+    if output == "json":
+        document = {
+            "valid": True,
+            "problems": [],
+            "warnings": warnings,
+            "revision": policies.revision,
+            "in_force": pacing.by_policies(policies),
+        }
+        print_json(document | ({"live": survey_document(found)} if found else {}))
+    else:
+        complain(*(f"warning: {warning}" for warning in warnings))
+        rules = sum(len(policy.rules) for policy in policies.policies)
+        said = f"{plural(len(policies.policies), 'policy', 'policies')} with {plural(rules, 'rule')}"
+        click.echo(f"Valid: {said} (revision {policies.revision}).")
+        for text in render.some(pacing.lines(pacing.by_policies(policies))):
+            click.echo(text)
+        if found is not None:
+            terminal().print(render.survey(found))
+    sys.exit(ERROR if found is not None and not found.good else 0)
+
+
+def _survey(settings: Settings, policies: PolicySet) -> survey.Survey:
+    configure(settings.log_format, "error")
+    return survey.survey(wiring.cycle_for_a_look(settings), policies)

@@ -1,0 +1,63 @@
+"""`autoscaler plan`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autoscaler import wiring
+from autoscaler.cli.commands.options import evaluation_options, output_option
+from autoscaler.cli.commands.output import ERROR, print_json
+from autoscaler.cli.commands.terminal import terminal
+from autoscaler.evaluation import survey
+from autoscaler.policy import pacing
+from autoscaler.policy_files import loader
+from autoscaler.settings import Settings
+from autoscaler.views import render
+from autoscaler.views.documents import capacity_document, problem_document, record_document
+from autoscaler.views.logs import configure
+
+if TYPE_CHECKING:
+    from autoscaler.core.records import Evaluation
+
+_CHANGES = 2
+
+
+@click.command()
+@output_option
+@evaluation_options
+def plan(output: str, **options: Any) -> None:
+    """Evaluate once against the live Swarm and Prometheus, and print what would change. Changes nothing.
+
+    Also adds up what services reserve and nodes have, and warns where a policy's maximum finds no room.
+
+    Exits with 0 where nothing is to do, 2 where something would change, 1 where it could not be told.
+    """
+    settings = Settings.read(options)
+    configure(settings.log_format, "error")
+    policies = loader.load([settings.policies])
+    planned = survey.plan(wiring.cycle_for_a_look(settings), policies)
+    evaluation, capacity = planned.evaluation, planned.capacity
+    in_force = pacing.by_policies(policies, {record.decision.policy for record in evaluation.records})
+    if output == "json":
+        print_json(
+            {
+                "services": [record_document(record) for record in evaluation.records],
+                "problems": [problem_document(problem) for problem in evaluation.problems],
+                "paused": list(evaluation.paused),
+                "in_force": in_force,
+                "capacity": None if capacity is None else capacity_document(capacity),
+            }
+        )
+    else:
+        lines = pacing.lines(in_force)
+        terminal().print(render.plan(evaluation.records, evaluation.problems, capacity, evaluation.paused, lines))
+    sys.exit(_plan_exit(evaluation))
+
+
+def _plan_exit(evaluation: Evaluation) -> int:
+    if evaluation.incomplete:
+        return ERROR
+    return _CHANGES if any(record.decision.changes for record in evaluation.records) else 0

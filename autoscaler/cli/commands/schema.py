@@ -1,0 +1,14 @@
+"""`autoscaler schema`."""
+
+from __future__ import annotations
+
+import click
+
+from autoscaler.cli.commands.output import print_json
+from autoscaler.policy.policy import policy_schema
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of policy files, by which editors complete, explain and check them."""
+    print_json(policy_schema())

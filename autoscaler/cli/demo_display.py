@@ -1,0 +1,195 @@
+"""`autoscaler demo`: the real daemon on a simulated Swarm and Prometheus, in time that runs faster."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from autoscaler.adapters.counted import CountedSource, CountedSwarm
+from autoscaler.adapters.docker.orchestrator import DockerSwarm
+from autoscaler.core.model import Outcome
+from autoscaler.daemon.daemon import Daemon
+from autoscaler.daemon.reload import Policies
+from autoscaler.evaluation.cycle import Cycle
+from autoscaler.evaluation.journal import Journal
+from autoscaler.metrics import queries
+from autoscaler.metrics.windows import MetricWindows
+from autoscaler.policy.metric import PROMETHEUS
+from autoscaler.simulation.prometheus import SimulatedPrometheus
+from autoscaler.simulation.shop import Shop
+from autoscaler.util.durations import words
+from autoscaler.views import render
+from autoscaler.views.logs import configure
+from autoscaler.web.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from autoscaler.core.records import Record
+
+_OPENING = datetime(2026, 1, 5, 8, 0, tzinfo=UTC).timestamp()
+_INTERVAL = 15
+_STEPS_BEFORE = 80
+_DEADLINE = 10.0
+_SETTINGS = queries.MetricSettings(scrape_interval=15, rate_window=60, warmup=30)
+_SHOWN_EVENTS = 8
+_REFRESHED = 4
+"""Times per second."""
+
+
+class VirtualClock:
+    """A clock that begins on a Monday morning and runs *speed* times as fast as real time."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._began = time.monotonic()
+        self._skipped = 0.0
+
+    def now(self) -> float:
+        """The virtual time in Unix seconds."""
+        return _OPENING + (time.monotonic() - self._began) * self._speed + self._skipped
+
+    def skip(self, seconds: float) -> None:
+        """Let *seconds* of virtual time pass at once."""
+        self._skipped += seconds
+
+
+async def run_demo(lasting: int | None, listen: tuple[str, int], speed: float) -> None:
+    """Run the demo for *lasting* real seconds, or until it is interrupted."""
+    configure("auto", "error")
+    with as_file(files("autoscaler.simulation") / "demo.yml") as file:
+        policies = Policies([file])
+        policies.load()
+        await _run(policies, lasting, listen, speed)
+
+
+async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int], speed: float) -> None:
+    clock = VirtualClock(speed)
+    shop = Shop(clock, demo_begins=_OPENING + _STEPS_BEFORE * _INTERVAL)
+    journal = Journal()
+    telemetry = Telemetry(journal, lambda: policies.error is None)
+    source = SimulatedPrometheus(clock, shop.sample, step=_INTERVAL)
+    for _ in range(_STEPS_BEFORE):  # so that windows are complete from the beginning
+        clock.skip(_INTERVAL)
+        source.record()
+    daemon = Daemon(
+        cycle=Cycle(
+            windows=MetricWindows({PROMETHEUS: CountedSource(source, telemetry.count_query)}, _SETTINGS, _INTERVAL),
+            swarm=CountedSwarm(DockerSwarm(shop.engine), telemetry.count_request),
+            clock=clock,
+            deadline=_DEADLINE,
+        ),
+        policies=policies,
+        journal=journal,
+        clock=clock,
+        interval=_INTERVAL,
+        listen=listen,
+        telemetry=telemetry,
+        any_port=True,  # a newcomer needs no particular one
+        speed=speed,
+    )
+    maxima = {name: policy.replicas.max for name, policy in policies.current.named.items()}
+    display = Display(daemon, maxima, Console(highlight=False))
+    daemon.on_news = display.tell
+    if lasting is not None:
+        asyncio.get_running_loop().call_later(lasting, daemon.stop)
+    await display.show()
+
+
+@dataclass(slots=True)
+class Display:
+    """What the demo prints: a live table on a terminal, a line per event elsewhere."""
+
+    daemon: Daemon
+    maxima: dict[str, int]
+    console: Console
+    _events: deque[str] = field(default_factory=lambda: deque(maxlen=_SHOWN_EVENTS))
+    _changes: int = 0
+    _holds: int = 0
+
+    def tell(self, record: Record) -> None:
+        """Take note of a decision that is news."""
+        if record.outcome is Outcome.UNCHANGED:
+            return
+        self._changes += record.outcome is Outcome.APPLIED
+        self._holds += record.outcome is Outcome.HELD
+        event = f"{_clock_face(record.decision.at)}  {render.line(record)}"
+        self._events.append(event)
+        if not self.console.is_terminal:
+            # Without rich's folding: a line is an event.
+            print(event, file=self.console.file, flush=True)
+
+    async def show(self) -> None:
+        """Run the daemon and show what it does until it ends."""
+        began = self.daemon.clock.now()
+        self.console.print(
+            f"A shop of {len(self.maxima)} services on a simulated Swarm; time runs {self.daemon.speed:g} times as "
+            "fast. Ctrl-C ends.",
+            soft_wrap=True,
+        )
+        if self.console.is_terminal:
+            with Live(
+                get_renderable=self._screen, console=self.console, refresh_per_second=_REFRESHED, transient=False
+            ):
+                await self.daemon.run()
+        else:
+            await self.daemon.run()
+        lasted = words(self.daemon.clock.now() - began)
+        self.console.print(
+            f"{lasted} of simulated time: {self._changes} changes applied, {self._holds} decisions held. "
+            "README.md says how to go on: dry-run first, on your own Swarm.",
+            soft_wrap=True,
+        )
+
+    def _screen(self) -> RenderableType:
+        snapshot = self.daemon.journal.snapshot()
+        where = "http://{}:{}/api/v1/services".format(*self.daemon.address) if self.daemon.address else ""
+        grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        for heading in ("SERVICE", "REPLICAS", "LOAD", "DECISION", "WHY"):
+            grid.add_column(heading, no_wrap=heading != "WHY", overflow="fold")
+        for name, record in sorted(snapshot.latest.items()):
+            decision = record.decision
+            grid.add_row(
+                name,
+                self._bar(record),
+                _load(record),
+                Text(decision.primary.reason.value, render.style(record)),
+                Text(decision.primary.detail),
+            )
+        return Group(
+            Text(f"{_clock_face(self.daemon.clock.now())}  {where}", "dim"),
+            grid,
+            Text(),
+            *(Text(event, "dim", no_wrap=True, overflow="ellipsis") for event in self._events),
+        )
+
+    def _bar(self, record: Record) -> Text:
+        """Running replicas filled, requested ones that do not run yet shaded, room up to the maximum empty."""
+        decision = record.decision
+        most = self.maxima.get(decision.service, decision.desired)
+        waiting = max(0, decision.desired - decision.running)
+        room = max(0, most - decision.running - waiting)
+        bar = Text("█" * decision.running, "green")
+        bar.append("▒" * waiting, "yellow")
+        bar.append("·" * room, "dim")
+        bar.append(f" {render.count(record)}")
+        return bar
+
+
+def _load(record: Record) -> Text:
+    values = {item.rule.split("-")[0]: item.value for item in record.decision.recommendations}
+    return Text("  ".join(f"{name} {value:.0f} %" for name, value in values.items() if value is not None))
+
+
+def _clock_face(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")

@@ -1,0 +1,60 @@
+"""The command line: which commands there are, and what becomes of wrong input."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+import autoscaler
+from autoscaler.cli.commands.output import ERROR, complain, problems_of
+from autoscaler.errors import ConfigurationError
+from autoscaler.plugins import entry_points as plugins
+
+_COMMANDS = {
+    "check": "check:check",
+    "demo": "demo:demo",
+    "pause": "pauses:pause",
+    "plan": "plan:plan",
+    "resume": "pauses:resume",
+    "rollback": "rollback:rollback",
+    "run": "run:run",
+    "schema": "schema:schema",
+    "stack-file": "stack_file:fill_stack_file",
+    "test": "test:test",
+}
+"""Where each command is, in `autoscaler.cli.commands`."""
+
+
+class _Commands(click.Group):
+    """Commands that are loaded when they are called, and whose wrong input is told in words, with exit code 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        # All of them for a name that none has: click suggests what may be meant.
+        for name in [cmd_name] if cmd_name in _COMMANDS else _COMMANDS:
+            if name not in self.commands:
+                module, _, function = _COMMANDS[name].partition(":")
+                self.add_command(getattr(import_module(f"autoscaler.cli.commands.{module}"), function), name)
+        return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as error:
+            complain(*problems_of(error))
+            sys.exit(ERROR)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(autoscaler.__version__, prog_name="autoscaler")
+def main() -> None:
+    """Scale Docker Swarm services from Prometheus metrics, by policy, safely.
+
+    Every setting is an environment variable AUTOSCALER_…; options win over them.
+    """
+    plugins.load()

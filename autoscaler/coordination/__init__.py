@@ -1,0 +1,1 @@
+"""Several autoscalers and operators share: who leads, and who paused changes."""

@@ -1,0 +1,95 @@
+"""The closed set of reasons that a decision can have."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The closed set of reasons, each with one meaning; also a label of the metrics."""
+
+    ABOVE_THRESHOLD = "above_threshold"
+    BELOW_THRESHOLD = "below_threshold"
+    ABOVE_TARGET = "above_target"
+    BELOW_TARGET = "below_target"
+    WITHIN_TOLERANCE = "within_tolerance"
+    STEP_MATCHED = "step_matched"
+    TABLE_VALUE = "table_value"
+    NO_BREACH = "no_breach"
+    NO_DATA = "no_data"
+    STALE_DATA = "stale_data"
+    PARTIAL_DATA = "partial_data"
+    WINDOW_INCOMPLETE = "window_incomplete"
+    STABILIZED = "stabilized"
+    STEP_LIMITED = "step_limited"
+    WOULD_FLAP = "would_flap"
+    COOLING_DOWN = "cooling_down"
+    TOO_FEW_REPLICAS = "too_few_replicas"
+    TOO_MANY_REPLICAS = "too_many_replicas"
+    SCHEDULE_BOUNDS = "schedule_bounds"
+    PAUSED = "paused"
+    ROLLOUT_IN_PROGRESS = "rollout_in_progress"
+    TASKS_PENDING = "tasks_pending"
+    NO_ROOM = "no_room"
+    GUARD = "guard"
+    NOT_LEADER = "not_leader"
+    INEFFECTIVE = "ineffective"
+    SCALED_TO_ZERO = "scaled_to_zero"
+    RESTORED_AFTER_DEPLOY = "restored_after_deploy"
+    CHANGED_EXTERNALLY = "changed_externally"
+    FALLBACK = "fallback"
+    POLICY_CONFLICT = "policy_conflict"
+    UNSUPPORTED_MODE = "unsupported_mode"
+    SERVICE_NOT_FOUND = "service_not_found"
+
+    @property
+    def meaning(self) -> str:
+        """The one meaning of this reason, as the documentation prints it."""
+        return _MEANINGS[self]
+
+    @property
+    def lacks_data(self) -> bool:
+        """Whether it says that a rule could not judge: missing, stale, partial or incomplete samples."""
+        return self in _DATA_REASONS
+
+
+_MEANINGS = {
+    Reason.ABOVE_THRESHOLD: "every sample of the window was above the rule's bound",
+    Reason.BELOW_THRESHOLD: "every sample of the window was below the rule's bound",
+    Reason.ABOVE_TARGET: "more replicas are needed to bring the metric down to its target",
+    Reason.BELOW_TARGET: "fewer replicas suffice to keep the metric at its target",
+    Reason.WITHIN_TOLERANCE: "the metric is near enough to its target",
+    Reason.STEP_MATCHED: "the metric is beyond the bound, in the interval of one of the rule's steps",
+    Reason.TABLE_VALUE: "the rule's table gives a count for the metric's value",
+    Reason.NO_BREACH: "no rule asked for a change",
+    Reason.NO_DATA: "the metric has no sample in the window, or a plugin's strategy failed",
+    Reason.STALE_DATA: "the metric has samples in the window, but not the newest one",
+    Reason.PARTIAL_DATA: "fewer tasks report than have run longer than the warm-up, or more than run",
+    Reason.WINDOW_INCOMPLETE: "the window does not reach back far enough, or has two neighbouring samples missing",
+    Reason.STABILIZED: "a lesser change was recommended within the direction's stabilization window",
+    Reason.STEP_LIMITED: "the policy's limits allow no larger change in their periods",
+    Reason.WOULD_FLAP: "fewer replicas would carry so much load each that a rule would add them again",
+    Reason.COOLING_DOWN: "the last change is younger than the policy's cooldown in this direction",
+    Reason.TOO_FEW_REPLICAS: "the policy's minimum asks for more replicas",
+    Reason.TOO_MANY_REPLICAS: "the policy's maximum allows no more replicas",
+    Reason.SCHEDULE_BOUNDS: "a schedule's minimum or maximum is in force and decides",
+    Reason.PAUSED: "the policy or an operator paused changes in this direction, or the pauses in Swarm cannot be read",
+    Reason.ROLLOUT_IN_PROGRESS: "a rolling update or rollback runs, is paused, or has only just been deployed",
+    Reason.TASKS_PENDING: "replicas that were asked for before do not run yet",
+    Reason.NO_ROOM: "Swarm found no room for replicas that were added: they are given back, or were not long ago",
+    Reason.GUARD: "a guard's metric is beyond its bound, or is not known, and forbids the change",
+    Reason.NOT_LEADER: "another autoscaler of this Swarm holds the lease; this one stands by",
+    Reason.INEFFECTIVE: "the rule's last increases did not lower its metric, so it adds no more",
+    Reason.SCALED_TO_ZERO: "somebody set the service to 0 replicas; it stays there until somebody raises it",
+    Reason.RESTORED_AFTER_DEPLOY: "a stack deploy lowered the count, and it is set again",
+    Reason.CHANGED_EXTERNALLY: "somebody else changed the count (it is adopted, and starts the cooldown) or our label",
+    Reason.FALLBACK: "every rule has lacked data for the fallback's time, and it asks for more replicas",
+    Reason.POLICY_CONFLICT: (
+        "two policies match the service with equal rank, its labels are wrong, or another program scales it; "
+        "it is left alone"
+    ),
+    Reason.UNSUPPORTED_MODE: "the service is global or a job; only replicated services are scaled",
+    Reason.SERVICE_NOT_FOUND: "a policy names a service that Swarm does not have",
+}
+
+_DATA_REASONS = frozenset({Reason.NO_DATA, Reason.STALE_DATA, Reason.PARTIAL_DATA, Reason.WINDOW_INCOMPLETE})

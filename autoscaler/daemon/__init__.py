@@ -1,0 +1,1 @@
+"""The long-running process: schedule, signals, reload, drain."""

@@ -1,0 +1,178 @@
+"""The steps between what the rules want and the bounds: stabilization, limits, flap guard, cooldown.
+
+Each takes a count and leaves a count, with the reason where it is another one. All are pure, and none turns a reduction
+into an increase or the other way round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor, isclose
+from typing import TYPE_CHECKING
+
+from autoscaler.core.model import Direction, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.steps import Step
+from autoscaler.util.durations import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from autoscaler.core.model import History, Observation
+    from autoscaler.decision.steps import Case
+    from autoscaler.policy.policy import Behaviour, Limit, Policy
+
+_ROUNDING = 1e-9
+"""What floating point may add to a whole number without making it the next one."""
+
+
+def stabilize(case: Case, count: int) -> Step:
+    """Take the least change among what was recommended in the direction's window, this time included.
+
+    Going up, the smallest count recommended within `scale_up.stabilization`; going down, the largest within
+    `scale_down.stabilization`; never beyond the requested count to the other side. If no stabilization is
+    written, the rule that asks for the count says how long the window is. Source: Kubernetes HPA,
+    stabilizationWindowSeconds.
+    """
+    policy, observation, history = case.policy, case.observation, case.history
+    requested = observation.requested
+    if count == requested:
+        return Step(count)
+    up = count > requested
+    window = policy.stabilization(_direction(up), case.asking)
+    recent = [made.replicas for made in history.recommended if observation.at - made.at < window]
+    stable = max(requested, min([count, *recent])) if up else min(requested, max([count, *recent]))
+    if stable == count:
+        return Step(count)
+    lesser = f"{stable} was recommended within the {words(window)} of stabilization"
+    return Step(stable, Why(Reason.STABILIZED, f"wants {count}; {lesser}"), held=stable == requested)
+
+
+def limit(case: Case, count: int) -> Step:
+    """Allow no more change than the direction's limits leave, after the changes that their periods hold already.
+
+    Each limit counts from the replicas at the beginning of its period: so many replicas, or that percentage of them
+    (rounded to the larger change, and of none one). `select` takes the limit that allows the most (`max`) or the
+    least (`min`), or forbids the direction (`disabled`). Source: Kubernetes HPA, scaling policies.
+    """
+    policy, observation, history = case.policy, case.observation, case.history
+    requested = observation.requested
+    if count == requested:
+        return Step(count)
+    up = count > requested
+    behaviour = policy.behaviour(_direction(up))
+    if behaviour.select == "disabled":
+        detail = f"wants {count}; scale_{_direction(up)} is disabled"
+        return Step(requested, Why(Reason.STEP_LIMITED, detail), held=True)
+    if not behaviour.limits:
+        return Step(count)
+    allowed = [_allowed(each, observation, history, up=up) for each in behaviour.limits]
+    farthest = max if up == (behaviour.select == "max") else min
+    limited = max(requested, min(count, farthest(allowed))) if up else min(requested, max(count, farthest(allowed)))
+    if limited == count:
+        return Step(count)
+    detail = f"wants {count}; the limit of {_in_words(behaviour)} allows {limited} now"
+    return Step(limited, Why(Reason.STEP_LIMITED, detail), held=limited == requested)
+
+
+def guard_against_flapping(case: Case, count: int) -> Step:
+    """Remove no more replicas than leave the load of the others below every bound that would add them again.
+
+    Only for metrics whose load moves to the remaining replicas; the newest value grows by running / remaining.
+    """
+    policy, observation = case.policy, case.observation
+    requested = observation.requested
+    left = max(count, case.bounds.min)  # the bounds will leave no fewer
+    if left >= requested or not policy.flap_guard:
+        return Step(count)
+    bounds = list(_upper_bounds(policy, observation))
+    passed = next((each for each in bounds if each.passed(observation, left)), None)
+    if passed is None:
+        return Step(count)
+    why = Why(Reason.WOULD_FLAP, f"wants {count}; {passed.in_words(observation, left)}")
+    for safe in range(left + 1, requested):
+        if not any(each.passed(observation, safe) for each in bounds):
+            return Step(safe, why)
+    return Step(requested, why, held=True)
+
+
+def cool_down(case: Case, count: int) -> Step:
+    """Hold an increase soon after an increase, and a reduction soon after any change.
+
+    A cooldown that nobody wrote holds the count of a rule that paces itself only after changes by others: a rule
+    that sizes corrects its own count, and must not undo at once what somebody set by hand. A change exactly as old as
+    the cooldown is old enough; one stamped in the future counts as made now.
+    """
+    policy, observation, history = case.policy, case.observation, case.history
+    requested = observation.requested
+    if count == requested:
+        return Step(count)
+    direction = _direction(count > requested)
+    behaviour = policy.behaviour(direction)
+    cooldown, by_others = behaviour.cooldown, not behaviour.holds_own_changes_of(case.asking)
+    last = history.last(Direction.UP if direction is Direction.UP else None, by_others=by_others)
+    if last is None:
+        return Step(count)
+    age = observation.at - min(last.at, observation.at)
+    if age >= cooldown:
+        return Step(count)
+    detail = (
+        f"wants {count}; scale-{direction} cooldown {words(cooldown)}, {words(cooldown - age)} left "
+        f"since {last.before} → {last.after}{' by somebody else' if last.by_others else ''}"
+    )
+    return Step(requested, Why(Reason.COOLING_DOWN, detail), held=True)
+
+
+def _direction(up: bool) -> Direction:  # noqa: FBT001 - a name for a truth value is what this is
+    return Direction.UP if up else Direction.DOWN
+
+
+def _allowed(limit: Limit, observation: Observation, history: History, *, up: bool) -> int:
+    """The farthest count that *limit* allows, from the count at the beginning of its period."""
+    changes = (event.after - event.before for event in history.events if observation.at - event.at < limit.per)
+    began = observation.requested - sum(changes)
+    if limit.replicas is not None:
+        return began + limit.replicas if up else began - limit.replicas
+    share = (limit.percent or 0) / 100
+    if up:
+        return max(began + 1, ceil(began * (1 + share) - _ROUNDING))  # a percentage of none would be none for ever
+    return floor(began * (1 - share) + _ROUNDING)
+
+
+def _in_words(behaviour: Behaviour) -> str:
+    limits = ", ".join(f"{each.replicas or f'{each.percent}%'} per {words(each.per)}" for each in behaviour.limits)
+    return f"{behaviour.select} of ({limits})" if len(behaviour.limits) > 1 else limits
+
+
+@dataclass(frozen=True, slots=True)
+class _UpperBound:
+    """A bound whose passing adds replicas, and the newest value of its metric."""
+
+    metric: str
+    above: float
+    value: float
+
+    def projected(self, observation: Observation, count: int) -> float:
+        """The value once *count* replicas carry the load; Swarm removes those first that do not run (facts 6)."""
+        remaining = min(observation.running, count)
+        if not self.value:
+            return 0.0
+        return self.value * observation.running / remaining if remaining > 0 else float("inf")
+
+    def passed(self, observation: Observation, count: int) -> bool:
+        """Whether *count* replicas would carry more than the bound each."""
+        projected = self.projected(observation, count)
+        return projected > self.above and not isclose(projected, self.above)
+
+    def in_words(self, observation: Observation, count: int) -> str:
+        """What *count* replicas would bring."""
+        there = f"from {self.value:.4g} to {self.projected(observation, count):.4g}"
+        return f"with {count} replicas {self.metric} would go {there}, above {self.above:g}"
+
+
+def _upper_bounds(policy: Policy, observation: Observation) -> Iterator[_UpperBound]:
+    for rule in policy.rules:
+        window = observation.windows.get(rule.metric)
+        above = rule.adds_above
+        if above is not None and window is not None and window.redistributes and window.newest is not None:
+            yield _UpperBound(rule.metric, above, window.newest)

@@ -1,0 +1,67 @@
+"""No room: replicas that Swarm finds no node for are given back after a time, and none are added for as long again.
+
+It is Swarm's own word that decides, not a metric's, so that missing data neither cause nor prevent it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autoscaler.core.model import Why
+from autoscaler.core.reasons import Reason
+from autoscaler.decision.steps import Step
+from autoscaler.util.amounts import plural
+from autoscaler.util.durations import words
+
+if TYPE_CHECKING:
+    from autoscaler.core.model import Observation
+    from autoscaler.decision.steps import Case
+    from autoscaler.policy.policy import Policy
+
+
+def unplaced_too_long(policy: Policy, observation: Observation) -> int:
+    """How many replicas have waited for room for so long that the policy gives them back: all of them, or none.
+
+    Swarm never tries those again that still wait when the count changes, whatever room appears (moby#53722, measured);
+    and of replicas that do not run it takes any first (facts 6). So all must have waited for so long, and all others
+    run.
+    """
+    patience, since = policy.scale_up.give_back, observation.unplaced_since
+    if patience is None or not since or observation.running + len(since) < observation.requested:
+        return 0
+    return len(since) if observation.at - max(since) >= patience else 0
+
+
+def release_unplaced(case: Case, count: int, waiting: int, least: int) -> Step:
+    """Lower *count* by the *waiting* replicas, where the autoscaler added all of them.
+
+    Never below the replicas that run; and none at all where some of them are asked for: by somebody else, or as the
+    *least* there may be.
+    """
+    observation, history = case.observation, case.history
+    requested = observation.requested
+    asked = requested if history.asked is None else history.asked
+    left = max(requested - waiting, observation.running)
+    if left >= min(requested, count) or left < max(asked, least):
+        return Step(count)
+    back = requested - left
+    wanted = f"wants {count}; " if count > requested else ""
+    found = f"{plural(back, 'replica')} found no room and {'is' if back == 1 else 'are'} given back"
+    return Step(left, Why(Reason.NO_ROOM, f"{wanted}{found}: {observation.pending}"))
+
+
+def wait_for_room(case: Case, count: int) -> Step:
+    """Hold an increase for as long after giving back as replicas may wait for room before it.
+
+    Without this the same replica would be added and given back at every cooldown.
+    """
+    policy, observation, history = case.policy, case.observation, case.history
+    patience, gave_back = policy.scale_up.give_back, history.gave_back
+    if patience is None or gave_back is None or count <= observation.requested:
+        return Step(count)
+    age = observation.at - min(gave_back, observation.at)
+    if age >= patience:
+        return Step(count)
+    ago = f"replicas that found no room were given back {words(age)} ago"
+    detail = f"wants {count}; {ago}, the next attempt is in {words(patience - age)}"
+    return Step(observation.requested, Why(Reason.NO_ROOM, detail), held=True)

@@ -1,0 +1,1 @@
+"""One evaluation: observe, decide, act, record."""

@@ -1,0 +1,149 @@
+"""The last decisions in memory: what the API and the metrics show. Safe to read from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from autoscaler.core.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from autoscaler.core.records import Evaluation, Problem, Record
+
+_KEPT = 20
+_OF_PROMETHEUS = frozenset({"query", "clock", "scrape_interval"})
+"""The kinds of problems that only an answer of Prometheus can show to be over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The journal at one moment."""
+
+    latest: Mapping[str, Record]
+    """The newest record of each service that the last evaluation decided on, by name."""
+    decisions: Mapping[tuple[str, Outcome], int]
+    """How many decisions of each outcome there were, by service and outcome, dry-run repetitions left out."""
+    held: Mapping[tuple[str, str], int]
+    """How many decisions were held, by service and primary reason."""
+    problems: tuple[Problem, ...]
+    """What the last evaluation met."""
+    paused: tuple[str, ...]
+    """What was paused at run time at the last evaluation that Swarm answered, a sentence each."""
+    last_evaluation: float | None
+    """When the last evaluation began, Unix seconds; None before the first."""
+    reached: frozenset[str]
+    """Of `swarm` and `prometheus`, those that answered at least once."""
+    missed: int
+    """How many evaluations were due while one was still running."""
+
+
+@dataclass(slots=True)
+class Journal:
+    """Keeps what evaluations leave behind, bounded, and forgets services that no policy applies to any more."""
+
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _latest: dict[str, Record] = field(default_factory=dict)
+    _notable: dict[str, deque[Record]] = field(default_factory=dict)
+    _decisions: dict[tuple[str, Outcome], int] = field(default_factory=dict)
+    _held: dict[tuple[str, str], int] = field(default_factory=dict)
+    _problems: tuple[Problem, ...] = ()
+    _paused: tuple[str, ...] = ()
+    _last_evaluation: float | None = None
+    _reached: frozenset[str] = frozenset()
+    _missed: int = 0
+
+    def add(self, record: Record) -> bool:
+        """Keep *record*; true where it says something that the service's last record did not.
+
+        A decision that was carried out, or failed, is always news; one that is held is news when it is held for another
+        reason or at other counts than before.
+        """
+        service = record.decision.service
+        with self._lock:
+            before = self._latest.get(service)
+            news = _is_news(record, before)
+            self._latest[service] = record
+            if news and record.outcome is not Outcome.UNCHANGED:
+                self._notable.setdefault(service, deque(maxlen=_KEPT)).append(record)
+            if not record.repeated:
+                count = (service, record.outcome)
+                self._decisions[count] = self._decisions.get(count, 0) + 1
+            if record.outcome is Outcome.HELD:
+                reason = (service, record.decision.primary.reason.value)
+                self._held[reason] = self._held.get(reason, 0) + 1
+        return news
+
+    def close(self, evaluation: Evaluation) -> tuple[list[Problem], list[Problem]]:
+        """Take note that *evaluation* is over; returns the problems that began with it, and those that ended."""
+        with self._lock:
+            before = {problem.key: problem for problem in self._problems}
+            now = {problem.key: problem for problem in evaluation.problems}
+            # What was not looked at may still be as it was: without Swarm Prometheus is not asked, and without an
+            # answer of Prometheus its clock and the other queries are not known.
+            unknown = {"prometheus", "pauses", "service", *_OF_PROMETHEUS} if evaluation.met("swarm") else set()
+            unknown |= _OF_PROMETHEUS if evaluation.met("prometheus") else set()
+            now = {key: problem for key, problem in before.items() if problem.kind in unknown} | now
+            # A cause that is known is kept while nothing more is heard: a manager without a leader hangs now and then.
+            now = {key: before.get(key, problem) if problem.silent else problem for key, problem in now.items()}
+            if not evaluation.met("swarm"):
+                self._reached |= {"swarm"} if evaluation.met("prometheus") else {"swarm", "prometheus"}
+                self._paused = evaluation.paused
+                self._forget_all_but({record.decision.service for record in evaluation.records})
+            self._problems = tuple(now.values())
+            self._last_evaluation = evaluation.at
+        began = [problem for key, problem in now.items() if key not in before]
+        began += [
+            replace(problem, kind="swarm_cause")
+            for key, problem in now.items()
+            if problem.kind == "swarm" and key in before and before[key].silent and not problem.silent
+        ]
+        ended = [problem for key, problem in before.items() if key not in now]
+        return began, ended
+
+    def miss(self) -> None:
+        """Count an evaluation that was due while another one was running."""
+        with self._lock:
+            self._missed += 1
+
+    def snapshot(self) -> Snapshot:
+        """What the journal holds now."""
+        with self._lock:
+            return Snapshot(
+                dict(self._latest),
+                dict(self._decisions),
+                dict(self._held),
+                self._problems,
+                self._paused,
+                self._last_evaluation,
+                self._reached,
+                self._missed,
+            )
+
+    def notable(self, service: str) -> tuple[Record, ...]:
+        """The last 20 records of *service* that changed something or were held anew, oldest first."""
+        with self._lock:
+            return tuple(self._notable.get(service, ()))
+
+    def _forget_all_but(self, services: set[str]) -> None:
+        self._latest = {name: record for name, record in self._latest.items() if name in services}
+        self._notable = {name: records for name, records in self._notable.items() if name in services}
+        self._decisions = {key: count for key, count in self._decisions.items() if key[0] in services}
+        self._held = {key: count for key, count in self._held.items() if key[0] in services}
+
+
+def _is_news(record: Record, before: Record | None) -> bool:
+    if record.repeated:
+        return False
+    if record.outcome not in {Outcome.HELD, Outcome.UNCHANGED} or before is None:
+        return True
+    new, old = record.decision, before.decision
+    return (record.outcome, new.primary.reason, new.primary.rule, new.requested) != (
+        before.outcome,
+        old.primary.reason,
+        old.primary.rule,
+        old.requested,
+    )

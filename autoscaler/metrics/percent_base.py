@@ -1,0 +1,36 @@
+"""What 100 % means for a service's built-in metrics: what `docker stats` shows, from Swarm's own numbers (SPEC 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autoscaler.util.amounts import cores, memory
+
+if TYPE_CHECKING:
+    from autoscaler.swarm.cluster import ServiceView
+
+
+@dataclass(frozen=True, slots=True)
+class PercentBase:
+    """The amount that is 100 %: cores or bytes, and the same in words."""
+
+    amount: float
+    words: str
+
+
+def base_of(metric: str, service: ServiceView) -> PercentBase | None:
+    """What 100 % of *metric* is for *service*; None where nothing says so (memory of a service that runs nowhere).
+
+    CPU: the CPU limit, without one a single core. Memory: the memory limit, without one the smallest node that runs
+    the service.
+    """
+    if metric == "cpu":
+        if service.cpu_limit:
+            return PercentBase(service.cpu_limit, f"the limit of {cores(service.cpu_limit)}")
+        return PercentBase(1.0, "1 core (no limit)")
+    if service.memory_limit:
+        return PercentBase(service.memory_limit, f"the limit of {memory(service.memory_limit)}")
+    if service.node_memory:
+        return PercentBase(service.node_memory, f"a node's {memory(service.node_memory)} (no limit)")
+    return None

@@ -1,0 +1,105 @@
+"""The samples held between evaluations: what is missing, how it is merged, and the windows cut from it.
+
+A window survives evaluations and is refilled from the metric source after a restart; a hole in the source's answer
+stays a hole. The two newest steps are provisional: samples may still arrive late, so they are asked for again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from autoscaler.core.window import MISSING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from autoscaler.ports import Series
+
+_PROVISIONAL_STEPS = 2
+
+
+@dataclass(slots=True)
+class _Column:
+    """One service's samples on the cache's grid, oldest first."""
+
+    values: list[float]
+    tasks: list[int]
+
+
+@dataclass(slots=True)
+class SampleCache:
+    """The samples of one query for all services, over *length* steps back from the newest one asked for.
+
+    Times are Unix seconds and multiples of *step*.
+    """
+
+    step: int
+    length: int
+    _end: int | None = None
+    _columns: dict[str, _Column] = field(default_factory=dict)
+    _counted: bool = False
+
+    def missing(self, end: int) -> tuple[int, int]:
+        """The range ``(start, end)`` to ask the source for, so that the window up to *end* is as good as can be.
+
+        All of the window at first and after a gap longer than it; otherwise the steps not held and the newest two of
+        those held.
+        """
+        oldest = end - (self.length - 1) * self.step
+        if self._end is None or end < self._end:
+            return oldest, end
+        return max(oldest, self._end - (_PROVISIONAL_STEPS - 1) * self.step), end
+
+    def merge(self, answer: Mapping[str, Series], start: int, end: int) -> None:
+        """Take the source's *answer* for ``[start, end]``: it replaces what is held there, absent samples included."""
+        self._move_to(end)
+        count = (end - start) // self.step + 1
+        offset = self.length - count
+        for name, column in self._columns.items():
+            if name not in answer:
+                column.values[offset:] = [MISSING] * count
+                column.tasks[offset:] = [0] * count
+        for name, series in answer.items():
+            column = self._columns.get(name) or self._new_column(name)
+            column.values[offset:] = series.values
+            self._counted = series.tasks is not None
+            if series.tasks is not None:
+                column.tasks[offset:] = series.tasks
+        self._forget_silent()
+
+    def values(self, service: str, end: int) -> tuple[list[float], list[int] | None] | None:
+        """The samples and task counts of *service* up to *end*; None where there are none at all.
+
+        Steps after the newest merged one are missing.
+        """
+        column = self._columns.get(service)
+        if column is None or self._end is None or end < self._end:
+            return None
+        late = min((end - self._end) // self.step, self.length)
+        if not late:
+            return column.values, column.tasks if self._counted else None
+        values = column.values[late:] + [MISSING] * late
+        return values, column.tasks[late:] + [0] * late if self._counted else None
+
+    def _new_column(self, name: str) -> _Column:
+        column = _Column([MISSING] * self.length, [0] * self.length)
+        self._columns[name] = column
+        return column
+
+    def _move_to(self, end: int) -> None:
+        if self._end is None or end < self._end:
+            self._columns.clear()
+        else:
+            steps = min((end - self._end) // self.step, self.length)
+            if steps:
+                for column in self._columns.values():
+                    column.values = column.values[steps:] + [MISSING] * steps
+                    column.tasks = column.tasks[steps:] + [0] * steps
+        self._end = end
+
+    def _forget_silent(self) -> None:
+        """Drop the services without a single sample left, so that removed services do not stay for ever."""
+        silent = [name for name, column in self._columns.items() if all(value != value for value in column.values)]  # noqa: PLR0124 - NaN is not itself; math.isnan is four times slower here
+        for name in silent:
+            del self._columns[name]

@@ -1,0 +1,324 @@
+"""The windows of all metrics: what is asked of the metric sources at an evaluation, and what rules are shown of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from typing import TYPE_CHECKING, NamedTuple
+
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Problem
+from autoscaler.core.window import Doubt, Window, full
+from autoscaler.errors import BackendError, UnreachableError
+from autoscaler.metrics import queries
+from autoscaler.metrics.limit_changes import LimitChanges
+from autoscaler.metrics.percent_base import base_of
+from autoscaler.metrics.sample_cache import SampleCache
+from autoscaler.policy.metric import PROMETHEUS
+from autoscaler.util.deadline import Deadline
+from autoscaler.util.durations import words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from autoscaler.metrics.percent_base import PercentBase
+    from autoscaler.metrics.queries import MetricSettings
+    from autoscaler.policy.metric import Metric
+    from autoscaler.policy.policy import Policy
+    from autoscaler.ports import MetricSource, Query
+    from autoscaler.swarm.cluster import ServiceView
+
+_PART = 22
+"""How many window steps one query asks for at most, so that Prometheus answers for 5,000 services within its time-out
+(docs/performance.md): a long window is filled in parts, and goes on being filled at the next evaluation should the time
+run out."""
+
+_SHARE = 2 / 3
+"""Which part of the time that is left the sources may take. Bounds are corrected without data, too (SPEC 4): a
+Prometheus that hangs must leave the time to carry that out."""
+
+_PROBED_EVERY = 600.0
+"""Seconds after which the real scrape interval is measured again."""
+_TOLERANCE = 0.2
+_PRECISION = 2.0
+"""By how many seconds Prometheus' clock may seem to have gone back, as it is known to about a second."""
+
+
+class Needed(NamedTuple):
+    """A service, and the policy whose metrics it needs."""
+
+    view: ServiceView
+    policy: Policy
+
+
+class _Question(NamedTuple):
+    """A query that is needed, what it is about, and how far back."""
+
+    query: Query
+    metric: Metric
+    look_back: int
+
+
+@dataclass(slots=True)
+class MetricWindows:
+    """Holds the samples of all metrics between evaluations. Not for use by two threads at once."""
+
+    sources: Mapping[str, MetricSource]
+    """By name; Prometheus among them."""
+    settings: MetricSettings
+    step: int
+    """The window step of a metric that has none of its own, in seconds."""
+    probe: Callable[[Deadline], float | None] = lambda _: None
+    """Measures Prometheus' real scrape interval in seconds, if it can be told; may raise BackendError."""
+    clock_cure: Callable[[float], str] = lambda _: "set both by NTP"
+    """Says what to do about a clock of Prometheus that is so many seconds ahead of ours."""
+    scrape_interval: float | None = None
+    """The real scrape interval as it was last measured."""
+    _probed_at: float = -inf
+    _caches: dict[tuple[Query, int], SampleCache] = field(default_factory=dict)
+    """By query and window step: a metric that is defined anew begins anew."""
+    _in_force: dict[tuple[str, str], SampleCache] = field(default_factory=dict)
+    """By metric, and by service where each has a query of its own."""
+    _failed: dict[str, float] = field(default_factory=dict)
+    """When a query of a metric last failed, by metric; not any more once one is answered."""
+    _limits: LimitChanges = field(default_factory=LimitChanges)
+    _moment: float = 0.0
+    """The moment up to which samples are looked for: what Prometheus' clock says, which dates them."""
+    _offset: float = 0.0
+    """How far Prometheus' clock is ahead of ours, as it was last told."""
+    _latest: float = -inf
+    """The latest moment that Prometheus had a sample of, by its own clock."""
+    _went_back: bool = False
+    """Whether Prometheus' clock was set back, and has not caught up."""
+
+    def refresh(
+        self,
+        needed: Iterable[Needed],
+        metrics: Mapping[str, Metric],
+        now: float,
+        deadline: Deadline,
+        *,
+        at_least: int = 0,
+    ) -> list[Problem]:
+        """Bring the windows that are *needed* up to *now*, as far as the sources answer; returns what went wrong.
+
+        They reach back as far as a rule or a guard needs, and *at_least* so many seconds. A part of the time until the
+        *deadline* is left.
+        """
+        deadline = Deadline(_SHARE * deadline.remaining())
+        problems: list[Problem] = []
+        needed = list(needed)
+        self._limits.note((item.view for item in needed), now)
+        questions = list(self._questions(needed, metrics, at_least, problems))
+        for key in self._caches.keys() - {self._key(question) for question in questions}:
+            del self._caches[key]  # no policy looks at it any more
+        self._moment = now + self._offset
+        lost: set[str] = set()
+        try:
+            offset = self.sources[PROMETHEUS].clock_offset(now, deadline)
+            self._set_clock(now, offset)
+        except BackendError as error:
+            problems.append(_silent(PROMETHEUS, error))
+            lost.add(PROMETHEUS)
+        else:
+            if abs(offset) > self.step:
+                where = "behind" if offset < 0 else "ahead of"
+                detail = f"Prometheus' clock is {words(abs(offset))} {where} ours ({self.clock_cure(offset)})"
+                problems.append(Problem("clock", detail))
+            problems += self._differing_interval(now, deadline)
+        # A query may fail at every evaluation, say because it takes the source too long: the other ones come first, and
+        # of several such the one that has waited longest.
+        for question in sorted(questions, key=lambda question: self._failed.get(question.query.metric, -inf)):
+            source, metric = question.metric.source, question.query.metric
+            if source in lost:
+                continue
+            try:
+                self._ask(question, deadline)
+            except UnreachableError as error:
+                # The other queries would wait for the same silent server, each for its whole time-out.
+                lost.add(source)
+                self._failed[metric] = now
+                problems.append(_silent(source, error))
+            except BackendError as error:
+                self._failed[metric] = now
+                problems.append(Problem("query", str(error), metric))
+            else:
+                self._failed.pop(metric, None)
+        self._in_force = {
+            (question.query.metric, question.query.service): cache
+            for question in questions
+            if (cache := self._caches.get(self._key(question))) is not None
+        }
+        return _first_of_each(problems)
+
+    def of(
+        self, view: ServiceView, policy: Policy, metrics: Mapping[str, Metric]
+    ) -> tuple[dict[str, Window], dict[str, str]]:
+        """The windows of the metrics that *policy* looks at, and what 100 % is in words for those that are a share.
+
+        A metric without any sample, and one whose 100 % nobody knows, has no window.
+        """
+        windows: dict[str, Window] = {}
+        bases: dict[str, str] = {}
+        for name in policy.look_backs:
+            metric = metrics[name]
+            base = base_of(name, view) if metric.query is None else None
+            if metric.query is None and base is None:
+                continue
+            if base is not None:
+                bases[name] = base.words
+            window = self._window(name, metric, view, base)
+            if window is not None:
+                windows[name] = window
+        return windows, bases
+
+    # asking
+
+    def _questions(
+        self, needed: list[Needed], metrics: Mapping[str, Metric], at_least: int, problems: list[Problem]
+    ) -> Iterator[_Question]:
+        """The queries that are needed, each once."""
+        look_backs: dict[str, int] = {}
+        for policy in {item.policy.name: item.policy for item in needed}.values():
+            for name, look_back in policy.look_backs.items():
+                look_backs[name] = max(look_backs.get(name, at_least), look_back)
+        for name, look_back in look_backs.items():
+            metric = metrics[name]
+            if not metric.per_service:
+                yield _Question(queries.query_of(name, metric, self.settings), metric, look_back)
+                continue
+            for item in needed:
+                if name in item.policy.look_backs:
+                    try:
+                        query = queries.query_of(name, metric, self.settings, item.view.name)
+                    except ValueError as error:
+                        problems.append(Problem("query", str(error), name))
+                    else:
+                        yield _Question(query, metric, look_back)
+
+    def _key(self, question: _Question) -> tuple[Query, int]:
+        return question.query, question.metric.step or self.step
+
+    def _ask(self, question: _Question, deadline: Deadline) -> None:
+        """Ask for the samples that are missing. Raises BackendError; what was answered before that is kept."""
+        key = query, step = self._key(question)
+        newest = self._newest(question.metric)
+        length = -(-question.look_back // step) + 2  # both ends, and the one before that may stand for the oldest
+        cache = self._caches.get(key)
+        if cache is None or cache.length < length:
+            cache = SampleCache(step, length)
+        source = self.sources[question.metric.source]
+        start, _ = cache.missing(newest)
+        for first in range(start, newest + 1, _PART * step):
+            last = min(first + (_PART - 1) * step, newest)
+            answer = source.fetch(query, first, last, step, deadline)
+            cache.merge(answer, first, last)
+            self._caches[key] = cache
+            if question.metric.source == PROMETHEUS and any(isfinite(series.values[-1]) for series in answer.values()):
+                self._latest = max(self._latest, last + question.metric.offset)
+
+    def _set_clock(self, now: float, offset: float) -> None:
+        """Go by Prometheus' clock, which is *offset* ahead of ours. Raises UnreachableError where it was set back."""
+        theirs = now + offset
+        back = self._latest - theirs
+        if back > _PRECISION:
+            # What it holds up to where it was is not new, and it takes no newer sample of a series until it is there
+            # again. Windows end beyond that, so that their newest sample is missing.
+            self._moment = max(self._moment, self._latest)
+            self._went_back = True
+            raise UnreachableError(
+                f"Prometheus' clock went back by {words(back)}: the samples it has of that time are old, and are not "
+                "used until the time is over (set its clock by NTP; restart the autoscaler where it has them no more)"
+            )
+        self._offset, self._moment, self._went_back = offset, theirs, False
+
+    def _newest(self, metric: Metric) -> int:
+        """The newest window step that samples are expected at."""
+        step = metric.step or self.step
+        beyond = 2 * step if self._went_back else 0
+        return int((self._moment - metric.offset) // step * step) + beyond
+
+    def _differing_interval(self, now: float, deadline: Deadline) -> Iterator[Problem]:
+        """That the real scrape interval is another one than the settings say, as far as it can be told."""
+        if now - self._probed_at >= _PROBED_EVERY or self.scrape_interval is None:
+            try:
+                self.scrape_interval = self.probe(deadline)
+            except BackendError:
+                return  # the queries meet the same trouble, and say so
+            self._probed_at = now
+        real, said = self.scrape_interval, self.settings.scrape_interval
+        if real is not None and abs(real - said) > max(_TOLERANCE * said, 0.5):
+            cure = f"set AUTOSCALER_SCRAPE_INTERVAL={words(real)}"
+            detail = f"Prometheus scrapes every {words(real)}, the settings say every {words(said)} ({cure})"
+            yield Problem("scrape_interval", detail)
+
+    # showing
+
+    def _window(self, name: str, metric: Metric, view: ServiceView, base: PercentBase | None) -> Window | None:
+        cache = self._in_force.get((name, view.name if metric.per_service else ""))
+        newest = self._newest(metric)
+        held = cache.values("" if metric.one_value else view.name, newest) if cache else None
+        if cache is None or held is None:
+            return None
+        values, tasks = held
+        factor = 100 / base.amount if base else 1.0
+        return Window(
+            cache.step,
+            newest,
+            tuple([value * factor for value in values]) if base else tuple(values),
+            None if tasks is None else tuple(tasks),
+            None if tasks is None else self._owed(values, tasks, newest, cache.step, view),
+            metric.reporting,
+            unit="%" if base else metric.unit,
+            base=base.words if base else "",
+            averaged=metric.averages,
+            redistributes=bool(metric.redistributes),
+            total=metric.kind == "total",
+            doubts=tuple(self._doubts(name, metric, view, tasks, newest)),
+        )
+
+    def _doubts(
+        self, name: str, metric: Metric, view: ServiceView, tasks: list[int] | None, newest: int
+    ) -> Iterator[Doubt]:
+        """Why the samples prove no calm, though as many tasks stand behind them as should."""
+        built_in = metric.query is None
+        if not metric.one_value:
+            said = "the service was made anew, and samples from before are another one's of its name"
+            yield Doubt(Reason.WINDOW_INCOMPLETE, view.created_at + self._offset, said)
+        if built_in and (raised := self._limits.raised(view, name)) > -inf:
+            ago = words(max(0.0, newest - self._offset - raised))
+            said = f"its limit was raised {ago} ago, and until then less was used as less was allowed"
+            yield Doubt(Reason.WINDOW_INCOMPLETE, raised + self._offset + self.settings.warmup, said)
+        if tasks is None:
+            return
+        reporting, running = tasks[-1], view.running_since(newest - self._offset)
+        if metric.averages and reporting > view.running:
+            said = f"{reporting} tasks report and {view.running} run: of those that do not, the average may be low"
+            yield Doubt(Reason.PARTIAL_DATA, inf, said)
+        elif not built_in and reporting < full(running, metric.reporting):
+            # The count holds young tasks as well, which may report in the place of an old one that does not.
+            said = f"{reporting} of {running} tasks report, perhaps young ones while an old one does not"
+            yield Doubt(Reason.PARTIAL_DATA, inf, said)
+
+    def _owed(
+        self, values: list[float], tasks: list[int], newest: int, step: int, view: ServiceView
+    ) -> tuple[int, ...] | None:
+        """How many of the tasks that run now should have reported at each step; None where no step lacks any."""
+        if min(tasks) >= view.running:
+            return None
+        # Swarm dates tasks by its clock, which is taken to be ours.
+        oldest = newest - self._offset - self.settings.warmup - (len(tasks) - 1) * step
+        return tuple(
+            # Nobody asks it of a sample that is missing, or that all the present tasks stand behind.
+            view.running_since(oldest + row * step) if count < view.running and isfinite(value) else 0
+            for row, (value, count) in enumerate(zip(values, tasks, strict=True))
+        )
+
+
+def _silent(source: str, error: BackendError) -> Problem:
+    return Problem("prometheus", str(error)) if source == PROMETHEUS else Problem("source", str(error), source)
+
+
+def _first_of_each(problems: list[Problem]) -> list[Problem]:
+    """Of problems that count as the same one the first: a thousand services may have the same."""
+    return list({problem.key: problem for problem in reversed(problems)}.values())[::-1]

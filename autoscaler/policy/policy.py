@@ -1,0 +1,447 @@
+"""Policies: what applies to a set of services. The same models validate policy files and describe their schema."""
+
+from __future__ import annotations
+
+import re
+from copy import copy
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import cached_property
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    create_model,
+    model_validator,
+)
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import CoreSchema, core_schema
+
+from autoscaler.core.model import Direction
+from autoscaler.policy.guards import Guard
+from autoscaler.policy.metric import Metric, with_built_in
+from autoscaler.policy.schedules import Schedule
+from autoscaler.strategies import Rule, registered
+from autoscaler.strategies.base import Frozen
+from autoscaler.util.durations import Duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+_GLOB = frozenset("*?[")
+_LONGEST_PERIOD = 30 * 60
+_MOST_NAMES = 5000
+_MOST_PARTS = 100
+"""How many rules, guards, schedules or labels a policy may have: each costs time at every evaluation."""
+_COUNT = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+
+
+def _visible(name: str) -> str:
+    """*name*, which looks like what it is: no character in it is hidden, or changes the direction of writing."""
+    for character in name:
+        if not character.isprintable():
+            raise ValueError(f"holds the character U+{ord(character):04X}, which cannot be seen (remove it)")
+    return name
+
+
+_PATTERN = Annotated[str, Field(strict=True, min_length=1, max_length=255), AfterValidator(_visible)]
+_VALUE = Annotated[str, Field(strict=True, max_length=4096)]
+_METRIC_NAME = r"^[a-zA-Z_][a-zA-Z0-9_.:-]*$"
+
+
+class _AnyRule:
+    """Validates a rule by the model of the strategy that it names; `threshold` where it names none."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        choices = {name: handler.generate_schema(rule) for name, rule in registered().items()}
+        return core_schema.tagged_union_schema(choices=choices, discriminator=_strategy_of)
+
+
+def _strategy_of(rule: Any) -> str | None:
+    if isinstance(rule, Rule):
+        return rule.strategy_name
+    return rule.get("strategy", "threshold") if isinstance(rule, dict) else None
+
+
+class Replicas(Frozen):
+    """The bounds of the replica count, both included."""
+
+    min: _COUNT
+    """The fewest replicas the service may have."""
+    max: _COUNT
+    """The most replicas the service may have."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is greater than max {self.max} (swap them?)")
+        if self.max == 0:
+            raise ValueError("max 0 would stop the service for good (give a max of 1 or more)")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The bounds in force at one moment, both included, and the schedules that set them, if any did."""
+
+    min: int
+    max: int
+    min_by: str = ""
+    max_by: str = ""
+
+    @property
+    def asleep(self) -> bool:
+        """Whether a schedule lets the service sleep."""
+        return self.max == 0
+
+    def clamp(self, count: int) -> int:
+        """The count nearest to *count* that lies within the bounds."""
+        return min(max(count, self.min), self.max)
+
+
+class Limit(Frozen):
+    """How much may change within a period."""
+
+    replicas: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
+    """So many replicas."""
+    percent: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
+    """Or this percentage of the replicas at the beginning of the period."""
+    per: Duration
+    """The period: 30m at most."""
+
+    @model_validator(mode="after")
+    def _one_measure(self) -> Self:
+        if (self.replicas is None) == (self.percent is None):
+            raise ValueError("a limit has one measure (give either replicas or percent)")
+        if not 1 <= self.per <= _LONGEST_PERIOD:
+            raise ValueError("a limit's period is too long or empty (give 1s to 30m)")
+        return self
+
+
+class Behaviour(Frozen):
+    """How the policy changes counts in one direction, as the Kubernetes HPA's `behavior` has it."""
+
+    cooldown: Duration
+    stabilization: Duration = 0
+    """Take the least change recommended within this time; without it, only the present recommendation counts. Where it
+    is not written, it is 5m for a reduction that a `target` asks for."""
+    limits: Annotated[tuple[Limit, ...], Field(max_length=10)] = ()
+    """How much may change within periods of time; without limits, anything."""
+    select: Literal["max", "min", "disabled"] = "max"
+    """Which of several limits counts: the one that allows the most, or the least; or no change this way at all."""
+
+    def holds_own_changes_of(self, rule: Rule | None) -> bool:
+        """Whether the cooldown counts from the autoscaler's own changes too, for a count that *rule* asks for.
+
+        It counts from other people's in any case. One that nobody wrote leaves alone what paces itself.
+        """
+        return rule is None or not rule.paces_itself or "cooldown" in self.model_fields_set
+
+
+class ScaleUp(Behaviour):
+    """How the policy adds replicas."""
+
+    cooldown: Duration = 180
+    """No rule adds replicas this soon after the last increase. Where it is not written, the counts of a `target` pass
+    it, unless somebody else made that increase."""
+    give_back: Duration | None = None
+    """Give replicas back that a rule added and that Swarm has found no room for, for this long; then no rule adds any
+    for as long again. Never by default."""
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.give_back == 0:
+            raise ValueError("give_back 0s would give back what has only just been added (write 1s or more, like 10m)")
+        return self
+
+
+class ScaleDown(Behaviour):
+    """How the policy removes replicas."""
+
+    cooldown: Duration = 300
+    """No rule removes replicas this soon after the last change in either direction. Where it is not written, the counts
+    of a `target` pass it, unless somebody else made a change this recently."""
+
+
+class Fallback(Frozen):
+    """How many replicas to have when nothing is known of the load."""
+
+    after: Duration
+    """How long every rule of the policy must have lacked data."""
+    replicas: Annotated[int, Field(strict=True, ge=1, le=10_000, examples=[6])]
+    """The fewest replicas then, within the bounds; the count is raised to it, and never lowered."""
+
+
+def _pause(value: object) -> object:
+    if isinstance(value, bool) or value in ("up", "down"):
+        return value
+    raise ValueError(f"{value!r:.40} is no way to pause (write true, false, up or down)")
+
+
+class Policy(Frozen):
+    """What applies to a set of services: bounds, rules, scale-up and scale-down behaviour.
+
+    Without `services` and `match_labels` it applies to the services whose label `autoscaler.policy` names it.
+    """
+
+    model_config = ConfigDict(defer_build=True)  # plugins may register strategies before the first validation
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$", max_length=63)
+    """What logs, metrics and labels call the policy; unique among all policies."""
+    services: Annotated[tuple[_PATTERN, ...], Field(min_length=1, max_length=_MOST_NAMES)] = ()
+    """The names of the services, or globs with `*`, `?` and `[…]`."""
+    match_labels: Annotated[dict[_PATTERN, _VALUE], Field(min_length=1, max_length=_MOST_PARTS)] = Field(
+        default_factory=dict
+    )
+    """Labels that a service must have, all of them with these values, instead of a name in `services`."""
+    exclude: Annotated[tuple[_PATTERN, ...], Field(max_length=_MOST_NAMES)] = ()
+    """Names or globs of services that are not meant; a name in `services` is meant all the same."""
+    replicas: Replicas
+    """The bounds of the replica count."""
+    rules: tuple[Annotated[Rule, _AnyRule], ...] = Field(default=(), max_length=_MOST_PARTS)
+    """The reasons to change the count; a policy that has schedules may have none."""
+    scale_up: ScaleUp = ScaleUp()
+    """How replicas are added."""
+    scale_down: ScaleDown = ScaleDown()
+    """How replicas are removed."""
+    schedules: Annotated[tuple[Schedule, ...], Field(max_length=_MOST_PARTS)] = ()
+    """Times at which the bounds are others."""
+    guards: Annotated[tuple[Guard, ...], Field(max_length=_MOST_PARTS)] = ()
+    """Metrics that forbid changes while they are beyond a bound."""
+    fallback: Fallback | None = None
+    """How many replicas to have when every rule has lacked data for some time; nothing changes then by default."""
+    on_deploy: Literal["restore", "accept"] = "restore"
+    """What to do with a count that a `docker stack deploy` lowered: set it again, or accept it."""
+    flap_guard: Annotated[bool, Field(strict=True)] = True
+    """Whether a removal is held that would bring the load of the remaining replicas above a bound that adds them."""
+    paused: Annotated[Literal["up", "down"] | bool, BeforeValidator(_pause)] = False
+    """Whether to leave the services as they are: altogether (`true`), or only not to add (`up`) or remove (`down`)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.services and self.match_labels:
+            raise ValueError("services and match_labels are two ways to say the same (keep one of the two)")
+        if not self.rules and not self.schedules:
+            cure = "add rules: [{name: cpu-high, metric: cpu, above: 70, for: 5m, add: 1}], or schedules"
+            raise ValueError(f"a policy needs rules, or at least one schedule ({cure})")
+        if self.fallback is not None and self.fallback.replicas > self.replicas.max:
+            raise ValueError(
+                f"the fallback of {self.fallback.replicas} replicas is above max {self.replicas.max} "
+                "(raise max, or lower the fallback)"
+            )
+        return self
+
+    def bounds(self, at: float) -> Bounds:
+        """The bounds in force at *at*, in Unix seconds.
+
+        Of the active schedules the largest min and the smallest max that is not below it; where none gives one, the
+        policy's own, its max raised to a schedule's min if need be.
+        """
+        active = [schedule for schedule in self.schedules if schedule.active(at)]
+        lowest, lowest_by = max(
+            ((each.min, each.name) for each in active if each.min is not None), default=(self.replicas.min, "")
+        )
+        above = [(each.max, each.name) for each in active if each.max is not None and each.max >= lowest]
+        highest, highest_by = min(above, default=(max(self.replicas.max, lowest), ""))
+        return Bounds(lowest, highest, lowest_by, highest_by)
+
+    @property
+    def highest(self) -> int:
+        """The largest max that can ever be in force, by whatever schedule."""
+        bounds = (bound for schedule in self.schedules for bound in (schedule.min, schedule.max) if bound is not None)
+        return max((self.replicas.max, *bounds))
+
+    def behaviour(self, direction: Direction) -> Behaviour:
+        """How the policy changes counts in *direction*."""
+        return self.scale_up if direction is Direction.UP else self.scale_down
+
+    @cached_property
+    def longest_stabilization(self) -> int:
+        """For how many seconds recommendations count."""
+        return max(self.stabilization(way, rule) for way in Direction for rule in (None, *self.rules))
+
+    def stabilization(self, direction: Direction, rule: Rule | None) -> int:
+        """For how many seconds a change in *direction* that *rule* asks for is stabilized."""
+        behaviour = self.behaviour(direction)
+        if rule is None or direction is Direction.UP or "stabilization" in behaviour.model_fields_set:
+            return behaviour.stabilization
+        return rule.unwritten_stabilization
+
+    def rule(self, name: str) -> Rule | None:
+        """The rule of that name; None where there is none."""
+        return next((rule for rule in self.rules if rule.name == name), None)
+
+    @cached_property
+    def look_backs(self) -> dict[str, int]:
+        """The metrics that rules and guards look at, with the longest look-back that one of them needs, in seconds."""
+        longest: dict[str, int] = {}
+        for metric, look_back in self._looks():
+            longest[metric] = max(longest.get(metric, 0), look_back)
+        return longest
+
+    def _looks(self) -> Iterator[tuple[str, int]]:
+        yield from ((rule.metric, rule.look_back) for rule in self.rules)
+        yield from ((guard.metric, guard.for_) for guard in self.guards)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The services that the policy names exactly."""
+        return tuple(service for service in self.services if not is_glob(service))
+
+    def matches(self, service: str, labels: Mapping[str, str]) -> bool:
+        """Whether a glob of the policy means *service*, or its *labels* do, and nothing in `exclude` does."""
+        if self.match_labels:
+            meant = all(labels.get(label) == value for label, value in self.match_labels.items())
+        else:
+            meant = self._included.match(service) is not None
+        return meant and not self.excludes(service)
+
+    def excludes(self, service: str) -> bool:
+        """Whether a name or a glob of `exclude` means *service*."""
+        return self._excluded.match(service) is not None
+
+    @cached_property
+    def _included(self) -> re.Pattern[str]:
+        return _any_of(pattern for pattern in self.services if is_glob(pattern))
+
+    @cached_property
+    def _excluded(self) -> re.Pattern[str]:
+        return _any_of(self.exclude)
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    """Matches what one of the globs means."""
+    return re.compile("|".join(map(translate, patterns)) or "(?!)")
+
+
+def _partial(model: type[Frozen], name: str, without: frozenset[str] = frozenset(), **config: Any) -> type[Frozen]:
+    """*model* with every key optional, those of its parts included; what keys together must mean is not checked."""
+    fields: dict[str, Any] = {}
+    for key, info in model.model_fields.items():
+        field, part = copy(info), _part(info.annotation)
+        field.default, field.default_factory = None, None
+        if key not in without:
+            fields[key] = (info.annotation if part is None else _partial(part, f"Default{part.__name__}"), field)
+    return create_model(
+        name, __base__=Frozen, __doc__=model.__doc__, __module__=__name__, __cls_kwargs__=config, **fields
+    )
+
+
+def _part(annotation: Any) -> type[Frozen] | None:
+    """The model in ``Replicas`` or ``Fallback | None``; None for lists and whatever else is replaced as a whole."""
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Frozen)), None)
+
+
+OWN_KEYS = frozenset({"name", "services", "match_labels"})
+"""The keys of a policy that no default can give."""
+if TYPE_CHECKING:
+    Defaults = Frozen
+else:
+    Defaults = _partial(Policy, "Defaults", OWN_KEYS, defer_build=True)
+
+
+def _whole(version: object) -> object:
+    """*version*, for `true` and `1.0` equal 1 but are no versions."""
+    if type(version) is not int:
+        raise ValueError(f"{version!r:.40} is no version of this format (write version: 1)")
+    return version
+
+
+class PolicyFile(Frozen):
+    """One policy file."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    version: Annotated[Literal[1], BeforeValidator(_whole)]
+    """The version of this format: 1."""
+    defaults: Defaults = Field(default_factory=Defaults)
+    """What every policy is given, key by key, unless it says something else itself: all keys but `name`, `services`
+    and `match_labels`."""
+    metrics: dict[Annotated[str, Field(pattern=_METRIC_NAME, max_length=63)], Metric] = Field(default_factory=dict)
+    """The metrics there are beside `cpu` and `memory`, by name; those two may be defined anew."""
+    policies: Annotated[tuple[Policy, ...], Field(min_length=1)] = ()
+    """The policies."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set & {"policies", "defaults", "metrics"}:
+            raise ValueError("the file says nothing (add policies, metrics or defaults)")
+        return self
+
+
+class PolicySet(Frozen):
+    """All policies in force, read as one set, and the revision that names their content."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    policies: tuple[Policy, ...] = ()
+    metrics: dict[str, Metric] = Field(default_factory=lambda: with_built_in({}))
+    """All metrics there are, the built-in ones included."""
+    revision: str = ""
+
+    @cached_property
+    def named(self) -> dict[str, Policy]:
+        """The policy of each service that one names exactly."""
+        return {service: policy for policy in self.policies for service in policy.named}
+
+    @cached_property
+    def by_name(self) -> dict[str, Policy]:
+        """The policies by their names."""
+        return {policy.name: policy for policy in self.policies}
+
+    def can_wake(self, policy: Policy) -> bool:
+        """Whether a rule of *policy* could ask for replicas where a service has none."""
+        return any(self._wakes(rule) for rule in policy.rules)
+
+    def _wakes(self, rule: Rule) -> bool:
+        metric = self.metrics[rule.metric]
+        adds = getattr(rule, "add", None) is not None
+        there = metric.query is not None and metric.task is None
+        return there and wakes(rule.strategy_name, adds=adds, total=metric.kind == "total")
+
+
+def wakes(strategy: str, *, adds: bool, total: bool) -> bool:
+    """Whether a rule with data may ask for more than the no replicas there are; a plugin's strategy might always.
+
+    A threshold may where it adds; a target where its metric is a total, for none times any average is none.
+    """
+    return {"threshold": adds, "target": total}.get(strategy, True)
+
+
+class _FileSchema(GenerateJsonSchema):
+    """Shows each default as a file would write it, and none where a key is just left out."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
+        described = super().default_schema(schema)
+        written = schema["schema"].get("serialization", {}).get("function")
+        if described.get("default") in (None, []):
+            described.pop("default", None)
+        elif written is not None:
+            described["default"] = written(described["default"])
+        return described
+
+
+def policy_schema() -> dict[str, Any]:
+    """The JSON Schema of policy files, its descriptions being these models' docstrings."""
+    schema = PolicyFile.model_json_schema(schema_generator=_FileSchema)
+    parts = schema["$defs"]
+    for part in ("Policy", "Replicas", "Fallback"):
+        # What a policy leaves out `defaults` may give: an editor that sees one text cannot tell.
+        parts[part]["required"] = [key for key in parts[part].get("required", ()) if key == "name"]
+    for part in parts.values():
+        if "strategy" in part.get("properties", {}):  # what a strategy does, its own docstring says best
+            part["properties"]["strategy"].setdefault("description", part.get("description", ""))
+    schema["properties"]["metrics"]["additionalProperties"] = False
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def is_glob(pattern: str) -> bool:
+    """Whether *pattern* is a glob, not a plain service name."""
+    return not _GLOB.isdisjoint(pattern)

@@ -1,0 +1,195 @@
+"""Schedules: times at which a policy's bounds are others, from one cron expression's moment to another's."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
+from math import inf
+from typing import TYPE_CHECKING, Annotated, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, Field, model_validator
+
+from autoscaler.strategies.base import Frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SECOND = timedelta(seconds=1)
+_FIELDS = 5
+_MOST_FOUND = 32
+"""How many moments are remembered: a check looks at the same few for each policy."""
+_LONGEST = 200
+"""Characters of a cron expression: one of hundreds of thousands is parsed for minutes."""
+
+
+def _cron(expression: str) -> str:
+    if len(expression) > _LONGEST or len(expression.split()) != _FIELDS:
+        raise ValueError(f"{expression!r:.60} is no cron expression (write five fields, like 0 8 * * mon-fri)")
+    try:
+        next(CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration) as error:
+        said = str(error) or "no such day ever comes"
+        raise ValueError(f"{expression!r:.60} is no cron expression: {said} (write it like 0 8 * * mon-fri)") from error
+    return expression
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """The time zones there are: looking for them takes milliseconds, and a thousand policies have two thousand."""
+    return frozenset(available_timezones())
+
+
+def _zone(name: str) -> str:
+    if name not in _zones():
+        raise ValueError(f"{name!r:.60} is no time zone (write an IANA name, like America/Sao_Paulo or UTC)")
+    return name
+
+
+Cron = Annotated[str, Field(strict=True), AfterValidator(_cron)]
+_Bound = Annotated[int, Field(strict=True, ge=0, le=10_000)]
+
+
+class Schedule(Frozen):
+    """Other bounds for a time that comes again: from `start`, included, until `end`, not included."""
+
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$", max_length=63)
+    """What logs call the schedule; unique in its policy."""
+    start: Cron
+    """When it begins: a cron expression of five fields."""
+    end: Cron
+    """When it ends."""
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    """The IANA time zone of both. If clocks change, the first of two equal times counts, and a skipped time counts as
+    the moment after it. An expression whose minute or hour begins with `*` goes by what the clock shows, each time."""
+    min: _Bound | None = None
+    """The fewest replicas meanwhile; without it, the policy's own."""
+    max: _Bound | None = None
+    """The most replicas meanwhile; without it, the policy's own. With `min: 0` as well, `max: 0` lets the service sleep
+    until the schedule ends, whatever rules and fallback say."""
+
+    @model_validator(mode="after")
+    def _means_something(self) -> Self:
+        if self.start == self.end:
+            raise ValueError("the schedule ends when it begins (give another end)")
+        if self.min is None and self.max is None:
+            raise ValueError("the schedule changes nothing (give min, max, or both)")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is greater than max {self.max} (swap them?)")
+        if self.max == 0 and self.min is None:
+            raise ValueError(
+                "max 0 would stop the service (give min: 0 as well to let it sleep, or a max of 1 or more)"
+            )
+        return self
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether the service has no replicas meanwhile."""
+        return self.max == 0
+
+    def active(self, at: float) -> bool:
+        """Whether *at*, in Unix seconds, lies between a start and the end that follows it."""
+        began, ended = firings(self.start, self.timezone).last(at), firings(self.end, self.timezone).last(at)
+        return began > -inf and began >= ended
+
+
+@lru_cache(maxsize=16_384)
+def firings(expression: str, timezone: str) -> Firings:
+    """The firings of *expression* in *timezone*: of one that many policies have, they are found once."""
+    return Firings(expression, timezone)
+
+
+class Firings:
+    """When a cron expression fires in a time zone, as Debian's cron does.
+
+    A job whose hour or minute begins with `*` fires whenever the clock on the wall shows its time: twice in an hour
+    that occurs twice, and never in one that is skipped. Any other fires once: in the first of two such hours, or just
+    after a skipped one.
+
+    CronSim walks through wall times, and zoneinfo tells which moments have them. CronSim's own walk in a time zone
+    passes firings over: backwards in an hour that occurs twice, forwards if clocks change by half an hour.
+    """
+
+    def __init__(self, expression: str, timezone: str) -> None:
+        self._expression = expression
+        self._zone = ZoneInfo(timezone)
+        minute, hour, *_ = expression.split()
+        self._whenever = minute.startswith("*") or hour.startswith("*")
+        self._known = (inf, -inf)
+        """A firing and the next one, as they were last asked for: nothing is computed again between them."""
+        self._found = lru_cache(maxsize=_MOST_FOUND)(self._find)
+
+    def last(self, at: float) -> float:
+        """Return the newest firing up to *at*, which may be *at* itself; minus infinity if there is none."""
+        return self._around(at)[0]
+
+    def next(self, at: float) -> float:
+        """Return the first firing after *at*; infinity if there is none."""
+        return self._around(at)[1]
+
+    def after(self, at: float) -> Iterator[float]:
+        """Each firing after *at*, in order."""
+        while (at := self.next(at)) < inf:
+            yield at
+
+    def _around(self, at: float) -> tuple[float, float]:
+        known = self._known
+        if not known[0] <= at < known[1]:
+            known = self._known = self._found(at // 1)
+        return known
+
+    def _find(self, at: float) -> tuple[float, float]:
+        wall, shift = self._wall(at)
+        # While an hour occurs twice, wall times before and after the present one may be on its other side.
+        newest = max(self._newest(start, at) for start in {wall, wall + shift})
+        return newest, min(self._first(start, at) for start in {wall, wall - shift})
+
+    def _newest(self, wall: datetime, at: float) -> float:
+        """The newest firing up to *at* of those with a wall time of *wall* or before."""
+        for each in _walk(self._expression, wall + _SECOND, reverse=True):
+            if fired := [moment for moment in self._moments(each) if moment <= at]:
+                return max(fired)
+        return -inf
+
+    def _first(self, wall: datetime, at: float) -> float:
+        """The first firing after *at* of those with a wall time after *wall*."""
+        for each in _walk(self._expression, wall):
+            if fires := [moment for moment in self._moments(each) if moment > at]:
+                return min(fires)
+        return inf
+
+    def _moments(self, wall: datetime) -> tuple[float, ...]:
+        """The moments at which the job fires for the wall time *wall*."""
+        first, second = self._both(wall)
+        if first > second:  # no clock ever shows it
+            return () if self._whenever else (self._gap_end(wall, second, first),)
+        return (first, second) if self._whenever else (first,)
+
+    def _wall(self, at: float) -> tuple[datetime, timedelta]:
+        """The wall time at *at*, and how long after it the clock shows the same again, or has shown it before."""
+        wall = datetime.fromtimestamp(at // 1, self._zone).replace(tzinfo=None, fold=0)
+        first, second = self._both(wall)
+        return wall, timedelta(seconds=second - first)
+
+    def _both(self, wall: datetime) -> tuple[float, float]:
+        """When clocks show *wall* for the first and for the last time; the other way round if they skip it."""
+        first, second = (wall.replace(tzinfo=self._zone, fold=fold).timestamp() for fold in (0, 1))
+        return first, second
+
+    def _gap_end(self, wall: datetime, before: float, after: float) -> float:
+        """The moment between *before* and *after* from which on clocks show more than *wall*, which they skip."""
+        while after - before > 1:
+            middle = (before + after) // 2
+            if self._wall(middle)[0] < wall:
+                before = middle
+            else:
+                after = middle
+        return after
+
+
+def _walk(expression: str, wall: datetime, *, reverse: bool = False) -> Iterator[datetime]:
+    """The wall times of *expression* beyond *wall*, as far as the calendar goes."""
+    with suppress(OverflowError, ValueError):  # years before 1 and after 9999
+        yield from CronSim(expression, wall, reverse=reverse)

@@ -1,0 +1,1 @@
+"""Policy files: from YAML to a set of policies, or to all problems with their places."""

@@ -1,0 +1,1 @@
+"""Swarm as values: services, nodes, room, and the history that rides on a service."""

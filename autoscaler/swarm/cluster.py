@@ -1,0 +1,208 @@
+"""What Swarm says of its services, as frozen values, and what follows from it: rollout, running and pending tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from autoscaler.swarm.placement import Demand
+from autoscaler.util.durations import words
+from autoscaler.util.text import tidy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from autoscaler.swarm.placement import NodeView
+
+
+STATE_LABEL = "autoscaler.state"
+"""The label that holds what the autoscaler did to a service; see `memory.ScaleState`."""
+ROLLBACK_LABEL = "autoscaler.rollback"
+"""The label that holds the version before the last deploy, as Swarm itself forgets it at the first scale."""
+SETTLE_TIME = 10.0
+"""Seconds after a new task template was seen in which Swarm may not have begun its rollout yet (facts 2)."""
+
+STARTUP_GRACE = 120.0
+"""Seconds that a task may take to start before it counts as stuck."""
+_STUCK = frozenset({"pending", "failed", "rejected"})
+_UNSCHEDULED = frozenset({"new", "pending"})
+_ROOMLESS = _UNSCHEDULED | {"failed", "rejected"}
+"""States before a node is found and after it is left; a global service's tasks name their node from the beginning."""
+_NO_NODE = "no suitable node"
+"""How Swarm's words begin on a task that it found no node for."""
+_ANY = Demand()
+_LONGEST_NAME = 64
+"""Characters of a service's name: Swarm takes 63."""
+
+_BUSY = {
+    "updating": "a rolling update is in progress",
+    "paused": "a rolling update is paused",
+    "rollback_started": "a rollback is in progress",
+    "rollback_paused": "a rollback is paused",
+}
+_OVER = frozenset({"", "completed", "rollback_completed"})
+"""Any other state, of an engine newer than this, may be one of a rollout that a write would break."""
+_UNTOLD = (
+    "tasks of another version run, and Swarm says nothing of their rollout any more, "
+    "as the same version was deployed again in its middle (deploy a change if it has stopped)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """A task that Swarm wants to run."""
+
+    id: str
+    state: str
+    since: float
+    """When the task came into this state, Unix seconds."""
+    on_ready_node: bool
+    words: str = ""
+    """Swarm's own words on the state: its error, or else its message."""
+    node: str = ""
+    """The id of its node; empty where Swarm has found none for it."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it counts as a running replica: in state running, on a ready node."""
+        return self.state == "running" and self.on_ready_node
+
+    @property
+    def unplaced(self) -> bool:
+        """Whether Swarm has found no node for it."""
+        return not self.node and self.state in _UNSCHEDULED
+
+    @property
+    def refused(self) -> bool:
+        """Whether Swarm has looked for a node for it and found none; a task that is new has not been tried yet."""
+        return self.unplaced and self.words.startswith(_NO_NODE)
+
+    @property
+    def holds_room(self) -> bool:
+        """Whether Swarm has given it a node, and what it reserves there."""
+        return bool(self.node) and self.state not in _ROOMLESS
+
+
+@dataclass(frozen=True, slots=True)
+class SpecBefore:
+    """What the service's spec was before its last update."""
+
+    requested: int | None
+    state: str
+    """The autoscaler's label then; empty where there was none."""
+    cpu_limit: float | None = None
+    memory_limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """A service as Swarm lists it."""
+
+    id: str
+    name: str
+    version: int
+    mode: str
+    """`replicated`, `global`, `replicated-job`, `global-job`, or `replicated without a count`."""
+    requested: int
+    """The count in the spec; 0 in every mode but `replicated`, which alone has one."""
+    created_at: float
+    updated_at: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    tasks: tuple[TaskView, ...] = ()
+    update_state: str = ""
+    update_message: str = ""
+    update_started: float | None = None
+    """When the update or rollback began that Swarm speaks of, Unix seconds."""
+    template_changed: bool = False
+    """Whether the last write (the creation too) changed what tasks are made from, so that a rollout follows it."""
+    before: SpecBefore | None = None
+    cpu_limit: float | None = None
+    """Cores per task; None without a limit."""
+    memory_limit: float | None = None
+    """Bytes per task; None without a limit."""
+    node_memory: float | None = None
+    """Bytes of memory of the smallest node that runs a task, or else of the smallest ready one; None without any."""
+    demand: Demand = _ANY
+    """What each task asks of its node."""
+    mixed: bool = False
+    """Whether tasks of another version than the spec's are to run after an update that changed nothing."""
+    running: int = field(init=False)
+    """Tasks desired running, in state running, on a ready node."""
+
+    def __post_init__(self) -> None:
+        # Counted once: it is asked for a dozen times at each decision.
+        object.__setattr__(self, "running", sum(task.running for task in self.tasks))
+
+    def running_since(self, moment: float) -> int:
+        """How many tasks run that already ran at *moment*."""
+        return sum(task.running and task.since <= moment for task in self.tasks)
+
+    @property
+    def rollout(self) -> str:
+        """What Swarm says of a rollout or rollback that runs or is paused, in words; empty where there is none."""
+        if self.mixed:
+            return _UNTOLD
+        if self.update_state in _OVER:
+            return ""
+        unknown = f"Swarm says {self.update_state} of an update, which is not known here"
+        message = f": {self.update_message}" if self.update_message else ""
+        return _BUSY.get(self.update_state, unknown) + message
+
+    def rolling(self, now: float) -> str:
+        """`rollout` with its age, and what Swarm says of the tasks that do not run yet; empty where there is none."""
+        said = self.rollout
+        if said and not self.mixed and self.update_started is not None:
+            said += f", for {words(max(0.0, now - self.update_started))}"
+        return "; ".join(filter(None, (said, self.pending(now)))) if said else ""
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a rollout may follow the last write, of which Swarm says nothing yet: it does within milliseconds."""
+        return self.template_changed and not self.update_state
+
+    def pending(self, now: float) -> str:
+        """What Swarm says of the tasks that do not run; empty where all run.
+
+        Of those that have no room or fail the oldest is quoted, with its age, or else of those that only start.
+        """
+        waiting = [task for task in self.tasks if not task.running]
+        if not waiting:
+            return ""
+        oldest = min(waiting, key=lambda task: (task.state not in _STUCK, task.since))
+        said = oldest.words or oldest.state
+        if not oldest.on_ready_node and oldest.state == "running":
+            said = "its node is not ready"
+        return f"{oldest.state} for {words(max(0.0, now - oldest.since))}: {said}"
+
+    def stuck(self, now: float) -> bool:
+        """Whether a task that does not run has no room, fails, or has been starting for longer than is usual."""
+        waiting = [task for task in self.tasks if not task.running]
+        return any(task.state in _STUCK or now - task.since > STARTUP_GRACE for task in waiting)
+
+    @property
+    def unplaced(self) -> tuple[TaskView, ...]:
+        """The tasks that Swarm has found no node for."""
+        return tuple(task for task in self.tasks if task.unplaced)
+
+    @property
+    def loses_rollback_point(self) -> bool:
+        """Whether the next scale would make `docker service rollback` undo that scale instead of the last deploy."""
+        return self.before is not None and self.template_changed
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """All services of the Swarm at one moment."""
+
+    services: Mapping[str, ServiceView]
+    own_service: str | None = None
+    """The name of the service this process runs in, where it runs in one."""
+    nodes: tuple[NodeView, ...] = ()
+
+
+def unknown_service(name: str, known: Iterable[str]) -> str:
+    """That Swarm has no service *name*, and which of the *known* ones may be meant."""
+    near = get_close_matches(name[:_LONGEST_NAME], sorted(known), n=3, cutoff=0.5)
+    cure = f"did you mean {' or '.join(near)}?" if near else "docker service ls shows those that there are"
+    return f"Swarm has no service {tidy(name, _LONGEST_NAME)!r} ({cure})"

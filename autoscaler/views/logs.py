@@ -1,0 +1,149 @@
+"""Logging by structlog: constant past-tense events, facts as fields; console on a terminal, JSON elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from io import StringIO
+from textwrap import indent
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.util.text import printable
+
+if TYPE_CHECKING:
+    from typing import Literal, TextIO
+
+    from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
+
+    from autoscaler.core.records import Problem, Record
+
+
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+"""Tracebacks as JSON, without local variables: a secret may be one."""
+
+
+def configure(log_format: Literal["auto", "console", "json"], level: str, stream: TextIO | None = None) -> None:
+    """Send every log line, ours and the libraries', to *stream*; without one, to what standard error is now."""
+    stream = stream or sys.stderr
+    console = log_format == "console" or (log_format == "auto" and stream.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    rendering: list[Processor] = (
+        [_printable, structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=_traceback)]
+        if console
+        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for chatty in ("apscheduler", "aiohttp.access", "urllib3", "docker"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Texts as they may be printed: structlog quotes those with blanks, and lets other control characters through."""
+    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _traceback(stream: TextIO, failure: ExcInfo) -> None:
+    """A traceback whose messages cannot pass for lines of the log."""
+    text = StringIO()
+    structlog.dev.plain_traceback(text, failure)
+    stream.write("\n" + indent(printable(text.getvalue(), keep="\n").strip("\n"), "  "))
+
+
+def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None:
+    """One line for a decision: at info where it is news and not `unchanged`, or adopts an outside change.
+
+    Everything else is at debug, and a failure is a warning.
+    """
+    decision = record.decision
+    facts: dict[str, Any] = {
+        "service": decision.service,
+        "policy": decision.policy,
+        "outcome": record.outcome.value,
+        "requested": decision.requested,
+        "running": decision.running,
+        "desired": decision.desired,
+        "reason": decision.primary.reason.value,
+        "rule": decision.primary.rule,
+        "why": decision.primary.detail,
+        "reasons": [why.reason.value for why in decision.reasons],
+        "values": {item.rule: item.value for item in decision.recommendations},
+    }
+    lacking = {item.rule: item.detail for item in decision.recommendations if item.lacks_data}
+    if lacking:
+        facts["lacking"] = lacking
+    if record.detail:
+        facts["detail"] = record.detail
+    adopted = any(why.reason is Reason.CHANGED_EXTERNALLY for why in decision.reasons)
+    if not adopted and (not news or record.outcome is Outcome.UNCHANGED):
+        log.debug("service_evaluated", **facts)
+    elif record.outcome in {Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT}:
+        log.warning("service_evaluated", **facts)
+    else:
+        log.info("service_evaluated", **facts)
+    if record.rollback_warning and record.outcome is Outcome.APPLIED:
+        log.warning("rollback_point_replaced", service=decision.service, consequence=record.rollback_warning)
+
+
+_PROBLEM_EVENTS = {
+    "swarm": ("swarm_lost", "swarm_recovered"),
+    "swarm_cause": ("swarm_loss_explained", ""),
+    "pauses": ("pauses_lost", "pauses_recovered"),
+    "prometheus": ("prometheus_lost", "prometheus_recovered"),
+    "source": ("metric_source_lost", "metric_source_recovered"),
+    "query": ("query_failed", "query_recovered"),
+    "service": ("service_failed", "service_recovered"),
+    "clock": ("clock_skew_found", "clock_skew_ended"),
+    "scrape_interval": ("scrape_interval_differed", "scrape_interval_corrected"),
+}
+
+
+def log_problems(log: FilteringBoundLogger, began: list[Problem], ended: list[Problem]) -> None:
+    """One line for each problem that began or ended, none for one that goes on."""
+    for problem in began:
+        fields = {"detail": problem.detail, "consequence": _consequence(problem.kind)}
+        log.warning(_PROBLEM_EVENTS[problem.kind][0], **fields, **_subject(problem))
+    for problem in ended:
+        log.info(_PROBLEM_EVENTS[problem.kind][1], **_subject(problem))
+
+
+def _subject(problem: Problem) -> dict[str, str]:
+    word = problem.kind if problem.kind in {"source", "service"} else "metric"
+    return {word: problem.subject} if problem.subject else {}
+
+
+def _consequence(kind: str) -> str:
+    if kind in {"swarm", "swarm_cause"}:
+        return "nothing is scaled until it is back"
+    if kind == "pauses":
+        return "the pauses that were read last stay in force; where none were read yet, nothing is scaled"
+    if kind == "service":
+        return "it is left as it is; the others are not"
+    if kind == "clock":
+        return "windows go by Prometheus' clock, cooldowns and schedules by ours"
+    if kind == "scrape_interval":
+        return "windows may look incomplete, or hold each sample several times"
+    return "no service is scaled down on missing data; scaling goes on when the data are back"

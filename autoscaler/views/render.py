@@ -1,0 +1,259 @@
+"""Records as text for people: a table for a terminal, a line where there is none. Pure: builds what rich prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from autoscaler.core.model import Outcome
+from autoscaler.util.amounts import cores, memory, plural
+from autoscaler.util.durations import words
+from autoscaler.util.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from autoscaler.core.records import Problem, Record
+    from autoscaler.evaluation.survey import Reading, Survey
+    from autoscaler.swarm.capacity import Capacity, ServiceCapacity
+    from autoscaler.util.amounts import Amount
+
+_MOST_NAMES = 10
+_MOST_LINES = 20
+_STYLES = {
+    Outcome.APPLIED: "bold green",
+    Outcome.DRY_RUN: "bold cyan",
+    Outcome.UNCHANGED: "dim",
+    Outcome.HELD: "yellow",
+    Outcome.CONFLICT: "red",
+    Outcome.UNKNOWN: "red",
+    Outcome.FAILED: "bold red",
+}
+
+
+def count(record: Record) -> str:
+    """The replica count, and where it goes: ``3 → 4``, or ``3`` where it stays."""
+    decision = record.decision
+    return f"{decision.requested} → {decision.desired}" if decision.changes else str(decision.requested)
+
+
+def style(record: Record) -> str:
+    """The colour of the record's outcome, as rich names it."""
+    return _STYLES[record.outcome]
+
+
+def table(records: Sequence[Record], title: str | None = None) -> Table:
+    """A row per service: replicas, reason, rule, and the facts in words."""
+    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    grid.add_column("SERVICE", overflow="fold")
+    grid.add_column("REPLICAS", no_wrap=True)
+    grid.add_column("RUNNING", justify="right")
+    grid.add_column("REASON", no_wrap=True)
+    grid.add_column("RULE", overflow="fold")
+    grid.add_column("WHY", overflow="fold", ratio=1)
+    for record in records:
+        decision = record.decision
+        grid.add_row(
+            _text(decision.service),
+            _text(count(record), style(record)),
+            str(decision.running),
+            _text(decision.primary.reason.value, style(record)),
+            _text(decision.primary.rule or ""),
+            _text(_why(record)),
+        )
+    return grid
+
+
+def plan(
+    records: Sequence[Record],
+    problems: Sequence[Problem],
+    capacity: Capacity | None = None,
+    paused: Sequence[str] = (),
+    in_force: Sequence[str] = (),
+) -> RenderableType:
+    """What an evaluation would do: the table, the problems it met, the warnings, and a sentence that sums up.
+
+    Of the *capacity* the sums, and what finds no room; of what is *paused*, and of cooldowns *in_force*, a line each.
+    """
+    parts: list[RenderableType] = []
+    ordered = sorted(records, key=lambda record: (not record.decision.changes, record.decision.service))
+    if ordered:
+        parts.append(table(ordered))
+        parts.append(Text())
+    parts.extend(_text(said, "dim") for said in some(in_force))
+    parts.extend(_text(f"problem: {problem_line(problem)}", "bold red") for problem in problems)
+    parts.extend(_text(f"paused: {said}", "yellow") for said in paused)
+    parts.extend(
+        _text(f"warning: {record.decision.service}: {record.rollback_warning}", "yellow")
+        for record in ordered
+        if record.rollback_warning
+    )
+    if capacity is not None and capacity.places:
+        parts += [*_sums(capacity), Text()]
+    parts.append(_text(_summary(records, problems), "bold"))
+    return Group(*parts)
+
+
+def survey(found: Survey) -> RenderableType:
+    """A table of metrics and services: value, age, tasks reporting; and what cannot be looked at."""
+    parts: list[RenderableType] = []
+    if found.readings:
+        grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+        for header in ("METRIC", "SERVICE", "POLICY"):
+            grid.add_column(header, overflow="fold")
+        for header in ("VALUE", "AGE", "TASKS"):
+            grid.add_column(header, justify="right")
+        grid.add_column("REMARK", overflow="fold", ratio=1)
+        for reading in found.readings:
+            grid.add_row(*_reading(reading))
+        parts += [grid, Text()]
+    parts += [_text(f"problem: {problem_line(problem)}", "bold red") for problem in found.problems]
+    parts += [_text(f"untouched: {line(record)}", "yellow") for record in found.untouched]
+    parts += [_text(f"warning: {said}", "yellow") for said in found.doubtful]
+    if found.asleep:
+        parts.append(_text(f"Asleep by a schedule, so that no data are looked at: {_listed(found.asleep)}.", "dim"))
+    if found.unmatched:
+        parts.append(_text(f"No policy applies to: {', '.join(found.unmatched)}", "dim"))
+    if found.scrape_interval is not None:
+        parts.append(_text(f"Prometheus scrapes cAdvisor every {words(found.scrape_interval)}."))
+    if found.capacity is not None and found.capacity.places:
+        parts += [Text(), _places(found.capacity.places), Text(), *_sums(found.capacity), Text()]
+    lacking = sum(bool(reading.lack) for reading in found.readings)
+    if found.readings:
+        what = "All have data." if not lacking else f"{plural(lacking, 'lacks', 'lack')} data."
+        parts.append(_text(f"{plural(len(found.readings), 'pair')} of metric and service looked at. {what}", "bold"))
+    return Group(*parts)
+
+
+def _reading(reading: Reading) -> tuple[Text, ...]:
+    value = "" if reading.value is None else f"{reading.value:.4g}{f' {reading.unit}' if reading.unit else ''}"
+    tasks = "" if reading.reporting is None else f"{reading.reporting} of {reading.running}"
+    remark = _text(reading.lack, "bold red") if reading.lack else _text(f"of {reading.base}" if reading.base else "")
+    age = "" if reading.age is None else words(reading.age)
+    cells = (reading.metric, reading.service, reading.policy, value, age, tasks)
+    return (*map(_text, cells), remark)
+
+
+def _text(said: str, style: str = "") -> Text:
+    """What is said by others too, as it may be printed: no markup, no escape sequences, no lines of its own."""
+    return Text(printable(said), style)
+
+
+def _places(places: Iterable[ServiceCapacity]) -> Table:
+    """A row per service with a policy: how many replicas there are, may be, and find room."""
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    grid.add_column("SERVICE", overflow="fold")
+    for header in ("REPLICAS", "MAX", "FIT NOW", "FIT WITH OTHERS AT MAX"):
+        grid.add_column(header, justify="right")
+    grid.add_column("EACH RESERVES", overflow="fold")
+    grid.add_column("LIMITS", overflow="fold")
+    for place in places:
+        colour = "" if place.fits else "yellow"
+        fitting = ("any" if count is None else str(count) for count in (place.now, place.with_others))
+        counts = (str(place.requested), str(place.maximum), *fitting)
+        limits = str(place.limits) if place.limits.nano_cpus or place.limits.memory else "none"
+        grid.add_row(*map(_text, (place.service, *counts, str(place.reserves), limits)), style=colour)
+    return grid
+
+
+def _sums(capacity: Capacity) -> Iterator[RenderableType]:
+    """What there is, is reserved and may be, and a warning for each maximum that finds no room."""
+    grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for header in ("CAPACITY", "CPU", "MEMORY"):
+        grid.add_column(header, no_wrap=True)
+    grid.add_row(plural(capacity.nodes, "node"), cores(capacity.total.cores), memory(capacity.total.memory))
+    for label, amount in (
+        ("reserved now", capacity.reserved),
+        ("reserved with every policy at its maximum", capacity.at_maxima),
+        ("limits then", capacity.limits_at_maxima),
+    ):
+        grid.add_row(label, *_shares(amount, capacity.total))
+    yield grid
+    for place in capacity.places:
+        if not place.fits:
+            yield _text(f"warning: {place_line(place)}", "yellow")
+        if place.forgotten:
+            waits = plural(place.forgotten, "replica waits", "replicas wait")
+            why = "Swarm does not try those again that waited when the count changed"
+            cure = f"if it stays so, scale down by {place.forgotten} and up again"
+            said = f"{place.service}: {waits} for a node although there is room; {why} ({cure})"
+            yield _text(f"warning: {said}", "yellow")
+    without = [place.service for place in capacity.places if not (place.reserves.nano_cpus or place.reserves.memory)]
+    if without:
+        yield _text(f"Reserve nothing, so that any number fits as far as Swarm knows: {_listed(without)}.")
+    if capacity.closed:
+        yield _text(f"Take no tasks now, and are not counted: {_listed(capacity.closed)}.")
+    fits = "All maxima find room at once" if capacity.fits else "Not all maxima find room at once"
+    yield _text(f"{fits}, by first fit: an estimate, for Swarm spreads tasks, which may leave room in smaller pieces.")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """*names* in one text, of many the first."""
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def place_line(place: ServiceCapacity) -> str:
+    """Why the maximum of a service finds no room, with the numbers and the cure."""
+    now = "any number does" if place.now is None else plural(place.now, "replica does", "replicas do")
+    return (
+        f"{place.service}: max {place.maximum} finds no room: {now} with everything else as it is, {place.with_others} "
+        f"with all others at their maximum; {place.obstacle} ({place.cure})"
+    )
+
+
+def _shares(amount: Amount, total: Amount) -> tuple[str, str]:
+    """Both amounts with what share of the whole they are."""
+    pairs = (
+        (cores(amount.cores), amount.nano_cpus, total.nano_cpus),
+        (memory(amount.memory), amount.memory, total.memory),
+    )
+    cpu, held = (f"{text} ({part / whole:.0%})" if whole else text for text, part, whole in pairs)
+    return cpu, held
+
+
+def some(lines: Sequence[str]) -> list[str]:
+    """*lines*, of many the first."""
+    more = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], *([f"and {more} more like these"] if more > 0 else [])]
+
+
+def line(record: Record) -> str:
+    """One record on one line: service, count, outcome, reason and the facts."""
+    decision = record.decision
+    rule = f" [{decision.primary.rule}]" if decision.primary.rule else ""
+    return (
+        f"{decision.service}  {count(record)}  {record.outcome.value}  {decision.primary.reason.value}{rule}"
+        f"  {_why(record)}"
+    )
+
+
+def problem_line(problem: Problem) -> str:
+    """A problem in one sentence."""
+    where = {
+        "query": f"the query of {problem.subject}",
+        "source": f"the metric source {problem.subject}",
+        "service": f"the service {problem.subject}",
+    }
+    return f"{where.get(problem.kind, problem.kind.replace('_', ' '))}: {problem.detail}"
+
+
+def _why(record: Record) -> str:
+    detail = record.decision.primary.detail
+    return f"{detail}; {record.detail}" if record.detail and detail else detail or record.detail
+
+
+def _summary(records: Iterable[Record], problems: Sequence[Problem]) -> str:
+    decided = list(records)
+    changes = sum(record.decision.changes for record in decided)
+    held = sum(record.outcome is Outcome.HELD for record in decided)
+    if any(problem.kind == "swarm" for problem in problems):
+        return "Nothing can be said: Swarm gave no answer."
+    if not decided and not any(problem.kind == "service" for problem in problems):
+        return "No policy matches any service."
+    return f"{plural(len(decided), 'service')}: {changes} to change, {held} held. Nothing was changed by this plan."

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from autoscaler.core.model import Decision, Outcome, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Evaluation, Problem, Record
+from autoscaler.evaluation.journal import Journal
+
+LOST = Problem("prometheus", "connection refused")
+
+
+def record(outcome: Outcome, reason: Reason = Reason.NO_BREACH, service: str = "web", requested: int = 3) -> Record:
+    """A record of *service* for a reason."""
+    why = Why(reason)
+    return Record(Decision(service, "web", 0.0, requested, requested, requested, why, (why,)), outcome)
+
+
+def test_a_held_decision_is_news_once() -> None:
+    """A decision held again for the same reason at the same count is not news, so the log has one line for it."""
+    journal = Journal()
+    held = record(Outcome.HELD, Reason.ROLLOUT_IN_PROGRESS)
+    assert [journal.add(held), journal.add(held), journal.add(held)] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        record(Outcome.HELD, Reason.TASKS_PENDING),
+        record(Outcome.UNCHANGED, Reason.NO_BREACH),
+        record(Outcome.HELD, Reason.ROLLOUT_IN_PROGRESS, requested=4),
+    ],
+)
+def test_another_reason_or_count_is_news(other: Record) -> None:
+    """A decision held for another reason, or at another count, is news again."""
+    journal = Journal()
+    journal.add(record(Outcome.HELD, Reason.ROLLOUT_IN_PROGRESS))
+    assert journal.add(other)
+
+
+def test_every_applied_change_is_news() -> None:
+    """A change that was carried out is news however alike the one before was."""
+    journal = Journal()
+    applied = record(Outcome.APPLIED, Reason.ABOVE_THRESHOLD)
+    assert [journal.add(applied), journal.add(applied)] == [True, True]
+
+
+def test_a_repeated_proposal_is_neither_news_nor_counted() -> None:
+    """A dry-run's proposal that is made again within its cooldown is not logged and not counted again."""
+    journal = Journal()
+    proposal = record(Outcome.DRY_RUN, Reason.TOO_FEW_REPLICAS)
+    assert [journal.add(proposal), journal.add(replace(proposal, repeated=True))] == [True, False]
+    assert journal.snapshot().decisions == {("web", Outcome.DRY_RUN): 1}
+
+
+def test_a_problem_begins_once_and_ends_once() -> None:
+    """A backend that stays away is told of when it goes and when it comes back, not in between."""
+    journal = Journal()
+    lost, back = Evaluation(0.0, problems=(LOST,)), Evaluation(15.0)
+    changes = [journal.close(evaluation) for evaluation in (lost, lost, back, back)]
+    assert changes == [([LOST], []), ([], []), ([], [LOST]), ([], [])]
+
+
+@pytest.mark.fault("quorum-lost")
+def test_a_silent_swarm_that_says_why_it_is_lost_is_told_of_again() -> None:
+    """A manager that loses its leader hangs first and says so later: the cause is told of once, whatever hangs then."""
+    journal = Journal()
+    silent, clear = Problem("swarm", "no answer in time", silent=True), Problem("swarm", "the Swarm has no leader")
+    told = [journal.close(Evaluation(0.0, problems=(each,))) for each in (silent, silent, clear, silent, clear)]
+
+    assert told == [([silent], []), ([], []), ([replace(clear, kind="swarm_cause")], []), ([], []), ([], [])]
+    assert journal.snapshot().problems == (clear,)
+    assert journal.close(Evaluation(0.0)) == ([], [clear])
+
+
+def test_an_unreachable_swarm_says_nothing_about_prometheus() -> None:
+    """While Swarm does not answer nothing is asked of Prometheus, so its problem is not over."""
+    journal = Journal()
+    swarm = Problem("swarm", "no quorum")
+    journal.close(Evaluation(0.0, problems=(LOST,)))
+    assert journal.close(Evaluation(15.0, problems=(swarm,))) == ([swarm], [])
+    assert set(journal.snapshot().problems) == {LOST, swarm}
+
+
+def test_what_no_policy_applies_to_any_more_leaves_no_series() -> None:
+    """The counts of a service that was removed are forgotten with it."""
+    journal = Journal()
+    web, api = record(Outcome.HELD), record(Outcome.HELD, service="api")
+    journal.add(web)
+    journal.add(api)
+    journal.close(Evaluation(0.0, records=(web, api)))
+    journal.close(Evaluation(15.0, records=(web,)))
+    snapshot = journal.snapshot()
+    assert (set(snapshot.latest), {service for service, _ in snapshot.held}) == ({"web"}, {"web"})
+
+
+def test_an_unreachable_swarm_forgets_no_service() -> None:
+    """An evaluation that could not read Swarm says nothing about which services there are."""
+    journal = Journal()
+    journal.add(record(Outcome.HELD))
+    journal.close(Evaluation(0.0, problems=(Problem("swarm", "gone"),)))
+    assert set(journal.snapshot().latest) == {"web"}
+
+
+def test_both_backends_count_as_reached_after_a_clean_evaluation() -> None:
+    """A backend that answered once stays reached; readiness asks no more than that."""
+    journal = Journal()
+    journal.close(Evaluation(0.0, problems=(LOST,)))
+    assert journal.snapshot().reached == {"swarm"}
+    journal.close(Evaluation(15.0))
+    journal.close(Evaluation(30.0, problems=(LOST,)))
+    assert journal.snapshot().reached == {"swarm", "prometheus"}
+
+
+def test_the_notable_records_are_bounded() -> None:
+    """At most 20 notable records are kept for a service, the newest."""
+    journal = Journal()
+    for count in range(50):
+        journal.add(record(Outcome.APPLIED, requested=count))
+    assert [kept.decision.requested for kept in journal.notable("web")] == list(range(30, 50))
