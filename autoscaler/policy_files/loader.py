@@ -65,13 +65,43 @@ def read_policies(paths: Sequence[pathlib.Path]) -> Loaded:
 
     All valid, or PolicyError with all problems of all files. Hidden files of a directory are left out.
     """
-    contents, problems = _contents(paths)
-    documents = [read(content, str(path)) for path, content in contents]
-    loaded, found = _as_set(documents, _digest(content for _, content in contents))
-    problems.extend(found)
-    if problems or loaded is None:
-        raise PolicyError([str(problem) for problem in problems])
-    return loaded
+    return look(paths).as_set()
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What one look read of the policy files, each file once."""
+
+    contents: Sequence[tuple[pathlib.Path, bytes]]
+    problems: Sequence[Diagnostic]
+    """What could not be read."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of what was read, the same as the revision of the set that it gives.
+
+        What could not be read has a fingerprint of its own, by what is wrong with it.
+        """
+        unreadable = (str(problem).encode() for problem in self.problems)
+        return _digest([*(content for _, content in self.contents), *unreadable])
+
+    def as_set(self) -> Loaded:
+        """Return the policies as one set; raise PolicyError with all problems of all files."""
+        documents = [read(content, str(path)) for path, content in self.contents]
+        loaded, found = _as_set(documents, _digest(content for _, content in self.contents))
+        problems = [*self.problems, *found]
+        if problems or loaded is None:
+            raise PolicyError([str(problem) for problem in problems])
+        return loaded
+
+
+def look(paths: Sequence[pathlib.Path]) -> Files:
+    """Read the files that *paths* mean, each file once; never raise.
+
+    A file that is written in place may be read half, because its writer truncates it first. A file that is renamed into
+    its place is read whole.
+    """
+    return Files(*_contents(paths))
 
 
 def from_document(document: Document) -> tuple[Loaded | None, list[Diagnostic]]:
@@ -80,12 +110,8 @@ def from_document(document: Document) -> tuple[Loaded | None, list[Diagnostic]]:
 
 
 def fingerprint(paths: Sequence[pathlib.Path]) -> str:
-    """A short hash of what *paths* say, the same as the revision of the set they give; never raises.
-
-    What cannot be read has a fingerprint of its own, by what is wrong with it.
-    """
-    contents, problems = _contents(paths)
-    return _digest([*(content for _, content in contents), *(str(problem).encode() for problem in problems)])
+    """Return the fingerprint of what *paths* say now, as `Files` has it; never raise."""
+    return look(paths).fingerprint
 
 
 def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, list[Diagnostic]]:

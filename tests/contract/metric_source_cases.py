@@ -158,3 +158,8 @@ class MetricSourceContract:
 def query(*, by: str = "service", expression: str = "", counts_tasks: bool = True) -> Query:
     """A query of a metric called `load`."""
     return Query("load", expression or "load", by, counts_tasks)
+
+
+def close(*values: float | None) -> list[object]:
+    """What `shown` gives, but for the last digits."""
+    return [None if value is None else pytest.approx(value, abs=1e-9) for value in values]

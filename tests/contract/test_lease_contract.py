@@ -9,9 +9,9 @@ import pytest
 
 from autoscaler.adapters.docker.engine import DockerEngine
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from tests.contract.lease_cases import Engine, LeaseContract
 from tests.support.engine_server import EngineServer
-from tests.support.world import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,20 +11,12 @@ from autoscaler.adapters.prometheus.source import ConnectionSettings, Prometheus
 from autoscaler.errors import RefusedError, UnreachableError
 from autoscaler.metrics.queries import STAT_LABEL, TASKS, VALUE
 from autoscaler.simulation.prometheus import SimulatedPrometheus
+from autoscaler.testing import ManualClock
 from tests.contract.metric_source_cases import RECORDINGS, START, STEP, MetricSourceContract, Subject, World, query
 from tests.support.prometheus_server import PrometheusServer, Served, refusing_url, status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@dataclass
-class VirtualClock:
-    time: float
-
-    def now(self) -> float:
-        """The time it was set to."""
-        return self.time
 
 
 class Simulated:
@@ -38,7 +30,7 @@ class Simulated:
             row = (at - START) // STEP
             return {service: samples[row] for service, samples in services.items() if row in samples}
 
-        source = SimulatedPrometheus(VirtualClock(START + 40 * STEP), sample, ["load"], step=STEP, start=START)
+        source = SimulatedPrometheus(ManualClock(START + 40 * STEP), sample, ["load"], step=STEP, start=START)
         return Subject(source, query(counts_tasks=counts_tasks))
 
     def refusing(self) -> Subject:
@@ -50,7 +42,7 @@ class Simulated:
         return self._failing(UnreachableError("the simulated Prometheus is away, as it was told to be"))
 
     def _failing(self, error: RefusedError | UnreachableError) -> Subject:
-        source = SimulatedPrometheus(VirtualClock(START), lambda _, __: {}, ["load"], step=STEP)
+        source = SimulatedPrometheus(ManualClock(START), lambda _, __: {}, ["load"], step=STEP)
         source.fail(error)
         return Subject(source, query())
 
@@ -88,7 +80,7 @@ class OverHttp:
 
 
 def _source(url: str) -> PrometheusSource:
-    return PrometheusSource(ConnectionSettings(url), VirtualClock(START))
+    return PrometheusSource(ConnectionSettings(url), ManualClock(START))
 
 
 class TestSimulatedPrometheus(MetricSourceContract):
@@ -114,7 +106,7 @@ def plant(_: str, at: int) -> dict[str, tuple[float, int]]:
 class TestTimePassing:
     def test_each_step_is_sampled_once(self) -> None:
         """The plant is asked once for each step, in the order of time, however often the source is called."""
-        clock = VirtualClock(START + 1)
+        clock = ManualClock(START + 1)
         asked: list[int] = []
 
         def sample(_: str, at: int) -> dict[str, tuple[float, int]]:
@@ -129,7 +121,7 @@ class TestTimePassing:
 
     def test_a_failing_source_goes_on_recording(self) -> None:
         """Once it can be reached again, a source has the samples of the time when it could not."""
-        clock = VirtualClock(START)
+        clock = ManualClock(START)
         source = SimulatedPrometheus(clock, plant, ["load"], step=STEP)
         source.fail(UnreachableError("away"))
         clock.time = START + 2 * STEP
@@ -140,7 +132,7 @@ class TestTimePassing:
 
     def test_lost_samples_stay_lost(self) -> None:
         """The samples that a service loses are holes for ever; the others keep theirs."""
-        clock = VirtualClock(START)
+        clock = ManualClock(START)
         source = SimulatedPrometheus(clock, plant, ["load"], step=STEP)
         source.lose("web")
         clock.time = START + 2 * STEP

@@ -11,9 +11,9 @@ import pytest
 
 from autoscaler.adapters.docker.engine import DockerEngine
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from tests.contract.pause_cases import Engine, PauseContract
 from tests.support.engine_server import EngineServer
-from tests.support.world import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,6 +11,7 @@ import pytest
 from autoscaler.adapters.docker.engine import DockerEngine
 from autoscaler.adapters.docker.orchestrator import DockerSwarm
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from tests.contract.swarm_cases import Document, SwarmContract, World
 from tests.support.engine_server import EngineServer
 
@@ -24,19 +25,10 @@ _LONGEST = 3600
 
 
 @dataclass
-class VirtualClock:
-    time: float = 1_800_000_000.0
-
-    def now(self) -> float:
-        """The time it was set to."""
-        return self.time
-
-
-@dataclass
 class SimulatedWorld:
     """The simulated engine, seen through *api*."""
 
-    clock: VirtualClock
+    clock: ManualClock
     engine: SimulatedEngine
     api: EngineApi
 
@@ -91,7 +83,7 @@ class SimulatedWorld:
 @pytest.fixture(params=["direct", "http"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A simulated Swarm, called directly or through the SDK and a unix socket."""
-    clock = VirtualClock()
+    clock = ManualClock()
     engine = SimulatedEngine(clock)
     engine.break_image("local/missing:1", "No such image: local/missing:1")
     if request.param == "direct":

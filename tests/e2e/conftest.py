@@ -3,12 +3,13 @@
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
+from tests.e2e.daemon import Daemon
 from tests.e2e.lab import CAdvisor, Engine, Load, Prometheus, Release, missing, selected, start_load
 from tests.support.lab import entered, unavailable
 
@@ -19,20 +20,24 @@ IMAGES = ("test_stack", "test_image", "test_plugin_image")
 """The modules whose tests share the built image."""
 LONGEST = (
     *IMAGES,
-    "test_nodes",
-    "test_rollouts",
+    "test_crashes",
     "test_swarm_contract",
     "test_scaling",
-    "test_bad_data",
     "test_pauses",
+    "images on another release",
+    "test_rollouts",
+    "test_nodes",
     "test_lease",
-    "test_faults",
+    "test_bad_data",
     "test_deploys",
+    "test_faults",
     "test_lab",
-    "test_crashes",
+    "test_socket_proxy",
     "test_room",
+    "test_strategies",
+    "test_live",
 )
-"""The modules that take longest, in that order: from three minutes to one."""
+"""The modules that take longest, in that order."""
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc] # its package ships no type information
@@ -46,6 +51,15 @@ class Scheduler(LoadScopeScheduling):  # type: ignore[misc] # its package ships 
         release = next((one.name for one in selected() if f"[{one.name}" in nodeid), "")
         return f"{'images' if module in IMAGES else module} {release}"
 
+    def _reschedule(self, node: Any) -> None:
+        """Give a worker its next module when its last test is to begin, and not while it has two left.
+
+        A test may take two minutes, in which another worker is free sooner. A worker begins a test once it knows the
+        one after it, so that it waits for a message only.
+        """
+        if not self.workqueue or self._pending_of(self.assigned_work[node]) <= 1:
+            super()._reschedule(node)
+
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduler:
     """Let pytest-xdist take modules in the order in which they were collected."""
@@ -56,14 +70,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduler
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that the workers end at about the same time.
 
-    The image is built on one engine at a time: building takes a core, of which the others have one left.
+    The image is built on the second engine when it is built on the first: building takes a core, of which the others
+    have one left.
     """
     first = selected()[0].name
 
     def rank(item: pytest.Item) -> int:
         module = item.path.stem
-        late = module in IMAGES and f"[{first}" not in item.name
-        return len(LONGEST) if late or module not in LONGEST else LONGEST.index(module)
+        if module in IMAGES and f"[{first}" not in item.name:
+            module = "images on another release"
+        return LONGEST.index(module) if module in LONGEST else len(LONGEST)
 
     items.sort(key=rank)
 
@@ -110,3 +126,20 @@ def service(engine: Engine) -> Iterator[Callable[..., Load]]:
             return start_load(engine, chosen, **arguments)
 
         yield start
+
+
+@pytest.fixture
+def start(engine: Engine, prometheus: Prometheus, tmp_path: Path) -> Iterator[Callable[[str], tuple[Daemon, Daemon]]]:
+    """Start a leader and then a stand-by on the same policies; both are stopped after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def run(policies: str) -> tuple[Daemon, Daemon]:
+            (tmp_path / "leader").mkdir()
+            leader = stack.enter_context(Daemon(engine, prometheus, tmp_path / "leader", policies))
+            holder = leader.wait_event("lease_acquired")["holder"]
+            (tmp_path / "standby").mkdir()
+            standby = stack.enter_context(Daemon(engine, prometheus, tmp_path / "standby", policies))
+            assert standby.wait_event("lease_awaited")["holder"] == holder
+            return leader, standby
+
+        yield run

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import requests
 
 from tests.e2e.lab import LabError, wait_for
-from tests.e2e.lab.process import tool
+from tests.e2e.lab.process import PATIENCE, tool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -70,7 +70,7 @@ class Daemon:
                 self.terminate()  # killed, it would leave its lease for the next test to wait for
         finally:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PATIENCE)
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -89,7 +89,7 @@ class Daemon:
         written.write_text(policies)
         written.replace(self.policies)
 
-    def terminate(self, timeout: float = 40) -> int:
+    def terminate(self, timeout: float = PATIENCE) -> int:
         """Ask it to stop, as Swarm does; its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
@@ -106,7 +106,7 @@ class Daemon:
     def kill(self) -> None:
         """End it without a chance to do anything."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
     def events(self, name: str | None = None, **facts: Any) -> list[Event]:
         """The log's events of that name with these facts, in order."""
@@ -116,7 +116,7 @@ class Daemon:
             if name in {None, event.get("event")} and all(event.get(fact) == value for fact, value in facts.items())
         ]
 
-    def wait_event(self, name: str, timeout: float = 120, after: int = 0, **facts: Any) -> Event:
+    def wait_event(self, name: str, timeout: float = PATIENCE, after: int = 0, **facts: Any) -> Event:
         """The first such event behind the first *after* ones, waited for."""
         try:
             return wait_for(f"{name} {facts}", lambda: self.events(name, **facts)[after:], timeout)[0]
@@ -133,14 +133,14 @@ class Daemon:
 
     def get(self, path: str) -> requests.Response:
         """The answer of its HTTP server."""
-        return requests.get(f"{self.url}{path}", timeout=5)
+        return requests.get(f"{self.url}{path}", timeout=60)
 
     def decision(self, service: str) -> Event:
         """The newest decision on *service* as the API tells it."""
         services = self.get("/api/v1/services").json()["services"]
         return next((entry for entry in services if entry["service"] == service), {})
 
-    def wait_decision(self, service: str, holds: Callable[[Event], bool], timeout: float = 120) -> Event:
+    def wait_decision(self, service: str, holds: Callable[[Event], bool], timeout: float = PATIENCE) -> Event:
         """The first decision on *service* that *holds*."""
         seen: Event = {}
 
@@ -169,6 +169,6 @@ def command(
         env=environment(engine, prometheus_url, policies, {"COLUMNS": "200"} | env),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )

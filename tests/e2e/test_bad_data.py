@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.daemon import Daemon
 from tests.e2e.lab import Load, Prometheus, Skew, start_load, wait_for
+from tests.e2e.lab.process import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ class Bench:
     def stays(self, reasons: set[str], seconds: float) -> None:
         """Decisions come to have one of *reasons*, for so many seconds on end."""
         since = time.monotonic()
-        until = since + 60
+        until = since + PATIENCE
         while time.monotonic() - since < seconds:
             if self.reason() not in reasons:
                 since = time.monotonic()
@@ -85,14 +86,14 @@ class Bench:
         count = self.load.replicas
         assert count > 1
         wait_for(
-            f"fewer than {count} replicas; the last reason was {self.reason()}", lambda: self.load.replicas < count, 120
+            f"fewer than {count} replicas; the last reason was {self.reason()}", lambda: self.load.replicas < count
         )
 
     def ready(self) -> None:
         """There is something to remove, and the tasks that run report."""
         if self.load.replicas < REPLICAS - 3:
             self.engine.docker("service", "scale", "--detach", f"{self.load.name}={REPLICAS}")
-            wait_for("tasks", lambda: len(self.engine.running_tasks(self.load.name)) >= REPLICAS - 1, 30)
+            wait_for("tasks", lambda: len(self.engine.running_tasks(self.load.name)) >= REPLICAS - 1)
 
 
 @pytest.fixture(scope="module")

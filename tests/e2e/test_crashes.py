@@ -9,9 +9,8 @@ import pytest
 
 from autoscaler.adapters.docker.lease import CONFIG
 from tests.e2e.daemon import Daemon
+from tests.e2e.guide import changes, policy
 from tests.e2e.lab import LabError, Tap, start_load, wait_for
-from tests.e2e.test_lease import changes
-from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +43,7 @@ def busy(engine: Engine, prometheus: Prometheus) -> Iterator[Load]:
     try:
         label = f'container_label_com_docker_swarm_service_name="{load.name}"'
         query = f"count_over_time(container_start_time_seconds{{{label}}}[1m])"
-        wait_for("10 s of its series", lambda: [one for one in prometheus.query(query) if one.value >= 10], 40)
+        wait_for("10 s of its series", lambda: [one for one in prometheus.query(query) if one.value >= 10])
         yield load
     finally:
         without_lease(engine)  # the next module has the same engine
@@ -93,11 +92,11 @@ def test_killed_around_a_call(
         with Daemon(
             engine, prometheus, tmp_path, policy(fresh.name, up="10m"), AUTOSCALER_DOCKER_HOST=tap.url
         ) as daemon:
-            wait_for("the end of the daemon", lambda: killed, 30, interval=0.02)
+            wait_for("the end of the daemon", lambda: killed, interval=0.02)
             without_lease(engine)
             seen = len(daemon.events("service_evaluated"))
             daemon.start()
-            wait_for("its successor's judgement", lambda: settled(daemon, seen), 30, interval=0.05)
+            wait_for("its successor's judgement", lambda: settled(daemon, seen), interval=0.05)
             assert changes(engine, fresh) == [[1, 2]]
             assert fresh.replicas == 2
             daemon.kill()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.daemon import AUTOSCALER, Daemon, command
+from tests.e2e.guide import policy
 from tests.e2e.lab import Load, wait_for
 from tests.e2e.lab.images import load_image
 from tests.e2e.lab.process import run
-from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,9 +56,9 @@ def deploy(engine: Engine, tmp_path: Path) -> Iterator[Callable[..., Load]]:
 
     yield run
     # Again where the network went while it was at it: the CLI takes that for a failure.
-    wait_for("the stack to be removed", lambda: [engine.docker("stack", "rm", "shop")], 60, interval=1)
-    wait_for("the stack's tasks to end", lambda: not engine.client.containers(filters={"name": f"{SERVICE}."}), 60)
-    wait_for("its network to go", lambda: not engine.client.networks(names=["shop_default"]), 60)
+    wait_for("the stack to be removed", lambda: [engine.docker("stack", "rm", "shop")], interval=1)
+    wait_for("the stack's tasks to end", lambda: not engine.client.containers(filters={"name": f"{SERVICE}."}))
+    wait_for("its network to go", lambda: not engine.client.networks(names=["shop_default"]))
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def test_the_version_before_the_deploy_after_a_scale(
         assert done.returncode == 0, done.stderr
         assert "its 2 replicas stay" in done.stdout
         assert (load.replicas, version_of(engine)) == (2, "2")
-        wait_for("the rollout", lambda: engine.rollout(SERVICE) == "completed", 30)
+        wait_for("the rollout", lambda: engine.rollout(SERVICE) == "completed")
         engine.wait_running(SERVICE, 2)
 
     again = command(engine, prometheus.url, daemon.policies, "rollback", "nobody")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.daemon import Daemon
+from tests.e2e.guide import policy
 from tests.e2e.lab import LabError, wait_for
-from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ def test_the_docker_socket_gone_stops_nothing_but_the_scaling(
         assert len(daemon.events("swarm_lost")) == 1
         engine.wait_running(load.name, load.replicas)
         load.set(cpu=95)
-        wait_for("a step up", lambda: load.replicas >= 2, 40)
+        wait_for("a step up", lambda: load.replicas >= 2)
 
 
 def rollback_on_failure(spec: dict[str, Any]) -> None:
@@ -122,7 +122,7 @@ def test_an_automatic_rollback_ends_well_with_the_daemon_running_under_load(
             return bool(rolled_back) and state not in counts  # the next step clears what it ended with
 
         try:
-            wait_for("the rollback to end", over, 60)
+            wait_for("the rollback to end", over)
         except LabError as error:
             raise AssertionError(f"{error}; version, state and count were {seen}") from error
         deployed = {bad["Mode"]["Replicated"]["Replicas"]}
@@ -130,7 +130,7 @@ def test_an_automatic_rollback_ends_well_with_the_daemon_running_under_load(
         spec = engine.service(load.name)["Spec"]["TaskTemplate"]["ContainerSpec"]
         assert f"V={GOOD}" in spec["Env"]
         assert spec.get("Command") == ["/bin/load"]
-        daemon.wait_event("service_evaluated", timeout=120, service=load.name, outcome="applied", after=written)
+        daemon.wait_event("service_evaluated", service=load.name, outcome="applied", after=written)
 
 
 @pytest.mark.fault("policies-broken")
@@ -151,5 +151,5 @@ def test_a_broken_edit_leaves_the_last_good_policies_in_force(
         daemon.wait_decision(load.name, lambda decision: decision["at"] > at)
         daemon.edit(policy(load.name, low=2))
         daemon.wait_event("policies_reloaded")
-        wait_for("the new minimum", lambda: load.replicas == 2, 20)
+        wait_for("the new minimum", lambda: load.replicas == 2)
         assert "autoscaler_policies_last_reload_successful 1.0" in daemon.get("/metrics").text

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.daemon import FAST
+from tests.e2e.guide import policy
 from tests.e2e.lab import Prometheus, python_base, wait_for
-from tests.e2e.test_scaling import policy
+from tests.e2e.lab.images import BASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +22,6 @@ pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "swarm-autoscaler:test"
-BASE = "python:3.11-slim-bookworm"
 NAME = "autoscaler"
 
 
@@ -68,14 +68,14 @@ def test_the_image_runs_as_a_swarm_service_and_scales_another(
     )
     try:
         # Swarm counts a task with a health check as running only once it is healthy.
-        engine.wait_running(NAME, 1, timeout=60)
-        wait_for("the autoscaler to scale", lambda: load.replicas == 2, 60)
+        engine.wait_running(NAME, 1)
+        wait_for("the autoscaler to scale", lambda: load.replicas == 2)
         engine.wait_running(load.name, 2)
         state = json.loads(engine.service(load.name)["Spec"]["Labels"]["autoscaler.state"])
         assert [change[1:] for change in state["changes"]] == [[1, 2]]
         # Of a task that is replaced Swarm keeps what became of it; one of a service scaled to 0 it soon forgets.
         engine.docker("service", "update", "--detach", "--force", NAME)
-        ended = wait_for("its task to end", lambda: [task for task in engine.tasks(NAME) if _ended(task)], 60)
+        ended = wait_for("its task to end", lambda: [task for task in engine.tasks(NAME) if _ended(task)])
         assert [task["Status"]["ContainerStatus"]["ExitCode"] for task in ended] == [0]
     finally:
         engine.remove_service(NAME)

@@ -49,7 +49,6 @@ def test_whether_each_metric_has_data_for_each_service(
     found = wait_for(
         "both tasks to report",
         lambda: live if (live := surveyed())["readings"][0]["reporting"] == 2 and live["scrape_interval"] else None,
-        60,
     )
 
     cpu, queue = found["readings"]
@@ -81,5 +80,4 @@ def test_another_scrape_interval_than_the_settings_say(
     wait_for(
         "the difference to be told",
         lambda: "Prometheus scrapes every 1s, the settings say every 2s (set AUTOSCALER_SCRAPE_INTERVAL=1s)" in said(),
-        60,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.lab import python_base
+from tests.e2e.lab.images import BASE
 
 if TYPE_CHECKING:
     from tests.e2e.lab import Engine
@@ -24,7 +25,7 @@ PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version
 
 def test_a_plugin_in_the_image(engine: Engine, tmp_path: Path) -> None:
     """Two lines of Dockerfile and the folder that pip fills: the image's user runs the plugin's strategy."""
-    python_base(engine, "python:3.11-slim-bookworm")
+    python_base(engine, BASE)
     engine.build(ROOT, "registry.example/swarm-autoscaler:0.1.0")
     context = tmp_path / EXAMPLE.name
     shutil.copytree(EXAMPLE, context, ignore=shutil.ignore_patterns("__pycache__", "build"))

@@ -14,6 +14,7 @@ from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.swarm.cluster import ROLLBACK_LABEL
 from tests.e2e.daemon import Daemon, command
 from tests.e2e.lab import Exporter, LabError, Prometheus, Tap, start_load, wait_for
+from tests.e2e.lab.process import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -102,7 +103,7 @@ def deployed(
 def reaches(engine: Engine, name: str, state: str) -> None:
     """Wait until Swarm says this of the service's rollout."""
     try:
-        wait_for(f"{name} to be {state}", lambda: engine.rollout(name) == state, 120)
+        wait_for(f"{name} to be {state}", lambda: engine.rollout(name) == state)
     except LabError as error:
         raise AssertionError(f"{error}; it is {engine.rollout(name)!r}, its tasks {engine.tasks(name)}") from error
 
@@ -150,7 +151,7 @@ def running(engine: Engine, services: Mapping[str, Callable[[Document], None]]) 
             (loads[name].control / "good").touch()
         stack.callback(engine.docker, "service", "rm", *services)
         for name in services:
-            engine.wait_running(name, 3, timeout=60)
+            engine.wait_running(name, 3)
         yield loads
 
 
@@ -199,13 +200,13 @@ def test_no_rollout_is_written_into_whatever_demands_it(
         for name in paused:
             daemon.wait_decision(name, said("too_few_replicas"))
         for name in ("roll-stop-first", "roll-start-first", "roll-back"):
-            daemon.wait_event("service_evaluated", timeout=120, service=name, outcome="applied")
-        daemon.wait_event("service_evaluated", timeout=120, service="roll-repeated", outcome="applied")
+            daemon.wait_event("service_evaluated", service=name, outcome="applied")
+        daemon.wait_event("service_evaluated", service="roll-repeated", outcome="applied")
         assert {version_in(task["Spec"]) for task in engine.running_tasks("roll-repeated")} == {f"{GOOD} again"}
         assert any("tasks of another version run" in str(event) for event in daemon.events("service_evaluated"))
         exporter.set(PRESSURE, 50)
         for name in paused:
-            decision = daemon.wait_decision(name, said("schedule_bounds"), 90)
+            decision = daemon.wait_decision(name, said("schedule_bounds"))
             assert (decision["primary"]["reason"], decision["outcome"]) == ("rollout_in_progress", "held")
 
         # Every service but the paused ones was scaled, once its rollout was over and not before.
@@ -225,7 +226,7 @@ def test_no_rollout_is_written_into_whatever_demands_it(
 
         # What an operator does about it is followed by what was held.
         deployed(engine, "roll-paused", bad=False)
-        held = daemon.wait_event("service_evaluated", timeout=120, service="roll-paused", outcome="applied")
+        held = daemon.wait_event("service_evaluated", service="roll-paused", outcome="applied")
         assert (held["requested"], held["desired"], version_of(engine, "roll-paused")) == (3, 6, f"{GOOD} again")
 
 
@@ -274,10 +275,10 @@ def test_a_rule_that_fires_at_the_moment_of_a_deploy(
                     engine.docker("service", "scale", "--detach", f"{name}=2")
                 else:
                     tap.once(r"GET .*/services", bad, partial(seen, name, unseen, done))
-                assert done.wait(30)
+                assert done.wait(PATIENCE)
             for name in names:
-                wait_for(f"{name} to be rolled back", partial(rolled_back, engine, name), 60)
-                wait_for(f"{name} to have its replicas again", partial(has, engine, name, 3), 60)
+                wait_for(f"{name} to be rolled back", partial(rolled_back, engine, name))
+                wait_for(f"{name} to have its replicas again", partial(has, engine, name, 3))
 
             assert {version_of(engine, name) for name in names} == {GOOD}
             if number and unseen:  # both kinds were had, and a look that came before Swarm said that it rolls out
@@ -355,7 +356,7 @@ def test_the_version_before_comes_back_under_load(
             service = engine.service(name)
             assert ROLLBACK_LABEL in service["Spec"]["Labels"]
             assert ROLLBACK_LABEL not in service["PreviousSpec"].get("Labels", {}), "not in the same write"
-        wait_for("the events of the three", lambda: all(told.get(name) for name in scaled), 30)
+        wait_for("the events of the three", lambda: all(told.get(name) for name in scaled))
         assert {name: told[name] for name in scaled} == {name: ["4"] for name in scaled}
 
         for name in ("roll-plain", "roll-first"):
@@ -374,7 +375,7 @@ def test_the_version_before_comes_back_under_load(
         assert "config" in words.partition("deploy the one you want")[2]
 
         assert rollback("roll-paused")[0] == 0
-        daemon.wait_event("service_evaluated", timeout=120, service="roll-paused", outcome="applied")
+        daemon.wait_event("service_evaluated", service="roll-paused", outcome="applied")
         assert version_of(engine, "roll-paused") == GOOD
         engine.wait_running("roll-paused", 4)
 

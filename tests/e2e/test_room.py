@@ -74,11 +74,11 @@ def test_a_replica_without_room_is_told_given_back_tried_again_and_runs_once_the
         assert json.loads(engine.service(load.name)["Spec"]["Labels"]["autoscaler.state"])["asked"] == 1
         waits = daemon.wait_event("service_evaluated", service=load.name, outcome="held", reason="no_room")
         assert (waits["requested"], waits["desired"]) == (2, 2)
-        wait_for("the next attempt", lambda: load.replicas == 3, 60)
+        wait_for("the next attempt", lambda: load.replicas == 3)
 
         engine.remove_service(other.name)
         engine.wait_running(load.name, 3)
-        wait_for("scaling to go on", lambda: load.replicas == 4, 60)
+        wait_for("scaling to go on", lambda: load.replicas == 4)
         engine.wait_running(load.name, 4)
         applied = [
             (event["requested"], event["desired"])

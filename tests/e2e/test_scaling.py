@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.daemon import Daemon, command
+from tests.e2e.guide import policy
 from tests.e2e.lab import wait_for
 
 if TYPE_CHECKING:
@@ -17,23 +18,6 @@ if TYPE_CHECKING:
     from tests.e2e.lab import Engine, Load, Prometheus
 
 pytestmark = pytest.mark.e2e
-
-
-def policy(service: str, *, low: int = 1, high: int = 4, up: str = "2s", down: str = "2s") -> str:
-    """The guide's rules, in seconds."""
-    return f"""
-version: 1
-policies:
-  - name: guide
-    services: [{service}]
-    replicas: {{min: {low}, max: {high}}}
-    rules:
-      - {{name: cpu-high, metric: cpu, above: 70, for: 3s, add: 1}}
-      - {{name: cpu-low, metric: cpu, below: 30, for: 5s, remove: 1}}
-      - {{name: memory-high, metric: memory, above: 80, for: 2s, add: 1}}
-    scale_up: {{cooldown: {up}}}
-    scale_down: {{cooldown: {down}}}
-"""
 
 
 def minimal(spec: dict[str, Any]) -> None:
@@ -155,7 +139,7 @@ def test_a_kill_right_after_the_write_brings_no_second_step(
     load = service()
     load.set(cpu=95)
     with Daemon(engine, prometheus, tmp_path, policy(load.name, up="10m")) as daemon:
-        wait_for("the first step", lambda: load.replicas == 2, 60, interval=0.01)  # a lease may be left behind
+        wait_for("the first step", lambda: load.replicas == 2, interval=0.01)  # a lease may be left behind
         daemon.kill()
         engine.wait_running(load.name, 2)
         before = len(daemon.events("service_evaluated", service=load.name, reason="cooling_down"))
@@ -177,7 +161,6 @@ def test_plan_says_what_would_change_and_changes_nothing(
     wait_for(
         "a change in the plan",
         lambda: command(engine, prometheus.url, busy, "plan").returncode == 2,
-        30,
     )
     version = engine.service(load.name)["Version"]["Index"]
     told = command(engine, prometheus.url, busy, "plan")

@@ -11,10 +11,10 @@ import pytest
 import requests
 
 from tests.e2e.daemon import Daemon, command
+from tests.e2e.guide import policy
 from tests.e2e.lab import wait_for
 from tests.e2e.lab.ports import free_port
 from tests.e2e.lab.process import Child
-from tests.e2e.test_scaling import policy
 from tests.support.stack import ALLOWLIST, SERVICES, allowed_branches
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def proxy(engine: Engine, directory: Path) -> Iterator[tuple[str, Path]]:
     child = Child("socket-proxy", [sys.executable, PROXY, *own, *flags], log)
     try:
         address = f"127.0.0.1:{port}"
-        child.wait_ready(lambda: requests.get(f"http://{address}/version", timeout=5).ok, 10)
+        child.wait_ready(lambda: requests.get(f"http://{address}/version", timeout=5).ok)
         yield address, log
     finally:
         child.stop()
@@ -58,7 +58,7 @@ def test_the_daemon_and_every_command_work_behind_the_socket_proxy(
         env = {"AUTOSCALER_DOCKER_HOST": f"tcp://{address}"}
         with Daemon(engine, prometheus, tmp_path, policy(load.name, up="10m"), **env) as daemon:
             daemon.wait_event("service_evaluated", service=load.name, outcome="applied", desired=2)
-            wait_for("the lease to be renewed", lambda: "autoscaler-lease/update" in log.read_text(), 30)
+            wait_for("the lease to be renewed", lambda: "autoscaler-lease/update" in log.read_text())
 
             def run(*arguments: str) -> tuple[int, str]:
                 done = command(engine, prometheus.url, daemon.policies, *arguments, **env)
@@ -80,6 +80,6 @@ def test_the_daemon_and_every_command_work_behind_the_socket_proxy(
             ("POST", "/v1.41/services/create"),
             ("DELETE", f"/v1.41/services/{load.name}"),
         ):
-            answer = requests.request(method, f"http://{address}{path}", json={}, timeout=5)
+            answer = requests.request(method, f"http://{address}{path}", json={}, timeout=60)
             assert (answer.status_code, answer.text) == (ALLOWLIST.refusal(method, path), "refused by the proxy\n")
     assert engine.service(load.name)["Spec"]["Name"] == load.name

@@ -8,26 +8,27 @@ import shutil
 import time
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from autoscaler.adapters.docker.lease import CONFIG, HOLDER_LABEL
+from tests.e2e.guide import policy
 from tests.e2e.lab import LabError, python_base, start_load, wait_for
 from tests.e2e.lab.cadvisor import PROGRAM as CADVISOR
+from tests.e2e.lab.images import BASE
 from tests.e2e.lab.process import run
-from tests.e2e.test_image import BASE, ROOT
-from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from tests.e2e.lab import Engine, Load
 
 pytestmark = [pytest.mark.e2e, pytest.mark.one_release(reason="images are built for minutes; the image runs on both")]
 
 STACK = "autoscaler"
+ROOT = Path(__file__).parents[2]
 AUTOSCALER = f"{STACK}_autoscaler"
 SERVICE = "advtom_backend"
 OVERRIDE = """
@@ -111,7 +112,7 @@ class Stack:
             "CLI": cli,
         }
         script = f"{SHELL}{self.exported}{commands}"
-        printed = run("bash", "-c", script, env=own | dict(self.settings), cwd=ROOT, timeout=900)
+        printed = run("bash", "-c", script, env=own | dict(self.settings), cwd=ROOT, timeout=1800)
         self.exported += "".join(re.findall(r"^export .*\n", commands, re.MULTILINE))
         return printed
 
@@ -137,8 +138,8 @@ class Stack:
 
     def rolled_out(self, ends: str = "completed") -> None:
         """Wait for the autoscaler's rollout to end that way."""
-        wait_for(f"the autoscaler's rollout to be {ends}", lambda: self.engine.rollout(AUTOSCALER) == ends, 240)
-        self.engine.wait_running(AUTOSCALER, 2, timeout=120)  # a rollback ends before its tasks are healthy
+        wait_for(f"the autoscaler's rollout to be {ends}", lambda: self.engine.rollout(AUTOSCALER) == ends)
+        self.engine.wait_running(AUTOSCALER, 2)  # a rollback ends before its tasks are healthy
 
     @property
     def leader(self) -> str:
@@ -181,9 +182,9 @@ class Stack:
 
     def remove(self) -> None:
         """`docker stack rm`, again where a network went while it was at it: the CLI takes that for a failure."""
-        wait_for("the stack to be removed", lambda: [self.engine.docker("stack", "rm", STACK)], 60, interval=1)
-        wait_for("its tasks to end", lambda: not self.engine.client.containers(filters={"name": f"{STACK}_"}), 60)
-        wait_for("its networks to go", lambda: not self.engine.client.networks(names=[f"{STACK}_metrics"]), 60)
+        wait_for("the stack to be removed", lambda: [self.engine.docker("stack", "rm", STACK)], interval=1)
+        wait_for("its tasks to end", lambda: not self.engine.client.containers(filters={"name": f"{STACK}_"}))
+        wait_for("its networks to go", lambda: not self.engine.client.networks(names=[f"{STACK}_metrics"]))
 
 
 @pytest.fixture(scope="module")
@@ -232,11 +233,9 @@ def test_readme_from_nothing_to_dry_run_to_live(stack: Stack) -> None:
     version = stack.engine.service(SERVICE)["Version"]["Index"]
     stack.typed(deploy, cli="/usr/bin/docker")  # the oldest engine's
     for name, count in {"autoscaler": 2, "socket-proxy": 2, "prometheus": 1, "cadvisor": 1}.items():
-        stack.engine.wait_running(f"{STACK}_{name}", count, timeout=60)
+        stack.engine.wait_running(f"{STACK}_{name}", count)
     try:
-        wait_for(
-            "a proposal in dry-run", lambda: '"dry_run"' in stack.typed("docker service logs -f " + AUTOSCALER), 90
-        )
+        wait_for("a proposal in dry-run", lambda: '"dry_run"' in stack.typed("docker service logs -f " + AUTOSCALER))
     except LabError as error:
         raise AssertionError(f"{error}; the autoscaler said: {stack.logs()[-3000:]}") from error
     shown = stack.typed(f"{plan.rstrip()} || [ $? = 2 ]\n")
@@ -245,10 +244,10 @@ def test_readme_from_nothing_to_dry_run_to_live(stack: Stack) -> None:
 
     stack.typed(live)
 
-    wait_for("the service to be scaled", lambda: stack.load.replicas == 3, 90)
+    wait_for("the service to be scaled", lambda: stack.load.replicas == 3)
     assert [step[1:] for step in stack.steps] == [(1, 3)]
     stack.rolled_out()
-    wait_for("one to lead", stack.leads, 60)
+    wait_for("one to lead", stack.leads)
     assert '"lease_failed"' not in stack.logs()
 
 
@@ -272,7 +271,7 @@ def test_edits_new_images_and_the_way_back_to_dry_run(stack: Stack) -> None:
     stack.edit("good", edited())
     stack.rolled_out()
     stack.load.set(mem=90)
-    wait_for("a step", lambda: len(stack.steps) > 1, 60)
+    wait_for("a step", lambda: len(stack.steps) > 1)
 
     # A bad edit.
     good = stack.addresses(engine.running_tasks(AUTOSCALER))
@@ -292,29 +291,29 @@ def test_edits_new_images_and_the_way_back_to_dry_run(stack: Stack) -> None:
     assert not stack.addresses(refused) & callers, "not even to read"
 
     # A good edit, in two files, with a new image: the lease is handed over.
-    before = wait_for("one to lead", stack.leads, 30)
+    before = wait_for("one to lead", stack.leads)
     engine.docker("tag", "registry.example/swarm-autoscaler:0.1.0", "registry.example/swarm-autoscaler:0.1.1")
     another = policy("another_*").replace("guide", "another")
     stack.edit("two", edited(), more=another, AUTOSCALER_IMAGE="registry.example/swarm-autoscaler:0.1.1")
     stack.rolled_out()
     assert '"policies": 2' in stack.logs()
-    assert wait_for("one to lead", stack.leads, 30) != before
+    assert wait_for("one to lead", stack.leads) != before
     last = stack.steps[-1]
-    wait_for("a step of the new image", lambda: stack.steps[-1] != last, 60)
+    wait_for("a step of the new image", lambda: stack.steps[-1] != last)
 
     # The one that acts dies: the other one takes over.
-    leader = wait_for("one to lead", stack.leads, 30)
+    leader = wait_for("one to lead", stack.leads)
     engine.docker("kill", leader)
-    wait_for("another one to lead", lambda: stack.leads() not in {"", leader}, 60)
+    wait_for("another one to lead", lambda: stack.leads() not in {"", leader})
     last = stack.steps[-1]
-    wait_for("a step of the other one", lambda: stack.steps[-1] != last, 60)
+    wait_for("a step of the other one", lambda: stack.steps[-1] != last)
 
     # Back to dry-run: nothing more is written.
     stack.edit("two", edited(), AUTOSCALER_DRY_RUN="true")
     stack.rolled_out()
     version = engine.service(SERVICE)["Version"]["Index"]
     proposals = stack.logs().count('"dry_run"')
-    wait_for("proposals", lambda: stack.logs().count('"dry_run"') > proposals, 60)
+    wait_for("proposals", lambda: stack.logs().count('"dry_run"') > proposals)
     assert engine.service(SERVICE)["Version"]["Index"] == version
 
     steps_up = stack.steps[1:]

@@ -192,7 +192,7 @@ class Shop:
                 raise LabError(f"{record['desired']} replicas are planned: {record['primary']}")
             return record
 
-        return wait_for(f"{desired} replicas of {service} to be planned", reached, 30)
+        return wait_for(f"{desired} replicas of {service} to be planned", reached)
 
     def replaced(self, service: str, count: int) -> tuple[int, int]:
         """How many tasks ended and how many were started beyond what it takes for *count* to run, once they do."""
@@ -240,7 +240,7 @@ def planned(shop: Shop) -> dict[str, dict[str, Any]]:
             raise LabError(f"decided otherwise: {off}")
         return plan
 
-    return wait_for("the decisions that the loads demand", settled, 60)
+    return wait_for("the decisions that the loads demand", settled)
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +252,7 @@ def applied(shop: Shop, planned: Mapping[str, Any]) -> Mapping[str, Any]:
         assert done.returncode == 0, done.stdout + done.stderr
         return all(shop.engine.replicas(name) == record["desired"] for name, record in planned.items())
 
-    wait_for("the plan to be carried out", carried_out, 60, interval=1)
+    wait_for("the plan to be carried out", carried_out, interval=1)
     return planned
 
 

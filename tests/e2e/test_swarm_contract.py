@@ -70,7 +70,7 @@ class RealWorld:
 
     def wait(self, what: str, holds: Callable[[], bool]) -> None:
         """Wait until it holds."""
-        wait_for(what, holds, 60)
+        wait_for(what, holds)
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.daemon import Daemon
+from tests.e2e.guide import policy
 from tests.e2e.lab import Engine, Prometheus, start_load, wait_for
 from tests.e2e.lab.releases import OLDEST, Release
-from tests.e2e.test_scaling import policy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_scale_after_an_upgrade_of_the_engine_keeps_what_the_old_one_did_not_k
             container["Privileges"] = {"NoNewPrivileges": True}
             container["Healthcheck"] = {"Test": ["CMD", "true"], "Interval": 5 * SECOND, "StartInterval": SECOND}
             engine.update_service(load.name, spec)
-            wait_for("the rollout", lambda: engine.rollout(load.name) == "completed", 60)
+            wait_for("the rollout", lambda: engine.rollout(load.name) == "completed")
             before, tasks = engine.service(load.name)["Spec"], load.task_ids
             assert before["TaskTemplate"]["ContainerSpec"]["OomScoreAdj"] == 300
 
@@ -49,5 +49,5 @@ def test_a_scale_after_an_upgrade_of_the_engine_keeps_what_the_old_one_did_not_k
             daemon.wait_event("service_evaluated", service=load.name, outcome="applied", desired=2)
 
             assert engine.service(load.name)["Spec"]["TaskTemplate"] == before["TaskTemplate"]
-            engine.wait_running(load.name, 2, timeout=60)
+            engine.wait_running(load.name, 2)
             assert tasks < load.task_ids

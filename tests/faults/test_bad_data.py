@@ -16,9 +16,9 @@ from autoscaler.core.reasons import Reason
 from autoscaler.errors import RefusedError
 from autoscaler.evaluation.journal import Journal
 from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
-from tests.integration.test_prometheus_faults import CASES, NOW
 from tests.support import prometheus_server as server_side
-from tests.support.builders import STEP
+from tests.support.builders import NOW, STEP
+from tests.support.prometheus_cases import CASES
 from tests.support.prometheus_server import Exchange, Fault, PrometheusServer, Served, status, success
 from tests.support.world import World, policy_for
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from autoscaler.core.records import Evaluation
+
+pytestmark = pytest.mark.slow
 
 Matrix = list[dict[str, Any]]
 

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,37 +12,21 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 import requests
-from click.testing import CliRunner
 
 import autoscaler
-from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.cli.main import main
-from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
-from autoscaler.simulation.engine import SimulatedEngine
-from tests.support.builders import STEP
-from tests.support.engine_server import WORKER, EngineServer, Exchange, Fault, applied_then_cut, cut, hang
-from tests.support.prometheus_server import PrometheusServer, Served, refusing_url
+from tests.support.backends import POLICIES, Backends, events, invoke
+from tests.support.engine_server import WORKER, Exchange, Fault, applied_then_cut, cut, hang
+from tests.support.prometheus_server import refusing_url
 from tests.support.stack import SERVICES
-from tests.support.world import FaultyEngine, count_in, service_spec
+from tests.support.waiting import PATIENCE, wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from click.testing import Result
 
 AUTOSCALER = Path(sys.executable).with_name("autoscaler")
-PATIENCE = 20.0
 SECRET = "hunter2"  # noqa: S105 - nobody's password
-POLICIES = """
-version: 1
-policies:
-  - name: shop
-    services: [web]
-    replicas: {min: 2, max: 6}
-    rules:
-      - {name: cpu-high, metric: cpu, above: 70, for: 1m, add: 1}
-      - {name: cpu-low, metric: cpu, below: 30, for: 1m, remove: 1}
-"""
 TESTS = """
 policies: policies.yml
 interval: 15s
@@ -56,91 +38,6 @@ tests:
     expect:
       - {at: 1m, replicas: EXPECTED, reason: above_threshold, rule: cpu-high}
 """
-
-
-@dataclass
-class LateClock:
-    """The machine's clock, some time ago."""
-
-    behind: float = 0.0
-
-    def now(self) -> float:
-        """The time."""
-        return SystemClock().now() - self.behind
-
-
-@dataclass
-class Backends:
-    """A Swarm and a Prometheus behind real sockets, and the policies in a directory."""
-
-    engine: SimulatedEngine
-    faulty: FaultyEngine
-    swarm: EngineServer
-    prometheus: PrometheusServer
-    directory: Path
-
-    def load(self, percent: float) -> None:
-        """All tasks of the service have used so much of a core for long, and will for a while."""
-        newest = int(SystemClock().now() // STEP * STEP)
-        steps = range(newest - 40 * STEP, newest + 40 * STEP, STEP)
-        self.prometheus.serve(
-            [
-                Served({SERVICE_LABEL: "web", STAT_LABEL: VALUE}, dict.fromkeys(steps, percent / 100)),
-                Served({SERVICE_LABEL: "web", STAT_LABEL: TASKS}, dict.fromkeys(steps, 3.0)),
-            ]
-        )
-
-    @property
-    def replicas(self) -> int:
-        """The count that the service asks for."""
-        return count_in(self.engine.service("web"))
-
-    @property
-    def writes(self) -> int:
-        """How many updates came."""
-        return self.faulty.calls["update"]
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No settings of the machine's."""
-    for name in os.environ:
-        if name.startswith("AUTOSCALER_") or name in {"DOCKER_HOST", "FORCE_COLOR"}:
-            monkeypatch.delenv(name)
-    yield
-    for command in main.commands.values():
-        command._help_option = None  # click keeps the first one asked for, and other tests ask in other words
-
-
-@pytest.fixture
-def backends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backends]:
-    """Three replicas of `web` at 50 %, running for an hour, and settings that lead there."""
-    clock = LateClock(behind=3600)
-    engine = SimulatedEngine(clock)
-    engine.create_service(service_spec("web", 3))
-    clock.behind = 0
-    faulty = FaultyEngine(engine)
-    (tmp_path / "policies.yml").write_text(POLICIES)
-    with EngineServer(faulty, tmp_path / "docker.sock") as swarm, PrometheusServer() as prometheus:
-        monkeypatch.setenv("AUTOSCALER_DOCKER_HOST", swarm.url)
-        monkeypatch.setenv("AUTOSCALER_PROMETHEUS_URL", prometheus.url)
-        monkeypatch.setenv("AUTOSCALER_POLICIES", str(tmp_path / "policies.yml"))
-        monkeypatch.setenv("AUTOSCALER_LOG_FORMAT", "json")
-        made = Backends(engine, faulty, swarm, prometheus, tmp_path)
-        made.load(50)
-        yield made
-
-
-def invoke(*arguments: str) -> Result:
-    """What `autoscaler ARGUMENTS` prints, and its exit code; a traceback is none of its answers."""
-    result = CliRunner().invoke(main, list(arguments))
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
-
-
-def events(text: str) -> list[dict[str, Any]]:
-    """The log lines in *text*."""
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
 # help
@@ -681,12 +578,13 @@ class Process:
 
     def wait(self, name: str) -> dict[str, Any]:
         """The first event of this name, waited for."""
-        ends = time.monotonic() + PATIENCE
-        while not (found := self.events(name)):
-            assert time.monotonic() < ends, self.log.read_text()
+
+        def told() -> bool:
             assert self.popen.poll() is None, self.log.read_text()
-            time.sleep(0.01)
-        return found[0]
+            return bool(self.events(name))
+
+        wait(name, told)
+        return self.events(name)[0]
 
 
 @pytest.fixture
@@ -709,11 +607,8 @@ def test_the_daemon_runs_reloads_and_ends(backends: Backends, process: Process) 
     """`run` evaluates, answers HTTP, reads its policies anew on SIGHUP, and ends with 0 on SIGTERM."""
     host, port = process.wait("daemon_started")["listen"]
     url = f"http://{host}:{port}"
-    ends = time.monotonic() + PATIENCE
-    while requests.get(f"{url}/-/ready", timeout=5).status_code != 200:
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-    services = requests.get(f"{url}/api/v1/services", timeout=5).json()["services"]
+    wait("it to be ready", lambda: requests.get(f"{url}/-/ready", timeout=PATIENCE).status_code == 200)
+    services = requests.get(f"{url}/api/v1/services", timeout=PATIENCE).json()["services"]
 
     (backends.directory / "policies.yml").write_text(POLICIES.replace("max: 6", "max: 2"))
     process.popen.send_signal(signal.SIGHUP)
@@ -733,15 +628,17 @@ def hangs_from_now_on(exchange: Exchange) -> None:
     hang(exchange)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("asked-to-stop")
 def test_it_ends_in_time_while_the_engine_hangs(backends: Backends, process: Process) -> None:
     """Where the engine hangs from the middle of a write on, SIGTERM ends it with 0 before Swarm would kill it."""
     backends.swarm.misbehave(hangs_from_now_on, on="POST /services")
     backends.load(85)
-    ends = time.monotonic() + PATIENCE
-    while not [asked for asked in backends.swarm.asked if asked.path.endswith("/update") and "services" in asked.path]:
-        assert time.monotonic() < ends
-        time.sleep(0.01)
+
+    def written_to() -> bool:
+        return any(asked.path.endswith("/update") and "services" in asked.path for asked in backends.swarm.asked)
+
+    wait("a write", written_to)
 
     process.popen.send_signal(signal.SIGTERM)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from autoscaler.policy.policy import Policy
 
+pytestmark = pytest.mark.slow
+
 UP, DOWN = 60, 90
 WATCHED = 18
 """Seconds in which a crash may come: a start, the beats of an interval, and the evaluation after it."""

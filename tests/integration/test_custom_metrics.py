@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
+from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.errors import RefusedError
 from autoscaler.metrics.queries import MetricSettings, query_of
 from autoscaler.policy.metric import Metric
 from autoscaler.policy.promql import mentions_service
 from autoscaler.util.deadline import Deadline
-from tests.contract.metric_source_cases import START, STEP, shown
+from tests.contract.metric_source_cases import START, STEP, close, shown
 from tests.e2e.lab import Prometheus, Release
-from tests.integration.test_prometheus_real import WallClock, close
 from tests.support.lab import entered, unavailable
-from tests.unit.policy.test_promql import NASTY, RIGHT
+from tests.support.promql_texts import NASTY, RIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from autoscaler.ports import Series
+
+pytestmark = pytest.mark.slow
 
 SETTINGS = MetricSettings(STEP, 4 * STEP, 4 * STEP)
 ROWS = 21
@@ -88,7 +90,7 @@ def source(release: Release) -> Iterator[PrometheusSource]:
         unavailable(reason)
     with ExitStack() as stack:
         running = entered(stack, Prometheus(openmetrics=openmetrics(), release=release))
-        yield PrometheusSource(ConnectionSettings(running.url), WallClock())
+        yield PrometheusSource(ConnectionSettings(running.url), SystemClock())
 
 
 def ask(

@@ -16,9 +16,11 @@ from autoscaler.cli.demo_display import VirtualClock
 from autoscaler.cli.main import main
 from autoscaler.core.model import Outcome
 from autoscaler.core.reasons import Reason
+from tests.support.waiting import PATIENCE
+
+pytestmark = pytest.mark.slow
 
 AUTOSCALER = Path(sys.executable).with_name("autoscaler")
-PATIENCE = 30.0
 EVENT = re.compile(r"\d\d:\d\d:\d\d  (?P<service>shop_\w+)  \d+( → \d+)?  (?P<outcome>\w+)  (?P<reason>\w+)")
 
 

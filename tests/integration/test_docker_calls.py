@@ -11,6 +11,7 @@ from autoscaler.cli.main import main
 from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.simulation.engine import SimulatedEngine
 from tests.support.builders import STEP
+from tests.support.clocks import LateClock
 from tests.support.engine_server import EngineServer, applied_then_cut, cut, says
 from tests.support.prometheus_server import PrometheusServer, Served
 from tests.support.stack import ALLOWLIST, allowed_branches
@@ -35,10 +36,10 @@ STACK_FILE = "services: {web: {image: 'app:1', deploy: {replicas: 1}}}\n"
 def calls(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
     """Method and path of every call that the daemon and all commands make, on their ways through success and faults."""
     directory = tmp_path_factory.mktemp("calls")
-    clock = _Clock()
+    clock = LateClock(behind=3600)
     engine = SimulatedEngine(clock)
     engine.create_service(service_spec("web", 3))
-    clock.late = 0
+    clock.behind = 0
     with EngineServer(engine, directory / "docker.sock") as swarm, PrometheusServer() as prometheus:
         _load(prometheus)
         (directory / "policies.yml").write_text(POLICIES)
@@ -53,15 +54,6 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
             (asked.method, f"/v{asked.version}{asked.path}" if asked.version else asked.path)
             for asked in swarm.all_asked
         }
-
-
-class _Clock:
-    """The machine's clock, an hour late at first."""
-
-    late = 3600
-
-    def now(self) -> float:
-        return SystemClock().now() - self.late
 
 
 def _load(prometheus: PrometheusServer) -> None:

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.integration.test_cli import _alone, backends  # noqa: F401 - fixtures
+import pytest
+
 from tests.support import engine_server, prometheus_server
 from tests.support.engine_server import says
+from tests.support.waiting import PATIENCE, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    import pytest
+    from tests.support.backends import Backends
 
-    from tests.integration.test_cli import Backends
+pytestmark = pytest.mark.slow
 
 AUTOSCALER = Path(sys.executable).with_name("autoscaler")
 STUCK = 3 * 8
@@ -42,14 +44,6 @@ class Held:
         return cls(files, int(status["Threads"]), int(status["VmRSS"].split()[0]) * 1024)
 
 
-def wait(what: str, holds: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until it *holds*."""
-    ends = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < ends, what
-        time.sleep(0.1)
-
-
 @contextmanager
 def daemon(log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`autoscaler run` under the settings of the environment, as a process."""
@@ -60,11 +54,11 @@ def daemon(log: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 def test_a_process_holds_no_more_after_its_backends_hung_and_came_back(
-    backends: Backends,  # noqa: F811 - the fixture
+    backends: Backends,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

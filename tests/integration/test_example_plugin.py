@@ -17,20 +17,23 @@ import yaml
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from tests.support.builders import STEP
 from tests.support.engine_server import EngineServer
 from tests.support.prometheus_server import PrometheusServer, Served
-from tests.support.world import FaultyEngine, ManualClock, service_spec
+from tests.support.world import FaultyEngine, service_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+pytestmark = pytest.mark.slow
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "autoscaler-peak"
 POLICY = EXAMPLE / "policies" / "shop.yml"
 POLICY_TESTS = EXAMPLE / "policies" / "tests" / "shop.yml"
 AUTOSCALER = Path(sys.executable).with_name("autoscaler")
 PIP = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
-PATIENCE = 120.0
+PATIENCE = 600.0
 
 
 def run(

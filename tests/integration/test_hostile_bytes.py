@@ -20,6 +20,8 @@ from tests.support.serving import Answering, LocalServing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BOUNDS = Bounds(cpu=60, memory=900 * 2**20)
 """What a process may take; most of the memory is the interpreter's and its libraries'."""
@@ -86,6 +88,6 @@ def test_no_answer_takes_more_time_or_memory_than_it_may(what: str, stream: str)
     """Answers without end and packed ones end by a bound or the deadline, in bounded memory, as no answer."""
     chunks, endless, packed = STREAMS[stream]
     with answering(chunks, endless=endless, packed=packed, version=what != "version") as port:
-        done = run(what, str(port), code=ask, bounds=BOUNDS, cwd=ROOT, timeout=120)
+        done = run(what, str(port), code=ask, bounds=BOUNDS, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.startswith(("RefusedError", "UnreachableError", "DeadlineError", "PassingError")), done.stdout

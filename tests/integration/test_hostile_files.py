@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from autoscaler.daemon.reload import Policies
 from autoscaler.policy.matching import Matcher
 from autoscaler.policy_files import loader
 from tests.support.commands import Bounds, Ended, autoscaler, run
@@ -15,6 +17,8 @@ from tests.support.hostile_files import ACCEPTED, REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+pytestmark = pytest.mark.slow
 
 BOUNDS = Bounds(cpu=20, memory=2**30)
 """What a command may take, under a tool that measures it too."""
@@ -34,7 +38,7 @@ def match() -> None:
 def bounded(*arguments: str, code: Callable[[], None] = autoscaler) -> Ended:
     """`autoscaler ARGUMENTS`, or other *code*, in a process that is ended where it takes more than it may."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("AUTOSCALER_")}
-    done = run(*arguments, env=env, code=code, bounds=BOUNDS, cwd=ROOT, timeout=300)
+    done = run(*arguments, env=env, code=code, bounds=BOUNDS, cwd=ROOT)
     assert done.returncode in {0, 1}, f"ended by {done.returncode}: {done.stderr[-2000:]}"
     assert "Traceback" not in done.stderr, done.stderr[-2000:]
     return done
@@ -102,11 +106,29 @@ def test_what_is_no_policy_file_is_refused(tmp_path: Path) -> None:
         assert bounded("test", str(path)).returncode == 1
 
 
-def test_a_file_that_changes_while_it_is_read_is_one_set_or_none(tmp_path: Path) -> None:
-    """Of a file that is written anew all the time, one content as a whole is in force, or what is read is refused."""
-    contents = [ACCEPTED["a glob of stars"], ACCEPTED["many rules"], "version: 2", ""]
+def in_brackets(count: int) -> str:
+    """A policy file of *count* policies in one pair of brackets: no beginning of it is a valid one."""
+    rule = "{name: r, metric: cpu, above: 1, add: 1}"
+    each = (f"{{name: p{i}, services: [w{i}], replicas: {{min: 1, max: 9}}, rules: [{rule}]}}" for i in range(count))
+    return f"{{version: 1, policies: [{', '.join(each)}]}}\n"
+
+
+def test_a_file_that_is_written_while_it_is_read_is_one_content_or_refused(tmp_path: Path) -> None:
+    """What is read of a file that is written in place all the time is a beginning of one content, never a mixture.
+
+    A beginning of these contents is not a valid file. So each reading is refused or gives the revision of one content.
+    Once nobody writes any more, a running program has the last content in force.
+    """
+    contents = [in_brackets(1), in_brackets(200), "version: 2", ""]
+    alone = tmp_path / "alone.yml"
+    whole = set()
+    for content in contents[:2]:
+        alone.write_text(content)
+        whole.add(loader.load([alone]).revision)
     file = tmp_path / "p.yml"
     file.write_text(contents[0])
+    running = Policies([file])
+    running.load()
     ended = threading.Event()
 
     def write() -> None:
@@ -118,10 +140,18 @@ def test_a_file_that_changes_while_it_is_read_is_one_set_or_none(tmp_path: Path)
     writer.start()
     try:
         for _ in range(3):
-            bounded("check", str(file))
+            done = bounded("check", str(file))
+            assert done.returncode == 1 or whole & set(re.findall(r"revision (\w+)", done.stdout)), done
+        for _ in range(30):
+            running.reload()
+            assert running.current.revision in whole
     finally:
         ended.set()
         writer.join()
+    file.write_text(contents[1])
+    for _ in range(2):
+        running.reload()
+    assert (len(running.current.policies), running.error) == (200, None)
 
 
 POLICIES = """

@@ -17,12 +17,13 @@ from autoscaler.core.records import Evaluation, Record
 from autoscaler.evaluation.journal import Journal, Snapshot
 from autoscaler.web.answers import HEADERS
 from autoscaler.web.server import ConnectionLimits, Server
-from tests.integration.test_daemon import make, running
-from tests.support.site import PATIENCE, TOKEN, Site
+from tests.support.daemons import make, running
+from tests.support.site import TOKEN, Site
+from tests.support.waiting import PATIENCE, until
 from tests.support.world import decided
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 SOON = ConnectionLimits(patience=1, connections=20)
@@ -34,13 +35,6 @@ BODY = (
     f"POST /api/v1/pause HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
     "Content-Length: 60000\r\n\r\n"
 ).encode()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until it holds."""
-    async with asyncio.timeout(PATIENCE):
-        while not holds():  # noqa: ASYNC110 - it holds by what clients and timers do
-            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

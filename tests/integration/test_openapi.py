@@ -14,11 +14,14 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from autoscaler.core.model import Direction, Outcome, Recommendation, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Evaluation, Problem, Record
-from tests.support.site import PATIENCE, TOKEN, Site, bearing
+from tests.support.site import TOKEN, Site, bearing
+from tests.support.waiting import PATIENCE
 from tests.support.world import decided
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = 60
 """Requests per endpoint and kind."""

@@ -13,23 +13,23 @@ from autoscaler.coordination.pauses import LABEL
 from autoscaler.coordination.pausing import PauseRequest
 from autoscaler.daemon.reload import Policies
 from autoscaler.settings import Settings
-from tests.integration.test_cli import _alone, backends, events, invoke  # noqa: F401 - fixtures
+from tests.support.backends import events, invoke
 from tests.support.engine_server import applied_then_cut, cut, says
 from tests.support.site import TOKEN
 
 if TYPE_CHECKING:
-    from tests.integration.test_cli import Backends
+    from tests.support.backends import Backends
 
 MOMENT = r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2} UTC"
 
 
-def labels(backends: Backends) -> dict[str, str]:  # noqa: F811 - the fixture
+def labels(backends: Backends) -> dict[str, str]:
     """The labels of the pauses in Swarm."""
     found: dict[str, str] = backends.engine.config(CONFIG)["Spec"]["Labels"]
     return found
 
 
-def test_pause_and_resume(backends: Backends) -> None:  # noqa: F811
+def test_pause_and_resume(backends: Backends) -> None:
     """`pause` says what is paused, by whom, since and until when and why, and `resume` what is left."""
     paused = invoke("pause", "web", "--for", "2h", "--reason", "database moves", "--by", "ana")
     assert paused.exit_code == 0
@@ -47,7 +47,7 @@ def test_pause_and_resume(backends: Backends) -> None:  # noqa: F811
     assert labels(backends) == {}
 
 
-def test_twice_is_told(backends: Backends) -> None:  # noqa: F811
+def test_twice_is_told(backends: Backends) -> None:
     """Who pauses or resumes what is so already is told, with exit code 0, and nothing is written."""
     invoke("pause", "web", "--by", "ana")
     again = invoke("pause", "web", "--for", "1h", "--by", "bob")
@@ -59,7 +59,7 @@ def test_twice_is_told(backends: Backends) -> None:  # noqa: F811
     assert (backends.faulty.calls["create_config"], backends.faulty.calls["update_config"]) == (1, 1)
 
 
-def test_the_document(backends: Backends) -> None:  # noqa: F811
+def test_the_document(backends: Backends) -> None:
     """`--output json` tells what was changed, and each pause in force by service and direction."""
     document = json.loads(invoke("pause", "web", "--for", "1h", "--by", "ana", "--output", "json").stdout)
 
@@ -74,7 +74,7 @@ def test_the_document(backends: Backends) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])
-def test_a_service_that_is_not_there(backends: Backends, command: str) -> None:  # noqa: F811
+def test_a_service_that_is_not_there(backends: Backends, command: str) -> None:
     """A name that no service has is an error that shows those that are near; nothing is written."""
     result = invoke(command, "wbe")
 
@@ -84,13 +84,13 @@ def test_a_service_that_is_not_there(backends: Backends, command: str) -> None: 
 
 
 @pytest.mark.parametrize(("option", "value"), [("--for", "soon"), ("--for", "7200"), ("--direction", "left")])
-def test_a_wrong_option(backends: Backends, option: str, value: str) -> None:  # noqa: F811
+def test_a_wrong_option(backends: Backends, option: str, value: str) -> None:
     """A duration without a unit and a direction that is none are errors; nobody is asked anything."""
     assert invoke("pause", "web", option, value).exit_code == 2
     assert backends.swarm.asked == []
 
 
-def test_a_pause_of_no_time_is_an_error(backends: Backends) -> None:  # noqa: F811
+def test_a_pause_of_no_time_is_an_error(backends: Backends) -> None:
     """A pause that would be over at once is not begun."""
     result = invoke("pause", "--for", "0s")
 
@@ -100,7 +100,7 @@ def test_a_pause_of_no_time_is_an_error(backends: Backends) -> None:  # noqa: F8
 
 
 @pytest.mark.parametrize("fault", [cut, applied_then_cut])
-def test_a_pause_whose_answer_is_lost_is_looked_after(backends: Backends, fault: object) -> None:  # noqa: F811
+def test_a_pause_whose_answer_is_lost_is_looked_after(backends: Backends, fault: object) -> None:
     """Where the answer to the write is lost, the pause is there once the command ends with 0."""
     backends.swarm.misbehave(fault, on="POST /configs/create", times=1)  # type: ignore[arg-type] # a Fault
 
@@ -118,7 +118,7 @@ def test_a_pause_whose_answer_is_lost_is_looked_after(backends: Backends, fault:
         ("POST /configs", f"(let whoever pauses create and update the config {CONFIG}, through a socket proxy too)"),
     ],
 )
-def test_a_pause_that_is_forbidden(backends: Backends, on: str, cure: str) -> None:  # noqa: F811
+def test_a_pause_that_is_forbidden(backends: Backends, on: str, cure: str) -> None:
     """Where something forbids the calls, the command ends with 1 and says which to allow."""
     backends.swarm.misbehave(says(403, "forbidden by the proxy"), on=on)
 
@@ -128,7 +128,7 @@ def test_a_pause_that_is_forbidden(backends: Backends, on: str, cure: str) -> No
     assert result.stderr.endswith(f"{cure}\n")
 
 
-def test_plan_tells_what_is_paused(backends: Backends) -> None:  # noqa: F811
+def test_plan_tells_what_is_paused(backends: Backends) -> None:
     """`plan` holds what is paused, says by whom, and lists all that is; it exits with 0, for nothing would change."""
     backends.load(85)
     invoke("pause", "--by", "ana", "--reason", "incident")
@@ -148,7 +148,7 @@ def test_plan_tells_what_is_paused(backends: Backends) -> None:  # noqa: F811
 
 
 @pytest.mark.fault("paused")
-def test_a_paused_autoscaler_writes_nothing(backends: Backends) -> None:  # noqa: F811
+def test_a_paused_autoscaler_writes_nothing(backends: Backends) -> None:
     """`run --once` on a paused service holds it, ends with 0, and tells of the pause; resumed, it scales."""
     backends.load(85)
     invoke("pause", "web", "--by", "ana")
@@ -164,7 +164,7 @@ def test_a_paused_autoscaler_writes_nothing(backends: Backends) -> None:  # noqa
     assert (backends.replicas, backends.writes) == (4, 1)
 
 
-def test_what_the_daemon_pauses_over_http(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_what_the_daemon_pauses_over_http(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon's HTTP side has the token of the settings, and pauses and resumes the same; in dry-run it cannot."""
     monkeypatch.setenv("AUTOSCALER_HTTP_TOKEN", TOKEN)
     controls = daemon_of(Settings.read(), Policies([])).controls
@@ -181,7 +181,7 @@ def test_what_the_daemon_pauses_over_http(backends: Backends, monkeypatch: pytes
 
 
 @pytest.mark.fault("pauses-unreadable")
-def test_a_fresh_autoscaler_that_cannot_read_the_pauses(backends: Backends) -> None:  # noqa: F811
+def test_a_fresh_autoscaler_that_cannot_read_the_pauses(backends: Backends) -> None:
     """Where the pauses were never read nothing is scaled; the log says what to allow."""
     backends.load(85)
     backends.swarm.misbehave(says(403, "forbidden by the proxy"), on=f"GET /configs/{CONFIG}")

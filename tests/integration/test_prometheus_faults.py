@@ -22,8 +22,10 @@ from autoscaler.adapters.prometheus import wire as prometheus_wire
 from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, SettingsError, UnreachableError
 from autoscaler.ports import Query, Series
+from autoscaler.testing import ManualClock
 from autoscaler.util.deadline import Deadline
 from tests.support import prometheus_server as server_side
+from tests.support.prometheus_cases import CASES, Case, error
 from tests.support.prometheus_server import Fault, PrometheusServer, Served, refusing_url, status, success
 
 if TYPE_CHECKING:
@@ -40,15 +42,6 @@ LONG = 30.0
 """A deadline that nothing here reaches."""
 
 
-@dataclass
-class Clock:
-    time: float = NOW
-
-    def now(self) -> float:
-        """The time it was set to."""
-        return self.time
-
-
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries again at once: a test has no need of a pause."""
@@ -62,11 +55,11 @@ def server() -> Iterator[PrometheusServer]:
         yield running
 
 
-def source(connection: ConnectionSettings | str, clock: Clock | None = None) -> PrometheusSource:
+def source(connection: ConnectionSettings | str, clock: ManualClock | None = None) -> PrometheusSource:
     """The adapter, with as little patience as makes no difference to a server that answers."""
     if isinstance(connection, str):
         connection = ConnectionSettings(connection, timeout=5)
-    return PrometheusSource(connection, clock or Clock())
+    return PrometheusSource(connection, clock or ManualClock())
 
 
 def fetch(asked: PrometheusSource, seconds: float = LONG, query: Query = QUERY) -> dict[str, Series]:
@@ -82,76 +75,6 @@ def matrix(*values: list[object], **labels: str) -> dict[str, object]:
 def time_told(text: str) -> list[object]:
     """The answer that it is *text*, in Unix seconds."""
     return [{"metric": {}, "value": [NOW, text]}]
-
-
-def error(words: str, kind: str = "execution") -> dict[str, object]:
-    """An error as Prometheus puts it."""
-    return {"status": "error", "errorType": kind, "error": words}
-
-
-@dataclass(frozen=True)
-class Case:
-    """A fault, the error it is, what that says, and how often it is asked."""
-
-    fault: Fault
-    error: type[BackendError]
-    says: str
-    attempts: int = 1
-
-
-NO_HISTOGRAM = success([{"metric": {"service": "web"}, "histograms": []}])
-TWICE = success([{"metric": {"service": "web", "pod": pod}, "values": [[NOW, "1"]]} for pod in "ab"])
-NAMELESS = success([{"metric": {"pod": "a"}, "values": [[NOW, "1"]]}])
-BROKEN = success([{"metric": {"service": "web"}, "values": [[NOW]]}])
-
-CASES = {
-    # Nothing, or not all of it: another try may fare better.
-    "cut": Case(server_side.cut, UnreachableError, "cannot be reached: remote end closed", 3),
-    "reset": Case(server_side.reset, UnreachableError, "cannot be reached: connection reset by peer", 3),
-    "another protocol": Case(server_side.no_http, UnreachableError, "cannot be reached: SSH-2.0", 3),
-    "a body too short": Case(server_side.short_body, UnreachableError, "in the middle of an answer", 3),
-    "a truncated chunk": Case(server_side.truncated_chunk, UnreachableError, "in the middle of an answer", 3),
-    "a broken gzip": Case(server_side.broken_gzip, UnreachableError, "in the middle of an answer", 3),
-    "503": Case(status(503, "no healthy upstream"), UnreachableError, "HTTP 503: no healthy upstream", 3),
-    "500": Case(status(500, error("boom", "internal")), UnreachableError, "HTTP 500: boom", 3),
-    "502 in HTML": Case(status(502, "<html>\n<h1>Bad Gateway"), UnreachableError, "HTTP 502: <html> <h1>Bad Gate", 3),
-    "429": Case(status(429, "slow down"), UnreachableError, "HTTP 429: slow down", 3),
-    # Longer than there is time for.
-    "503 with a long Retry-After": Case(status(503, "", {"Retry-After": "3600"}), UnreachableError, "HTTP 503"),
-    # Something else than an answer.
-    "HTML": Case(status(200, "<!doctype html><title>Sign in</title>"), UnreachableError, "a web page (is AUTOSCALER_"),
-    "text": Case(status(200, "ok"), UnreachableError, "no answer to a query (is AUTOSCALER_PROMETHEUS_URL right"),
-    "nothing": Case(status(204), UnreachableError, "no answer to a query"),
-    "other JSON": Case(status(200, [1]), UnreachableError, "no answer to a query"),
-    "JSON that breaks off": Case(status(200, '{"status":"success","data":{'), UnreachableError, "no answer to a query"),
-    "JSON without data": Case(status(200, {"status": "success"}), UnreachableError, "no answer to a query"),
-    "JSON without end": Case(status(200, "[" * 100_000), UnreachableError, "no answer to a query"),
-    "broken samples": Case(status(200, BROKEN), UnreachableError, "no answer to a query"),
-    "warnings that are no list": Case(status(200, success([], warnings=7)), UnreachableError, "no answer to a query"),
-    "status error": Case(status(200, error("store is away")), UnreachableError, "status error: store is away"),
-    # No, and no again.
-    "400": Case(status(400, error("parse error: unexpected end", "bad_data")), RefusedError, "400: parse error: unexp"),
-    "401": Case(status(401, "Unauthorized\n"), RefusedError, "HTTP 401: Unauthorized (set AUTOSCALER_PROMETHEUS_USER"),
-    "403": Case(status(403), RefusedError, "HTTP 403 (the credentials"),
-    "404": Case(status(404, "404 page not found"), RefusedError, "is AUTOSCALER_PROMETHEUS_URL right, with its path"),
-    "422": Case(status(422, error("found duplicate series")), RefusedError, "HTTP 422: found duplicate series"),
-    "a long refusal": Case(status(400, error("x" * 10**6)), RefusedError, "HTTP 400: {"),
-    "a redirect": Case(
-        status(302, "", {"Location": "https://bob:pw@login.example/auth?state=s"}),
-        RefusedError,
-        "set AUTOSCALER_PROMETHEUS_URL to where it moved, https://login.example/auth)",
-    ),
-    # An answer of no use, to this query: another one may fare better.
-    "warnings": Case(status(200, success([], warnings=["store-2 is away"])), RefusedError, "store-2 is away"),
-    "a partial answer": Case(status(200, success([], isPartial=True)), RefusedError, "isPartial"),
-    "503 for a slow query": Case(status(503, error("query timed out", "timeout")), RefusedError, "recording rule"),
-    # An answer, but to another question.
-    "two series": Case(
-        status(200, TWICE), RefusedError, "several series for the service web (aggregate them, as in sum"
-    ),
-    "no label": Case(status(200, NAMELESS), RefusedError, "without the label service, which is to carry the service's"),
-    "histograms": Case(status(200, NO_HISTOGRAM), RefusedError, "histogram_quantile"),
-}
 
 
 @pytest.mark.fault("secrets")
@@ -364,7 +287,7 @@ class TestClock:
     def test_the_offset(self, server: PrometheusServer, theirs: float, ours: float, offset: float) -> None:
         """The offset is what the server says of its clock, and 0 where a Date without parts of a second agrees."""
         server.set_clock(theirs)
-        assert source(server.url, Clock(ours)).clock_offset(ours, Deadline(LONG)) == offset
+        assert source(server.url, ManualClock(ours)).clock_offset(ours, Deadline(LONG)) == offset
 
     @pytest.mark.fault("clock-skew")
     @pytest.mark.parametrize("off", [-3600, -90, 90, 3600])
@@ -434,16 +357,16 @@ class TestClock:
         """What Prometheus leaves out of its time, which is less than a millisecond, is no offset."""
         server.set_clock(NOW, date=NOW + 90)
         ours = NOW + 0.0009
-        assert source(server.url, Clock(ours)).clock_offset(ours, Deadline(LONG)) == 0.0
+        assert source(server.url, ManualClock(ours)).clock_offset(ours, Deadline(LONG)) == 0.0
 
     def test_a_question_takes_time(self, server: PrometheusServer) -> None:
         """A Date that agrees when the question has been answered tells, though that is later than it was asked."""
         server.set_clock(NOW, date=NOW + 0.999)
-        assert source(server.url, Clock(NOW + 0.999)).clock_offset(NOW + 0.99, Deadline(LONG)) == 0.0
+        assert source(server.url, ManualClock(NOW + 0.999)).clock_offset(NOW + 0.99, Deadline(LONG)) == 0.0
 
     def test_a_date_that_agrees_tells(self, server: PrometheusServer) -> None:
         """No question of its own is asked within a minute of an answer whose Date agrees with our clock."""
-        clock = Clock()
+        clock = ManualClock()
         asked = source(server.url, clock)
         server.set_clock(NOW)
         fetch(asked)
@@ -454,7 +377,7 @@ class TestClock:
     @pytest.mark.parametrize("later", [STEP, 61, -5])
     def test_a_date_that_does_not_agree_is_checked_each_time(self, server: PrometheusServer, later: int) -> None:
         """Where the clocks differ the server is asked for its own, so that a change of it is seen at once."""
-        clock = Clock()
+        clock = ManualClock()
         asked = source(server.url, clock)
         server.set_clock(NOW + 30)
         fetch(asked)
@@ -466,7 +389,7 @@ class TestClock:
 
     def test_an_old_date_tells_nothing(self, server: PrometheusServer) -> None:
         """After a minute without an answer the server is asked, though its last Date agreed."""
-        clock = Clock()
+        clock = ManualClock()
         asked = source(server.url, clock)
         server.set_clock(NOW)
         fetch(asked)

@@ -6,7 +6,6 @@ stamps are honoured: the worst case for what lingers.
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import isnan
@@ -15,22 +14,34 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
+from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.errors import DeadlineError, RefusedError
 from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASK_LABEL, TASKS, VALUE, MetricSettings, query_of
 from autoscaler.policy.metric import BUILT_IN, Metric
 from autoscaler.ports import Query
 from autoscaler.util.deadline import Deadline
-from tests.contract.metric_source_cases import RECORDINGS, START, STEP, MetricSourceContract, Subject, World, shown
+from tests.contract.metric_source_cases import (
+    RECORDINGS,
+    START,
+    STEP,
+    MetricSourceContract,
+    Subject,
+    World,
+    close,
+    shown,
+)
 from tests.e2e.lab import Prometheus, Release
 from tests.support.lab import entered, unavailable
 from tests.support.prometheus_server import refusing_url
-from tests.unit.metrics.test_queries import RIGHT_SELECTORS, WRONG_SELECTORS
+from tests.support.promql_texts import RIGHT_SELECTORS, WRONG_SELECTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Literal
 
     from autoscaler.ports import Series
+
+pytestmark = pytest.mark.slow
 
 SCRAPED_AFTER = 7
 """Seconds between a window step and the scrape that follows it."""
@@ -109,12 +120,6 @@ def _braces(labels: Mapping[str, str]) -> str:
     return "{" + ",".join(f'{name}="{value}"' for name, value in quoted.items()) + "}"
 
 
-class WallClock:
-    def now(self) -> float:
-        """The machine's time, which is Prometheus' too."""
-        return time.time()  # noqa: TID251 - the clock of a test on a real server
-
-
 @pytest.fixture(scope="module")
 def prometheus(release: Release) -> Iterator[Prometheus]:
     """A real Prometheus that holds every case."""
@@ -150,12 +155,7 @@ class Asker:
 @pytest.fixture
 def ask(prometheus: Prometheus) -> Asker:
     """The question."""
-    return Asker(PrometheusSource(ConnectionSettings(prometheus.url), WallClock()))
-
-
-def close(*values: float | None) -> list[object]:
-    """What `shown` gives, but for the last digits."""
-    return [None if value is None else pytest.approx(value, abs=1e-9) for value in values]
+    return Asker(PrometheusSource(ConnectionSettings(prometheus.url), SystemClock()))
 
 
 class TestPerTask:
@@ -334,7 +334,7 @@ class TestAdapter:
 
     def test_one_clock(self, ask: Asker) -> None:
         """On one machine there is no offset between the clocks."""
-        now = WallClock().now()
+        now = SystemClock().now()
         assert ask.source.clock_offset(now, Deadline(20)) == 0.0
 
 
@@ -364,7 +364,7 @@ class Backfilled:
 
     @staticmethod
     def _subject(url: str, expression: str, *, counts_tasks: bool = True) -> Subject:
-        source = PrometheusSource(ConnectionSettings(url), WallClock())
+        source = PrometheusSource(ConnectionSettings(url), SystemClock())
         return Subject(source, Query("load", expression, "service", counts_tasks))
 
 

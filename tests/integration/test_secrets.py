@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,14 +13,18 @@ from pydantic import SecretStr
 from autoscaler.errors import SettingsError
 from autoscaler.settings import Settings
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from tests.support.commands import run, started
 from tests.support.engine_server import EngineServer
 from tests.support.serving import Answering, LocalServing
-from tests.support.world import ManualClock, service_spec
+from tests.support.waiting import PATIENCE, wait
+from tests.support.world import service_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+pytestmark = pytest.mark.slow
 
 CANARY = "Canary7x9qPlantedHere"
 """What no text holds but the secrets that are planted here."""
@@ -30,7 +33,6 @@ version: 1
 policies:
 - {name: shop, services: [web], replicas: {min: 4, max: 6}, rules: [{name: r, metric: cpu, above: 1, add: 1}]}
 """
-PATIENCE = 60.0
 
 
 def _holds_secrets(annotation: Any) -> bool:
@@ -108,7 +110,7 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def said_by(env: Mapping[str, str], *arguments: str) -> str:
     """All that `autoscaler ARGUMENTS` prints."""
-    done = run(*arguments, env=env, timeout=PATIENCE)
+    done = run(*arguments, env=env)
     return done.stdout + done.stderr
 
 
@@ -116,16 +118,19 @@ def served(env: Mapping[str, str], log: Path) -> str:
     """All that a daemon logs and serves in its first evaluation."""
     log.touch()
     with started("run", env=env, log=log) as runs:
-        until = time.monotonic() + PATIENCE
-        while "prometheus_lost" not in log.read_text() and "query_failed" not in log.read_text():
+
+        def evaluated() -> bool:
             assert runs(), log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.05)
+            return "prometheus_lost" in log.read_text() or "query_failed" in log.read_text()
+
+        wait("an evaluation", evaluated)
         begun = next(json.loads(line) for line in log.read_text().splitlines() if "daemon_started" in line)
         host, port = begun["listen"]
         paths = ("/", "/metrics", "/api/v1/services", "/api/v1/policies", "/-/healthy", "/-/ready", "/openapi.json")
-        answers = [requests.get(f"http://{host}:{port}{path}", timeout=5) for path in paths]
-        answers.append(requests.post(f"http://{host}:{port}/-/reload", headers={"Authorization": "x"}, timeout=5))
+        answers = [requests.get(f"http://{host}:{port}{path}", timeout=PATIENCE) for path in paths]
+        answers.append(
+            requests.post(f"http://{host}:{port}/-/reload", headers={"Authorization": "x"}, timeout=PATIENCE)
+        )
         return "".join(f"{answer.headers}{answer.text}" for answer in answers)
 
 

@@ -27,14 +27,17 @@ from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.simulation.prometheus import SimulatedPrometheus
 from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL
+from autoscaler.testing import ManualClock
 from autoscaler.web.telemetry import Telemetry
 from tests.support.builders import NOW
 from tests.support.process import ENOUGH
-from tests.support.world import LOST, FaultyEngine, ManualClock, raising, service_spec
+from tests.support.world import LOST, FaultyEngine, raised, raising, service_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.slow
 
 INTERVAL = 3600
 """Seconds between two evaluations."""
@@ -104,6 +107,7 @@ class Year:
             pauses=KnownPauses(SwarmPauses(self.api)),
             clock=self.clock,
             deadline=20.0,
+            on_defect=raised,
         )
         self.lease = Lease(CountedLease(SwarmLease(self.api), count_request), "one", lambda: self.clock.time)
         self.daemon = Daemon(

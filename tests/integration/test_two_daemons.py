@@ -21,14 +21,16 @@ from autoscaler.daemon.reload import Policies
 from autoscaler.errors import RefusedError
 from autoscaler.evaluation.journal import Journal
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from autoscaler.util.deadline import Deadline
 from autoscaler.web.telemetry import Telemetry
-from tests.integration.test_cli import Backends, _alone, backends, events, invoke  # noqa: F401 - fixtures
-from tests.integration.test_daemon import FAST, Gate, content, gate, until  # noqa: F401 - a fixture
 from tests.support import engine_server as server_side
+from tests.support.backends import Backends, events, invoke
 from tests.support.builders import STEP
+from tests.support.daemons import FAST, Gate, content
 from tests.support.engine_server import EngineServer, says
-from tests.support.world import LOST, FaultyEngine, ManualClock, World, raising
+from tests.support.waiting import PATIENCE, until
+from tests.support.world import LOST, FaultyEngine, World, raising
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, MutableMapping, Sequence
@@ -61,7 +63,7 @@ class Autoscaler:
         """End it as SIGTERM does."""
         self.daemon.stop()
         if self.running is not None:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await self.running
 
     @property
@@ -217,7 +219,7 @@ async def test_an_evaluation_asks_three_lists_as_ever(tmp_path: Path) -> None:
         assert calls["update_config"] <= calls["config"]
 
 
-async def test_beats_do_not_wait_for_an_evaluation(tmp_path: Path, gate: Gate) -> None:  # noqa: F811 - the fixture
+async def test_beats_do_not_wait_for_an_evaluation(tmp_path: Path, gate: Gate) -> None:
     """While an evaluation hangs, the lease is renewed all the same, and no other one gets it."""
     async with swarm_of(tmp_path, "one", "other") as swarm:
         one, other = swarm.autoscalers
@@ -275,7 +277,7 @@ async def test_a_leader_that_is_stopped_gives_the_lease_back(tmp_path: Path) -> 
 
 
 @pytest.mark.fault("asked-to-stop")
-async def test_the_lease_is_given_back_after_the_last_write(tmp_path: Path, gate: Gate) -> None:  # noqa: F811
+async def test_the_lease_is_given_back_after_the_last_write(tmp_path: Path, gate: Gate) -> None:
     """A leader that is stopped in the middle of a write keeps the lease until the write is over."""
     async with swarm_of(tmp_path, "one", "other") as swarm:
         one, other = swarm.autoscalers
@@ -325,7 +327,7 @@ async def test_what_cannot_be_given_back_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("two-act")
-async def test_a_write_by_a_former_leader_is_refused(tmp_path: Path, gate: Gate) -> None:  # noqa: F811 - the fixture
+async def test_a_write_by_a_former_leader_is_refused(tmp_path: Path, gate: Gate) -> None:
     """A leader that is stopped just before its write, and goes on when another one has made it, does not make it again.
 
     The version index refuses its write; when it decides again it finds that it leads no more.
@@ -451,7 +453,7 @@ def test_an_answer_that_is_none_of_dockers(tmp_path: Path, body: object) -> None
 # run --once, and what needs no lease
 
 
-def test_run_once_takes_the_lease_and_gives_it_back(backends: Backends) -> None:  # noqa: F811 - the fixture
+def test_run_once_takes_the_lease_and_gives_it_back(backends: Backends) -> None:
     """`run --once` acts under the lease, and leaves it free for the next one."""
     backends.load(85)
 
@@ -468,7 +470,7 @@ async def test_run_once_stands_by_for_another_one(tmp_path: Path) -> None:
         one.fail(LOST, "update")
         await swarm.start(one)
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             evaluation, stood_by = await once.daemon.run_once()
 
         assert stood_by == "one holds the lease; this autoscaler stands by"
@@ -491,13 +493,13 @@ async def test_run_once_outlives_a_dead_one(tmp_path: Path) -> None:
         await swarm.pass_time(15, once, evaluating=False)
         assert not once.lease.held
         swarm.world.clock.time += 3
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             _, stood_by = await running
 
         assert (stood_by, swarm.updates) == ("", [4])
 
 
-def test_run_once_fails_where_the_lease_cannot_be_used(backends: Backends) -> None:  # noqa: F811 - the fixture
+def test_run_once_fails_where_the_lease_cannot_be_used(backends: Backends) -> None:
     """Where the lease is forbidden, `run --once` scales nothing, says what to allow, and exits with 1."""
     backends.load(85)
     backends.swarm.misbehave(says(403, "forbidden by the proxy"), on="GET /configs")
@@ -510,7 +512,7 @@ def test_run_once_fails_where_the_lease_cannot_be_used(backends: Backends) -> No
 
 
 @pytest.mark.parametrize("arguments", [("run", "--once", "--dry-run"), ("plan",), ("check", "--live")])
-def test_what_writes_nothing_needs_no_lease(backends: Backends, arguments: tuple[str, ...]) -> None:  # noqa: F811
+def test_what_writes_nothing_needs_no_lease(backends: Backends, arguments: tuple[str, ...]) -> None:
     """A dry-run, `plan` and `check` leave the lease alone, and decide as its holder would."""
     backends.load(85)
     SwarmLease(backends.engine).write("another", None, Deadline(5))

@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import ceil, floor, inf, nan
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from autoscaler.core.window import Window
     from autoscaler.policy.policy import Policy
 
-settings.register_profile("shared-cores", deadline=None)
-settings.load_profile("shared-cores")
 
 MOST = 12
 METRICS = ("cpu", "memory", "queue")
@@ -210,6 +209,7 @@ def test_losing_a_metric_never_shrinks(rules: Policy, seen: Observation, history
     assert decision.desired >= min(seen.requested, rules.replicas.max)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     monotone_policies,
@@ -377,6 +377,7 @@ outsides = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(free, wishes | calms, outsides)
 def test_limits_are_never_exceeded(
@@ -407,6 +408,7 @@ def test_limits_are_never_exceeded(
         assert abs(change.after - change.before) <= size
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(free, wishes | calms, outsides)
 def test_one_change_per_direction_and_cooldown(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tests.support.process import Write
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.fault("killed"),
     pytest.mark.fault("leader-dies"),
     pytest.mark.fault("write-unanswered"),

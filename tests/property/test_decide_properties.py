@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from autoscaler.policy.policy import Policy
     from autoscaler.strategies import Threshold
 
-settings.register_profile("shared-cores", deadline=None)
-settings.load_profile("shared-cores")
 
 MOST = 12
 NAMES = ("r1", "r2", "r3")

@@ -14,10 +14,10 @@ from autoscaler.adapters.prometheus.source import ConnectionSettings, Prometheus
 from autoscaler.errors import BackendError
 from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
 from autoscaler.ports import Query
+from autoscaler.testing import ManualClock
 from autoscaler.util.deadline import Deadline
-from tests.property.test_hostile_documents import JSON, twists
 from tests.support.builders import NOW, STEP
-from tests.support.world import ManualClock
+from tests.support.hostile_json import JSON, twists
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

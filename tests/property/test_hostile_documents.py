@@ -5,7 +5,7 @@ from contextlib import suppress
 from copy import deepcopy
 from functools import partial
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
@@ -32,6 +32,7 @@ from autoscaler.views.documents import record_document, survey_document
 from autoscaler.views.logs import log_record
 from autoscaler.web.telemetry import Telemetry
 from tests.support.builders import STEP
+from tests.support.hostile_json import twists
 from tests.support.world import FaultyEngine, World, policy_for
 
 if TYPE_CHECKING:
@@ -40,50 +41,9 @@ if TYPE_CHECKING:
     from autoscaler.adapters.docker.engine_api import Document, Templates
     from autoscaler.core.records import Evaluation
 
-TEXTS = st.sampled_from(
-    ["", "web", "\x1b[31m\n", "\ud800", "9" * 5000, "2026-01-01T00:00:00Z", "2026-01-01", "x" * 10_000]
-)
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.sampled_from([0, 1, -1, 10**30, 2**63, 1e308, 1e-300, float("inf"), float("nan")])
-    | TEXTS
-    | st.text(max_size=5)
-)
-JSON = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=6
-)
+pytestmark = pytest.mark.slow
+
 DEADLINE = 10.0
-
-
-def places(value: Any, way: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """The way to every part of *value*, the whole left out."""
-    children: list[tuple[str | int, Any]] = []
-    if isinstance(value, dict):
-        children = list(value.items())
-    elif isinstance(value, list):
-        children = list(enumerate(value))
-    return [place for key, child in children for place in ((*way, key), *places(child, (*way, key)))]
-
-
-@st.composite
-def twists(draw: st.DrawFn, document: Any) -> Any:
-    """*document* with one to three of its parts replaced by any JSON, or missing."""
-    twisted = deepcopy(document)
-    for _ in range(draw(st.integers(1, 3))):
-        ways = places(twisted)
-        if not ways:
-            break
-        *above, last = draw(st.sampled_from(ways))
-        parent = twisted
-        for step in above:
-            parent = parent[step]
-        if draw(st.booleans()):
-            parent[last] = draw(JSON)
-        else:
-            del parent[last]
-    return twisted
 
 
 class Twisted(FaultyEngine):

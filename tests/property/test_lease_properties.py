@@ -7,6 +7,7 @@ from itertools import accumulate, count, cycle
 from math import inf
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -15,11 +16,13 @@ from autoscaler.adapters.docker.lease import SwarmLease
 from autoscaler.coordination.lease import BEAT, EXPIRY, HOLD, LONGEST_BEAT, LOOK, Cell, Lease, Standing
 from autoscaler.errors import UnreachableError
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from autoscaler.util.deadline import Deadline
-from tests.support.world import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+pytestmark = pytest.mark.slow
 
 WHO = st.integers(0, 1)
 SECONDS = st.sampled_from([0.0, BEAT, EXPIRY - BEAT, EXPIRY])

@@ -11,9 +11,6 @@ from autoscaler.swarm.cluster import STATE_LABEL, ServiceView, SpecBefore
 from autoscaler.swarm.history import ScaleState, ServiceHistory, look, prune
 from tests.support.builders import NOW, FakeService
 
-settings.register_profile("shared-cores", deadline=None)
-settings.load_profile("shared-cores")
-
 KEPT = 22
 """The newest 20 changes, and the last of each direction."""
 

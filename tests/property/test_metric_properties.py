@@ -6,7 +6,7 @@ from math import ceil, inf, isfinite, nan
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.core.model import Direction, History, Observation, Recommended, ScaleEvent
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from autoscaler.policy.policy import Policy
     from autoscaler.ports import Query
 
-settings.register_profile("shared-cores", deadline=None)
-settings.load_profile("shared-cores")
 
 MOST = 12
 WARMUP = 30

@@ -13,9 +13,10 @@ from autoscaler.coordination.pausing import PauseRequest, Pausing
 from autoscaler.core.model import Direction
 from autoscaler.errors import UnreachableError
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW
-from tests.support.world import FaultyEngine, ManualClock, raising
+from tests.support.world import FaultyEngine, raising
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

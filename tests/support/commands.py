@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from tests.support.waiting import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -80,7 +82,7 @@ def run(
     code: Callable[[], None] = autoscaler,
     bounds: Bounds | None = None,
     cwd: Path | None = None,
-    timeout: float = 60,
+    timeout: float = PATIENCE,
 ) -> Ended:
     """`autoscaler ARGUMENTS`, or other *code* with them, to its end; *env* is its whole environment."""
     with TemporaryDirectory() as folder:
@@ -105,6 +107,6 @@ def started(*arguments: str, env: Mapping[str, str], log: Path) -> Iterator[Call
         yield process.is_alive
     finally:
         process.terminate()
-        process.join(20)
+        process.join(PATIENCE)
         process.kill()
         process.join()

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from autoscaler.metrics.windows import Needed
     from autoscaler.policy.policy import Policy, PolicySet
     from autoscaler.ports import MetricSource, Order, Query, Series
-    from tests.support.world import ManualClock, World
+    from autoscaler.testing import ManualClock
+    from tests.support.world import World
 
 ENOUGH = Deadline(inf)
 _numbers = count(1)

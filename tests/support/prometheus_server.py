@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.serving import Serving
+from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     import ssl
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 DRIP_INTERVAL = 0.01
 """Seconds between two bytes of a drip."""
-_SHOW_STOPPER = 10.0
+_SHOW_STOPPER = PATIENCE
 """How many seconds a server waits for its own end at most."""
 
 

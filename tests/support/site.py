@@ -15,13 +15,15 @@ from autoscaler.coordination.pauses import Pauses
 from autoscaler.coordination.pausing import Pausing
 from autoscaler.evaluation.journal import Journal
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.testing import ManualClock
 from autoscaler.util.deadline import Deadline
 from autoscaler.views.documents import PoliciesDocument
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
 from autoscaler.web.server import ConnectionLimits, Server
 from autoscaler.web.telemetry import Telemetry
-from tests.support.world import FaultyEngine, ManualClock
+from tests.support.waiting import PATIENCE
+from tests.support.world import FaultyEngine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from autoscaler.coordination.pausing import PauseRequest, PauseResult
 
 TOKEN = "0123456789-a-token-of-tests"  # noqa: S105 - nobody's
-PATIENCE = 10.0
-"""Real seconds to wait for what must come."""
 
 
 @dataclass

@@ -24,7 +24,8 @@ from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.simulation.prometheus import SimulatedPrometheus
 from autoscaler.swarm.cluster import STATE_LABEL
 from autoscaler.swarm.history import ScaleState
-from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, STEP
+from autoscaler.testing import ManualClock
+from tests.support.builders import CPU_HIGH, CPU_LOW, STEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -47,17 +48,6 @@ LOST = UnreachableError("connection refused")
 C = TypeVar("C", bound=Cycle)
 Moment = Callable[[str], None]
 """Is told of a moment such as `before update` or `after fetch cpu`."""
-
-
-@dataclass
-class ManualClock:
-    """A clock that stands still until it is moved."""
-
-    time: float = float(NOW)
-
-    def now(self) -> float:
-        """The time it was set to."""
-        return self.time
 
 
 def policy_for(  # noqa: PLR0913 - as many as a policy has keys
@@ -217,6 +207,11 @@ def told(at: Moment, operation: str) -> Iterator[None]:
         yield
     finally:
         at(f"after {operation}")
+
+
+def raised(error: Exception) -> None:
+    """Raise *error*: a defect that costs a service its decision must fail the test that comes upon it."""
+    raise error
 
 
 def raising(error: Exception) -> Callable[[], None]:
@@ -407,6 +402,7 @@ class World:
             clock=clock,
             deadline=10.0,
             record=self.records.append,
+            on_defect=raised,
         )
 
     def _sample(self, metric: str, at: int) -> dict[str, tuple[float, int]]:

@@ -57,7 +57,7 @@ class CAdvisor:
             self._engine.directory / "cadvisor.log",
         )
         try:
-            self._child.wait_ready(self._answers, timeout=60)
+            self._child.wait_ready(self._answers)
         except BaseException:
             self.stop()
             raise
@@ -81,7 +81,7 @@ class CAdvisor:
     @property
     def metrics(self) -> str:
         """What a scrape gets now."""
-        with contextlib.closing(urllib.request.urlopen(f"http://{self.address}/metrics", timeout=5)) as answer:
+        with contextlib.closing(urllib.request.urlopen(f"http://{self.address}/metrics", timeout=30)) as answer:
             text: str = answer.read().decode()
             return text
 

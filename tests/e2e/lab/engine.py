@@ -13,7 +13,7 @@ from docker.errors import APIError, DockerException
 
 from .network import Network, Switch
 from .priority import ordinary_parent, preferred_parent
-from .process import Child, LabError, run, wait_for
+from .process import PATIENCE, Child, LabError, run, wait_for
 from .releases import Release, chosen
 from .scratch import Scratch
 
@@ -35,7 +35,7 @@ class Engine:
         self,
         release: Release | None = None,
         *,
-        timeout: float = 30,
+        timeout: float = 60,
         switch: Switch | None = None,
         joins: Self | None = None,
     ) -> None:
@@ -60,7 +60,7 @@ class Engine:
             self._launch()
             self._enter_swarm()
             stack.callback(self.remove_services)
-            wait_for("the swarm to have a leader", self._leads, self._timeout)
+            wait_for("the swarm to have a leader", self._leads)
             self._cleanup = stack.pop_all()
         return self
 
@@ -110,9 +110,9 @@ class Engine:
         if self.running:
             raise LabError("the engine runs already; stop() it first")
         self._launch()
-        wait_for("the swarm to have a leader again", self._leads, self._timeout)
+        wait_for("the swarm to have a leader again", self._leads)
         # The swarm learns late that its tasks ended with the engine. New ones start after the restart delay (5 s).
-        wait_for("the tasks that ended to be told from those that run", self._knows_its_tasks, self._timeout)
+        wait_for("the tasks that ended to be told from those that run", self._knows_its_tasks)
 
     def stop(self) -> None:
         """Stop dockerd with its containers and containerd; data stays, the socket goes. Nothing to do when stopped."""
@@ -121,7 +121,7 @@ class Engine:
         if self._client is not None:
             self._client.close()
             self._client = None
-        self._dockerd.stop(timeout=25)  # dockerd gives containers 15 s at most
+        self._dockerd.stop(timeout=60)  # dockerd gives containers 15 s at most
         self._dockerd = None
         self.network.end_processes()
         self.socket.unlink(missing_ok=True)
@@ -174,7 +174,7 @@ class Engine:
                 params={"fromSrc": "-", "repo": name, "changes": list(changes)},
                 headers={"Content-Type": "application/tar"},
                 data=stream,
-                timeout=120,
+                timeout=PATIENCE,
             )
         # A failure in mid-import is a 200 with an error in the text.
         if not answer.ok or '"error"' in answer.text:
@@ -182,7 +182,11 @@ class Engine:
         return name
 
     def docker(
-        self, *arguments: str | Path, timeout: float = 60, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        *arguments: str | Path,
+        timeout: float = PATIENCE,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> str:
         """What `docker ARGUMENTS` prints, run against this engine without anyone's docker configuration."""
         own = {
@@ -192,7 +196,7 @@ class Engine:
         }
         return run(*self.release.command("docker", *arguments), timeout=timeout, env=own | dict(env or {}), cwd=cwd)
 
-    def build(self, context: Path, name: str, *arguments: str, timeout: float = 900) -> str:
+    def build(self, context: Path, name: str, *arguments: str, timeout: float = 1800) -> str:
         """Build an image called *name* from *context*, with the network this machine has; returns what was printed."""
         with self.network.outbound():
             return self.docker("build", "--tag", name, *ordinary_parent(), *arguments, context, timeout=timeout)
@@ -247,7 +251,7 @@ class Engine:
         ]
         return sorted(running, key=lambda task: int(task.get("Slot", 0)))
 
-    def wait_running(self, name: str, count: int, timeout: float = 120) -> list[Document]:
+    def wait_running(self, name: str, count: int, timeout: float = PATIENCE) -> list[Document]:
         """The running tasks as soon as there are exactly *count*; a LabError tells each task's state otherwise."""
 
         def reached() -> tuple[list[Document]] | None:
@@ -260,7 +264,7 @@ class Engine:
             states = "; ".join(map(_state, self.tasks(name))) or "it has no tasks"
             raise LabError(f"{error}; tasks: {states}") from error
 
-    def remove_service(self, name: str, timeout: float = 60) -> None:
+    def remove_service(self, name: str, timeout: float = PATIENCE) -> None:
         """Remove a service and wait until its containers are gone; nothing to do without one."""
         self._delete(name)
         wait_for(f"the containers of {name} to be gone", lambda: not self._containers(name), timeout)
@@ -304,9 +308,9 @@ class Engine:
             directory / "dockerd.log",
             keep_fds=[self._lock_fd],
         )
-        self._dockerd.wait_ready(self.socket.exists, self._timeout)
+        self._dockerd.wait_ready(self.socket.exists)
         self._client = docker.APIClient(base_url=self.socket_url, version="auto", timeout=int(self._timeout))
-        self._dockerd.wait_ready(self._client.ping, self._timeout)
+        self._dockerd.wait_ready(self._client.ping)
 
     def _enter_swarm(self) -> None:
         if self._switch is not None:

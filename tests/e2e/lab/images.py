@@ -17,6 +17,8 @@ from .engine import Engine
 from .process import CACHE, LabError, run, tool
 
 LOAD_IMAGE = "local/load:1"
+BASE = "python:3.11-slim-bookworm"
+"""The base image that the Dockerfile names."""
 
 _RELEASE = "bookworm"
 _PACKAGES = ("ca-certificates", "python3", "python3-pip", "python3-venv")
@@ -44,9 +46,12 @@ def python_base(engine: Engine, name: str) -> str:
     """Make a stand-in for the official Python image, called *name* in *engine*; returns the name.
 
     A Debian with `python`, `pip` and `venv` in which `pip install` works as on this machine. The file system is made
-    once (about a minute) and kept in the cache; the machine's CA bundle and pip's settings are laid over it each time.
+    once (about a minute) and kept in the cache; the machine's CA bundle and pip's settings are laid over it. An engine
+    gets it once, so that what was built on it is built again from the engine's cache.
     Not there: site-packages (Debian says dist-packages), the official image's newer pip.
     """
+    if engine.client.images(name=name):
+        return name
     with tempfile.TemporaryDirectory(dir=engine.directory) as scratch:
         archive = Path(scratch) / "base.tar"
         shutil.copyfile(_python_file_system(), archive)
@@ -75,7 +80,7 @@ def _python_file_system() -> Path:
                 _RELEASE,
                 root,
                 _mirror(),
-                timeout=400,
+                timeout=1800,
             )
             for waste in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale"):
                 shutil.rmtree(root / waste, ignore_errors=True)
@@ -88,7 +93,7 @@ def _python_file_system() -> Path:
                 (root / "usr/local/bin" / alias).symlink_to("/usr/bin/python3")
             half = Path(directory) / archive.name
             unreal = ("--exclude=./dev/*", "--exclude=./proc/*", "--exclude=./sys/*")
-            run("tar", "--create", "--file", half, "--directory", root, *unreal, ".", timeout=120)
+            run("tar", "--create", "--file", half, "--directory", root, *unreal, ".")
             half.replace(archive)
     return archive
 

@@ -36,7 +36,7 @@ class Namespace:
             death_signal="KILL",
         )
         try:
-            self._holder.wait_ready(lambda: _namespace(self.pid) != _namespace(os.getpid()), timeout=30)
+            self._holder.wait_ready(lambda: _namespace(self.pid) != _namespace(os.getpid()))
             self._join()
         except BaseException:
             self._holder.stop()
@@ -104,7 +104,7 @@ class Network(Namespace):
     ) -> None:
         super().__exit__(kind, error, trace)
         # The kernel takes a namespace down in the background; its interfaces are gone only then.
-        wait_for(f"the interface {self.link} to be gone", lambda: self.link not in _links(), timeout=120)
+        wait_for(f"the interface {self.link} to be gone", lambda: self.link not in _links())
 
     @contextlib.contextmanager
     def outbound(self) -> Iterator[None]:

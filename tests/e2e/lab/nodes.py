@@ -44,7 +44,7 @@ class Nodes:
     @property
     def leader(self) -> Engine:
         """The engine that leads the swarm, as the others see it; a LabError while there is none."""
-        return wait_for("the swarm to have a leader", self._find_leader, timeout=40)
+        return wait_for("the swarm to have a leader", self._find_leader)
 
     def others(self, *engines: Engine) -> list[Engine]:
         """The engines that are none of these."""
@@ -74,7 +74,7 @@ class Nodes:
             if not engine.running:
                 engine.start()
             engine.resume()
-        wait_for("all nodes to be ready", self._all_ready, timeout=60)
+        wait_for("all nodes to be ready", self._all_ready)
 
     @property
     def _wires(self) -> Switch:

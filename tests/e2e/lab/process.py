@@ -19,6 +19,13 @@ _LOG_TAIL = 2000  # characters of a child's log in an error: enough for the reas
 # Administration programs are not on every user's PATH, and dockerd looks for some itself.
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
+PATIENCE = 300.0
+"""Seconds to wait for what must come.
+
+A limit is there only against hanging. What takes a second on a quiet machine takes a minute on one with other work, as
+when images are built beside four labs and other programs.
+"""
+
 T = TypeVar("T")
 
 
@@ -34,7 +41,9 @@ def tool(name: str) -> str:
     return found
 
 
-def run(*argv: str | Path, timeout: float = 30, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+def run(
+    *argv: str | Path, timeout: float = PATIENCE, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> str:
     """The standard output of a finished command; *env* is laid over this process's environment.
 
     A command that fails or takes longer than *timeout* seconds is a LabError with what it printed.
@@ -60,7 +69,7 @@ def run(*argv: str | Path, timeout: float = 30, env: Mapping[str, str] | None = 
     return done.stdout
 
 
-def wait_for(what: str, probe: Callable[[], T | None], timeout: float, interval: float = 0.1) -> T:
+def wait_for(what: str, probe: Callable[[], T | None], timeout: float = PATIENCE, interval: float = 0.1) -> T:
     """The first truthy answer of *probe*, asked every *interval* seconds.
 
     Errors of the engine, of HTTP and of the lab count as "not yet". After *timeout* seconds a LabError says what
@@ -127,7 +136,7 @@ class Child:
         """The end of what the process printed."""
         return self.log.read_text(errors="replace")[-_LOG_TAIL:].strip()
 
-    def wait_ready(self, probe: Callable[[], object], timeout: float) -> None:
+    def wait_ready(self, probe: Callable[[], object], timeout: float = PATIENCE) -> None:
         """Return when *probe* answers truthy; a LabError carries the log when the process ends first or time is up."""
 
         def ready_or_ended() -> bool:
@@ -144,7 +153,7 @@ class Child:
         """Leave the process hanging: it keeps its sockets and, from the return of this call on, answers nobody."""
         self._process.send_signal(signal.SIGSTOP)
         # The signal is accepted at once but takes effect thread by thread.
-        wait_for(f"every thread of {self.name} to stand still", self._stands_still, timeout=30, interval=0.01)
+        wait_for(f"every thread of {self.name} to stand still", self._stands_still, interval=0.01)
 
     def resume(self) -> None:
         """Let a paused process go on; harmless for a running or an ended one."""
@@ -154,7 +163,7 @@ class Child:
         threads = Path(f"/proc/{self.pid}/task").iterdir()
         return all((stat := _stat(thread)) is None or stat[0] in "TZ" for thread in threads)
 
-    def stop(self, timeout: float = 10) -> None:
+    def stop(self, timeout: float = 30) -> None:
         """End the process: asked first, killed after *timeout* seconds; nothing to do when it has ended."""
         self._process.terminate()
         self.resume()  # a stopped process takes no signal but SIGKILL
@@ -162,10 +171,10 @@ class Child:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(timeout)
+            self._process.wait(PATIENCE)
 
 
-def ended(pids: Sequence[int], timeout: float = 5) -> None:
+def ended(pids: Sequence[int], timeout: float = PATIENCE) -> None:
     """Kill processes of the lab that are not our children and see them gone."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import requests
 
 from .ports import free_port
-from .process import Child, LabError, run, wait_for
+from .process import PATIENCE, Child, LabError, run, wait_for
 from .releases import Release, chosen
 from .scratch import Scratch
 
@@ -96,7 +96,7 @@ class Prometheus:
             keep_fds=[self._scratch.lock_fd],
         )
         try:
-            self._child.wait_ready(lambda: self._http.get(f"{self.url}/-/ready", timeout=2).ok, timeout=60)
+            self._child.wait_ready(lambda: self._http.get(f"{self.url}/-/ready", timeout=2).ok)
         except BaseException:
             self.stop()
             raise
@@ -120,7 +120,7 @@ class Prometheus:
     def reload(self) -> None:
         """Take up the present `targets`, `scrape_interval` and `hidden`."""
         self._configure()
-        answer = self._http.post(f"{self.url}/-/reload", timeout=10)
+        answer = self._http.post(f"{self.url}/-/reload", timeout=60)
         if not answer.ok:
             raise LabError(f"prometheus refused its configuration: {answer.text.strip()}")
 
@@ -137,12 +137,12 @@ class Prometheus:
         text = self._scratch.path / "samples.openmetrics"
         text.write_text(openmetrics)
         create = ("promtool", "tsdb", "create-blocks-from", "openmetrics", text, self._data)
-        run(*self.release.command(*create), timeout=120)
+        run(*self.release.command(*create))
 
     def query(self, expression: str, *, at: float | None = None) -> list[Sample]:
         """The answer of an instant query *at* Unix seconds or now, one sample per series (a scalar has no labels)."""
         form = {"query": expression} if at is None else {"query": expression, "time": f"{at:.3f}"}
-        answer = self._http.post(f"{self.url}/api/v1/query", data=form, timeout=10)
+        answer = self._http.post(f"{self.url}/api/v1/query", data=form, timeout=60)
         body = answer.json()
         if body["status"] != "success":
             raise LabError(f"prometheus refused {expression!r}: {body['errorType']}: {body['error']}")
@@ -152,7 +152,7 @@ class Prometheus:
         return [Sample(series["metric"], float(series["value"][1]), float(series["value"][0])) for series in result]
 
     def wait_for(
-        self, expression: str, holds: Callable[[list[Sample]], object] = bool, timeout: float = 30
+        self, expression: str, holds: Callable[[list[Sample]], object] = bool, timeout: float = PATIENCE
     ) -> list[Sample]:
         """The first answer for which *holds* (by default: any series); a LabError tells the last one otherwise.
 

@@ -44,7 +44,7 @@ class _Query(Answering):
         if form["query"] == "vector(time())":
             form["query"] = f"vector(time() + {clock})"
         # Without an answer there is none here either: http.server cuts the connection.
-        answer = requests.get(f"{self.prometheus.url}{parts.path}", params=form, timeout=30)
+        answer = requests.get(f"{self.prometheus.url}{parts.path}", params=form, timeout=60)
         content = answer.content
         if clock and answer.ok:
             content = json.dumps(_shifted(answer.json(), clock)).encode()

@@ -49,7 +49,7 @@ class Tap(LocalServing):
 
 class _EngineConnection(HTTPConnection):
     def __init__(self, path: str) -> None:
-        super().__init__("docker", timeout=30)
+        super().__init__("docker", timeout=60)
         self._path = path
 
     def connect(self) -> None:

@@ -42,7 +42,7 @@ class Engine(HTTPConnection):
     def connect(self) -> None:
         """Connect to the socket instead of a host."""
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
+        self.sock.settimeout(60)
         self.sock.connect(flag("socketpath", "/var/run/docker.sock"))
 
 

@@ -7,7 +7,7 @@ import pytest
 from autoscaler.adapters.docker.orchestrator import DockerSwarm
 from autoscaler.errors import RefusedError
 from autoscaler.util.deadline import Deadline
-from tests.unit.simulation.test_simulated_engine import BAD, Lab
+from tests.support.simulated_lab import BAD, Lab
 
 
 @pytest.mark.fault("rollback-point")

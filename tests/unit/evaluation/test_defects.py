@@ -8,9 +8,12 @@ from autoscaler.decision.decide import decide
 from autoscaler.evaluation import cycle
 from autoscaler.evaluation.journal import Journal
 from autoscaler.views import render
+from tests.support.policy_files import POLICIES, TEST, run
 from tests.support.world import World, policy_for
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from autoscaler.core.model import Decision, History, Observation, Recommendation
     from autoscaler.policy.policy import Policy
 
@@ -28,12 +31,14 @@ def defective(
 
 
 @pytest.mark.fault("defect")
-def test_a_defect_of_one_service_costs_no_other(defects_are_told: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - it is asked for what it does
+def test_a_defect_of_one_service_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that cannot be decided on, by a defect of ours, is left as it is; the others are scaled.
 
     It is told once, with the service and the place, and so is that it is over.
     """
     world = World(policy_for("web", "api"))
+    defects: list[Exception] = []
+    world.cycle.on_defect = defects.append
     for name in ("web", "api"):
         world.service(name, cpu=90)
     world.settle()
@@ -46,6 +51,7 @@ def test_a_defect_of_one_service_costs_no_other(defects_are_told: None, monkeypa
         assert [record.decision.service for record in evaluation.records] == ["api"]
         assert evaluation.incomplete
     assert (world.replicas("web"), world.replicas("api")) == (3, 4)
+    assert [str(defect) for defect in defects] == ["division\nby zero"] * 2
     (problem,) = evaluation.problems
     said = render.problem_line(problem)
     assert said.startswith(
@@ -59,3 +65,11 @@ def test_a_defect_of_one_service_costs_no_other(defects_are_told: None, monkeypa
     web = [("service", "web")]
     told = [tuple([problem.key for problem in part] for part in change) for change in changes]
     assert told == [(web, []), ([], []), ([], web)]
+
+
+def test_a_policy_test_neither_passes_nor_fails_on_a_defect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect ends `autoscaler test`: a service without a decision is not taken for one that is held."""
+    monkeypatch.setattr(cycle, "decide", defective)
+
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path, TEST.replace("backend", "web"), POLICIES.replace("backend", "web"))

@@ -10,31 +10,8 @@ import pytest
 from autoscaler.metrics.queries import SERVICE_LABEL, MetricSettings, problems_of_label, problems_of_selector, query_of
 from autoscaler.policy.metric import BUILT_IN, Metric
 from autoscaler.ports import Query
+from tests.support.promql_texts import RIGHT_SELECTORS, WRONG_SELECTORS
 
-RIGHT_SELECTORS = [
-    "",
-    "  ",
-    'job="cadvisor"',
-    'job="cadvisor",',
-    "job = 'cadvisor' , cluster !~ `a|\\d`",
-    'a="} or vector(1) {",b!="\\"\\\\\\n\\x41\\u00e9"',
-]
-WRONG_SELECTORS = [
-    ('{job="x"}', "a label name at character 1"),
-    ("job", "a quoted value at character 4"),
-    ("job=cadvisor", "a quoted value at character 4"),
-    ('job="cadvisor', "a quoted value at character 4"),
-    ('job="a\nb"', "a quoted value at character 4"),
-    ('job="\\q"', "a quoted value at character 4"),
-    ('job=="x"', "a quoted value at character 4"),
-    ('job="a"} or vector(1) or x{a="b"', "a comma at character 8"),
-    ('job="a" cluster="b"', "a comma at character 9"),
-    ('job="a",,cluster="b"', "a label name at character 9"),
-    (",", "a label name at character 1"),
-    ('job="a",__name__="b"', "another label than the metric's name at character 9"),
-    ('größe="x"', "at character 3"),
-]
-"""With what is needed, and where."""
 SETTINGS = MetricSettings(scrape_interval=15, rate_window=60, warmup=75)
 
 

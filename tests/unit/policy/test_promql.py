@@ -7,27 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscaler.policy.promql import for_service, is_sum, longest_range, mentions_service, problem_of
+from tests.support.promql_texts import NASTY, RIGHT
 
-RIGHT = [
-    "up",
-    "sum by (service) (rate(requests_total[2m]))",
-    "a{b=\"([\"} + c{d='])'} - e{f=`{`}",
-    "a{b=\"\\\"\", c='\\'', d=`\\`} > 0",
-    'a{b="\\\\"}',
-    'a{b=`it\'s "raw" \\`} # and (this is { "a comment',
-    "a # it's\n + b",
-    "(a # )\n)",
-    "a{b=`two\nlines`}",
-    'label_replace(a, "b", "$1", "c", "web-(.+)@.*")',
-    'label_replace(a, "b", "${1}-${name}", "c", "(?P<name>.+)$")',
-    'a{b=~"web$", c!~`^x$`}',
-    'a{b="$"} # costs $service',
-    "max_over_time(a[5m:15s] @ 1767600000 offset -1m)",
-    'a{b="größe 数"}',
-    'a{b="#"} # "',
-    'sum(a{b="$service"})',
-    'a{b="$service-$service.$service"}',
-]
 WRONG = [
     pytest.param("sum(a", "lacks a ) (close the bracket)", id="an open bracket"),
     pytest.param("sum(a{b='c'}[5m)", "query's ) at character 16 closes nothing", id="brackets that cross"),
@@ -67,22 +48,6 @@ TEMPLATES = [
     pytest.param("service", False, id="no variable"),
 ]
 QUOTES = ('"', "'", "`")
-NASTY = (
-    'web"} or vector(1) or a{b="',
-    "web'} or vector(1) or a{b='",
-    "web\\",
-    '\\"',
-    "\\'",
-    "a\nb",
-    "$service",
-    ".*",
-    "web|.+",
-    "a.b",
-    "[a-z]+",
-    "#",
-    "\\Q.*\\E",
-    "größe",
-)
 texts = st.text(st.characters(codec="utf-8")) | st.text("\"'`\\$#\n.*|[](){}service", max_size=20)
 """Anything that JSON can carry, and much of what PromQL, Go's quotes or regular expressions take notice of."""
 

@@ -22,6 +22,7 @@ def test_the_guide_s_policies_do_what_the_guide_says() -> None:
     assert [str(failure) for result in results for failure in result.failures] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new"),
     [

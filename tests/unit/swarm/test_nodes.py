@@ -206,6 +206,7 @@ def test_the_leader_is_parted_with_the_autoscaler_that_acts() -> None:
     assert Outcome.APPLIED not in {record.outcome for record in swarm.one.records}
 
 
+@pytest.mark.slow
 @given(
     load=st.sampled_from([10, 90]),
     moments=st.lists(
