@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from autoscaler.policy.policy import Policy, PolicySet
     from autoscaler.policy_files.yaml_document import Diagnostic
     from autoscaler.policy_files.yaml_document import Path as Way
-    from autoscaler.policy_tests.files import Case, Tested
+    from autoscaler.policy_tests.files import PolicyTest, Tested
 
 _SHOWN = 20
 
 
-def problems(cases: Sequence[Case], interval: int, policies: PolicySet | None) -> Iterator[Diagnostic]:
+def problems(cases: Sequence[PolicyTest], interval: int, policies: PolicySet | None) -> Iterator[Diagnostic]:
     """What is wrong with *cases*; as far as that can be told without the policies where those are wrong themselves."""
     yield from _same_names(cases)
     matcher = None if policies is None else Matcher(policies)
@@ -35,8 +35,8 @@ def problems(cases: Sequence[Case], interval: int, policies: PolicySet | None) -
             yield from _odd_series(case, policies)
 
 
-def _same_names(cases: Sequence[Case]) -> Iterator[Diagnostic]:
-    first: dict[str, Case] = {}
+def _same_names(cases: Sequence[PolicyTest]) -> Iterator[Diagnostic]:
+    first: dict[str, PolicyTest] = {}
     for case in cases:
         before = first.setdefault(case.name, case)
         if before is not case:
@@ -44,7 +44,7 @@ def _same_names(cases: Sequence[Case]) -> Iterator[Diagnostic]:
             yield case.document.problem(("name",), what, "give each test a name of its own")
 
 
-def _off_grid(case: Case, tested: Tested, interval: int) -> Iterator[Diagnostic]:
+def _off_grid(case: PolicyTest, tested: Tested, interval: int) -> Iterator[Diagnostic]:
     """Times at which nothing is evaluated."""
     times = [("events", index, event.at) for index, event in enumerate(tested.said.events)]
     times += [("expect", index, expected.at) for index, expected in enumerate(tested.said.expect)]
@@ -59,14 +59,14 @@ def _off_grid(case: Case, tested: Tested, interval: int) -> Iterator[Diagnostic]
             yield case.document.problem(where, f"{words(at)} is more than {MOST_STEPS} intervals away", cure)
 
 
-def _impossible_change(case: Case, tested: Tested) -> Iterator[Diagnostic]:
+def _impossible_change(case: PolicyTest, tested: Tested) -> Iterator[Diagnostic]:
     change = tested.said.last_change
     if change is not None and change.direction == "up" and tested.said.replicas == 0:
         where = (*tested.way, "last_change", "direction")
         yield case.document.problem(where, "no change upwards leaves 0 replicas", "write direction: down")
 
 
-def _odd_series(case: Case, policies: PolicySet) -> Iterator[Diagnostic]:
+def _odd_series(case: PolicyTest, policies: PolicySet) -> Iterator[Diagnostic]:
     """Series of metrics that there are not, and of one service where the metric's value is everybody's."""
     places: list[Way] = [("series", metric) for metric in case.shared]
     places += [(*tested.way, "series", metric) for tested in case.services for metric in tested.said.series]
@@ -81,7 +81,7 @@ def _odd_series(case: Case, policies: PolicySet) -> Iterator[Diagnostic]:
             yield case.document.problem(where, what, "move it up to the test's series", of_key=True)
 
 
-def _unmatched(case: Case, tested: Tested, matcher: Matcher) -> Iterator[Diagnostic]:
+def _unmatched(case: PolicyTest, tested: Tested, matcher: Matcher) -> Iterator[Diagnostic]:
     """Services without a policy, and rules that the service's policy does not have."""
     match = matcher.find(tested.name, tested.said.labels)
     if match == Match():
@@ -98,7 +98,7 @@ def _unmatched(case: Case, tested: Tested, matcher: Matcher) -> Iterator[Diagnos
             yield case.document.problem(where, what, f"its rules are {', '.join(rules)}" if rules else "remove rule")
 
 
-def _without_policy(case: Case, tested: Tested, policies: PolicySet) -> Diagnostic:
+def _without_policy(case: PolicyTest, tested: Tested, policies: PolicySet) -> Diagnostic:
     patterns = [pattern for policy in policies.policies for pattern in policy.services]
     near = get_close_matches(tested.name[:60], patterns, n=1)
     hint = f"did you mean {shown(near[0])}? " if near else ""

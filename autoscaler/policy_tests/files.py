@@ -197,7 +197,7 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class PolicyTest:
     """One test: its services, and when it begins."""
 
     document: Document
@@ -239,9 +239,9 @@ def policies_of(document: Document, folder: Path) -> tuple[PolicySet | None, Seq
             return None, [document.problem(("policies",), f"is {described(named)}, no policies", cure)]
 
 
-def cases_of(document: Document) -> tuple[list[Case], list[Diagnostic]]:
+def cases_of(document: Document) -> tuple[list[PolicyTest], list[Diagnostic]]:
     """The tests of the file that are right by themselves, and what is wrong with the others."""
-    cases: list[Case] = []
+    cases: list[PolicyTest] = []
     problems: list[Diagnostic] = []
     for part in _tests(document):
         case, found = _case_of_services(part) if "services" in part.data else _case_of_one(part)
@@ -262,15 +262,15 @@ def _tests(document: Document) -> Iterator[Document]:
             yield part
 
 
-def _case_of_one(part: Document) -> tuple[Case | None, list[Diagnostic]]:
+def _case_of_one(part: Document) -> tuple[PolicyTest | None, list[Diagnostic]]:
     said, problems = validate(part, _OfOneService)
     if said is None:
         return None, problems
     tested = Tested(said.service, said, (), said.series, said.startup or 0)
-    return Case(part, said.name, said.start, (tested,), {}), problems
+    return PolicyTest(part, said.name, said.start, (tested,), {}), problems
 
 
-def _case_of_services(part: Document) -> tuple[Case | None, list[Diagnostic]]:
+def _case_of_services(part: Document) -> tuple[PolicyTest | None, list[Diagnostic]]:
     told = Document(part.file, part.root, (*part.problems, *_misplaced(part)), part.base)
     said, problems = validate(told, _OfServices)
     if said is None:
@@ -285,7 +285,7 @@ def _case_of_services(part: Document) -> tuple[Case | None, list[Diagnostic]]:
         )
         for name, each in said.services.items()
     )
-    return Case(part, said.name, said.start, services, said.series), problems
+    return PolicyTest(part, said.name, said.start, services, said.series), problems
 
 
 def _misplaced(part: Document) -> Iterator[Diagnostic]:

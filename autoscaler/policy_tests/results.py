@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from autoscaler.core.reasons import Reason
     from autoscaler.policy.policy import PolicySet
-    from autoscaler.policy_tests.files import Case, Expectation, Tested
+    from autoscaler.policy_tests.files import Expectation, PolicyTest, Tested
     from autoscaler.policy_tests.run import Evaluated
 
 _INDENT = " " * 5
@@ -90,7 +90,7 @@ class TestResult:
         return text
 
 
-def of(case: Case, policies: PolicySet, interval: int) -> TestResult:
+def of(case: PolicyTest, policies: PolicySet, interval: int) -> TestResult:
     """What becomes of *case*, its failures in the order of the file."""
     policies = policies.model_copy(update={"metrics": with_given_percent(policies.metrics)})
     source = SeriesSource(case, policies.metrics, interval)
@@ -108,7 +108,7 @@ def of(case: Case, policies: PolicySet, interval: int) -> TestResult:
 class _Judge:
     """Compares what became of one service with what the test expects."""
 
-    case: Case
+    case: PolicyTest
     tested: Tested
     policies: PolicySet
     source: SeriesSource

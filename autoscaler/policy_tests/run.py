@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from autoscaler.core.model import Why
     from autoscaler.core.reasons import Reason
-    from autoscaler.policy_tests.files import Case, Event
+    from autoscaler.policy_tests.files import Event, PolicyTest
 
 _SETTINGS = MetricSettings(scrape_interval=15, rate_window=60, warmup=0)
 
@@ -54,7 +54,9 @@ class Evaluated:
         return self.why.detail if self.why else f"the label {ENABLED_LABEL}=false takes the service out"
 
 
-def run(case: Case, policies: PolicySet, source: SeriesSource, interval: int, until: int) -> dict[str, list[Evaluated]]:
+def run(
+    case: PolicyTest, policies: PolicySet, source: SeriesSource, interval: int, until: int
+) -> dict[str, list[Evaluated]]:
     """What each evaluation from 0 to *until* seconds makes of each service of *case*, in the order of time."""
     start = float(case.start)
     swarm = VirtualSwarm(start, {each.name: TestedService.at_the_beginning(each, start) for each in case.services})
@@ -82,7 +84,7 @@ def _raised(error: Exception) -> None:
     raise error
 
 
-def _without_strangers(policies: PolicySet, case: Case) -> PolicySet:
+def _without_strangers(policies: PolicySet, case: PolicyTest) -> PolicySet:
     """*policies* without those of services that are not tested, which would be missed at every evaluation."""
     if any(POLICY_LABEL in tested.said.labels for tested in case.services):
         return policies  # any of them may be meant
@@ -95,7 +97,7 @@ def _without_strangers(policies: PolicySet, case: Case) -> PolicySet:
     return PolicySet(policies=tuple(kept), metrics=policies.metrics, revision=policies.revision)
 
 
-def _by_time(case: Case) -> Mapping[int, list[tuple[str, Event]]]:
+def _by_time(case: PolicyTest) -> Mapping[int, list[tuple[str, Event]]]:
     """What others do to which service, in the order of the file."""
     events: dict[int, list[tuple[str, Event]]] = {}
     for tested in case.services:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from autoscaler.policy.metric import Metric
-    from autoscaler.policy_tests.files import Case, Event, LastChange, Tested
+    from autoscaler.policy_tests.files import Event, LastChange, PolicyTest, Tested
     from autoscaler.ports import Order, Query
     from autoscaler.util.deadline import Deadline
 
@@ -167,7 +167,7 @@ class SeriesSource:
     It tells of no tasks behind the samples, so that none can be missing.
     """
 
-    def __init__(self, case: Case, metrics: Mapping[str, Metric], interval: int) -> None:
+    def __init__(self, case: PolicyTest, metrics: Mapping[str, Metric], interval: int) -> None:
         self._case = case
         self._metrics = metrics
         self._interval = interval

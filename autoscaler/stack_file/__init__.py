@@ -9,15 +9,15 @@ import yaml
 from autoscaler.errors import ConfigurationError
 from autoscaler.stack_file import nodes
 from autoscaler.stack_file.edits import Editor
-from autoscaler.stack_file.meaning import Comparison, Meaning, Reading, is_integral, is_null, number
-from autoscaler.stack_file.nodes import Mapping, Scalar
+from autoscaler.stack_file.meaning import Comparison, Meaning, MergeRules, is_integral, is_null, number
+from autoscaler.stack_file.nodes import MapNode, ScalarNode
 from autoscaler.swarm.cluster import STATE_LABEL
 
 if TYPE_CHECKING:
     from collections import abc
 
     from autoscaler.stack_file.edits import Value
-    from autoscaler.stack_file.nodes import Document
+    from autoscaler.stack_file.nodes import StackFile
     from autoscaler.swarm.cluster import Cluster
 
 STACK_LABEL = "com.docker.stack.namespace"
@@ -87,8 +87,8 @@ def override(texts: abc.Sequence[tuple[str, str]], counts: abc.Mapping[str, int]
     return yaml.safe_dump({**head, "services": services}, sort_keys=False, allow_unicode=True), differing
 
 
-def _meanings(document: Document, file: str) -> tuple[Meaning, Meaning]:
-    return Meaning(document, Reading.OWN_FIRST, file), Meaning(document, Reading.IN_ORDER, file)
+def _meanings(document: StackFile, file: str) -> tuple[Meaning, Meaning]:
+    return Meaning(document, MergeRules.OWN_FIRST, file), Meaning(document, MergeRules.IN_ORDER, file)
 
 
 def _differing(meanings: tuple[Meaning, Meaning], counts: abc.Mapping[str, int], file: str) -> Differing:
@@ -107,10 +107,10 @@ def _differing(meanings: tuple[Meaning, Meaning], counts: abc.Mapping[str, int],
 def _check(meaning: Meaning, name: str, file: str) -> None:
     """Raise ConfigurationError if the service has no place for a count, or something else in that place."""
     service = meaning.services[name]
-    if not isinstance(service.node, Mapping):
+    if not isinstance(service.node, MapNode):
         raise ConfigurationError(f"{file}: the service {name} is not a mapping (write {name}: {{image: …}})")
     deploy = meaning.entries(service.node).get("deploy")
-    if deploy and not isinstance(deploy.node, Mapping) and not is_null(deploy.node):
+    if deploy and not isinstance(deploy.node, MapNode) and not is_null(deploy.node):
         raise ConfigurationError(f"{file}: the service {name}: deploy is not a mapping (write deploy: {{replicas: 1}})")
     said = number(meaning.replicas(name))
     if isinstance(said, str) and "$" not in said and not is_integral(said):
@@ -124,7 +124,7 @@ def _wanted(meaning: Meaning, differing: Differing) -> dict[str, Value]:
     wanted: dict[str, Value] = {}
     for name in meaning.services:
         said = meaning.replicas(name)
-        wanted[name] = differing[name][1] if name in differing else said if isinstance(said, Scalar) else None
+        wanted[name] = differing[name][1] if name in differing else said if isinstance(said, ScalarNode) else None
     return wanted
 
 

@@ -13,7 +13,7 @@ from bisect import bisect
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from autoscaler.stack_file.meaning import Comparison, is_merge, is_null, sources
-from autoscaler.stack_file.nodes import Listing, Mapping, Scalar
+from autoscaler.stack_file.nodes import ListNode, MapNode, ScalarNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from autoscaler.stack_file.meaning import Meaning
     from autoscaler.stack_file.nodes import Node, Part
 
-Value: TypeAlias = "int | Scalar | None"
+Value: TypeAlias = "int | ScalarNode | None"
 """A count, a text that stands for one, or None if there is to be none."""
 Values: TypeAlias = "tuple[Value, Value]"
 """One for each reading."""
@@ -106,14 +106,14 @@ class Editor:
         node = part.node
         if not path:
             text = _text(_agreed(values))
-            if part.alias or not isinstance(node, Scalar) or _text(node) != text:
+            if part.alias or not isinstance(node, ScalarNode) or _text(node) != text:
                 self._replace(part, text)
-        elif part.alias or not isinstance(node, Mapping):
+        elif part.alias or not isinstance(node, MapNode):
             self._replace(part, self._with(node, path, values, part.start))
         else:
             self._set_entry(node, path[0], path[1:], values)
 
-    def _set_entry(self, node: Mapping, key: str, rest: tuple[str, ...], values: Values) -> None:
+    def _set_entry(self, node: MapNode, key: str, rest: tuple[str, ...], values: Values) -> None:
         own = self._meanings[0].own(node).get(key)
         in_order = self._meanings[1].entries(node).get(key)
         if own is None and not rest and values == (None, None):
@@ -126,7 +126,7 @@ class Editor:
             self._set(own, rest, (values[0], values[0]))
             self._precede(node, key, self._entries(node, key)[1], rest, values[1])
 
-    def _append(self, node: Mapping, key: str, path: tuple[str, ...], values: Values) -> None:
+    def _append(self, node: MapNode, key: str, path: tuple[str, ...], values: Values) -> None:
         """Write a new entry behind all others, so that it counts in both readings."""
         inherited, other = self._entries(node, key)
         if inherited is not other:
@@ -147,10 +147,10 @@ class Editor:
             raise NotPossibleError
         column = self._column(node)
         leaf = last
-        while not leaf.alias and not isinstance(leaf.node, Scalar) and not leaf.node.flow:
+        while not leaf.alias and not isinstance(leaf.node, ScalarNode) and not leaf.node.flow:
             leaf = leaf.node.items[-1]
         entry = " " * column + f"{key_text}: {self._with(inherited, path, values, leaf.end)}"
-        if not leaf.alias and isinstance(leaf.node, Scalar) and leaf.node.block:
+        if not leaf.alias and isinstance(leaf.node, ScalarNode) and leaf.node.block:
             if self._text[leaf.end - 1] != "\n":
                 raise NotPossibleError
             self._edit(_Edit(leaf.end, leaf.end, entry + "\n", column))
@@ -159,7 +159,7 @@ class Editor:
         position = end.start() if end else len(self._text)
         self._edit(_Edit(position, position, ("\r\n" if end and end[0] == "\r\n" else "\n") + entry, column))
 
-    def _prepend(self, node: Mapping, key: str, text: str) -> None:
+    def _prepend(self, node: MapNode, key: str, text: str) -> None:
         """Write a new entry before all others, so that it counts in the reading in which a mapping's own entry does."""
         entry = f"{self._key(node, key)}: {text}"
         if node.flow:
@@ -171,18 +171,18 @@ class Editor:
             raise NotPossibleError
         self._edit(_Edit(first, first, f"{entry}\n{' ' * column}"))
 
-    def _precede(self, node: Mapping, key: str, meant: Node | None, path: tuple[str, ...], value: Value) -> None:
+    def _precede(self, node: MapNode, key: str, meant: Node | None, path: tuple[str, ...], value: Value) -> None:
         """Write an entry into the merge key that overrides the mapping's own entry in the reading in order."""
         in_order = self._meanings[1]
         brings = [
             value
             for name, value in node.pairs
             if is_merge(name.node)
-            and any(isinstance(each.node, Mapping) and key in in_order.entries(each.node) for each in sources(value))
+            and any(isinstance(each.node, MapNode) and key in in_order.entries(each.node) for each in sources(value))
         ]
         part = brings[-1]
         text = self._with(meant, path, (value, value), part.start)
-        if not part.alias and isinstance(part.node, Listing):
+        if not part.alias and isinstance(part.node, ListNode):
             opening = self._text.find("[", part.start)
             if not part.node.flow or opening < 0:
                 raise NotPossibleError
@@ -191,13 +191,13 @@ class Editor:
         self._check_exact(part)
         self._edit(_Edit(part.start, part.end, f"[{{{key}: {text}}}, {self._text[part.start : part.end]}]"))
 
-    def _remove_inherited(self, node: Mapping, key: str) -> None:
+    def _remove_inherited(self, node: MapNode, key: str) -> None:
         """Replace what brings *key* into the mapping by the same without it."""
         for value in (value for name, value in node.pairs if is_merge(name.node)):
-            if value.alias and isinstance(value.node, Listing):
+            if value.alias and isinstance(value.node, ListNode):
                 raise NotPossibleError
             for part in sources(value):
-                if not isinstance(part.node, Mapping) or not self._has(part.node, key):
+                if not isinstance(part.node, MapNode) or not self._has(part.node, key):
                     continue
                 if part.alias:
                     self._replace(part, self._written(part.node, part.start, key))
@@ -215,9 +215,9 @@ class Editor:
         self._check_exact(part)
         if node.anchor is not None:
             aliases = self._document.aliases.get(id(node), [])
-            if aliases and not isinstance(node, Scalar):
+            if aliases and not isinstance(node, ScalarNode):
                 raise NotPossibleError
-            if aliases and isinstance(node, Scalar):
+            if aliases and isinstance(node, ScalarNode):
                 first = aliases[0]
                 self._edit(_Edit(first.start, first.end, f"&{node.anchor} {_text(node)}"))
             else:
@@ -228,10 +228,10 @@ class Editor:
     def _check_exact(part: Part) -> None:
         """Refuse parts whose end in the text is not known exactly."""
         node = part.node
-        if not part.alias and (node.block if isinstance(node, Scalar) else not node.flow):
+        if not part.alias and (node.block if isinstance(node, ScalarNode) else not node.flow):
             raise NotPossibleError
 
-    def _column(self, node: Mapping) -> int:
+    def _column(self, node: MapNode) -> int:
         """Return the column of a block mapping's keys."""
         first = node.items[0].start
         start = self._text.rfind("\n", 0, first) + 1
@@ -252,7 +252,7 @@ class Editor:
             if not rest and values == (None, None):
                 return "{}"
             return f"{{{key}: {self._with(None, rest, values, position)}}}"
-        if not isinstance(node, Mapping):
+        if not isinstance(node, MapNode):
             raise NotPossibleError
         if not rest and values == (None, None):
             return self._written(node, position, key)
@@ -267,13 +267,13 @@ class Editor:
         return f"{{{key}: {own_first}, <<: [{{{key}: {in_order}}}, {base}]}}"
 
     @staticmethod
-    def _key(node: Mapping, key: str) -> str:
+    def _key(node: MapNode, key: str) -> str:
         """Return a new key for *node*, quoted as the others are in JSON."""
         first = node.items[0].node if node.items else None
-        quoted = isinstance(first, Scalar) and not first.plain
+        quoted = isinstance(first, ScalarNode) and not first.plain
         return json.dumps(key) if quoted or key not in _PLAIN_KEYS else key
 
-    def _written(self, node: Mapping, position: int, without: str | None = None, more: str | None = None) -> str:
+    def _written(self, node: MapNode, position: int, without: str | None = None, more: str | None = None) -> str:
         """Return the mapping in flow style; *without* a key, or with *more*, which is another entry for that key."""
         self._count()
         entries = []
@@ -288,22 +288,22 @@ class Editor:
         """Return the value of a merge key; *without* a key, if it would bring it."""
         parts = [
             self._written(part.node, position, without)
-            if without is not None and isinstance(part.node, Mapping) and self._has(part.node, without)
+            if without is not None and isinstance(part.node, MapNode) and self._has(part.node, without)
             else self._copy(part, position)
             for part in sources(value)
         ]
-        return f"[{', '.join(parts)}]" if isinstance(value.node, Listing) else parts[0]
+        return f"[{', '.join(parts)}]" if isinstance(value.node, ListNode) else parts[0]
 
     def _copy(self, part: Part, position: int) -> str:
         """Return a text for *position* that means the same as *part*: an alias if one can."""
         node = part.node
         self._count()
-        if isinstance(node, Scalar):
+        if isinstance(node, ScalarNode):
             return _text(node)
         if self._document.usable(node, position):
             return f"*{node.anchor}"
         tag = f"!<{node.tag}> " if node.tag else ""
-        if isinstance(node, Listing):
+        if isinstance(node, ListNode):
             return f"{tag}[{', '.join(self._copy(each, position) for each in node.items)}]"
         return tag + self._written(node, position)
 
@@ -314,15 +314,15 @@ class Editor:
 
     # Reading
 
-    def _has(self, node: Mapping, key: str) -> bool:
+    def _has(self, node: MapNode, key: str) -> bool:
         return any(key in meaning.entries(node) for meaning in self._meanings)
 
-    def _entries(self, node: Mapping, key: str) -> tuple[Node | None, Node | None]:
+    def _entries(self, node: MapNode, key: str) -> tuple[Node | None, Node | None]:
         """Return what *node* is to have under *key* in each reading, but for the count."""
         one, other = (self._entry(node, key, reading) for reading in (0, 1))
         return one, other
 
-    def _entry(self, node: Mapping, key: str, reading: int) -> Node | None:
+    def _entry(self, node: MapNode, key: str, reading: int) -> Node | None:
         part = self._meanings[reading].entries(node).get(key)
         now = part.node if part else None
         if key != "deploy" or self._was(now, reading):
@@ -334,10 +334,10 @@ class Editor:
     def _was(self, deploy: Node | None, reading: int) -> bool:
         """Return whether this is what the service's `deploy` was at first, but for the count."""
         before, now = self._before[reading], self._meanings[reading]
-        entries = now.entries(deploy) if isinstance(deploy, Mapping) else {}
+        entries = now.entries(deploy) if isinstance(deploy, MapNode) else {}
         return Comparison(before, now).same_entries(before.deploy(self._name), entries, "replicas")
 
-    def _brought(self, node: Mapping, key: str, seen: set[int]) -> Iterator[Node]:
+    def _brought(self, node: MapNode, key: str, seen: set[int]) -> Iterator[Node]:
         """Yield all that the mapping, and those that it merges, have under *key* themselves."""
         if id(node) in seen:
             return
@@ -345,14 +345,14 @@ class Editor:
         for name, value in node.pairs:
             if is_merge(name.node):
                 for source in sources(value):
-                    if isinstance(source.node, Mapping):
+                    if isinstance(source.node, MapNode):
                         yield from self._brought(source.node, key, seen)
             elif _is(name, key):
                 yield value.node
 
 
 def _is(key: Part, name: str) -> bool:
-    return isinstance(key.node, Scalar) and key.node.value == name
+    return isinstance(key.node, ScalarNode) and key.node.value == name
 
 
 def _same(values: Values) -> bool:

@@ -7,12 +7,12 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from autoscaler.errors import ConfigurationError
-from autoscaler.stack_file.nodes import Listing, Mapping, Scalar
+from autoscaler.stack_file.nodes import ListNode, MapNode, ScalarNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from autoscaler.stack_file.nodes import Document, Node, Part
+    from autoscaler.stack_file.nodes import Node, Part, StackFile
 
 _MOST_MERGED = 300_000
 """Entries of all mappings that merge others."""
@@ -21,7 +21,7 @@ _LONGEST_NUMBER = 20
 _REPLICATED = "replicated"
 
 
-class Reading(Enum):
+class MergeRules(Enum):
     """The ways in which Docker's releases read a key that stands before a merge key which has it, too."""
 
     OWN_FIRST = "the mapping's own key counts, wherever it stands (Docker 28)"
@@ -31,7 +31,7 @@ class Reading(Enum):
 class Meaning:
     """What the mappings of one document mean, in one reading."""
 
-    def __init__(self, document: Document, reading: Reading, file: str) -> None:
+    def __init__(self, document: StackFile, reading: MergeRules, file: str) -> None:
         self.document = document
         self.reading = reading
         self._file = file
@@ -39,13 +39,13 @@ class Meaning:
         self._own: dict[int, dict[str, Part]] = {}
         self._merged = 0
         root = document.root.node if document.root else None
-        self.top: dict[str, Part] = self.entries(root) if isinstance(root, Mapping) else {}
+        self.top: dict[str, Part] = self.entries(root) if isinstance(root, MapNode) else {}
         services = self.top.get("services")
-        if services is None or not isinstance(services.node, Mapping):
+        if services is None or not isinstance(services.node, MapNode):
             raise ConfigurationError(f"{file}: has no services (give the file that you pass to docker stack deploy -c)")
         self.services: dict[str, Part] = self.entries(services.node)
 
-    def entries(self, mapping: Mapping) -> dict[str, Part]:
+    def entries(self, mapping: MapNode) -> dict[str, Part]:
         """Return each key's value, merged ones included; raise ConfigurationError if a key is not a text."""
         known = self._entries.get(id(mapping))
         if known is not None:
@@ -55,29 +55,29 @@ class Meaning:
         for key, value in mapping.pairs:
             if is_merge(key.node):
                 for source in self._inherited(value):
-                    (own if self.reading is Reading.IN_ORDER else merged).update(source)
-            elif isinstance(key.node, Scalar):
+                    (own if self.reading is MergeRules.IN_ORDER else merged).update(source)
+            elif isinstance(key.node, ScalarNode):
                 own[key.node.value] = value
             else:
                 raise ConfigurationError(f"{self._file}: {self.line(key)}: the key is not a text (write a text)")
         found = self._entries[id(mapping)] = {**merged, **own}
         return found
 
-    def own(self, mapping: Mapping) -> dict[str, Part]:
+    def own(self, mapping: MapNode) -> dict[str, Part]:
         """Return each key's value that stands in the mapping itself."""
         known = self._own.get(id(mapping))
         if known is None:
             known = self._own[id(mapping)] = {
                 key.node.value: value
                 for key, value in mapping.pairs
-                if isinstance(key.node, Scalar) and not is_merge(key.node)
+                if isinstance(key.node, ScalarNode) and not is_merge(key.node)
             }
         return known
 
     def _inherited(self, value: Part) -> Iterator[dict[str, Part]]:
         """Yield what a merge key brings, the first of a list, which wins, last."""
         for source in reversed(sources(value)):
-            if not isinstance(source.node, Mapping):
+            if not isinstance(source.node, MapNode):
                 raise ConfigurationError(
                     f"{self._file}: {self.line(source)}: the merge key << has a value that is not a mapping"
                     " (give it the alias of a mapping)"
@@ -98,13 +98,15 @@ class Meaning:
     def version(self) -> str | None:
         """The version of the file format, if the file says one."""
         version = self.top.get("version")
-        return version.node.value if version and isinstance(version.node, Scalar) and not version.node.empty else None
+        return (
+            version.node.value if version and isinstance(version.node, ScalarNode) and not version.node.empty else None
+        )
 
     def deploy(self, name: str) -> dict[str, Part]:
         """Return what the service's `deploy` says."""
         service = self.services[name].node
-        deploy = self.entries(service).get("deploy") if isinstance(service, Mapping) else None
-        return self.entries(deploy.node) if deploy and isinstance(deploy.node, Mapping) else {}
+        deploy = self.entries(service).get("deploy") if isinstance(service, MapNode) else None
+        return self.entries(deploy.node) if deploy and isinstance(deploy.node, MapNode) else {}
 
     def replicas(self, name: str) -> Node | None:
         """Return the service's count."""
@@ -114,26 +116,26 @@ class Meaning:
     def is_replicated(self, name: str) -> bool:
         """Return whether the service can have a count, as far as the file tells."""
         mode = self.deploy(name).get("mode")
-        if mode is None or not isinstance(mode.node, Scalar) or mode.node.empty:
+        if mode is None or not isinstance(mode.node, ScalarNode) or mode.node.empty:
             return True
         return mode.node.value == _REPLICATED or "$" in mode.node.value
 
 
 def is_merge(key: Node) -> bool:
     """Return whether *key* is the merge key."""
-    if not isinstance(key, Scalar) or key.value != "<<":
+    if not isinstance(key, ScalarNode) or key.value != "<<":
         return False
     return key.tag == "tag:yaml.org,2002:merge" or (key.plain and key.tag is None)
 
 
 def sources(value: Part) -> list[Part]:
     """Return what a merge key with this value merges."""
-    return value.node.items if isinstance(value.node, Listing) else [value]
+    return value.node.items if isinstance(value.node, ListNode) else [value]
 
 
 def is_null(node: Node) -> bool:
     """Return whether *node* means nothing."""
-    return isinstance(node, Scalar) and node.empty
+    return isinstance(node, ScalarNode) and node.empty
 
 
 def is_integral(text: str) -> bool:
@@ -148,7 +150,7 @@ def number(node: Node | None) -> int | str | None:
     """Return a count as Docker understands it: a number, or the text which is not one, or None for nothing."""
     if node is None or is_null(node):
         return None
-    if not isinstance(node, Scalar):
+    if not isinstance(node, ScalarNode):
         return "…"
     text = node.value
     if (
@@ -166,7 +168,7 @@ def number(node: Node | None) -> int | str | None:
         return text
 
 
-def _scalar(node: Scalar) -> tuple[str, str]:
+def _scalar(node: ScalarNode) -> tuple[str, str]:
     """Return the value and what kind it may be; two scalars with the same mean the same."""
     if node.empty:
         return "null", ""
@@ -193,13 +195,13 @@ class Comparison:
         return known
 
     def _compare(self, one: Node, other: Node) -> bool:
-        if isinstance(one, Scalar) and isinstance(other, Scalar):
+        if isinstance(one, ScalarNode) and isinstance(other, ScalarNode):
             return _scalar(one) == _scalar(other)
-        if isinstance(one, Listing) and isinstance(other, Listing):
+        if isinstance(one, ListNode) and isinstance(other, ListNode):
             return (one.tag, len(one.items)) == (other.tag, len(other.items)) and all(
                 self.same(first.node, second.node) for first, second in zip(one.items, other.items, strict=True)
             )
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
+        if isinstance(one, MapNode) and isinstance(other, MapNode):
             return one.tag == other.tag and self.same_entries(self._one.entries(one), self._other.entries(other))
         return False
 
@@ -211,7 +213,7 @@ class Comparison:
     def same_service(self, name: str) -> bool:
         """Return whether the service is the same but for its count; no `deploy` means the same as an empty one."""
         before, after = self._one.services[name].node, self._other.services.get(name)
-        if after is None or not isinstance(before, Mapping) or not isinstance(after.node, Mapping):
+        if after is None or not isinstance(before, MapNode) or not isinstance(after.node, MapNode):
             return after is not None and self.same(before, after.node)
         return self.same_entries(
             self._one.entries(before), self._other.entries(after.node), "deploy"

@@ -24,7 +24,7 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
 
 @dataclass(slots=True, eq=False)
-class Scalar:
+class ScalarNode:
     """A text, number, truth value or nothing."""
 
     start: int
@@ -49,7 +49,7 @@ class Scalar:
 
 
 @dataclass(slots=True, eq=False)
-class Listing:
+class ListNode:
     """A list."""
 
     start: int
@@ -62,7 +62,7 @@ class Listing:
 
 
 @dataclass(slots=True, eq=False)
-class Mapping:
+class MapNode:
     """Pairs of keys and values, merge keys among them."""
 
     start: int
@@ -79,7 +79,7 @@ class Mapping:
         return list(zip(self.items[::2], self.items[1::2], strict=True))
 
 
-Node: TypeAlias = Scalar | Listing | Mapping
+Node: TypeAlias = ScalarNode | ListNode | MapNode
 
 
 class Part(NamedTuple):
@@ -92,7 +92,7 @@ class Part(NamedTuple):
 
 
 @dataclass(slots=True)
-class Document:
+class StackFile:
     """A text with the nodes of its first document."""
 
     text: str
@@ -110,16 +110,16 @@ class Document:
         return same_name[bisect_left(same_name, position, key=lambda each: each.start) - 1] is node
 
 
-def read(text: str, file: str) -> Document:
+def read(text: str, file: str) -> StackFile:
     """Return the first document of *text*; raise ConfigurationError if it cannot be read."""
     if len(text.encode("utf-8", "surrogatepass")) > _LARGEST:
         raise ConfigurationError(f"{file}: is larger than {_LARGEST} bytes (give the stack file itself)")
     return read_again(text, file)
 
 
-def read_again(text: str, file: str) -> Document:
+def read_again(text: str, file: str) -> StackFile:
     """Return the first document of a text of whatever size."""
-    builder = _Builder(Document(text), file)
+    builder = _Builder(StackFile(text), file)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             builder.take(event)
@@ -136,10 +136,10 @@ def read_again(text: str, file: str) -> Document:
 class _Builder:
     """Makes nodes of a parser's events, with a stack of its own instead of recursion."""
 
-    def __init__(self, document: Document, file: str) -> None:
+    def __init__(self, document: StackFile, file: str) -> None:
         self.document = document
         self._file = file
-        self._open: list[Listing | Mapping] = []
+        self._open: list[ListNode | MapNode] = []
         self._anchors: dict[str, Node] = {}
 
     def take(self, event: Any) -> None:
@@ -149,13 +149,13 @@ class _Builder:
                 plain, block = event.style in {None, ""}, event.style in {"|", ">"}
                 tag = event.tag if event.tag != "!" else "tag:yaml.org,2002:str"
                 start, end = _span(event)
-                node = Scalar(start, end, event.anchor, event.value, tag, plain, block)
+                node = ScalarNode(start, end, event.anchor, event.value, tag, plain, block)
                 self._name(node)
                 self._add(Part(start, end, node))
             case yaml.AliasEvent():
                 self._alias(event)
             case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                made = Mapping if isinstance(event, yaml.MappingStartEvent) else Listing
+                made = MapNode if isinstance(event, yaml.MappingStartEvent) else ListNode
                 start, _ = _span(event)
                 opened = made(start, start, event.anchor, event.tag, bool(event.flow_style))
                 self._name(opened)
