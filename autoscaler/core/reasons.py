@@ -20,6 +20,7 @@ class Reason(StrEnum):
     STALE_DATA = "stale_data"
     PARTIAL_DATA = "partial_data"
     WINDOW_INCOMPLETE = "window_incomplete"
+    STARVED = "starved"
     STABILIZED = "stabilized"
     STEP_LIMITED = "step_limited"
     WOULD_FLAP = "would_flap"
@@ -66,6 +67,7 @@ _MEANINGS = {
     Reason.STALE_DATA: "the metric has samples in the window, but not the newest one",
     Reason.PARTIAL_DATA: "fewer tasks report than have run longer than the warm-up, or more than run",
     Reason.WINDOW_INCOMPLETE: "the window does not reach back far enough, or has two neighbouring samples missing",
+    Reason.STARVED: "low use of CPU that may be its node's doing, which has none to spare, and not the service's wish",
     Reason.STABILIZED: "a lesser change was recommended within the direction's stabilization window",
     Reason.STEP_LIMITED: "the policy's limits allow no larger change in their periods",
     Reason.WOULD_FLAP: "fewer replicas would carry so much load each that a rule would add them again",

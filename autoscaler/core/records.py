@@ -29,8 +29,10 @@ class Record:
     """Whether a dry-run proposed the same within its cooldown before."""
 
 
-PROBLEM_KINDS = ("swarm", "pauses", "prometheus", "source", "query", "clock", "scrape_interval", "service")
-"""All there are; `clock` and `scrape_interval` keep an evaluation from nothing."""
+PROBLEM_KINDS = ("swarm", "pauses", "prometheus", "source", "query", "clock", "scrape_interval", "service", "starved")
+"""All there are."""
+_HINDERS_NOTHING = frozenset({"clock", "scrape_interval", "starved"})
+"""Kinds that keep an evaluation from nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Problem:
     detail: str
     subject: str = ""
     """The metric whose query failed, for kind `query`; the plugin's source that gives no answer, for kind `source`; the
-    service that could not be decided on, for kind `service`."""
+    service that could not be decided on, for kind `service`; the node, for kind `starved`."""
     silent: bool = False
     """Whether no answer came in time, so that the words say little of the cause."""
 
@@ -65,8 +67,8 @@ class Evaluation:
 
     @property
     def incomplete(self) -> bool:
-        """Whether a problem kept it from deciding on all it should; a doubtful clock or scrape interval does not."""
-        return any(problem.kind not in {"clock", "scrape_interval"} for problem in self.problems)
+        """Whether a problem kept it from deciding on all it should; a doubtful clock or a starved node does not."""
+        return any(problem.kind not in _HINDERS_NOTHING for problem in self.problems)
 
     def met(self, kind: str) -> bool:
         """Whether it met a problem of *kind*."""

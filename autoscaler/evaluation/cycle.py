@@ -92,7 +92,7 @@ class Cycle:
         assigned, untouched = assign(self._matcher_of(policies), cluster, now)
         problems: list[Problem] = []
         if look_at_metrics(assigned):
-            problems += self.windows.refresh(assigned, policies.metrics, now, deadline)
+            problems += self.windows.refresh(assigned, policies.metrics, now, deadline, nodes=cluster.nodes)
         # The last thing that is read, so that a pause is as new as can be when writing begins.
         if trouble := self.pauses.look(Deadline(deadline.remaining(at_most=_LONGEST_LOOK))):
             problems.append(Problem("pauses", trouble))

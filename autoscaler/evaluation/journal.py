@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from autoscaler.core.records import Evaluation, Problem, Record
 
 _KEPT = 20
-_OF_PROMETHEUS = frozenset({"query", "clock", "scrape_interval"})
+_OF_PROMETHEUS = frozenset({"query", "clock", "scrape_interval", "starved"})
 """The kinds of problems that only an answer of Prometheus can show to be over."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from autoscaler.util.deadline import Deadline
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from autoscaler.core.records import Evaluation, Record
     from autoscaler.core.window import Window
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 _BACK = 300
 """For how many seconds back samples are looked for."""
+_UNTOLD = (
+    "Prometheus has no series that tell whether a node has CPU to give, so that a starved task looks idle "
+    '(keep cAdvisor\'s container_cpu_usage_seconds_total{id="/"} and machine_cpu_cores, or its '
+    "container_pressure_cpu_* series, under the selector of the settings)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,8 @@ class Survey:
     """What is doubtful about services that a policy applies to, with the cure."""
     asleep: tuple[str, ...] = ()
     """The services that a schedule lets sleep."""
+    remarks: tuple[str, ...] = ()
+    """What is not known, and is nothing wrong."""
 
     @property
     def good(self) -> bool:
@@ -89,7 +97,9 @@ def survey(cycle: Cycle, policies: PolicySet) -> Survey:
     assigned, untouched = assign(matcher, cluster, now)
     problems: list[Problem] = []
     if look_at_metrics(assigned):
-        problems += cycle.windows.refresh(assigned, policies.metrics, now, deadline, at_least=_BACK)
+        problems += cycle.windows.refresh(
+            assigned, policies.metrics, now, deadline, at_least=_BACK, nodes=cluster.nodes
+        )
     readings = [
         reading
         for item in sorted(assigned, key=lambda item: item.view.name)
@@ -111,7 +121,17 @@ def survey(cycle: Cycle, policies: PolicySet) -> Survey:
         _capacity(cluster, assigned),
         tuple(f"{name} {doubt}" for name, doubt in sorted(doubts.items()) if doubt),
         tuple(asleep),
+        tuple(_remarks(cycle, policies, problems, deadline)),
     )
+
+
+def _remarks(cycle: Cycle, policies: PolicySet, problems: list[Problem], deadline: Deadline) -> Iterator[str]:
+    """That nobody would see a node without CPU to give."""
+    if any(problem.kind == "prometheus" for problem in problems):
+        return  # it gives no answer
+    with suppress(BackendError):
+        if not cycle.windows.tells_of_starvation(policies.metrics, deadline):
+            yield _UNTOLD
 
 
 @dataclass(slots=True)

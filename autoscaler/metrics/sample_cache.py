@@ -40,6 +40,15 @@ class SampleCache:
     _columns: dict[str, _Column] = field(default_factory=dict)
     _counted: bool = False
 
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Those with a sample."""
+        return tuple(self._columns)
+
+    def covers(self, end: int) -> bool:
+        """Whether the source was asked for the window up to *end*."""
+        return self._end is not None and self._end >= end
+
     def missing(self, end: int) -> tuple[int, int]:
         """The range ``(start, end)`` to ask the source for, so that the window up to *end* is as good as can be.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +14,8 @@ from autoscaler.metrics import queries
 from autoscaler.metrics.limit_changes import LimitChanges
 from autoscaler.metrics.percent_base import base_of
 from autoscaler.metrics.sample_cache import SampleCache
+from autoscaler.metrics.starvation import METRIC as CPU
+from autoscaler.metrics.starvation import Starvation, looks_back
 from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.util.deadline import Deadline
 from autoscaler.util.durations import words
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from autoscaler.policy.policy import Policy
     from autoscaler.ports import MetricSource, Query
     from autoscaler.swarm.cluster import ServiceView
+    from autoscaler.swarm.placement import NodeView
 
 _PART = 22
 """How many window steps one query asks for at most, so that Prometheus answers for 5,000 services within its time-out
@@ -82,6 +85,9 @@ class MetricWindows:
     _failed: dict[str, float] = field(default_factory=dict)
     """When a query of a metric last failed, by metric; not any more once one is answered."""
     _limits: LimitChanges = field(default_factory=LimitChanges)
+    _starvation: Starvation = field(init=False)
+    _wary: dict[str, int] = field(default_factory=dict)
+    """How far back each policy looks at the built-in `cpu` that removes by it only while no task may be starved."""
     _moment: float = 0.0
     """The moment up to which samples are looked for: what Prometheus' clock says, which dates them."""
     _offset: float = 0.0
@@ -91,7 +97,10 @@ class MetricWindows:
     _went_back: bool = False
     """Whether Prometheus' clock was set back, and has not caught up."""
 
-    def refresh(
+    def __post_init__(self) -> None:
+        self._starvation = Starvation(self.settings.rate_window)
+
+    def refresh(  # noqa: PLR0913 - what is looked at, when, and for how long
         self,
         needed: Iterable[Needed],
         metrics: Mapping[str, Metric],
@@ -99,17 +108,21 @@ class MetricWindows:
         deadline: Deadline,
         *,
         at_least: int = 0,
+        nodes: Iterable[NodeView] = (),
     ) -> list[Problem]:
         """Bring the windows that are *needed* up to *now*, as far as the sources answer; returns what went wrong.
 
         They reach back as far as a rule or a guard needs, and *at_least* so many seconds. A part of the time until the
-        *deadline* is left.
+        *deadline* is left. *nodes* are Swarm's, for their names.
         """
         deadline = Deadline(_SHARE * deadline.remaining())
         problems: list[Problem] = []
         needed = list(needed)
         self._limits.note((item.view for item in needed), now)
-        questions = list(self._questions(needed, metrics, at_least, problems))
+        questions = [
+            *self._questions(needed, metrics, at_least, problems),
+            *self._question_of_starvation(needed, metrics),
+        ]
         for key in self._caches.keys() - {self._key(question) for question in questions}:
             del self._caches[key]  # no policy looks at it any more
         self._moment = now + self._offset
@@ -149,6 +162,7 @@ class MetricWindows:
             for question in questions
             if (cache := self._caches.get(self._key(question))) is not None
         }
+        problems += self._watch_starvation(needed, metrics, nodes, now)
         return _first_of_each(problems)
 
     def of(
@@ -170,7 +184,34 @@ class MetricWindows:
             window = self._window(name, metric, view, base)
             if window is not None:
                 windows[name] = window
+        if policy.name in self._wary and (window := windows.get(CPU)) is not None:
+            doubt = self._starvation.doubt(view, window)
+            if doubt is not None:
+                windows[CPU] = replace(window, doubts=(*window.doubts, doubt))
         return windows, bases
+
+    def _watch_starvation(
+        self, needed: list[Needed], metrics: Mapping[str, Metric], nodes: Iterable[NodeView], now: float
+    ) -> list[Problem]:
+        """Take note of which tasks may be starved, and return which nodes have been for long."""
+        if not self._wary:
+            self._starvation = Starvation(self.settings.rate_window)
+            return []
+        views = {item.view.name: item.view for item in needed if item.policy.name in self._wary}
+        known = self._in_force.get((queries.STARVATION, ""))
+        self._starvation.note(known, self._newest(metrics[CPU]), views, nodes, now)
+        return list(self._starvation.problems(now))
+
+    def tells_of_starvation(self, metrics: Mapping[str, Metric], deadline: Deadline) -> bool:
+        """Whether Prometheus has the series that tell of starved tasks; true also where nobody needs them.
+
+        Raises BackendError.
+        """
+        if not self._wary:
+            return True
+        newest = self._newest(metrics[CPU])
+        query, step = queries.starvation_told(self.settings), metrics[CPU].step or self.step
+        return bool(self.sources[PROMETHEUS].fetch(query, newest, newest, step, deadline))
 
     # asking
 
@@ -195,6 +236,20 @@ class MetricWindows:
                         problems.append(Problem("query", str(error), name))
                     else:
                         yield _Question(query, metric, look_back)
+
+    def _question_of_starvation(self, needed: list[Needed], metrics: Mapping[str, Metric]) -> Iterator[_Question]:
+        """The query for starved tasks, where a policy removes by the built-in `cpu` only while none may be starved."""
+        self._wary = {}
+        if metrics[CPU].query is None:
+            for policy in {item.policy.name: item.policy for item in needed}.values():
+                back = looks_back(policy)
+                if back is not None:
+                    self._wary[policy.name] = back
+        if self._wary:
+            # A sample tells of the rate window before it. What windows of values have beyond that is not needed.
+            step = metrics[CPU].step or self.step
+            back = max(0, max(self._wary.values()) + self.settings.rate_window - 2 * step)
+            yield _Question(queries.starvation_query(self.settings), metrics[CPU], back)
 
     def _key(self, question: _Question) -> tuple[Query, int]:
         return question.query, question.metric.step or self.step

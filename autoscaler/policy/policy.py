@@ -218,6 +218,8 @@ class Policy(Frozen):
     """How many replicas to have when every rule has lacked data for some time; nothing changes then by default."""
     on_deploy: Literal["restore", "accept"] = "restore"
     """What to do with a count that a `docker stack deploy` lowered: set it again, or accept it."""
+    on_starved: Literal["hold", "allow"] = "hold"
+    """What to do with a removal by the built-in `cpu` while its tasks may lack CPU to run: hold it, or allow it."""
     flap_guard: Annotated[bool, Field(strict=True)] = True
     """Whether a removal is held that would bring the load of the remaining replicas above a bound that adds them."""
     paused: Annotated[Literal["up", "down"] | bool, BeforeValidator(_pause)] = False

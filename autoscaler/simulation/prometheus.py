@@ -7,6 +7,7 @@ from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from autoscaler.errors import RefusedError
+from autoscaler.metrics.queries import STARVATION
 from autoscaler.ports import Series
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ class SimulatedPrometheus:
         self.record()
         self._raise_if_failing()
         recorded = self._recorded.get(query.metric)
+        if recorded is None and query.metric == STARVATION:
+            return {}  # nothing is starved
         if recorded is None:
             raise RefusedError(f"the simulation has no metric {query.metric} (it has {', '.join(self._recorded)})")
         length = (end - start) // step + 1

@@ -172,6 +172,7 @@ def survey_document(found: Survey) -> dict[str, Any]:
         "warnings": list(found.doubtful),
         "problems": [problem_document(problem) for problem in found.problems],
         "scrape_interval": found.scrape_interval,
+        "remarks": list(found.remarks),
         "capacity": None if found.capacity is None else capacity_document(found.capacity),
     }
 

@@ -118,6 +118,7 @@ _PROBLEM_EVENTS = {
     "service": ("service_failed", "service_recovered"),
     "clock": ("clock_skew_found", "clock_skew_ended"),
     "scrape_interval": ("scrape_interval_differed", "scrape_interval_corrected"),
+    "starved": ("node_starved", "node_starved_ended"),
 }
 
 
@@ -131,19 +132,21 @@ def log_problems(log: FilteringBoundLogger, began: list[Problem], ended: list[Pr
 
 
 def _subject(problem: Problem) -> dict[str, str]:
-    word = problem.kind if problem.kind in {"source", "service"} else "metric"
+    word = {"source": "source", "service": "service", "starved": "node"}.get(problem.kind, "metric")
     return {word: problem.subject} if problem.subject else {}
 
 
+_CONSEQUENCES = {
+    "swarm": "nothing is scaled until it is back",
+    "swarm_cause": "nothing is scaled until it is back",
+    "pauses": "the pauses that were read last stay in force; where none were read yet, nothing is scaled",
+    "service": "it is left as it is; the others are not",
+    "clock": "windows go by Prometheus' clock, cooldowns and schedules by ours",
+    "scrape_interval": "windows may look incomplete, or hold each sample several times",
+    "starved": "no rule removes replicas of what runs there by cpu; all else goes on",
+}
+_DATA_ARE_MISSING = "no service is scaled down on missing data; scaling goes on when the data are back"
+
+
 def _consequence(kind: str) -> str:
-    if kind in {"swarm", "swarm_cause"}:
-        return "nothing is scaled until it is back"
-    if kind == "pauses":
-        return "the pauses that were read last stay in force; where none were read yet, nothing is scaled"
-    if kind == "service":
-        return "it is left as it is; the others are not"
-    if kind == "clock":
-        return "windows go by Prometheus' clock, cooldowns and schedules by ours"
-    if kind == "scrape_interval":
-        return "windows may look incomplete, or hold each sample several times"
-    return "no service is scaled down on missing data; scaling goes on when the data are back"
+    return _CONSEQUENCES.get(kind, _DATA_ARE_MISSING)

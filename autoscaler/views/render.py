@@ -121,6 +121,7 @@ def survey(found: Survey) -> RenderableType:
         parts.append(_text(f"No policy applies to: {', '.join(found.unmatched)}", "dim"))
     if found.scrape_interval is not None:
         parts.append(_text(f"Prometheus scrapes cAdvisor every {words(found.scrape_interval)}."))
+    parts += [_text(f"remark: {remark}", "yellow") for remark in found.remarks]
     if found.capacity is not None and found.capacity.places:
         parts += [Text(), _places(found.capacity.places), Text(), *_sums(found.capacity), Text()]
     lacking = sum(bool(reading.lack) for reading in found.readings)
@@ -239,6 +240,7 @@ def problem_line(problem: Problem) -> str:
         "query": f"the query of {problem.subject}",
         "source": f"the metric source {problem.subject}",
         "service": f"the service {problem.subject}",
+        "starved": f"the node {problem.subject} is starved of CPU",
     }
     return f"{where.get(problem.kind, problem.kind.replace('_', ' '))}: {problem.detail}"
 

@@ -143,7 +143,8 @@ def _paused(snapshot: Snapshot) -> Metric:
 def _problems(snapshot: Snapshot) -> Metric:
     gauge = GaugeMetricFamily(
         "autoscaler_problems",
-        "Problems that last, by kind: what keeps evaluations from their work; clock and scrape_interval are hints.",
+        "Problems that last, by kind: what keeps evaluations from their work, a starved node, and two hints: clock and "
+        "scrape_interval.",
         labels=["kind"],
     )
     met = Counts(problem.kind for problem in snapshot.problems)

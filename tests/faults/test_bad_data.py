@@ -15,7 +15,8 @@ from autoscaler.core.model import Outcome
 from autoscaler.core.reasons import Reason
 from autoscaler.errors import RefusedError
 from autoscaler.evaluation.journal import Journal
-from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
+from autoscaler.metrics.queries import PLACE_LABEL, SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
+from tests.integration.test_prometheus_faults import CASES, NOW
 from tests.support import prometheus_server as server_side
 from tests.support.builders import NOW, STEP
 from tests.support.prometheus_cases import CASES
@@ -108,11 +109,15 @@ def odd(exchange: Exchange) -> None:
         "stats": {"timings": {}},
         "trace": None,
     }
-    exchange.send(200, success([stranger, *reversed(matrix), nobody]) | more)
+    # A series without the label that is asked for is about something else only beside one that has it.
+    others = [] if PLACE_LABEL in exchange.form["query"] else [stranger, nobody]
+    exchange.send(200, success([*others, *reversed(matrix)]) | more)
 
 
 LOST = {Reason.STALE_DATA, Reason.NO_DATA}
-AWAY, QUERY = ("prometheus",), ("query",)
+AWAY, QUERY, ONE_QUERY = ("prometheus",), ("query", "query"), ("query",)
+"""What is told once: the server is away, or fails both queries, for the values of cpu and for starved tasks; or the
+first, as nothing is wrong with an answer that no task is starved."""
 HOLES = {*LOST, Reason.WINDOW_INCOMPLETE}
 
 
@@ -144,9 +149,9 @@ BAD = {
     "429 with a Retry-After": Case(status(429, "", {"Retry-After": "600"}), LOST, AWAY),
     "a huge answer": Case(of_ranges(server_side.huge_body(2**20)), LOST, QUERY),
     # Answers that are none, or not to this question.
-    "another label": Case(answering(relabelled), LOST, QUERY),
-    "duplicate series": Case(answering(doubled), LOST, QUERY),
-    "an instant vector": Case(answering(instants), LOST, QUERY),
+    "another label": Case(answering(relabelled), LOST, ONE_QUERY),
+    "duplicate series": Case(answering(doubled), LOST, ONE_QUERY),
+    "an instant vector": Case(answering(instants), LOST, ONE_QUERY),
     "a scalar": Case(answering(lambda _: [NOW, "1"]), LOST, AWAY),
     "a string": Case(answering(lambda _: "up"), LOST, AWAY),
     "no result": Case(answering(lambda _: None), LOST, AWAY),

@@ -11,6 +11,7 @@ from autoscaler.adapters.docker.pauses import SwarmPauses
 from autoscaler.coordination.lease import BEAT
 from autoscaler.coordination.pauses import Pause, Pauses
 from autoscaler.core.model import Direction, Outcome
+from autoscaler.metrics.queries import STARVATION
 from autoscaler.policy.policy import ScaleDown
 from autoscaler.swarm.cluster import ROLLBACK_LABEL
 from tests.support.builders import CPU_HIGH, CPU_LOW, STEP
@@ -324,5 +325,5 @@ def test_the_moments_are_all_there_are() -> None:
     moments = {moment for scenario in SCENARIOS.values() for moment in Story(scenario).tell().moments}
 
     calls = {"services", "tasks", "nodes", "service", "update", "config", "create_config", "update_config"}
-    queries = {"clock_offset", "fetch cpu"}
+    queries = {"clock_offset", "fetch cpu", f"fetch {STARVATION}"}
     assert moments == {f"{side} {call}" for side in ("before", "after") for call in calls | queries}

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
+from autoscaler.metrics.queries import PLACE_LABEL
 from tests.support.serving import Serving
 from tests.support.waiting import PATIENCE
 
@@ -98,7 +99,11 @@ class Exchange(BaseHTTPRequestHandler):
         start, end, step = (int(self.form[name]) for name in ("start", "end", "step"))
         moments = range(start, end + 1, step)
         result = []
+        # The server knows no PromQL: of starved tasks it knows what is marked as being about them.
+        about_places = PLACE_LABEL in self.form.get("query", "")
         for series in self.state.series:
+            if (PLACE_LABEL in series.labels) is not about_places:
+                continue
             values = [[at, f"{series.samples[at]}"] for at in moments if at in series.samples]
             if values:
                 result.append({"metric": dict(series.labels), "values": values})

@@ -16,7 +16,7 @@ from autoscaler.coordination.pauses import KnownPauses
 from autoscaler.core.model import Decision
 from autoscaler.errors import BackendError, UnreachableError
 from autoscaler.evaluation.cycle import Cycle
-from autoscaler.metrics.queries import MetricSettings
+from autoscaler.metrics.queries import BUSY, STARVATION, MetricSettings
 from autoscaler.metrics.windows import MetricWindows
 from autoscaler.policy.metric import PROMETHEUS, Metric, with_built_in
 from autoscaler.policy.policy import Policy, PolicySet, Replicas, ScaleDown, ScaleUp
@@ -231,7 +231,9 @@ class WatchedSource:
     at: Moment = lambda _: None
     """Is told of the moments before and after each call; what it raises ends the caller."""
     asked: list[tuple[str, int, int]] = field(default_factory=list)
-    """The metric, the first and the last step of each query."""
+    """The metric, the first and the last step of each query of a metric's values."""
+    looked: list[tuple[int, int]] = field(default_factory=list)
+    """The first and the last step of each query for starved tasks."""
     errors: dict[str, BackendError] = field(default_factory=dict)
     """What the query of a metric raises."""
     offset: float | None = None
@@ -254,7 +256,10 @@ class WatchedSource:
             return self._fetch(query, start, end, step, deadline)
 
     def _fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> Mapping[str, Series]:
-        self.asked.append((query.metric, start, end))
+        if query.metric == STARVATION:
+            self.looked.append((start, end))
+        else:
+            self.asked.append((query.metric, start, end))
         if query.metric in self.errors:
             raise self.errors[query.metric]
         self._answers -= 1
@@ -293,9 +298,11 @@ class World:
         """How many tasks of a service do not report."""
         self.truth: dict[tuple[str, str], dict[int, tuple[float, int]]] = {}
         """What was sampled of each metric of each service, by step: percent and tasks."""
+        self.starved: dict[str, float] = {}
+        """Which part of the cores is in use on the node of each service that is on a node without any to spare."""
         self.shared: dict[str, float] = {}
         """The value of each metric that is the same for every service; missing where it is not here."""
-        self.prometheus = SimulatedPrometheus(self.clock, self._sample, tuple(known), step=STEP, offset=offset)
+        self.prometheus = SimulatedPrometheus(self.clock, self._sample, (*known, STARVATION), step=STEP, offset=offset)
         self.source = WatchedSource(self.prometheus)
         self.records: list[Record] = []
         """All that the cycle told of, oldest first."""
@@ -406,6 +413,9 @@ class World:
         )
 
     def _sample(self, metric: str, at: int) -> dict[str, tuple[float, int]]:
+        if metric == STARVATION:
+            told = {"": (1.0, 0)} if self.starved else {}
+            return told | {f"{BUSY}  node:8080 {name}": (share, 0) for name, share in self.starved.items()}
         if self.policies.metrics[metric].one_value:
             return {"": (self.shared[metric], 0)} if metric in self.shared else {}
         samples = {}

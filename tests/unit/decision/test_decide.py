@@ -641,7 +641,7 @@ no_data stale_data partial_data window_incomplete stabilized step_limited would_
 too_few_replicas too_many_replicas schedule_bounds paused rollout_in_progress tasks_pending guard not_leader
 scaled_to_zero restored_after_deploy changed_externally fallback ineffective policy_conflict unsupported_mode
 service_not_found
-no_room
+no_room starved
 """
 """Those of SPEC 4, and the one of ADR 11."""
 

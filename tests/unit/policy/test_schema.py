@@ -63,6 +63,7 @@ KEYS_OF_ALL = {
     ],
     "fallback": {"after": "10m", "replicas": 6},
     "on_deploy": "accept",
+    "on_starved": "allow",
     "flap_guard": False,
     "paused": "down",
 }
