@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from autoscaler.metrics import queries
+from autoscaler.policy.metric import BUILT_IN
 from tests.support.stack import ALLOWLIST, SERVICES, STACK, branches
 
+PROMETHEUS = yaml.safe_load((Path(__file__).parents[2] / "deploy" / "prometheus.yml").read_text())
 ID = "k2jx8f6o4q1w5e7r9t3y0u2i4"
 GOOD = [
     ("GET", "/version"),
@@ -193,3 +199,57 @@ def test_the_proxy_is_not_root() -> None:
     user, _, group = SERVICES["socket-proxy"]["user"].partition(":")
     assert user == "65534"
     assert group.startswith("${DOCKER_GID:?")
+
+
+NODE = {"id": "/", queries.SERVICE_LABEL: ""}
+TASK = {"id": "/docker/4f6a", queries.SERVICE_LABEL: "web"}
+OTHER = {"id": "/docker/77aa", queries.SERVICE_LABEL: ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "kept"),
+    [
+        ("container_cpu_usage_seconds_total", NODE, True),
+        ("container_cpu_usage_seconds_total", TASK, True),
+        ("container_cpu_usage_seconds_total", OTHER, False),
+        ("machine_cpu_cores", {}, True),
+        ("machine_memory_bytes", {}, False),
+        ("container_memory_working_set_bytes", TASK, True),
+        ("container_memory_working_set_bytes", NODE, False),
+        ("container_start_time_seconds", TASK, True),
+        ("container_pressure_cpu_stalled_seconds_total", TASK, True),
+        ("container_pressure_cpu_waiting_seconds_total", TASK, True),
+        ("container_pressure_cpu_waiting_seconds_total", NODE, False),
+        ("container_cpu_cfs_throttled_periods_total", TASK, True),
+        ("container_network_receive_bytes_total", TASK, False),
+    ],
+)
+def test_what_prometheus_keeps(name: str, labels: dict[str, str], *, kept: bool) -> None:
+    """The stack's Prometheus keeps what the built-in queries read, of tasks and of nodes, and nothing else."""
+    (job,) = (job for job in PROMETHEUS["scrape_configs"] if job["job_name"] == "cadvisor")
+    labels = {"__name__": name, **labels}
+    rules = job["metric_relabel_configs"]
+    assert {rule["action"] for rule in rules} == {"keep"}
+    values = [";".join(labels.get(label, "") for label in rule["source_labels"]) for rule in rules]
+    assert all(re.fullmatch(rule["regex"], value) for rule, value in zip(rules, values, strict=True)) is kept
+
+
+def test_what_the_queries_read_is_kept() -> None:
+    """Every series that a built-in query names is one that the stack's Prometheus keeps."""
+    settings = queries.MetricSettings(15, 60, 75)
+    asked = [
+        queries.starvation_query(settings),
+        *(queries.query_of(name, BUILT_IN[name], settings) for name in BUILT_IN),
+    ]
+    named = {name for query in asked for name in re.findall(r"((?:container|machine)_\w+)[{]", query.expression)}
+    (rule,) = PROMETHEUS["scrape_configs"][0]["metric_relabel_configs"]
+    assert len(named) == 7
+    assert {name for name in named if not re.search(rf"\b{name}\b", _unfolded(rule["regex"]))} == set()
+
+
+def _unfolded(regex: str) -> str:
+    """The expression with each name written out."""
+    return regex.replace(
+        "container_pressure_cpu_(stalled|waiting)_seconds_total",
+        "container_pressure_cpu_stalled_seconds_total|container_pressure_cpu_waiting_seconds_total",
+    )
