@@ -15,7 +15,7 @@ from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Problem
 from autoscaler.core.window import Doubt
 from autoscaler.metrics.queries import WAITS
-from autoscaler.policy_files.lint_flaps import ways
+from autoscaler.strategies.directions import ways
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:

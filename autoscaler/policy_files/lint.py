@@ -28,11 +28,10 @@ from autoscaler.policy_files.lint_flaps import (
     bounds_in_force,
     flaps,
     levels,
-    ways,
-    ways_of_step,
 )
 from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, Diagnostic, Document, about_file, path_in_words, shown
 from autoscaler.strategies import Steps, Table, Target, Threshold
+from autoscaler.strategies.directions import ways, ways_of_step
 from autoscaler.strategies.quantities import size
 from autoscaler.swarm.history import KEPT_EVENTS
 from autoscaler.util.durations import words

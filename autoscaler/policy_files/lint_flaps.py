@@ -23,6 +23,7 @@ from autoscaler.decision.resolve import resolve, winner_of
 from autoscaler.decision.steps import Case
 from autoscaler.policy.schedules import firings
 from autoscaler.strategies import Steps, Table, Target, Threshold
+from autoscaler.strategies.directions import ways
 from autoscaler.strategies.quantities import size
 from autoscaler.strategies.registry import is_built_in
 
@@ -289,23 +290,6 @@ class _Stage:
     def _lowest(self) -> int:
         """The fewest replicas that carry a load."""
         return max(1, self.bounds.min)
-
-
-def ways(rule: Rule) -> frozenset[Direction]:
-    """The directions in which *rule* may change a count."""
-    match rule:
-        case Threshold():
-            return frozenset({Direction.DOWN if rule.add is None else Direction.UP})
-        case Steps():
-            return frozenset(way for step in rule.steps for way in ways_of_step(step))
-        case _:
-            return frozenset(Direction)
-
-
-def ways_of_step(step: StepAdjustment) -> list[Direction]:
-    """The directions in which one of several steps may change a count."""
-    possible = {Direction.UP: step.remove is None, Direction.DOWN: step.add is None}
-    return [way for way in Direction if possible[way]]
 
 
 def levels(rule: Rule) -> list[int]:

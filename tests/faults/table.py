@@ -97,6 +97,15 @@ DATA = (
         fake="",
     ),
     Fault(
+        id="node-starved",
+        fault="A node has no CPU to spare, so services on it read as idle",
+        does="No rule removes replicas there by `cpu`, unless the policy says `on_starved: allow`. All else goes on.",
+        see="Reason `starved` with the node and its cores; after ten minutes `node_starved`.",
+        cure="Reserve CPU (`deploy.resources.reservations.cpus`), or add room.",
+        real="",
+        fake="",
+    ),
+    Fault(
         id="scrape-interval",
         fault="Prometheus scrapes at another interval than the settings say",
         does="It goes on. If the samples are too rare for the windows, it removes nothing.",

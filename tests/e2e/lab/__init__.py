@@ -13,6 +13,7 @@ from .process import INSTALL, Child, LabError, tool, wait_for
 from .prometheus import Prometheus, Sample
 from .releases import VARIABLE, Release, chosen, selected
 from .skew import Skew
+from .starvation import starving
 from .tap import Tap
 from .workload import Load, start_load
 
@@ -40,6 +41,7 @@ __all__ = [
     "python_base",
     "selected",
     "start_load",
+    "starving",
     "wait_for",
 ]
 
