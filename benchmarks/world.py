@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autoscaler.metrics.queries import SERVICE_LABEL, TASK_LABEL
+from autoscaler.metrics.queries import NODE_LABEL, SERVICE_LABEL, TASK_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,10 @@ _LOADS = {
 }
 """Shares of the limits that the tasks use, CPU and memory, by the service's number modulo ten; of the others:"""
 _CALM = (0.50, 0.55)
+_PER_NODE = 50
+"""Tasks on each node, whose cAdvisor is an instance of its own."""
+_NODE_CORES = 64
+"""More than the tasks of a node use."""
 _CPUS = (("cpu00", 0.6), ("cpu01", 0.4))
 """How a task's load is spread over two CPUs."""
 
@@ -124,7 +128,9 @@ class World:
             cpu_share, memory_share = _LOADS.get(number % 10, _CALM)
             for slot in range(1, TASKS + 1):
                 task = f"{service}.{slot}.{chance.getrandbits(100):025x}"
-                labels = f'id="/docker/{task[-25:]}",{SERVICE_LABEL}="{service}",{TASK_LABEL}="{task}"'
+                node = (number * TASKS + slot - 1) // _PER_NODE
+                names = f'{SERVICE_LABEL}="{service}",{TASK_LABEL}="{task}",{NODE_LABEL}="{node}"'
+                labels = f'id="/docker/{task[-25:]}",instance="node{node}:8080",{names}'
                 used = [chance.uniform(0, 100) for _ in _CPUS]
                 for at in moments:
                     # Up to 5 % more or less than the service's load: no sample leaves its side of a bound.
@@ -135,6 +141,17 @@ class World:
                     held = int(MEMORY * memory_share * chance.uniform(0.95, 1.05))
                     yield f"container_memory_working_set_bytes{{{labels}}} {held} {at}\n"
                     yield f"container_start_time_seconds{{{labels}}} {self.start - AGE} {at}\n"
+        yield from self._nodes(moments)
+
+    def _nodes(self, moments: list[int]) -> Iterator[str]:
+        """What cAdvisor shows of the nodes, which have CPU to spare."""
+        for node in range(-(-self.services * TASKS // _PER_NODE)):
+            instance = f'instance="node{node}:8080"'
+            for at in moments:
+                yield f"machine_cpu_cores{{{instance}}} {_NODE_CORES} {at}\n"
+                for cpu, part in _CPUS:
+                    used = _NODE_CORES / 2 * part * (at - self.start)
+                    yield f'container_cpu_usage_seconds_total{{cpu="{cpu}",id="/",{instance}}} {used} {at}\n'
 
 
 def stack_of(number: int) -> str:

@@ -16,7 +16,6 @@ from autoscaler.core.reasons import Reason
 from autoscaler.errors import RefusedError
 from autoscaler.evaluation.journal import Journal
 from autoscaler.metrics.queries import PLACE_LABEL, SERVICE_LABEL, STAT_LABEL, TASKS, VALUE
-from tests.integration.test_prometheus_faults import CASES, NOW
 from tests.support import prometheus_server as server_side
 from tests.support.builders import NOW, STEP
 from tests.support.prometheus_cases import CASES

@@ -26,7 +26,7 @@ from autoscaler.metrics.starvation import Place
 from autoscaler.util.deadline import Deadline
 from tests.e2e.lab import Prometheus, Release
 from tests.support.lab import entered, unavailable
-from tests.unit.metrics.test_queries import RIGHT_SELECTORS
+from tests.support.promql_texts import RIGHT_SELECTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
