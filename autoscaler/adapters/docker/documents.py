@@ -67,15 +67,15 @@ def cluster(
     own_container = hostname if hostname and _CONTAINER_ID.fullmatch(hostname) else None
     own_service = None
     views = {}
-    quiet = repeated(services)
     for document in services:
         own_tasks = listed.get(document["ID"], ())
         occupied = {task["NodeID"] for task in own_tasks if task.get("NodeID") and _is_running(task)}
         amounts = [memory.get(node) for node in occupied] or [memory[node] for node in ready]
         views_of_tasks = task_views(own_tasks, ready, requested_replicas(document["Spec"]) or 0)
         smallest = min((amount for amount in amounts if amount), default=None)
-        template = quiet.get(document["ID"])
-        mixed = template is not None and any(_of_another(template, task) for task in own_tasks)
+        with_spec = [task for task in own_tasks if task.get("Spec")]
+        template = _repeated(document) if with_spec else None
+        mixed = template is not None and any(_of_another(template, task) for task in with_spec)
         view = service_view(document, views_of_tasks, smallest, mixed=mixed)
         views[view.name] = view
         if own_container and any(_container_id(task).startswith(own_container) for task in own_tasks):
@@ -101,11 +101,15 @@ def repeated(services: Iterable[Document]) -> dict[str, Document]:
     A rollout of theirs may go on of which Swarm says nothing: the update clears the UpdateStatus, and leaves the
     rollout alone as that works towards the same spec (20.10).
     """
-    return {
-        _text(document["ID"]): made_from(_path(document, "Spec", "TaskTemplate"))
-        for document in services
-        if not document.get("UpdateStatus") and document.get("PreviousSpec") == document["Spec"]
-    }
+    templates = ((document, _repeated(document)) for document in services)
+    return {_text(document["ID"]): template for document, template in templates if template is not None}
+
+
+def _repeated(service: Document) -> Document | None:
+    """Return what the service's tasks are made from if its last update changed nothing."""
+    if service.get("UpdateStatus") or service.get("PreviousSpec") != service["Spec"]:
+        return None
+    return made_from(_path(service, "Spec", "TaskTemplate"))
 
 
 def service_view(
@@ -344,7 +348,8 @@ def _said(status: Document) -> str:
 
 
 def _spec_before(previous: Document) -> SpecBefore:
-    return SpecBefore(requested_replicas(previous), _labels(previous).get(STATE_LABEL, ""), *_limits(previous))
+    state = _text((previous.get("Labels") or {}).get(STATE_LABEL, ""))
+    return SpecBefore(requested_replicas(previous), state, *_limits(previous))
 
 
 def _limits(spec: Document) -> tuple[float | None, float | None]:

@@ -247,7 +247,7 @@ def _lists(pieces: Iterable[bytes]) -> Iterator[bytes]:
             rest[: end + 1] = b"["
         elif len(rest) > _LARGEST_OBJECT:
             raise ValueError(f"an object of more than {_LARGEST_OBJECT} bytes")
-        wanted = max(_PIECE, 2 * len(rest))
+        wanted = max(_PIECE, min(2 * len(rest), _LARGEST_OBJECT + 1))
     yield bytes(rest)
 
 

@@ -62,7 +62,7 @@ def collect_garbage_rarely() -> None:
     A third of the CPU of an evaluation of 1,000 services went into looking.
     """
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(100_000, 20, 20)
 
 
 def daemon_of(settings: Settings, policies: Policies) -> Daemon:
