@@ -60,6 +60,7 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
             },
             settings=metric_settings,
             step=settings.window_step,
+            reporters=source.labels,
             probe=partial(source.scrape_interval, queries.oldest_task(metric_settings)),
             clock_cure=source.clock_cure,
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil, isfinite, nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from autoscaler.core.reasons import Reason
 
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 MISSING = nan
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""
+
+
+class Part(NamedTuple):
+    """A part of the time that a sample is about, in seconds before the sample."""
+
+    begins: float
+    ends: float
+    weight: float = 1.0
+    """How much this part counts beside others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,11 @@ class Window:
     total: bool = False
     """Whether a sample is the total over the service, not a value per replica."""
     doubts: tuple[Doubt, ...] = ()
+    running: tuple[float, ...] | None = None
+    """How many tasks ran on average over the time that each sample is about; None if nobody knows.
+
+    A sample of a minute, times these and not the tasks that run now, is the load of that minute.
+    """
 
     @property
     def newest(self) -> float | None:
@@ -59,6 +73,23 @@ class Window:
         if not self.values or not isfinite(self.values[-1]):
             return None
         return self.values[-1]
+
+    def behind(self, running: int) -> float:
+        """Return how many tasks the newest sample is of; *running* run now.
+
+        An average times this is the load. One task is behind each sample at least, if any runs.
+        """
+        if self.running is None:
+            return float(running)
+        return max(self.running[-1], float(min(running, 1)))
+
+    def behind_at_most(self, running: int) -> float:
+        """Return the most tasks that the newest sample may be of; *running* run now.
+
+        Those that run now and those that report count in any case: that many shared the load, or could have.
+        """
+        reporting = self.reporting[-1] if self.reporting is not None else 0
+        return max(self.behind(running), running, reporting)
 
     def span(self, look_back: int) -> tuple[float, ...]:
         """The samples that cover ``[end - look_back, end]``, oldest first, missing and partial ones left out.

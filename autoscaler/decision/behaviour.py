@@ -78,7 +78,8 @@ def limit(case: Case, count: int) -> Step:
 def guard_against_flapping(case: Case, count: int) -> Step:
     """Remove no more replicas than leave the load of the others below every bound that would add them again.
 
-    Only for metrics whose load moves to the remaining replicas; the newest value grows by running / remaining.
+    Only for metrics whose load moves to the remaining replicas; the newest value grows by tasks / remaining, where the
+    tasks are the most that had the load.
     """
     policy, observation = case.policy, case.observation
     requested = observation.requested
@@ -151,13 +152,15 @@ class _UpperBound:
     metric: str
     above: float
     value: float
+    behind: float
+    """The most tasks that carried the load of the value."""
 
     def projected(self, observation: Observation, count: int) -> float:
         """The value once *count* replicas carry the load; Swarm removes those first that do not run (facts 6)."""
         remaining = min(observation.running, count)
         if not self.value:
             return 0.0
-        return self.value * observation.running / remaining if remaining > 0 else float("inf")
+        return self.value * self.behind / remaining if remaining > 0 else float("inf")
 
     def passed(self, observation: Observation, count: int) -> bool:
         """Whether *count* replicas would carry more than the bound each."""
@@ -175,4 +178,4 @@ def _upper_bounds(policy: Policy, observation: Observation) -> Iterator[_UpperBo
         window = observation.windows.get(rule.metric)
         above = rule.adds_above
         if above is not None and window is not None and window.redistributes and window.newest is not None:
-            yield _UpperBound(rule.metric, above, window.newest)
+            yield _UpperBound(rule.metric, above, window.newest, window.behind_at_most(observation.running))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Problem
 from autoscaler.errors import BackendError
 from autoscaler.evaluation.cycle import assign, look_at_metrics
@@ -212,4 +213,5 @@ def _lack(window: Window, found: int, missed: int) -> str:
         reporting, owed = window.reporting[found], window.owed[found]
         if reporting < owed:
             return f"{owed - reporting} of {owed} tasks do not report"
-    return ""
+    doubts = (doubt.detail for doubt in window.doubts if doubt.reason is Reason.PARTIAL_DATA)
+    return next((f"{detail}; nothing is removed" for detail in doubts), "")

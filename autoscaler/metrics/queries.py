@@ -11,12 +11,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autoscaler.core.window import Part
 from autoscaler.policy import promql
 from autoscaler.policy.metric import LABEL
 from autoscaler.ports import Query
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from autoscaler.policy.metric import Metric
 
 STAT_LABEL = "autoscaler_stat"
@@ -143,6 +146,46 @@ def starvation_told(settings: MetricSettings) -> Query:
     return Query(STARVATION, told, None)
 
 
+def span_of(name: str, metric: Metric, settings: MetricSettings) -> tuple[Part, ...]:
+    """Return which parts of the time before a sample of *metric*, which is called *name*, the sample is about.
+
+    It is the longest range of the query, the rate window of the built-in `cpu`; without any it is a moment. Each ends a
+    scrape interval before the sample: nobody knows how long ago the last scrape was, and a later end would count tasks
+    that have begun since. The slope through samples counts the gaps between them as the products of how many samples
+    are before and after them.
+    """
+    scrape = settings.scrape_interval
+    if metric.query is not None:
+        longest = promql.longest_range(metric.query)
+        return (Part(max(longest, scrape), scrape),)
+    if name != "cpu":
+        return (Part(scrape, scrape),)
+    gaps = settings.rate_window // scrape - 1
+    window = settings.rate_window
+    return tuple(
+        Part(window - number * scrape, window - (number + 1) * scrape, (number + 1) * (gaps - number))
+        for number in range(gaps)
+    )
+
+
+def lingers(metric: Metric, settings: MetricSettings) -> tuple[int, int]:
+    """Return for how many seconds after its end a task reports at least, and at most.
+
+    A container that is gone is shown for two scrapes certainly, and by the third not any more. Of a query of the
+    user's own nothing is certain but that a range selector shows it as long as the range.
+    """
+    scrape = settings.scrape_interval
+    if metric.query is not None:
+        return 0, max(promql.longest_range(metric.query), _LINGER * scrape) + scrape
+    return (_LINGER - 1) * scrape, max(settings.rate_window, _LINGER * scrape) + scrape
+
+
+def reporters(services: Iterable[str], settings: MetricSettings) -> str:
+    """Return an expression that gives a series for each container that reports as a task of one of *services*."""
+    names = f"{settings.service_label}=~{promql.any_of(services)}"
+    return f"{_last(_MEMORY, settings, names)}"
+
+
 def oldest_task(settings: MetricSettings) -> str:
     """An expression that gives one series of cAdvisor's, of a task that has run for as long as any."""
     return f"bottomk(1, {_series(_START, settings)})"
@@ -195,7 +238,10 @@ def _cpu(settings: MetricSettings) -> str:
     others, both exist, and their sum would be twice the truth.
     """
     total, single = _cpu_over(settings, 'cpu="total"'), _cpu_over(settings, 'cpu!="total"')
-    return f"({total} or {single})"
+    # A container that was restarted by hand counts from 0 again in the same series, and the slope through that step is
+    # too low, below 0 even. Its sample is missing then: the others count, and what is partial removes nothing.
+    reset = f"resets({_series(_CPU, settings)}[{settings.rate_window}s]) > 0"
+    return f"((({total} or {single}) unless on ({_by(settings)}) {reset}) >= 0)"
 
 
 def _cpu_over(settings: MetricSettings, matcher: str) -> str:
@@ -204,7 +250,7 @@ def _cpu_over(settings: MetricSettings, matcher: str) -> str:
     # deriv and not rate: rate divides what the samples show by the whole window, so that with a window of four scrapes
     # one missed scrape makes a steady load look a quarter lower, and a lost node half (measured, tests/integration/
     # test_prometheus_real.py): a calm made of missing data. deriv, the slope through the samples that are there, stays.
-    # It cannot tell a counter that starts anew, but a task's never does: Swarm starts another task instead.
+    # It takes no notice of a counter that was reset, which `_cpu` leaves out.
     speed = f"deriv({series}[{settings.rate_window}s])"
     if settings.rate_window > (_LINGER + 1) * settings.scrape_interval:
         # A longer window would show a dead container for longer; the second-last sample ages out of a shorter one.

@@ -91,6 +91,11 @@ class SampleCache:
         values = column.values[late:] + [MISSING] * late
         return values, column.tasks[late:] + [0] * late if self._counted else None
 
+    def reporting(self, service: str, end: int) -> int:
+        """Return how many tasks are behind the sample of *service* at *end*; 0 if there is none."""
+        column = self._columns.get(service)
+        return column.tasks[-1] if column is not None and end == self._end else 0
+
     def _new_column(self, name: str) -> _Column:
         column = _Column([MISSING] * self.length, [0] * self.length)
         self._columns[name] = column

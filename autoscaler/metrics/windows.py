@@ -8,26 +8,28 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Problem
-from autoscaler.core.window import Doubt, Window, full
+from autoscaler.core.window import MISSING, Doubt, Window, full
 from autoscaler.errors import BackendError, UnreachableError
-from autoscaler.metrics import queries
+from autoscaler.metrics import queries, strangers
 from autoscaler.metrics.limit_changes import LimitChanges
 from autoscaler.metrics.percent_base import base_of
 from autoscaler.metrics.sample_cache import SampleCache
 from autoscaler.metrics.starvation import METRIC as CPU
 from autoscaler.metrics.starvation import Starvation, looks_back
+from autoscaler.metrics.task_runs import Runs
 from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.util.deadline import Deadline
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from autoscaler.core.window import Part
     from autoscaler.metrics.percent_base import PercentBase
     from autoscaler.metrics.queries import MetricSettings
     from autoscaler.policy.metric import Metric
     from autoscaler.policy.policy import Policy
-    from autoscaler.ports import MetricSource, Query
+    from autoscaler.ports import MetricSource, Query, Series
     from autoscaler.swarm.cluster import ServiceView
     from autoscaler.swarm.placement import NodeView
 
@@ -62,6 +64,16 @@ class _Question(NamedTuple):
     look_back: int
 
 
+class _Timing(NamedTuple):
+    """What is known of the time that a metric's samples are about."""
+
+    metric: Metric
+    span: tuple[Part, ...]
+    lingers: int
+    """For how many seconds after its end a task is behind samples at least."""
+    lingers_at_most: int
+
+
 @dataclass(slots=True)
 class MetricWindows:
     """Holds the samples of all metrics between evaluations. Not for use by two threads at once."""
@@ -84,10 +96,19 @@ class MetricWindows:
     """By metric, and by service where each has a query of its own."""
     _failed: dict[str, float] = field(default_factory=dict)
     """When a query of a metric last failed, by metric; not any more once one is answered."""
+    reporters: Callable[[str, Deadline], Iterable[Mapping[str, str]]] = lambda _expression, _deadline: ()
+    """Gives the labels of each series that an expression gives now; may raise BackendError."""
+    counts_running: bool = True
+    """Whether windows tell how many tasks ran over the time of each sample."""
     _limits: LimitChanges = field(default_factory=LimitChanges)
     _starvation: Starvation = field(init=False)
     _wary: dict[str, int] = field(default_factory=dict)
     """How far back each policy looks at the built-in `cpu` that removes by it only while no task may be starved."""
+    _timings: dict[str, _Timing] = field(default_factory=dict)
+    """By metric."""
+    _runs: Runs = field(default_factory=Runs)
+    _strangers: dict[str, tuple[object, str]] = field(default_factory=dict)
+    """By service with containers that report and that Swarm does not run: what was seen, and what is said of them."""
     _moment: float = 0.0
     """The moment up to which samples are looked for: what Prometheus' clock says, which dates them."""
     _offset: float = 0.0
@@ -108,17 +129,18 @@ class MetricWindows:
         deadline: Deadline,
         *,
         at_least: int = 0,
-        nodes: Iterable[NodeView] = (),
+        nodes: Sequence[NodeView] = (),
     ) -> list[Problem]:
         """Bring the windows that are *needed* up to *now*, as far as the sources answer; returns what went wrong.
 
         They reach back as far as a rule or a guard needs, and *at_least* so many seconds. A part of the time until the
-        *deadline* is left. *nodes* are Swarm's, for their names.
+        *deadline* is left. *nodes* are Swarm's, for their names and to find containers that Swarm does not run.
         """
         deadline = Deadline(_SHARE * deadline.remaining())
         problems: list[Problem] = []
         needed = list(needed)
-        self._limits.note((item.view for item in needed), now)
+        for remembered in (self._limits, self._runs):
+            remembered.note((item.view for item in needed), now)
         questions = [
             *self._questions(needed, metrics, at_least, problems),
             *self._question_of_starvation(needed, metrics),
@@ -139,30 +161,15 @@ class MetricWindows:
                 detail = f"Prometheus' clock is {words(abs(offset))} {where} ours ({self.clock_cure(offset)})"
                 problems.append(Problem("clock", detail))
             problems += self._differing_interval(now, deadline)
-        # A query may fail at every evaluation, say because it takes the source too long: the other ones come first, and
-        # of several such the one that has waited longest.
-        for question in sorted(questions, key=lambda question: self._failed.get(question.query.metric, -inf)):
-            source, metric = question.metric.source, question.query.metric
-            if source in lost:
-                continue
-            try:
-                self._ask(question, deadline)
-            except UnreachableError as error:
-                # The other queries would wait for the same silent server, each for its whole time-out.
-                lost.add(source)
-                self._failed[metric] = now
-                problems.append(_silent(source, error))
-            except BackendError as error:
-                self._failed[metric] = now
-                problems.append(Problem("query", str(error), metric))
-            else:
-                self._failed.pop(metric, None)
+        self._ask_all(questions, lost, now, deadline, problems)
         self._in_force = {
             (question.query.metric, question.query.service): cache
             for question in questions
             if (cache := self._caches.get(self._key(question))) is not None
         }
         problems += self._watch_starvation(needed, metrics, nodes, now)
+        if PROMETHEUS not in lost:
+            self._name_strangers(needed, metrics, nodes, deadline)
         return _first_of_each(problems)
 
     def of(
@@ -251,6 +258,29 @@ class MetricWindows:
             back = max(0, max(self._wary.values()) + self.settings.rate_window - 2 * step)
             yield _Question(queries.starvation_query(self.settings), metrics[CPU], back)
 
+    def _ask_all(
+        self, questions: list[_Question], lost: set[str], now: float, deadline: Deadline, problems: list[Problem]
+    ) -> None:
+        """Ask the sources that are not *lost*; adds those that turn out to be, and what went wrong."""
+        # A query may fail at every evaluation, say because it takes the source too long: the other ones come first, and
+        # of several such the one that has waited longest.
+        for question in sorted(questions, key=lambda question: self._failed.get(question.query.metric, -inf)):
+            source, metric = question.metric.source, question.query.metric
+            if source in lost:
+                continue
+            try:
+                self._ask(question, deadline)
+            except UnreachableError as error:
+                # The other queries would wait for the same silent server, each for its whole time-out.
+                lost.add(source)
+                self._failed[metric] = now
+                problems.append(_silent(source, error))
+            except BackendError as error:
+                self._failed[metric] = now
+                problems.append(Problem("query", str(error), metric))
+            else:
+                self._failed.pop(metric, None)
+
     def _key(self, question: _Question) -> tuple[Query, int]:
         return question.query, question.metric.step or self.step
 
@@ -267,6 +297,8 @@ class MetricWindows:
         for first in range(start, newest + 1, _PART * step):
             last = min(first + (_PART - 1) * step, newest)
             answer = source.fetch(query, first, last, step, deadline)
+            if question.metric.never_negative:
+                answer = {name: _without_negatives(series) for name, series in answer.items()}
             cache.merge(answer, first, last)
             self._caches[key] = cache
             if question.metric.source == PROMETHEUS and any(isfinite(series.values[-1]) for series in answer.values()):
@@ -316,6 +348,10 @@ class MetricWindows:
         if cache is None or held is None:
             return None
         values, tasks = held
+        running = None
+        if self.counts_running and metric.source == PROMETHEUS:
+            span = self._timing_of(name, metric).span
+            running = self._runs.behind(view, span, newest - self._offset, cache.step, len(values))
         factor = 100 / base.amount if base else 1.0
         return Window(
             cache.step,
@@ -329,14 +365,28 @@ class MetricWindows:
             averaged=metric.averages,
             redistributes=bool(metric.redistributes),
             total=metric.kind == "total",
-            doubts=tuple(self._doubts(name, metric, view, tasks, newest)),
+            doubts=tuple(self._doubts(name, metric, view, values, tasks, newest, cache.step)),
+            running=running,
         )
 
-    def _doubts(
-        self, name: str, metric: Metric, view: ServiceView, tasks: list[int] | None, newest: int
+    def _doubts(  # noqa: PLR0913, PLR0917 - a window's facts
+        self,
+        name: str,
+        metric: Metric,
+        view: ServiceView,
+        values: list[float],
+        tasks: list[int] | None,
+        newest: int,
+        step: int,
     ) -> Iterator[Doubt]:
         """Why the samples prove no calm, though as many tasks stand behind them as should."""
         built_in = metric.query is None
+        if metric.kind == "total" and (below := _last_below_0(values)) is not None:
+            age = (len(values) - 1 - below) * step
+            before = f", {words(age)} before" if age else ""
+            said = f"it was {values[below]:.4g}{before}, and a total below 0 proves no calm"
+            # The sample one step before a look-back may stand for its beginning.
+            yield Doubt(Reason.WINDOW_INCOMPLETE, newest - age + step + 1, said)
         if not metric.one_value:
             said = "the service was made anew, and samples from before are another one's of its name"
             yield Doubt(Reason.WINDOW_INCOMPLETE, view.created_at + self._offset, said)
@@ -346,14 +396,82 @@ class MetricWindows:
             yield Doubt(Reason.WINDOW_INCOMPLETE, raised + self._offset + self.settings.warmup, said)
         if tasks is None:
             return
-        reporting, running = tasks[-1], view.running_since(newest - self._offset)
-        if metric.averages and reporting > view.running:
-            said = f"{reporting} tasks report and {view.running} run: of those that do not, the average may be low"
-            yield Doubt(Reason.PARTIAL_DATA, inf, said)
-        elif not built_in and reporting < full(running, metric.reporting):
+        at, reporting = newest - self._offset, tasks[-1]
+        if reporting > view.running or self._runs.any_ended(view):
+            yield from self._doubts_of_others(name, metric, view, reporting, at)
+        if not built_in and reporting < full(running := view.running_since(at), metric.reporting):
             # The count holds young tasks as well, which may report in the place of an old one that does not.
             said = f"{reporting} of {running} tasks report, perhaps young ones while an old one does not"
             yield Doubt(Reason.PARTIAL_DATA, inf, said)
+
+    def _doubts_of_others(
+        self, name: str, metric: Metric, view: ServiceView, reporting: int, at: float
+    ) -> Iterator[Doubt]:
+        """Why other tasks than those that run may be behind the sample of the moment *at*."""
+        if self._excess(name, metric, view, reporting, at):
+            which = self._strangers[view.name][1] if metric.query is None and view.name in self._strangers else ""
+            of_them = which or "of those that do not, the average may be low"
+            yield Doubt(Reason.PARTIAL_DATA, inf, f"{reporting} tasks report and {view.running} run: {of_them}")
+        elif metric.query is None:
+            # As long as a task that has ended must be among those that report, it is not to hide one that is silent.
+            ended = self._runs.shown(view, at, self.settings.warmup, self._timing_of(name, metric).lingers)
+            if ended and reporting < full(view.running_since(at - self.settings.warmup), metric.reporting) + ended:
+                hidden = f"{reporting} tasks report, {ended} of them ended: perhaps one that runs does not"
+                yield Doubt(Reason.PARTIAL_DATA, inf, hidden)
+
+    def _timing_of(self, name: str, metric: Metric) -> _Timing:
+        """Return what is known of the time that the metric *name* is about; the texts of queries are read once."""
+        known = self._timings.get(name)
+        if known is None or known.metric is not metric:
+            span = queries.span_of(name, metric, self.settings)
+            known = self._timings[name] = _Timing(metric, span, *queries.lingers(metric, self.settings))
+        return known
+
+    def _excess(self, name: str, metric: Metric, view: ServiceView, reporting: int, at: float) -> int:
+        """Return how many more tasks are behind an average of the moment *at* than run, and were not just removed.
+
+        A task that a reduction of the count has ended is shown for some time. It had its part of the load in the time
+        that the sample is about, so that nothing is wrong with the average. After that time, and of all other tasks
+        that do not run, nobody knows.
+        """
+        if not metric.averages:
+            return 0
+        running = view.running
+        if metric.query is None and self._runs.replaced(view, warm := at - self.settings.warmup):
+            running = view.running_since(warm)
+        if reporting <= running:
+            return 0
+        most = self._timing_of(name, metric).lingers_at_most
+        return max(0, reporting - running - self._runs.removed(view, at - most))
+
+    def _name_strangers(
+        self, needed: list[Needed], metrics: Mapping[str, Metric], nodes: Sequence[NodeView], deadline: Deadline
+    ) -> None:
+        """Find out which containers report that Swarm does not run, once for what is seen: by one query for all."""
+        averages: dict[str, list[str]] = {}
+        seen: dict[str, object] = {}
+        for view, policy in needed:
+            names = averages.get(policy.name)
+            if names is None:
+                looked_at = ((name, metrics[name]) for name in policy.look_backs)
+                names = [name for name, metric in looked_at if metric.query is None and metric.averages]
+                averages[policy.name] = names
+            for name in names:
+                cache = self._in_force.get((name, ""))
+                newest = self._newest(metrics[name])
+                reporting = cache.reporting(view.name, newest) if cache is not None else 0
+                at = newest - self._offset
+                if reporting > view.running and self._excess(name, metrics[name], view, reporting, at):
+                    seen[view.name] = reporting, frozenset(task.id for task in view.tasks)
+        self._strangers = {name: known for name, known in self._strangers.items() if name in seen}
+        if all(name in self._strangers and self._strangers[name][0] == found for name, found in seen.items()):
+            return
+        try:
+            reporters = self.reporters(queries.reporters(seen, self.settings), deadline)
+            said = strangers.named(reporters, (item.view for item in needed), nodes, self.settings)
+        except BackendError:
+            return  # it costs the names, and the next evaluation asks for them again
+        self._strangers = {name: (found, said.get(name, "")) for name, found in seen.items()}
 
     def _owed(
         self, values: list[float], tasks: list[int], newest: int, step: int, view: ServiceView
@@ -368,6 +486,18 @@ class MetricWindows:
             view.running_since(oldest + row * step) if count < view.running and isfinite(value) else 0
             for row, (value, count) in enumerate(zip(values, tasks, strict=True))
         )
+
+
+def _without_negatives(series: Series) -> Series:
+    """Return *series* with its values below 0 as missing ones; for what cannot be below 0."""
+    if min(series.values, default=0.0) >= 0:  # a NaN that comes first is not 0 or more
+        return series
+    return replace(series, values=[MISSING if value < 0 else value for value in series.values])
+
+
+def _last_below_0(values: list[float]) -> int | None:
+    """Return the row of the newest sample below 0; None if there is none."""
+    return next((row for row in reversed(range(len(values))) if values[row] < 0), None)
 
 
 def _silent(source: str, error: BackendError) -> Problem:

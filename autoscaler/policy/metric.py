@@ -108,6 +108,11 @@ class Metric(Frozen):
         if self.offset > _LONGEST:
             yield "the offset is too long (give 1h at most)"
 
+    @property
+    def never_negative(self) -> bool:
+        """Whether a value below 0 is impossible, so that it counts as missing: CPU and memory in use are 0 at least."""
+        return self.query is None
+
     @cached_property
     def per_service(self) -> bool:
         """Whether each service has a query of its own."""

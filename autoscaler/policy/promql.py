@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from math import ceil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SERVICE = "$service"
 """The variable that stands for a service's name, inside a quoted text of a query."""
@@ -23,10 +24,11 @@ _TOKEN = re.compile(
 _VARIABLE = re.compile(r"\$service(?![A-Za-z0-9_])")
 _NEARLY = re.compile(r"\$(?:\{service\w*\}|service\w+|\{?__\w+\}?)|\\\$service\w*")
 """What looks like a variable and is none; a backslash before one would have a part of the name for its escape."""
-_RANGE = re.compile(r"\[\s*((?:\d+(?:ms|[smhdwy]))+|\d+)\s*(?::[^\]]*)?\]")
-"""A range or the range of a subquery; Prometheus 3 takes a bare number for seconds."""
-_PART = re.compile(r"(\d+)(ms|[smhdwy])")
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 86400}
+_RANGE = re.compile(r"\[\s*([^\[\]:\s]+)\s*(?::[^\[\]]*)?\]")
+_DURATION = re.compile(r"(?:[0-9]{1,9}(?:ms|[smhdwy]))+")
+_PART = re.compile(r"([0-9]+)(ms|[smhdwy])")
+_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _SUM = re.compile(r"\s*(?:sum|count)\s*((?:by|without)\s*\([^()]*\)\s*)?(?=\()", re.IGNORECASE)
 _GROUPED = re.compile(r"\s*((?:by|without)\s*\([^()]*\)\s*)?", re.IGNORECASE)
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
@@ -55,15 +57,19 @@ def problem_of(query: str) -> str | None:
 
 
 def longest_range(query: str) -> int:
-    """The longest range or subquery range of *query*, in seconds; 0 without one."""
-    found = (match.group(1) for match in _RANGE.finditer(_bare(query)))
-    return max((_seconds(text) for text in found), default=0)
+    """Return the seconds of the longest range selector in *query*, subqueries' ranges included; 0 without any.
+
+    Quoted texts and comments are passed over, and so is a range that is not written as durations are.
+    """
+    return max((_seconds(found.group(1)) for found in _RANGE.finditer(_bare(query))), default=0)
 
 
 def _seconds(duration: str) -> int:
-    if duration.isdecimal():
-        return int(duration)
-    return round(sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(duration)))
+    """Return the seconds of a range, which is a duration or, since Prometheus 3, a number; 0 for anything else."""
+    if not _DURATION.fullmatch(duration):
+        return int(float(duration)) if _NUMBER.fullmatch(duration) else 0
+    parts = _PART.findall(duration)
+    return ceil(sum(int(count) * _UNITS[unit] for count, unit in parts))
 
 
 def is_sum(query: str) -> bool:
@@ -81,7 +87,7 @@ def is_sum(query: str) -> bool:
 
 
 def _bare(query: str) -> str:
-    """*query* with blanks for its comments and its quoted texts."""
+    """Return *query* with blanks for its comments and its quoted texts."""
     return _TOKEN.sub(
         lambda token: " " * len(token.group()) if token.lastgroup in {"comment", "quoted"} else token.group(), query
     )
@@ -106,6 +112,11 @@ def for_service(query: str, service: str) -> str:
             parts += [query[end : token.start()], name.join(_VARIABLE.split(token.group()))]
             end = token.end()
     return "".join([*parts, query[end:]])
+
+
+def any_of(names: Iterable[str]) -> str:
+    """Return the quoted regular expression that matches each of *names* and nothing else."""
+    return f'"{_within(chr(34), "|".join(map(re.escape, sorted(names))))}"'
 
 
 def _within(quote: str, text: str) -> str:

@@ -62,7 +62,7 @@ def run(
     swarm = VirtualSwarm(start, {each.name: TestedService.at_the_beginning(each, start) for each in case.services})
     policies = _without_strangers(policies, case)
     sources = {metric.source for metric in policies.metrics.values()} | {PROMETHEUS}
-    windows = MetricWindows(dict.fromkeys(sources, source), _SETTINGS, interval)
+    windows = MetricWindows(dict.fromkeys(sources, source), _SETTINGS, interval, counts_running=False)
     cycle = Cycle(windows, swarm, swarm, deadline=inf, on_defect=_raised)
     events = _by_time(case)
     evaluated: dict[str, list[Evaluated]] = {name: [] for name in swarm.services}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from autoscaler.core.model import ScaleEvent
 from autoscaler.core.window import MISSING
+from autoscaler.policy.metric import Metric
 from autoscaler.ports import Receipt, Series, Written
 from autoscaler.swarm.cluster import STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
 from autoscaler.swarm.history import ScaleState
@@ -198,7 +199,7 @@ class SeriesSource:
         known = self._metrics[metric]
         step = known.step or self._interval
         value = self._sample(tested, metric, (self._begins + at - known.offset) // step * step)
-        return value if isfinite(value) else None
+        return None if not isfinite(value) or (known.never_negative and value < 0) else value
 
     def _sample(self, tested: Tested, metric: str, time: int) -> float:
         row = (time - self._begins) // self._interval
@@ -206,10 +207,21 @@ class SeriesSource:
         return samples[row] if 0 <= row < len(samples) else MISSING
 
 
+class _GivenPercent(Metric):
+    """A built-in metric whose percent a test gives, as a query of one's own would."""
+
+    @property
+    def never_negative(self) -> bool:
+        """Whether a value below 0 is impossible: it is, as of the metric that this one stands for."""
+        return True
+
+
 def with_given_percent(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
     """*metrics*, the built-in ones asked for by name: a test gives percent, as a query of one's own would."""
-    own = {"by": "service", "unit": "%"}
-    return {
-        name: metric if metric.query else metric.model_copy(update={"query": name, **own})
-        for name, metric in metrics.items()
-    }
+    return {name: metric if metric.query else _given_percent(name, metric) for name, metric in metrics.items()}
+
+
+def _given_percent(name: str, metric: Metric) -> Metric:
+    own = {"query": name, "by": "service", "unit": "%"}
+    keys = {key: getattr(metric, key) for key in Metric.model_fields} | own
+    return _GivenPercent.model_construct(metric.model_fields_set | own.keys(), **keys)

@@ -16,13 +16,18 @@ from autoscaler.strategies.registry import strategy
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""
 
+_TOLD = 0.05
+"""By how many tasks those behind a sample must differ from those that run now to be told."""
 _MOST = 1_000_000
 """More replicas than any policy allows, whatever the metric says."""
 
 
 @strategy("target")
 class Target(Rule):
-    """Asks for the count that brings the metric to its target: running * value / target, rounded up."""
+    """Asks for the count that brings the metric to its target: tasks * value / target, rounded up.
+
+    The tasks are those that ran on average over the time that the value is about.
+    """
 
     paces_itself: ClassVar[bool] = True
     unwritten_stabilization: ClassVar[int] = 300
@@ -40,22 +45,38 @@ class Target(Rule):
         return 0
 
     def recommend(self, rule_input: RuleInput) -> Recommendation:
-        """``ceil(running * value / target)`` of an average, ``ceil(total / target)`` of a total.
+        """``ceil(tasks behind the sample * value / target)`` of an average, ``ceil(total / target)`` of a total.
 
         Within the tolerance the requested count; never fewer than that above the target, and never more below it: what
         was asked for may not run yet, and what runs may be leaving. Below the target a requested replica that does not
         run counts as one at its target, for nobody knows its load: its node may just have been lost.
+
+        The tasks behind the sample may only lower what an increase asks for: a reduction counts the most tasks that the
+        sample may be of, those that run now among them, and so never asks for fewer than they would.
         Source: Kubernetes, horizontal pod autoscaling, algorithm details (there so for pods without metrics).
         """
-        value = rule_input.window.newest or 0.0
-        needed = self._needed(value, rule_input)
-        have = rule_input.running
-        if (have and abs(needed / have - 1) <= self.tolerance + _ROUNDING) or needed == have == 0:
-            return self.asks_for(
-                rule_input, rule_input.requested, self._describe(rule_input, f"within {self.tolerance * 100:g} %")
-            )
+        window, have = rule_input.window, rule_input.running
+        value = window.newest or 0.0
+        behind = window.behind(have)
+        if window.total:
+            needed = value / self.target
+            ratio = needed / have if have else None
+            within = needed == have == 0
+        else:
+            needed = behind * value / self.target
+            ratio = value / self.target
+            within = not have
+        if within or (ratio is not None and abs(ratio - 1) <= self.tolerance + _ROUNDING):
+            outcome = self._describe(rule_input, f"within {self.tolerance * 100:g} %")
+            return self.asks_for(rule_input, rule_input.requested, outcome)
+        above = ratio is None or ratio > 1
+        if not above and behind:
+            needed *= (most := _most_behind(window, have)) / behind
+            behind = most
         said = f"{needed:.4g} of {have} running replicas needed"
-        if needed > have:
+        if _made_of_tasks(window) and abs(behind - have) > _TOLD:
+            said += f", as {behind:.3g} were behind the sample"
+        if above:
             return self._asks(rule_input, Reason.ABOVE_TARGET, max(_whole(needed), rule_input.requested), said)
         if unknown := _unknown(rule_input):
             said += f", and {unknown} that {'does' if unknown == 1 else 'do'} not run"
@@ -68,12 +89,6 @@ class Target(Rule):
             return None
         opinion = self.recommend(RuleInput(window, rule_input.requested, rule_input.running))
         return opinion if opinion.reason is Reason.ABOVE_TARGET else None
-
-    def _needed(self, value: float, rule_input: RuleInput) -> float:
-        """How many replicas the load takes, before rounding up."""
-        if rule_input.window.total:
-            return value / self.target
-        return rule_input.running * value / self.target
 
     def _asks(self, rule_input: RuleInput, reason: Reason, replicas: int, outcome: str) -> Recommendation:
         window = rule_input.window
@@ -89,8 +104,20 @@ def _whole(needed: float) -> int:
     return ceil(min(max(needed, 0.0), _MOST) - _ROUNDING)
 
 
+def _made_of_tasks(window: Window) -> bool:
+    """Return whether the value is what tasks use, and not a total that nothing stands behind, as a queue's length."""
+    return not window.total or window.reporting is not None
+
+
+def _most_behind(window: Window, running: int) -> float:
+    """Return the most tasks that the load may have been of, before it is called too little for those that run."""
+    if not window.total:
+        return window.behind_at_most(running)
+    return max(window.behind(running), running) if _made_of_tasks(window) else window.behind(running)
+
+
 def _unknown(rule_input: RuleInput) -> int:
     """How many requested replicas the value says nothing of; a total that is not made of tasks says all there is."""
-    if rule_input.window.total and rule_input.window.reporting is None:
+    if not _made_of_tasks(rule_input.window):
         return 0
     return max(0, rule_input.requested - rule_input.running)

@@ -70,6 +70,16 @@ DATA = (
         fake="",
     ),
     Fault(
+        id="counter-reset",
+        fault="Somebody restarts a task's container (`docker restart`), so that its CPU counter begins at 0 again",
+        does="Its sample is missing until the rate window is past the step. A CPU below 0 is a missing sample. The "
+        "container goes on beside the task that replaces it.",
+        see="Reason `partial_data`, later with the container's name.",
+        cure="Run `docker rm -f` for that container on its node.",
+        real="",
+        fake="",
+    ),
+    Fault(
         id="tasks-silent",
         fault="Some tasks do not report",
         does="It removes nothing. An `above` rule still fires if the average is above the bound with the missing tasks "
@@ -86,6 +96,7 @@ DATA = (
         "belong to another Swarm with a service of the same name.",
         see="Reason `partial_data`, with how many report and how many run.",
         cure="Look at the health check. If Prometheus sees several Swarms, set `AUTOSCALER_METRIC_SELECTOR`.",
+        real="",
         fake="",
     ),
     Fault(

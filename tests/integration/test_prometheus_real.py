@@ -63,6 +63,8 @@ class Task:
     rows: Iterable[int] = range(ROWS)
     instance: str = "node1:8080"
     labels: tuple[str, str] = (SERVICE_LABEL, TASK_LABEL)
+    falls: Mapping[int, float] = field(default_factory=dict)
+    """From which row on its counters show how many seconds less than they should."""
 
 
 def web(number: int, cores: float, memory: int = 100, **more: object) -> Task:
@@ -85,6 +87,30 @@ CASES: Mapping[str, Sequence[Task]] = {
     "services": [Task("api", "api.1.a", {"cpu00": 0.25}), Task("db", "db.1.a", {"total": 1.5}), web(1, 0.5)],
     "weird": [Task(name, f"{name}.1.a", {"cpu00": 0.5}) for name in WEIRD],
     "strangers": [web(1, 0.5), Task("", "", {"cpu00": 7.0}), Task("unnamed", "", {"cpu00": 7.0})],
+    "restarted": [web(1, 0.8), web(2, 0.6, falls={30: 400.0})],
+    "corrected": [web(1, 0.8), web(2, 0.6, falls={30: 20.0, 31: 0.0})],
+    "restarted_alone": [web(1, 0.8, falls={30: 400.0})],
+    "restarted_on_cpus": [
+        web(1, 0.8),
+        Task(name="web.2.id2", cores={"cpu00": 0.25, "cpu01": 0.5, "cpu02": 0.0}, falls={30: 400.0}),
+    ],
+    "restarted_in_total": [Task(cores={"total": 0.75}, falls={30: 400.0}), web(2, 0.8)],
+    "restarted_twice_seen": [
+        web(1, 0.8),
+        web(2, 0.6, falls={30: 400.0}),
+        web(2, 0.6, falls={30: 400.0}, instance="node1:9999"),
+    ],
+    "restarted_both_kinds": [
+        web(1, 0.8),
+        Task(name="web.2.id2", cores={"cpu00": 0.25, "cpu01": 0.5}, falls={30: 400.0}),
+        Task(name="web.2.id2", cores={"total": 0.75}, instance="node1:9999", falls={30: 400.0}),
+    ],
+    # cAdvisor alone was restarted, with other options: the task's counter goes on, in another series.
+    "cadvisor_restarted": [
+        web(1, 0.8),
+        Task(name="web.2.id2", cores={"cpu00": 0.25, "cpu01": 0.5}, rows=range(30)),
+        Task(name="web.2.id2", cores={"total": 0.75}, rows=range(30, ROWS)),
+    ],
     "labels": [Task("web", "web.1.a", {"cpu00": 0.5}, labels=("swarm_service", "swarm_task"))],
     "nothing": [],
 }
@@ -108,7 +134,8 @@ def _lines(case: str, task: Task) -> Iterator[str]:
     for row in task.rows:
         at = START + row * STEP + SCRAPED_AFTER
         for cpu, cores in task.cores.items():
-            used = 40 + cores * (row * STEP + SCRAPED_AFTER)
+            fallen = next((less for since, less in sorted(task.falls.items(), reverse=True) if row >= since), 0.0)
+            used = 440 + cores * (row * STEP + SCRAPED_AFTER) - fallen
             yield f"container_cpu_usage_seconds_total{_braces({**shared, 'cpu': cpu})} {used} {at}"
         yield f"container_memory_working_set_bytes{_braces(shared)} {task.memory} {at}"
         if task.started is not None:
@@ -243,6 +270,69 @@ class TestWarmUp:
     def test_an_unknown_start(self, ask: Asker, metric: str) -> None:
         """A task whose start nothing tells counts."""
         assert ask(metric, "unknown_start", 20, 20)["web"].tasks == [1]
+
+
+class TestResets:
+    """The counter falls between the rows 30 and 31: its scrape follows row 30 by 7 seconds."""
+
+    @pytest.mark.fault("counter-reset")
+    @pytest.mark.parametrize("rate_window", [3 * STEP, 4 * STEP, 20 * STEP])
+    @pytest.mark.parametrize(
+        ("case", "other"),
+        [
+            ("restarted", 0.6),
+            ("restarted_on_cpus", 0.75),
+            ("restarted_in_total", 0.75),
+            ("restarted_twice_seen", 0.6),
+            ("restarted_both_kinds", 0.75),
+        ],
+    )
+    def test_a_restarted_container_is_left_out(self, ask: Asker, case: str, other: float, rate_window: int) -> None:
+        """A task whose counter was reset within the rate window is in neither value nor count; the others are."""
+        answer = ask("cpu", case, 28, 56, rate_window=rate_window)["web"]
+        rows = rate_window // STEP
+        both = (0.8 + other) / 2
+        assert answer.tasks is not None
+        assert answer.tasks[:3] == [2] * 3
+        assert answer.tasks[3 : 2 + rows] == [1] * (rows - 1)
+        assert answer.tasks[3 + rows :] == [2] * (26 - rows)
+        assert shown(answer)[:3] == close(both, both, both)
+        assert shown(answer)[3 : 2 + rows] == close(*[0.8] * (rows - 1))
+        assert shown(answer)[3 + rows :] == close(*[both] * (26 - rows))
+
+    @pytest.mark.fault("counter-reset")
+    def test_without_it_the_sample_would_be_below_0(self, ask: Asker) -> None:
+        """The slope through the step alone, which once was taken for a calm, is far below 0."""
+        expression = f'avg by ({SERVICE_LABEL}) (deriv(container_cpu_usage_seconds_total{{case="restarted"}}[1m]))'
+        query = Query("cpu", expression, SERVICE_LABEL)
+        answer = ask.source.fetch(query, START + 31 * STEP, START + 33 * STEP, STEP, Deadline(20))
+        assert max(answer["web"].values) < -1
+
+    @pytest.mark.fault("counter-reset")
+    def test_a_service_whose_only_task_was_restarted(self, ask: Asker) -> None:
+        """Without any other task there is no sample at all, and no task behind one."""
+        answer = ask("cpu", "restarted_alone", 30, 36)["web"]
+        assert shown(answer)[1:4] == [None] * 3
+        assert answer.tasks == [1, 0, 0, 0, 1, 1, 1]
+
+    @pytest.mark.fault("counter-reset")
+    def test_a_counter_that_is_corrected(self, ask: Asker) -> None:
+        """A counter that falls and is right again a scrape later has its task left out as long as that shows."""
+        answer = ask("cpu", "corrected", 28, 38)["web"]
+        assert answer.tasks == [2, 2, 2, 1, 1, 1, 2, 2, 2, 2, 2]
+        assert all(value is not None and value > 0.6 for value in shown(answer))
+
+    def test_a_restart_of_cadvisor_is_none(self, ask: Asker) -> None:
+        """Where cAdvisor alone is restarted, with other options, the task goes on reporting, and never too low."""
+        answer = ask("cpu", "cadvisor_restarted", 28, 40)["web"]
+        assert answer.tasks is not None
+        assert min(answer.tasks) == 2
+        assert shown(answer) == close(*[0.775] * 13)
+
+    def test_memory_is_a_gauge(self, ask: Asker) -> None:
+        """A counter of CPU that was reset says nothing of the memory."""
+        answer = ask("memory", "restarted", 28, 38)["web"]
+        assert answer.tasks == [2] * 11
 
 
 class TestMissingData:

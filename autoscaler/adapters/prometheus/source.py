@@ -124,6 +124,11 @@ class PrometheusSource:
             table.take(self._call(partial(self._range, query, part), deadline), first, part)
         return table.series()
 
+    def labels(self, expression: str, deadline: Deadline) -> list[dict[str, str]]:
+        """Return the labels of each series that *expression* gives now. Raises BackendError."""
+        answer = self._call(lambda timeout: self._prometheus.custom_query(expression, timeout=timeout), deadline)
+        return [dict(series["metric"]) for series in answer]
+
     def scrape_interval(self, series: str, deadline: Deadline) -> float | None:
         """How far apart the scrapes are of the one series that the expression *series* gives, in seconds.
 

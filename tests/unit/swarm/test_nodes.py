@@ -46,7 +46,9 @@ def test_what_is_left_when_a_node_dies_proves_no_calm() -> None:
     record = only(world.next())
 
     assert (record.decision.running, record.decision.requested, record.outcome) == (2, 4, Outcome.UNCHANGED)
-    assert record.decision.primary.detail.endswith("1.667 of 2 running replicas needed, and 2 that do not run")
+    assert record.decision.primary.detail.endswith(
+        "3.333 of 2 running replicas needed, as 4 were behind the sample, and 2 that do not run"
+    )
     assert all(evaluation.records[0].decision.desired == 4 for evaluation in world.run(600))
 
 

@@ -1,0 +1,241 @@
+"""Which tasks of a service ran, and when: those that run now, those that were seen to run, and what events tell.
+
+Swarm forgets the tasks of a slot that a scale removed, while Prometheus goes on showing them for some scrapes. So what
+was seen is remembered. What was before the first look is told by the changes of the count that are known.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from itertools import accumulate
+from math import inf
+from typing import TYPE_CHECKING
+
+from autoscaler.core.model import ScaleEvent
+from autoscaler.swarm.cluster import STATE_LABEL
+from autoscaler.swarm.history import ScaleState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from autoscaler.core.window import Part
+    from autoscaler.swarm.cluster import ServiceView
+
+KEPT = 1800.0
+"""Seconds after which a task that is gone is forgotten."""
+_MOST = 200
+"""How many tasks that are gone are remembered for each service: a crash loop has new ones for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A task that was seen to run, and does not run any more."""
+
+    id: str
+    since: float
+    """When it began to run; minus infinity if nobody knows."""
+    until: float
+    """When it was last seen to run."""
+    missed: float
+    """When it was first seen not to run."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of a service's tasks."""
+
+    view: ServiceView
+    running: Mapping[str, float]
+    """Since when each task runs that runs, by id."""
+    first: float
+    """When the service was first looked at."""
+    looked: float
+    before: tuple[ScaleEvent, ...]
+    """What the service itself tells of changes of its count before the first look, oldest first."""
+    lowered: tuple[ScaleEvent, ...] = ()
+    """The reductions of its count that were seen since, oldest first."""
+    ended: tuple[Ended, ...] = ()
+    changed: float = -inf
+    """The last moment at which a task began or ceased to run."""
+
+
+@dataclass(slots=True)
+class Runs:
+    """The tasks of services as they are seen at evaluations, by service id. Times are by our own clock."""
+
+    _known: dict[str, _Known] = field(default_factory=dict)
+
+    def note(self, views: Iterable[ServiceView], now: float) -> None:
+        """Take note of the tasks of *views* that run, and forget all other services."""
+        before, self._known = self._known, {}
+        for view in views:
+            known = before.get(view.id)
+            self._known[view.id] = _first_look(view, now) if known is None else _again(known, view, now)
+
+    def any_ended(self, view: ServiceView) -> bool:
+        """Return whether a task of the service is remembered that does not run any more."""
+        known = self._known.get(view.id)
+        return known is not None and bool(known.ended)
+
+    def removed(self, view: ServiceView, since: float) -> int:
+        """Return how many running tasks reductions of the count have ended after the moment *since*, at most.
+
+        Of reductions since the first look no more than the tasks that were seen to go; what the service tells of those
+        before it is believed.
+        """
+        known = self._known.get(view.id)
+        if known is None:
+            return 0
+        seen, told = (
+            sum(each.before - each.after for each in lowered if each.at > since and each.after < each.before)
+            for lowered in (known.lowered, known.before)
+        )
+        return told + (min(seen, sum(each.missed > since for each in known.ended)) if seen else 0)
+
+    def shown(self, view: ServiceView, at: float, warmup: float, lasting: float) -> int:
+        """Return how many tasks that have ended must be behind a sample of the moment *at* all the same.
+
+        They are those that reported, for they were older than the *warmup*, and that ran until no more than *lasting*
+        seconds before the sample.
+        """
+        known = self._known.get(view.id)
+        if known is None or not known.ended:
+            return 0
+        return sum(at - each.until <= lasting and each.since <= min(each.until, at) - warmup for each in known.ended)
+
+    def replaced(self, view: ServiceView, warm: float) -> bool:
+        """Return whether a task that runs since after the moment *warm* may be in the place of one that just ended.
+
+        The one that ended may report in its place, for its container may have been restarted by hand. A task that a
+        reduction ended has no other in its place.
+        """
+        known = self._known.get(view.id)
+        if known is None or not known.ended or view.running_since(warm) >= view.running:
+            return False
+        return len(known.ended) > sum(each.before - each.after for each in known.lowered)
+
+    def behind(self, view: ServiceView, parts: Sequence[Part], end: float, step: int, rows: int) -> tuple[float, ...]:
+        """Return how many tasks ran on average over the *parts* of the time before each sample.
+
+        There are so many *rows* of samples, the newest of the moment *end*.
+
+        It is the harmonic mean of their count, 0 if none ran. Tasks that share a steady load have 1 / n of it each, so
+        that the average of a task over that time, times this mean, is the load.
+        """
+        known = self._known.get(view.id)
+        first = end - (rows - 1) * step
+        oldest = first - parts[0].begins
+        if known is not None and known.view is view and known.changed <= oldest:
+            return (float(view.running),) * rows
+        count = _Counts.of(view, known, oldest)
+        return tuple([count.mean(parts, first + row * step) for row in range(rows)])
+
+
+def _first_look(view: ServiceView, now: float) -> _Known:
+    running = _running(view)
+    before = _told(view, now)
+    changed = max(max(running.values(), default=-inf), before[-1].at if before else -inf)
+    return _Known(view, running, now, now, before, changed=changed)
+
+
+def _again(known: _Known, view: ServiceView, now: float) -> _Known:
+    """Return what is known after another look, which finds the same as the last one as a rule."""
+    lowered_from, known.looked, looked = known.view.requested, now, known.looked
+    known.view = view
+    running = _running(view)
+    if known.ended or running != known.running:
+        gone = (Ended(id_, since, looked, now) for id_, since in known.running.items() if id_ not in running)
+        kept = (each for each in known.ended if now - each.missed < KEPT and each.id not in running)
+        known.ended = (*kept, *gone)[-_MOST:]
+        moments = [*running.values(), *(each.until for each in known.ended), *(each.at for each in known.before[-1:])]
+        known.changed = max(moments, default=-inf)
+        known.running = running
+    if known.lowered or view.requested < lowered_from:
+        new = [ScaleEvent(now, lowered_from, view.requested)] if view.requested < lowered_from else []
+        known.lowered = (*(each for each in known.lowered if now - each.at < KEPT), *new)[-_MOST:]
+    return known
+
+
+def _running(view: ServiceView) -> dict[str, float]:
+    return {task.id: task.since for task in view.tasks if task.state == "running" and task.on_ready_node}
+
+
+def _told(view: ServiceView, now: float) -> tuple[ScaleEvent, ...]:
+    """Return the changes before now that the label and the spec before the last update tell of."""
+    state = ScaleState.decode(view.labels.get(STATE_LABEL, ""))
+    events = [event for event in state.events if now - KEPT < event.at < now] if state else []
+    before = view.before.requested if view.before else None
+    if before is not None and before != view.requested and now - KEPT < view.updated_at < now:
+        last = (events[-1].before, events[-1].after) if events else None
+        if last != (before, view.requested):
+            events.append(ScaleEvent(view.updated_at, before, view.requested))
+    return tuple(sorted(events))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """How many tasks ran at each moment: a count from each of the moments on, and the first before them all."""
+
+    moments: Sequence[float]
+    counts: Sequence[int]
+
+    @classmethod
+    def of(cls, view: ServiceView, known: _Known | None, oldest: float) -> _Counts:
+        """Return the counts since *oldest*."""
+        running = _running(view)
+        spans = [(since, inf) for since in running.values()]
+        if known is not None:
+            spans += [(each.since, each.until) for each in known.ended if each.id not in running]
+            spans += _before(known.before, known.first, [since for since, _ in spans])
+        base, changes = 0, dict[float, int]()
+        for since, until in spans:
+            if until <= max(since, oldest):
+                continue
+            if since <= oldest:
+                base += 1
+            else:
+                changes[since] = changes.get(since, 0) + 1
+            if until < inf:
+                changes[until] = changes.get(until, 0) - 1
+        moments = sorted(changes)
+        return cls(moments, list(accumulate((changes[moment] for moment in moments), initial=base)))
+
+    def mean(self, parts: Sequence[Part], end: float) -> float:
+        """Return the harmonic mean of the counts over *parts* of the time before *end*; 0 if none ran."""
+        shares = weights = 0.0
+        for part in parts:
+            begins, ends = end - part.begins, end - part.ends
+            first, last = bisect_right(self.moments, begins), bisect_right(self.moments, ends)
+            if first == last:
+                pieces = [(self.counts[first], 1.0)]
+            else:
+                edges = [begins, *self.moments[first:last], ends]
+                pieces = [
+                    (self.counts[first + number], (edges[number + 1] - edges[number]) / (ends - begins))
+                    for number in range(last - first + 1)
+                ]
+            for count, share in pieces:
+                if count > 0:
+                    shares += part.weight * share / count
+                    weights += part.weight * share
+        return weights / shares if shares else 0.0
+
+
+def _before(events: Sequence[ScaleEvent], first: float, sinces: Sequence[float]) -> list[tuple[float, float]]:
+    """Return when tasks ran that reductions ended before the *first* look, as far as *events* tell.
+
+    A task that an increase before it added, and that is not among those that ran since then, began with the increase.
+    """
+    ended: list[float] = []
+    spans: list[tuple[float, float]] = []
+    later = first
+    for event in reversed(events):
+        if event.after < event.before:
+            ended += [event.at] * (event.before - event.after)
+        else:
+            stayed = sum(event.at <= since < later for since in sinces)
+            added = min(len(ended), max(0, event.after - event.before - stayed))
+            spans += [(event.at, ended.pop()) for _ in range(added)]
+        later = event.at
+    return spans + [(-inf, until) for until in ended]
