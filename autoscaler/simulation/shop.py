@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from math import cos, tau
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ DAY = 2400.0
 """Seconds that a day of the shop lasts: the wave of its visitors."""
 _MIB = 2**20
 _STARTUP = 12.0
+_LINGER = 3
+"""For how many scrapes a task that has ended is shown, the one at its end included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class Shop:
         for offering in OFFERINGS:
             self.engine.create_service(_spec(offering))
         self._released = 0
+        self._shown: dict[tuple[str, str], deque[int]] = {}
+        """How many tasks ran at the last samples, by service and metric."""
 
     def sample(self, metric: str, at: int) -> dict[str, tuple[float, int]]:
         """What each service uses per running replica at *at*: cores for `cpu`, bytes for `memory`; and how many run."""
@@ -94,8 +99,14 @@ class Shop:
                 value = min(offering.cpu(seconds) / running, offering.cpu_limit)
             else:
                 value = min(offering.memory(seconds) / running, offering.memory_limit) * _MIB
-            samples[offering.name] = (value, running)
+            samples[offering.name] = (value, self._reporting(offering.name, metric, running))
         return samples
+
+    def _reporting(self, service: str, metric: str, running: int) -> int:
+        """Return how many tasks Prometheus shows if *running* run: those that have ended stay for two scrapes more."""
+        shown = self._shown.setdefault((service, metric), deque(maxlen=_LINGER))
+        shown.append(running)
+        return max(shown)
 
     def _release_if_due(self) -> None:
         days, seconds = divmod(max(0.0, self._clock.now() - self._begins), DAY)

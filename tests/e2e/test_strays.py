@@ -63,11 +63,12 @@ def test_a_container_that_is_restarted_by_hand_under_load_lowers_nothing(
 
     Nothing is removed through it, and once the rate window is past the step the container is named.
     """
-    load = service(replicas=3)
-    load.set(cpu=50)
+    load = service(replicas=3, cpus=0.3)
+    load.set(cpu=95)
     rule = "{name: t, metric: cpu, strategy: target, target: 20}"
     with Daemon(engine, prometheus, tmp_path, policy(load.name, rule), **SPANS) as daemon:
         daemon.wait_decision(load.name, lambda now: reason(now) == "too_many_replicas")
+        time.sleep(20)  # so that there is something to lose: a counter of more than five seconds
         with restarted(engine, load) as stray:
             until = time.monotonic() + 30
             while time.monotonic() < until:
@@ -85,3 +86,26 @@ def test_a_container_that_is_restarted_by_hand_under_load_lowers_nothing(
         seen = (event["values"]["t"] for event in daemon.events("service_evaluated"))
         values = [value for value in seen if value is not None]
         assert min(values, default=0) >= 0
+
+
+def test_removals_in_a_row_are_not_held_by_what_was_just_removed(
+    engine: Engine, prometheus: Prometheus, service: Callable[..., Load], tmp_path: Path
+) -> None:
+    """An idle service goes from five replicas to one a replica at a time, while Prometheus still shows the removed."""
+    load = service(replicas=5, cpus=0.1, mib=16)
+    rule = "{name: t, metric: cpu, strategy: target, target: 60}"
+    policies = policy(load.name, rule, high=5).replace(
+        "scale_down: {cooldown: 0s}", "scale_down: {cooldown: 0s, limits: [{replicas: 1, per: 1s}]}"
+    )
+    with Daemon(engine, prometheus, tmp_path, policies) as daemon:
+        wait_for("one replica", lambda: load.replicas == 1, 120)
+        events = daemon.events("service_evaluated", service=load.name)
+        applied = [number for number, event in enumerate(events) if event["outcome"] == "applied"]
+        assert [(events[number]["requested"], events[number]["desired"]) for number in applied] == [
+            (5, 4),
+            (4, 3),
+            (3, 2),
+            (2, 1),
+        ]
+        between = [event["reason"] for event in events[applied[0] : applied[-1] + 1]]
+        assert "partial_data" not in between, between

@@ -16,7 +16,16 @@ import pytest
 from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.errors import DeadlineError, RefusedError
-from autoscaler.metrics.queries import SERVICE_LABEL, STAT_LABEL, TASK_LABEL, TASKS, VALUE, MetricSettings, query_of
+from autoscaler.metrics.queries import (
+    SERVICE_LABEL,
+    STAT_LABEL,
+    TASK_LABEL,
+    TASKS,
+    VALUE,
+    MetricSettings,
+    query_of,
+    reporters,
+)
 from autoscaler.policy.metric import BUILT_IN, Metric
 from autoscaler.ports import Query
 from autoscaler.util.deadline import Deadline
@@ -421,6 +430,14 @@ class TestAdapter:
         query = Query("load", f'label_replace(vector(time() - {START}), "service", "web", "", "")', "service")
         answer = ask.source.fetch(query, START, START + 25_000, 1, Deadline(20))
         assert answer["web"].values == [float(second) for second in range(25_001)]
+
+    def test_which_containers_report(self, ask: Asker) -> None:
+        """The labels of each container that reports now, by one query for several services with any names."""
+        settings = MetricSettings(STEP, 4 * STEP, 4 * STEP, 'case="services"')
+        expression = reporters(["db", "web", *WEIRD], settings)
+        then = expression.replace("[45s]", f"[45s] @ {START + 20 * STEP}")
+        found = ask.source.labels(then, Deadline(20))
+        assert {labels[TASK_LABEL] for labels in found} == {"db.1.a", "web.1.id1"}
 
     def test_one_clock(self, ask: Asker) -> None:
         """On one machine there is no offset between the clocks."""

@@ -7,7 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from autoscaler.metrics.queries import SERVICE_LABEL, MetricSettings, problems_of_label, problems_of_selector, query_of
+from autoscaler.metrics.queries import (
+    SERVICE_LABEL,
+    MetricSettings,
+    lingers,
+    problems_of_label,
+    problems_of_selector,
+    query_of,
+    reporters,
+    span_of,
+)
 from autoscaler.policy.metric import BUILT_IN, Metric
 from autoscaler.ports import Query
 from tests.support.promql_texts import RIGHT_SELECTORS, WRONG_SELECTORS
@@ -134,6 +143,52 @@ class TestCustom:
 def custom(**keys: object) -> Metric:
     """A metric as a policy file writes it."""
     return Metric.model_validate(keys)
+
+
+class TestTime:
+    @pytest.mark.parametrize(
+        ("window", "parts"),
+        [
+            (60, [(60, 45, 3), (45, 30, 4), (30, 15, 3)]),
+            (30, [(30, 15, 1)]),
+            (75, [(75, 60, 4), (60, 45, 6), (45, 30, 6), (30, 15, 4)]),
+        ],
+    )
+    def test_the_slope_of_the_cpu_weighs_the_middle_most(self, window: int, parts: list[tuple[int, int, int]]) -> None:
+        """A least-squares slope through k samples weighs gap i by i * (k - i); the last scrape may be an interval old."""
+        assert list(span_of("cpu", BUILT_IN["cpu"], replace(SETTINGS, rate_window=window))) == parts
+
+    @pytest.mark.parametrize(
+        ("name", "metric", "parts"),
+        [
+            ("memory", BUILT_IN["memory"], [(15, 15, 1)]),
+            ("load", Metric(query="sum(load)"), [(15, 15, 1)]),
+            ("load", Metric(query="sum(rate(load[2m]))"), [(120, 15, 1)]),
+            ("load", Metric(query="max_over_time(rate(load[1m])[10m:])"), [(600, 15, 1)]),
+        ],
+    )
+    def test_the_time_of_other_samples(self, name: str, metric: Metric, parts: list[tuple[int, int, int]]) -> None:
+        """A gauge is of a moment, a query with a range of the longest one."""
+        assert list(span_of(name, metric, SETTINGS)) == parts
+
+    @pytest.mark.parametrize(
+        ("metric", "times"),
+        [
+            (BUILT_IN["cpu"], (30, 75)),
+            (Metric(query="load", by="svc", task="pod"), (0, 60)),
+            (Metric(query="rate(load[5m])", by="svc", task="pod"), (0, 315)),
+        ],
+    )
+    def test_how_long_a_dead_task_reports(self, metric: Metric, times: tuple[int, int]) -> None:
+        """A container that is gone shows for two scrapes certainly, and as long as its window and a scrape at most."""
+        assert lingers(metric, SETTINGS) == times
+
+    def test_which_containers_report(self) -> None:
+        """One query for all services that are asked about, with the operator's selector."""
+        assert reporters(["web", "a.b"], replace(SETTINGS, selector='job="x"')) == (
+            f'last_over_time(container_memory_working_set_bytes{{{SERVICE_LABEL}!="",'
+            f'container_label_com_docker_swarm_task_name!="",{SERVICE_LABEL}=~"a\\.b|web",job="x"}}[45s])'
+        )
 
 
 class TestProblems:

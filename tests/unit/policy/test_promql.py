@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoscaler.policy.promql import for_service, is_sum, longest_range, mentions_service, problem_of
+from autoscaler.policy.promql import any_of, for_service, is_sum, longest_range, mentions_service, problem_of
 from tests.support.promql_texts import NASTY, RIGHT
 
 WRONG = [
@@ -177,22 +177,39 @@ class TestTemplate:
     ("query", "seconds"),
     [
         ("up", 0),
+        ("sum(up)", 0),
         ("rate(a[5m])", 300),
         ("max_over_time(a[5m:])", 300),
+        ("max_over_time(rate(a[1m])[5m:15s])", 300),
         ("max_over_time(rate(a[2m])[1h30m:10s])", 5400),
         ("max_over_time(rate(a[2h])[1h:10s])", 7200),
+        ("rate(a[90s]) / rate(b[1h30m])", 5400),
         ("a[ 90s ] + b[1d]", 86400),
         ("a[1500ms]", 2),
+        ("rate(a[500ms])", 1),
         ("a[300]", 300),
         ("a{b=\"[5m]\", c=~`[1h]`, d='[1d]'}", 0),
         ("a # over [5m]\n", 0),
         ('a{b="["}[5m] offset 1h', 300),
+        ("a offset 5m", 0),
+        ("rate(a[nonsense])", 0),
         ("last_over_time(a[1w2d])", 777600),
     ],
 )
 def test_the_longest_range(query: str, seconds: int) -> None:
-    """The longest range or subquery range of a query, in seconds; what is quoted or a comment is none."""
+    """The longest range selector counts, subqueries among them; quoted texts, comments and offsets do not."""
     assert longest_range(query) == seconds
+
+
+@given(st.text(max_size=40))
+def test_any_text_has_a_longest_range(query: str) -> None:
+    """A text that is no PromQL has one too, of 0 seconds or more."""
+    assert longest_range(query) >= 0
+
+
+def test_any_of_names() -> None:
+    """A regular expression that matches just these names, quoted as they are."""
+    assert any_of(["web", 'a.b"c']) == '"a\\\\.b\\"c|web"'
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import nan
+from math import ceil, nan
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autoscaler.core.model import History, Recommendation
 from autoscaler.core.reasons import Reason
@@ -162,6 +164,88 @@ def test_a_total_of_the_tasks(running: int, replicas: int) -> None:
     summed = replace(window([60] * 8, reporting=[running] * 8), total=True, averaged=False)
 
     assert target(60).recommend(RuleInput(summed, 5, running)).replicas == replicas
+
+
+# the tasks behind the sample
+
+
+@pytest.mark.parametrize(
+    ("value", "requested", "behind", "replicas", "reason"),
+    [
+        pytest.param(100, 7, 4.0, 7, Reason.ABOVE_TARGET, id="4 at 100 took 6.7: the 7 that run now are not too few"),
+        pytest.param(92.9, 7, 5.09, 8, Reason.ABOVE_TARGET, id="in between it is what both carried"),
+        pytest.param(100, 4, 4.0, 7, Reason.ABOVE_TARGET, id="where nothing changed it is the formula as ever"),
+        pytest.param(90, 2, 4.0, 6, Reason.ABOVE_TARGET, id="4 carried it, 2 were lost"),
+        pytest.param(50, 4, 2.0, 4, Reason.BELOW_TARGET, id="2 of the load of 100 %: half of 4 do not report yet"),
+        pytest.param(30, 4, 2.0, 2, Reason.BELOW_TARGET, id="what runs now counts before a reduction"),
+        pytest.param(30, 4, 6.0, 3, Reason.BELOW_TARGET, id="what ran counts before a reduction"),
+        pytest.param(60, 4, 2.0, 4, Reason.WITHIN_TOLERANCE, id="at the target"),
+        pytest.param(90, 1, 0.0, 2, Reason.ABOVE_TARGET, id="one at least is behind a sample"),
+    ],
+)
+def test_the_tasks_behind_the_sample(
+    value: float, requested: int, behind: float, replicas: int, reason: Reason
+) -> None:
+    """An increase counts the tasks that carried the load; a reduction those that run now, too."""
+    held = replace(steady(value), running=(behind,) * 8)
+
+    said = target(60).recommend(RuleInput(held, requested, requested))
+
+    assert (said.replicas, said.reason) == (replicas, reason)
+
+
+def test_says_which_tasks_it_counted() -> None:
+    """Where other tasks carried the load than run now it says so."""
+    held = replace(steady(100), running=(4.0,) * 8)
+
+    detail = target(60).recommend(RuleInput(held, 7, 7)).detail
+
+    assert detail == "cpu 100 %, target 60 %: 6.667 of 7 running replicas needed, as 4 were behind the sample"
+
+
+def test_tasks_that_still_report_count_before_a_reduction() -> None:
+    """What was just removed is in the average: three that run and four that report have the load of four."""
+    held = replace(window([30] * 8, reporting=[4] * 8), running=(3.5,) * 8)
+
+    assert target(60).recommend(RuleInput(held, 3, 3)).replicas == 2
+    assert target(60).recommend(RuleInput(replace(held, values=(45,) * 8), 3, 3)).replicas == 3
+
+
+def test_a_total_of_tasks_while_the_count_grows() -> None:
+    """A total of a time in which fewer tasks ran, each full perhaps, is not too little for those that run now."""
+    summed = replace(window([400] * 8, reporting=[10] * 8), total=True, averaged=False, running=(4.0,) * 8)
+
+    assert target(60).recommend(RuleInput(summed, 10, 10)).replicas == 10
+    queue = replace(summed, reporting=None)
+    assert target(60).recommend(RuleInput(queue, 10, 10)).replicas == 7
+
+
+@given(
+    value=st.floats(0, 300),
+    requested=st.integers(0, 20),
+    running=st.integers(0, 20),
+    behind=st.floats(0, 30),
+    reporting=st.one_of(st.none(), st.integers(0, 30)),
+    total=st.booleans(),
+)
+def test_the_tasks_behind_may_only_lower_what_an_increase_asks_for(  # noqa: PLR0913 - a sample's facts
+    *, value: float, requested: int, running: int, behind: float, reporting: int | None, total: bool
+) -> None:
+    """A reduction never is deeper than by the formula with the tasks that run now, and no direction is another."""
+    counts = None if reporting is None else [reporting] * 8
+    plain = replace(window([value] * 8, reporting=counts), total=total, averaged=not total)
+    known = replace(plain, running=(behind,) * 8)
+
+    now, ever = (target(60).recommend(RuleInput(each, requested, running)) for each in (known, plain))
+
+    assert now.reason is ever.reason
+    if now.reason is Reason.BELOW_TARGET:
+        by_running = value / 60 if total else running * value / 60
+        missing = 0 if total and reporting is None else max(0, requested - running)
+        assert (now.replicas or 0) >= min(requested, ceil(by_running - 1e-9) + missing)
+        assert (now.replicas or 0) <= requested
+    elif now.reason is Reason.ABOVE_TARGET:
+        assert (now.replicas or 0) >= requested
 
 
 # partial data
