@@ -155,7 +155,7 @@ class TestTime:
         ],
     )
     def test_the_slope_of_the_cpu_weighs_the_middle_most(self, window: int, parts: list[tuple[int, int, int]]) -> None:
-        """A least-squares slope through k samples weighs gap i by i * (k - i); the last scrape may be an interval old."""
+        """A slope through k samples weighs gap i by i * (k - i); the last scrape may be an interval old."""
         assert list(span_of("cpu", BUILT_IN["cpu"], replace(SETTINGS, rate_window=window))) == parts
 
     @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ class TestTime:
         """One query for all services that are asked about, with the operator's selector."""
         assert reporters(["web", "a.b"], replace(SETTINGS, selector='job="x"')) == (
             f'last_over_time(container_memory_working_set_bytes{{{SERVICE_LABEL}!="",'
-            f'container_label_com_docker_swarm_task_name!="",{SERVICE_LABEL}=~"a\\.b|web",job="x"}}[45s])'
+            f'container_label_com_docker_swarm_task_name!="",{SERVICE_LABEL}=~"a\\\\.b|web",job="x"}}[45s])'
         )
 
 
