@@ -39,6 +39,8 @@ class Ended:
     """When it was last seen to run."""
     missed: float
     """When it was first seen not to run."""
+    removed: bool
+    """Whether the count was lowered meanwhile, for this task."""
 
 
 @dataclass(slots=True)
@@ -53,8 +55,6 @@ class _Known:
     looked: float
     before: tuple[ScaleEvent, ...]
     """What the service itself tells of changes of its count before the first look, oldest first."""
-    lowered: tuple[ScaleEvent, ...] = ()
-    """The reductions of its count that were seen since, oldest first."""
     ended: tuple[Ended, ...] = ()
     changed: float = -inf
     """The last moment at which a task began or ceased to run."""
@@ -79,19 +79,15 @@ class Runs:
         return known is not None and bool(known.ended)
 
     def removed(self, view: ServiceView, since: float) -> int:
-        """Return how many running tasks reductions of the count have ended after the moment *since*, at most.
+        """Return how many running tasks reductions of the count have ended after the moment *since*.
 
-        Of reductions since the first look no more than the tasks that were seen to go; what the service tells of those
-        before it is believed.
+        What the service tells of reductions before the first look is believed.
         """
         known = self._known.get(view.id)
         if known is None:
             return 0
-        seen, told = (
-            sum(each.before - each.after for each in lowered if each.at > since and each.after < each.before)
-            for lowered in (known.lowered, known.before)
-        )
-        return told + (min(seen, sum(each.missed > since for each in known.ended)) if seen else 0)
+        told = sum(max(0, each.before - each.after) for each in known.before if each.at > since)
+        return told + sum(each.removed and each.missed > since for each in known.ended)
 
     def shown(self, view: ServiceView, at: float, warmup: float, lasting: float) -> int:
         """Return how many tasks that have ended must be behind a sample of the moment *at* all the same.
@@ -111,9 +107,9 @@ class Runs:
         reduction ended has no other in its place.
         """
         known = self._known.get(view.id)
-        if known is None or not known.ended or view.running_since(warm) >= view.running:
+        if known is None or all(each.removed for each in known.ended):
             return False
-        return len(known.ended) > sum(each.before - each.after for each in known.lowered)
+        return view.running_since(warm) < view.running
 
     def behind(self, view: ServiceView, parts: Sequence[Part], end: float, step: int, rows: int) -> tuple[float, ...]:
         """Return how many tasks ran on average over the *parts* of the time before each sample.
@@ -141,19 +137,17 @@ def _first_look(view: ServiceView, now: float) -> _Known:
 
 def _again(known: _Known, view: ServiceView, now: float) -> _Known:
     """Return what is known after another look, which finds the same as the last one as a rule."""
-    lowered_from, known.looked, looked = known.view.requested, now, known.looked
+    lowered, known.looked, looked = known.view.requested - view.requested, now, known.looked
     known.view = view
     running = _running(view)
     if known.ended or running != known.running:
-        gone = (Ended(id_, since, looked, now) for id_, since in known.running.items() if id_ not in running)
+        gone = ((id_, since) for id_, since in known.running.items() if id_ not in running)
+        new = (Ended(id_, since, looked, now, number < lowered) for number, (id_, since) in enumerate(gone))
         kept = (each for each in known.ended if now - each.missed < KEPT and each.id not in running)
-        known.ended = (*kept, *gone)[-_MOST:]
+        known.ended = (*kept, *new)[-_MOST:]
         moments = [*running.values(), *(each.until for each in known.ended), *(each.at for each in known.before[-1:])]
         known.changed = max(moments, default=-inf)
         known.running = running
-    if known.lowered or view.requested < lowered_from:
-        new = [ScaleEvent(now, lowered_from, view.requested)] if view.requested < lowered_from else []
-        known.lowered = (*(each for each in known.lowered if now - each.at < KEPT), *new)[-_MOST:]
     return known
 
 

@@ -411,7 +411,10 @@ class MetricWindows:
         if self._excess(name, metric, view, reporting, at):
             which = self._strangers[view.name][1] if metric.query is None and view.name in self._strangers else ""
             of_them = which or "of those that do not, the average may be low"
-            yield Doubt(Reason.PARTIAL_DATA, inf, f"{reporting} tasks report and {view.running} run: {of_them}")
+            known = f"{view.running} run"
+            if reporting <= view.running:
+                known = f"{view.running_since(at - self.settings.warmup)} run longer than the warm-up"
+            yield Doubt(Reason.PARTIAL_DATA, inf, f"{reporting} tasks report and {known}: {of_them}")
         elif metric.query is None:
             # As long as a task that has ended must be among those that report, it is not to hide one that is silent.
             ended = self._runs.shown(view, at, self.settings.warmup, self._timing_of(name, metric).lingers)
@@ -434,9 +437,9 @@ class MetricWindows:
         that the sample is about, so that nothing is wrong with the average. After that time, and of all other tasks
         that do not run, nobody knows.
         """
-        if not metric.averages:
-            return 0
         running = view.running
+        if not metric.averages or (reporting <= running and not self._runs.any_ended(view)):
+            return 0
         if metric.query is None and self._runs.replaced(view, warm := at - self.settings.warmup):
             running = view.running_since(warm)
         if reporting <= running:
@@ -461,7 +464,7 @@ class MetricWindows:
                 newest = self._newest(metrics[name])
                 reporting = cache.reporting(view.name, newest) if cache is not None else 0
                 at = newest - self._offset
-                if reporting > view.running and self._excess(name, metrics[name], view, reporting, at):
+                if self._excess(name, metrics[name], view, reporting, at):
                     seen[view.name] = reporting, frozenset(task.id for task in view.tasks)
         self._strangers = {name: known for name, known in self._strangers.items() if name in seen}
         if all(name in self._strangers and self._strangers[name][0] == found for name, found in seen.items()):

@@ -17,7 +17,6 @@ from autoscaler.swarm.history import ScaleState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.policy.metric import Metric
     from autoscaler.policy_tests.files import Event, LastChange, PolicyTest, Tested
     from autoscaler.ports import Order, Query
     from autoscaler.util.deadline import Deadline

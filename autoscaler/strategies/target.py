@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -12,6 +12,9 @@ from autoscaler.core.reasons import Reason
 from autoscaler.strategies.base import Rule, RuleInput
 from autoscaler.strategies.quantities import Number, Share
 from autoscaler.strategies.registry import strategy
+
+if TYPE_CHECKING:
+    from autoscaler.core.window import Window
 
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""
