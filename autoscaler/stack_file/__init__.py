@@ -29,16 +29,21 @@ Differing: TypeAlias = dict[str, tuple[int | str | None, int]]
 
 
 def live_counts(cluster: Cluster, stack: str) -> dict[str, int]:
-    """The counts of the services of *stack* that an autoscaler has scaled, by their names in the stack's file."""
+    """Return the counts of the services of *stack* that an autoscaler has scaled, by their names in the stack's file.
+
+    A deploy drops the label that says so, so the label of the version before it counts, too.
+    """
     return {
         view.name.removeprefix(f"{stack}_"): view.requested
         for view in cluster.services.values()
-        if view.labels.get(STACK_LABEL) == stack and STATE_LABEL in view.labels and view.mode == "replicated"
+        if view.labels.get(STACK_LABEL) == stack
+        and view.mode == "replicated"
+        and (STATE_LABEL in view.labels or (view.before is not None and view.before.state))
     }
 
 
 def holds(cluster: Cluster, stack: str) -> bool:
-    """Whether Swarm has a service of *stack*."""
+    """Return whether Swarm has a service of *stack*."""
     return any(view.labels.get(STACK_LABEL) == stack for view in cluster.services.values())
 
 

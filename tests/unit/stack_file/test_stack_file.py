@@ -14,7 +14,7 @@ from autoscaler.errors import ConfigurationError
 from autoscaler.stack_file import STACK_LABEL, live_counts, override, with_counts
 from autoscaler.swarm.cluster import STATE_LABEL, Cluster
 from autoscaler.swarm.history import ScaleState
-from tests.support.builders import FakeService
+from tests.support.builders import NOW, FakeService
 from tests.support.stack_files import TAKEN, in_order, own_first
 
 if TYPE_CHECKING:
@@ -149,6 +149,16 @@ def test_which_services_count() -> None:
 
 MANY = ", ".join(f"k{i}: 1" for i in range(100))
 CHAIN = "a0: &a0 {k: 1}\n" + "".join(f"a{i}: &a{i} {{<<: *a{i - 1}}}\n" for i in range(1, 1000))
+
+
+def test_a_service_that_was_deployed_since_it_was_scaled_counts() -> None:
+    """A deploy drops the autoscaler's label; the version before it still has the label."""
+    service = FakeService(3, label=ScaleState(3).encode())
+    service.deployed(NOW, 3)
+    deployed = replace(service.view(), name="shop_web", labels={STACK_LABEL: "shop"})
+    assert live_counts(Cluster({"shop_web": deployed}), "shop") == {"web": 3}
+
+
 BOMB = "x0: &a0 [x]\n" + "".join(f"x{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12))
 
 
