@@ -34,6 +34,7 @@ def _shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     stack = {STACK_LABEL: "shop"}
     engine.create_service(service_spec("shop_web", 2, stack))
     engine.create_service(service_spec("shop_worker", 3, stack | {STATE_LABEL: ScaleState(3).encode()}))
+    engine.create_service(service_spec("shop_night", 0, stack | {STATE_LABEL: ScaleState(0).encode()}))
     (tmp_path / "one.yml").write_bytes(ONE.encode())
     (tmp_path / "more.yml").write_bytes(MORE.encode())
     monkeypatch.chdir(tmp_path)
@@ -66,6 +67,17 @@ def test_the_counts_alone(arguments: tuple[str, ...]) -> None:
 
     printed = "services:\n  worker:\n    deploy:\n      replicas: 3\n"
     assert (result.exit_code, result.stdout, result.stderr) == (0, printed, TOLD)
+
+
+def test_a_count_of_0_alone(tmp_path: Path) -> None:
+    """Docker 20.10 merges files so that a 0 is lost: the command says so."""
+    (tmp_path / "one.yml").write_text(ONE.replace("web", "night"))
+
+    result = stack_file("--override", "one.yml")
+
+    assert "    deploy:\n      replicas: 0\n" in result.stdout
+    assert "shop_night: docker 20.10 ignores the count 0 in a last file (" in result.stderr
+    assert "20.10" not in stack_file("one.yml").stderr
 
 
 def test_without_a_file() -> None:

@@ -56,7 +56,8 @@ def fill_stack_file(
         sys.exit(ERROR)
     texts = [_text(file) for file in given]
     counts = live_counts(cluster, stack)
-    if counts_alone or len(texts) > 1:
+    alone = counts_alone or len(texts) > 1
+    if alone:
         filled, differing = override(texts, counts)
     else:
         (file, text), *_ = texts
@@ -65,6 +66,11 @@ def fill_stack_file(
         complain(f"Swarm has no service of a stack {stack!r}: nothing is filled in (docker stack ls shows the stacks)")
     for service, (written, live) in sorted(differing.items()):
         complain(f"{stack}_{service}: replicas {'not given' if written is None else written} → {live}")
+        if alone and live == 0:
+            complain(
+                f"{stack}_{service}: docker 20.10 ignores the count 0 in a last file"
+                " (deploy with docker 28, or write replicas: 0 into the stack file)"
+            )
     click.echo(filled.encode(), nl=False)
 
 
