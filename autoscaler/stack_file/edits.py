@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from autoscaler.stack_file.meaning import Meaning
-    from autoscaler.stack_file.nodes import Node, Part
+    from autoscaler.stack_file.nodes import Node, NodePart
 
 Value: TypeAlias = "int | ScalarNode | None"
 """A count, a text that stands for one, or None if there is to be none."""
@@ -99,7 +99,7 @@ class Editor:
 
     # Where the count goes
 
-    def _set(self, part: Part | None, path: tuple[str, ...], values: Values) -> None:
+    def _set(self, part: NodePart | None, path: tuple[str, ...], values: Values) -> None:
         """Make what *part* has at *path* the value, and change nothing that others share."""
         if part is None:
             raise NotPossibleError
@@ -206,7 +206,7 @@ class Editor:
 
     # Replacing
 
-    def _replace(self, part: Part, text: str) -> None:
+    def _replace(self, part: NodePart, text: str) -> None:
         """Put *text* in the place of *part*; an anchor there goes on to its first alias."""
         node = part.node
         if part.alias:
@@ -225,7 +225,7 @@ class Editor:
         self._edit(_Edit(part.start, part.end, f" {text}" if part.start == part.end else text))
 
     @staticmethod
-    def _check_exact(part: Part) -> None:
+    def _check_exact(part: NodePart) -> None:
         """Refuse parts whose end in the text is not known exactly."""
         node = part.node
         if not part.alias and (node.block if isinstance(node, ScalarNode) else not node.flow):
@@ -284,7 +284,7 @@ class Editor:
                 entries.append(f"{self._copy(key, position)}: {self._copy(value, position)}")
         return "{" + ", ".join(entries + ([more] if more else [])) + "}"
 
-    def _merged(self, value: Part, position: int, without: str | None) -> str:
+    def _merged(self, value: NodePart, position: int, without: str | None) -> str:
         """Return the value of a merge key; *without* a key, if it would bring it."""
         parts = [
             self._written(part.node, position, without)
@@ -294,7 +294,7 @@ class Editor:
         ]
         return f"[{', '.join(parts)}]" if isinstance(value.node, ListNode) else parts[0]
 
-    def _copy(self, part: Part, position: int) -> str:
+    def _copy(self, part: NodePart, position: int) -> str:
         """Return a text for *position* that means the same as *part*: an alias if one can."""
         node = part.node
         self._count()
@@ -351,7 +351,7 @@ class Editor:
                 yield value.node
 
 
-def _is(key: Part, name: str) -> bool:
+def _is(key: NodePart, name: str) -> bool:
     return isinstance(key.node, ScalarNode) and key.node.value == name
 
 

@@ -12,7 +12,7 @@ from autoscaler.stack_file.nodes import ListNode, MapNode, ScalarNode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from autoscaler.stack_file.nodes import Node, Part, StackFile
+    from autoscaler.stack_file.nodes import Node, NodePart, StackFile
 
 _MOST_MERGED = 300_000
 """Entries of all mappings that merge others."""
@@ -35,23 +35,23 @@ class Meaning:
         self.document = document
         self.reading = reading
         self._file = file
-        self._entries: dict[int, dict[str, Part]] = {}
-        self._own: dict[int, dict[str, Part]] = {}
+        self._entries: dict[int, dict[str, NodePart]] = {}
+        self._own: dict[int, dict[str, NodePart]] = {}
         self._merged = 0
         root = document.root.node if document.root else None
-        self.top: dict[str, Part] = self.entries(root) if isinstance(root, MapNode) else {}
+        self.top: dict[str, NodePart] = self.entries(root) if isinstance(root, MapNode) else {}
         services = self.top.get("services")
         if services is None or not isinstance(services.node, MapNode):
             raise ConfigurationError(f"{file}: has no services (give the file that you pass to docker stack deploy -c)")
-        self.services: dict[str, Part] = self.entries(services.node)
+        self.services: dict[str, NodePart] = self.entries(services.node)
 
-    def entries(self, mapping: MapNode) -> dict[str, Part]:
+    def entries(self, mapping: MapNode) -> dict[str, NodePart]:
         """Return each key's value, merged ones included; raise ConfigurationError if a key is not a text."""
         known = self._entries.get(id(mapping))
         if known is not None:
             return known
-        merged: dict[str, Part] = {}
-        own: dict[str, Part] = {}
+        merged: dict[str, NodePart] = {}
+        own: dict[str, NodePart] = {}
         for key, value in mapping.pairs:
             if is_merge(key.node):
                 for source in self._inherited(value):
@@ -63,7 +63,7 @@ class Meaning:
         found = self._entries[id(mapping)] = {**merged, **own}
         return found
 
-    def own(self, mapping: MapNode) -> dict[str, Part]:
+    def own(self, mapping: MapNode) -> dict[str, NodePart]:
         """Return each key's value that stands in the mapping itself."""
         known = self._own.get(id(mapping))
         if known is None:
@@ -74,7 +74,7 @@ class Meaning:
             }
         return known
 
-    def _inherited(self, value: Part) -> Iterator[dict[str, Part]]:
+    def _inherited(self, value: NodePart) -> Iterator[dict[str, NodePart]]:
         """Yield what a merge key brings, the first of a list, which wins, last."""
         for source in reversed(sources(value)):
             if not isinstance(source.node, MapNode):
@@ -90,7 +90,7 @@ class Meaning:
                 )
             yield brought
 
-    def line(self, part: Part) -> str:
+    def line(self, part: NodePart) -> str:
         """Return where *part* stands, in words."""
         return f"line {self.document.text.count(chr(10), 0, part.start) + 1}"
 
@@ -102,7 +102,7 @@ class Meaning:
             version.node.value if version and isinstance(version.node, ScalarNode) and not version.node.empty else None
         )
 
-    def deploy(self, name: str) -> dict[str, Part]:
+    def deploy(self, name: str) -> dict[str, NodePart]:
         """Return what the service's `deploy` says."""
         service = self.services[name].node
         deploy = self.entries(service).get("deploy") if isinstance(service, MapNode) else None
@@ -128,7 +128,7 @@ def is_merge(key: Node) -> bool:
     return key.tag == "tag:yaml.org,2002:merge" or (key.plain and key.tag is None)
 
 
-def sources(value: Part) -> list[Part]:
+def sources(value: NodePart) -> list[NodePart]:
     """Return what a merge key with this value merges."""
     return value.node.items if isinstance(value.node, ListNode) else [value]
 
@@ -205,7 +205,7 @@ class Comparison:
             return one.tag == other.tag and self.same_entries(self._one.entries(one), self._other.entries(other))
         return False
 
-    def same_entries(self, one: dict[str, Part], other: dict[str, Part], but: str | None = None) -> bool:
+    def same_entries(self, one: dict[str, NodePart], other: dict[str, NodePart], but: str | None = None) -> bool:
         """Return whether both have the same keys with the same meanings, *but* one key."""
         keys = one.keys() - {but}
         return keys == other.keys() - {but} and all(self.same(one[key].node, other[key].node) for key in keys)

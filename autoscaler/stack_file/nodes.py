@@ -57,7 +57,7 @@ class ListNode:
     anchor: str | None
     tag: str | None
     flow: bool
-    items: list[Part] = field(default_factory=list)
+    items: list[NodePart] = field(default_factory=list)
     height: int = 1
 
 
@@ -70,11 +70,11 @@ class MapNode:
     anchor: str | None
     tag: str | None
     flow: bool
-    items: list[Part] = field(default_factory=list)
+    items: list[NodePart] = field(default_factory=list)
     height: int = 1
 
     @property
-    def pairs(self) -> list[tuple[Part, Part]]:
+    def pairs(self) -> list[tuple[NodePart, NodePart]]:
         """Each key with its value."""
         return list(zip(self.items[::2], self.items[1::2], strict=True))
 
@@ -82,7 +82,7 @@ class MapNode:
 Node: TypeAlias = ScalarNode | ListNode | MapNode
 
 
-class Part(NamedTuple):
+class NodePart(NamedTuple):
     """A place in the text where a node is written, or where an alias stands for it."""
 
     start: int
@@ -96,10 +96,10 @@ class StackFile:
     """A text with the nodes of its first document."""
 
     text: str
-    root: Part | None = None
+    root: NodePart | None = None
     anchored: dict[str, list[Node]] = field(default_factory=dict)
     """The nodes that have this anchor, in the order of the text."""
-    aliases: dict[int, list[Part]] = field(default_factory=dict)
+    aliases: dict[int, list[NodePart]] = field(default_factory=dict)
     """The aliases of a node, by its id, in the order of the text."""
 
     def usable(self, node: Node, position: int) -> bool:
@@ -151,7 +151,7 @@ class _Builder:
                 start, end = _span(event)
                 node = ScalarNode(start, end, event.anchor, event.value, tag, plain, block)
                 self._name(node)
-                self._add(Part(start, end, node))
+                self._add(NodePart(start, end, node))
             case yaml.AliasEvent():
                 self._alias(event)
             case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
@@ -165,7 +165,7 @@ class _Builder:
                 closed = self._open.pop()
                 _, closed.end = _span(event)
                 self._limit(closed.height, event)
-                self._add(Part(closed.start, closed.end, closed))
+                self._add(NodePart(closed.start, closed.end, closed))
             case _:
                 pass
 
@@ -177,7 +177,7 @@ class _Builder:
             raise ConfigurationError(
                 f"{self._file}: {where}: what the alias *{event.anchor} refers to {what} (correct the alias)"
             )
-        part = Part(*_span(event), node, alias=True)
+        part = NodePart(*_span(event), node, alias=True)
         self.document.aliases.setdefault(id(node), []).append(part)
         self._add(part)
 
@@ -186,7 +186,7 @@ class _Builder:
             self._anchors[node.anchor] = node
             self.document.anchored.setdefault(node.anchor, []).append(node)
 
-    def _add(self, part: Part) -> None:
+    def _add(self, part: NodePart) -> None:
         if not self._open:
             self.document.root = part
             return
