@@ -4,8 +4,8 @@
     python benchmarks/evaluation.py --services 1000         one size, with the guide's thresholds and with a mix
     python benchmarks/evaluation.py --services 1000 --policies mix --profile    and where its CPU time goes
 
-Prints each figure beside its budget (SPEC 9). It fails where an evaluation does not decide as the loads demand, never
-for a figure: a machine may be busy.
+Prints each figure beside its budget (docs/performance.md). It fails if an evaluation does not decide as the loads
+demand, never because of a figure: a machine may be busy.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Figure:
     value: float
     unit: str
     at_most: float | None = None
-    """A budget of SPEC 9, or a time-out of the daemon as it is by default."""
+    """A budget of docs/performance.md, or a time-out of the daemon as it is by default."""
 
     def __str__(self) -> str:
         at_most = "" if self.at_most is None else f"{self.at_most:g} {self.unit}"

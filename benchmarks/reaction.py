@@ -5,7 +5,7 @@
 
 A real engine, a real Prometheus, and the daemon as a process; the load is a number that this program lets Prometheus
 scrape. When in an interval Prometheus scrapes a target is its own choice, and stays: each run has another target. The
-budget is one evaluation interval plus one second (SPEC 9). It fails for no figure: a machine may be busy.
+budget is one evaluation interval plus one second. It fails for no figure: a machine may be busy.
 """
 
 from __future__ import annotations

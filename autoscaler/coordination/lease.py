@@ -2,7 +2,7 @@
 
 It is a cell in Swarm that is written only where it still is as it was read. Its holder renews it again and again;
 whoever sees it unchanged for long enough takes it. Times are seconds of one's own monotonic clock, and no two clocks
-are ever compared (facts 12).
+are ever compared.
 
 A renewal lets its writer act for no longer than if it had been written together with the write that it renews, and it
 says which one that is. So a stand-by that sees it late, as nobody can look while a Swarm elects a leader, need not wait

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from autoscaler.util.deadline import Deadline
 
 LARGEST = 48 * 1024
-"""The most bytes that all labels may have: every manager keeps every write of them (facts 4)."""
+"""The most bytes that all labels may have: every manager keeps every write of them
+(docs/facts.md#label-sizes)."""
 _ROUNDS = 20
 """How often the pauses are read anew where others write at the same time; one of those is through in every round."""
 

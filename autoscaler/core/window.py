@@ -106,7 +106,7 @@ class Window:
         """Why the samples do not suffice to judge ``[end - look_back, end]``, or None where they do.
 
         One missing sample is forgiven, two in a row are not; a missing newest sample never is, nor one that lacks
-        tasks (SPEC 3, "complete"; SPEC 4, "lacking data"). An older sample that lacks tasks counts as a missing one:
+        tasks. An older sample that lacks tasks counts as a missing one:
         what was not seen in full proves no calm.
         """
         if self.newest is None:

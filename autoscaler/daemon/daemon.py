@@ -114,7 +114,8 @@ class Daemon:
             scheduler.shutdown(wait=False)
             self.cycle.stop()
             if self._evaluating is not None:
-                # Never cancelled: APScheduler would, and a write must be finished and verified (facts 10).
+                # Never cancelled: APScheduler would (docs/facts.md#shutdown-does-not-wait), and a write must be
+                # finished and verified.
                 await asyncio.wait([self._evaluating])
             self._drained.set()
             await keeping

@@ -156,7 +156,10 @@ class _UpperBound:
     """The most tasks that carried the load of the value."""
 
     def projected(self, observation: Observation, count: int) -> float:
-        """The value once *count* replicas carry the load; Swarm removes those first that do not run (facts 6)."""
+        """The value once *count* replicas carry the load.
+
+        Swarm removes those first that do not run (docs/facts.md#removal-order).
+        """
         remaining = min(observation.running, count)
         if not self.value:
             return 0.0

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def unplaced_too_long(policy: Policy, observation: Observation) -> int:
     """How many replicas have waited for room for so long that the policy gives them back: all of them, or none.
 
-    Swarm never tries those again that still wait when the count changes, whatever room appears (moby#53722, measured);
-    and of replicas that do not run it takes any first (facts 6). So all must have waited for so long, and all others
-    run.
+    Swarm never tries those again that still wait when the count changes, whatever room appears
+    (docs/facts.md#waiting-replicas). Of replicas that do not run it takes any first
+    (docs/facts.md#removal-order). So all must have waited for so long, and all others run.
     """
     patience, since = policy.scale_up.give_back, observation.unplaced_since
     if patience is None or not since or observation.running + len(since) < observation.requested:

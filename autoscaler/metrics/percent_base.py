@@ -1,4 +1,4 @@
-"""What 100 % means for a service's built-in metrics: what `docker stats` shows, from Swarm's own numbers (SPEC 3)."""
+"""What 100 % means for a service's built-in metrics: what `docker stats` shows, from Swarm's own numbers."""
 
 from __future__ import annotations
 

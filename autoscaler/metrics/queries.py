@@ -54,7 +54,7 @@ moments; at 95 % a task that wants one still finds it."""
 _LONG_WAIT = 0.1
 """The share of the time from which on a task that waits for a CPU is starved."""
 _LINGER = 3
-"""For how many scrape intervals the last sample of a gauge is believed (SPEC 3)."""
+"""For how many scrape intervals the last sample of a gauge is believed (docs/facts.md#lingering-gauges)."""
 _AGGREGATES = {"average": "avg", "max": "max"}
 
 _RESERVED = frozenset({"cpu", "__name__", STAT_LABEL, PLACE_LABEL})

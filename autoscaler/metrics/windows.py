@@ -39,7 +39,7 @@ _PART = 22
 run out."""
 
 _SHARE = 2 / 3
-"""Which part of the time that is left the sources may take. Bounds are corrected without data, too (SPEC 4): a
+"""Which part of the time that is left the sources may take. Bounds are corrected without data, too: a
 Prometheus that hangs must leave the time to carry that out."""
 
 _PROBED_EVERY = 600.0

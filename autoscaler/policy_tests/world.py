@@ -85,7 +85,7 @@ class TestedService:
         return cls(tested.name, said.labels, said.replicas, tasks, tested.startup, long_ago, long_ago, room, state)
 
     def happens(self, event: Event, at: float) -> None:
-        """An operator's scale keeps the autoscaler's label; a deploy drops it (facts 4); nodes come and go."""
+        """An operator's scale keeps the autoscaler's label; a deploy drops it; nodes come and go."""
         if event.room is not None:
             self.room = event.room
             self._place(at)

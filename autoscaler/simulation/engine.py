@@ -1,4 +1,6 @@
-"""A Docker Swarm in memory and in virtual time: an EngineApi and ConfigApi with a real engine's semantics (facts).
+"""A Docker Swarm in memory and in virtual time: an EngineApi and ConfigApi with a real engine's semantics.
+
+What was measured on the real one is in docs/facts.md.
 
 Nothing happens between two calls but what the clock brings: each call first lets the events that are due happen, in
 their order. `tasks` and `rollouts` have the rest of it.
@@ -30,9 +32,9 @@ _OUT_OF_SEQUENCE = "rpc error: code = Unknown desc = update out of sequence"
 _INVALID = "rpc error: code = InvalidArgument desc = "
 _TOO_LARGE = "rpc error: code = Unknown desc = raft: raft message is too large and can't be sent"
 _LARGEST = 1.5 * 2**20
-"""Bytes of a service that raft passes on, with its spec before (facts 4)."""
+"""Bytes of a service that raft passes on, with its spec before (docs/facts.md#label-sizes)."""
 _BEGIN = 0.005
-"""Seconds from a deploy to its UpdateStatus (facts 2)."""
+"""Seconds from a deploy to its UpdateStatus (docs/facts.md#late-status)."""
 
 
 class SimulatedEngine:
@@ -270,7 +272,7 @@ class SimulatedEngine:
         return self._configs[name]
 
     def _replace_spec(self, service: SimulatedService, spec: Document, *, back: bool = False) -> None:
-        """Any update: the old spec becomes PreviousSpec, UpdateStatus is cleared, a rollout begins anew (facts 2)."""
+        """Any update: the old spec becomes PreviousSpec, UpdateStatus is cleared, a rollout begins again."""
         if kind(spec) != kind(service.spec):
             raise RefusedError("rpc error: code = Unimplemented desc = service mode change is not allowed")
         before = service.count
@@ -314,7 +316,7 @@ class SimulatedEngine:
             return
         surplus = len(service.slots) - service.count
         if surplus > 0:
-            # Slots without a task that runs go first (facts 6), then the newest.
+            # Slots without a task that runs go first, then the newest (docs/facts.md#removal-order).
             newest_first = sorted(service.slots.values(), key=lambda slot: (slot[0].created, slot[0].id), reverse=True)
             for slot in sorted(newest_first, key=lambda slot: any(task.state == "running" for task in slot))[:surplus]:
                 del service.slots[slot[0].slot]

@@ -61,7 +61,7 @@ class Node:
         }
 
     def objection(self, task: Task) -> str:
-        """Why *task* cannot be placed here, in Swarm's words for *{}* nodes (facts 6); empty where it can."""
+        """Why *task* cannot be placed here, in Swarm's words for *{}* nodes; empty where it can."""
         nano_cpus, memory = task.reservations
         if not self.ready or not self.heard:
             return "{} not available for new tasks"
@@ -219,7 +219,7 @@ class SimulatedService:
 
     @property
     def is_job(self) -> bool:
-        """Whether any update executes it again (facts 7)."""
+        """Whether any update executes it again (docs/facts.md#global-services-and-jobs)."""
         return kind(self.spec).endswith("Job")
 
     @property
@@ -322,7 +322,7 @@ class Config:
 
 
 def stored(spec: Document) -> Document:
-    """A spec as the engine stores it: a mode or count left out becomes 1 replica (facts 1); raises RefusedError."""
+    """A spec as the engine stores it: a mode or count left out becomes 1 replica; raises RefusedError."""
     mode = spec.get("Mode") or {"Replicated": {}}
     if len(mode) != 1:
         raise RefusedError("must specify either replicated or global mode")

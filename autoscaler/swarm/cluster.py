@@ -21,7 +21,8 @@ STATE_LABEL = "autoscaler.state"
 ROLLBACK_LABEL = "autoscaler.rollback"
 """The label that holds the version before the last deploy, as Swarm itself forgets it at the first scale."""
 SETTLE_TIME = 10.0
-"""Seconds after a new task template was seen in which Swarm may not have begun its rollout yet (facts 2)."""
+"""Seconds after a new task template was seen in which Swarm may not show its rollout yet
+(docs/facts.md#late-status)."""
 
 STARTUP_GRACE = 120.0
 """Seconds that a task may take to start before it counts as stuck."""

@@ -2,7 +2,8 @@
 
 The scale history rides on the service itself, in one label written in the same update as the scale. A stack deploy
 drops the label, an operator's scale keeps it, and Swarm keeps the state before the last update in PreviousSpec; so
-what happened can be told without a memory of our own (facts 12).
+what happened can be told without a memory of our own
+(docs/facts.md#who-changed-the-count).
 """
 
 from __future__ import annotations
@@ -358,8 +359,8 @@ def _lowered(view: ServiceView, said: Mapping[str, ScaleState | None], now: floa
     """What the service itself tells of a deploy that lowered its count less than an hour ago.
 
     Our label is gone, or older than in PreviousSpec, and the count is lower and not 0. An operator's scale keeps the
-    label, and one to 0 is meant (facts 3 and 4). Where the deploy before dropped the label already, a service that was
-    *ours* shows a deploy by what its tasks are made from.
+    label, and one to 0 is meant (docs/facts.md#who-changed-the-count). If the deploy before dropped the
+    label already, a service that was *ours* shows a deploy by what its tasks are made from.
     """
     before = view.before
     if before is None or before.requested is None or not 0 < view.requested < before.requested:
@@ -452,7 +453,9 @@ def _counts_since(
 def _held_up(
     view: ServiceView, own: ScaleState, said: Mapping[str, ScaleState | None], now: float
 ) -> ScaleEvent | None:
-    """The newest change that the label tells of, where the write that made it was carried out late (facts 8).
+    """The newest change that the label tells of, where the write that made it was carried out late.
+
+    A write without an answer may be carried out long after it (docs/facts.md#late-writes).
 
     Its quiet time begins then, and not when it was decided on.
     """

@@ -30,8 +30,8 @@ class TimedCall:
     """Runs blocking calls, each in a thread of its own, and stops waiting for one at its deadline.
 
     A client library's time-outs bound one read, so a server that drips bytes holds a caller for as long as it likes
-    (facts 9). The thread of an abandoned call cannot be ended; so that they cannot pile up, calls are refused while
-    too many are still stuck.
+    (docs/facts.md#timeouts-bound-one-read). The thread of an abandoned call cannot be ended. So that they
+    cannot pile up, calls are refused while too many are still stuck.
     """
 
     def __init__(self, backend: str) -> None:

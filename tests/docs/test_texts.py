@@ -18,6 +18,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAMED = re.compile(
     r"`((?:docs|policies|deploy|tests|autoscaler|benchmarks|examples)/[\w./-]+|(?:README|CHANGELOG)\.md)(?:::\w+)?`"
 )
+NUMBERED = re.compile("|".join((r"\bSPEC" + r" \d", r"\bfacts" + r" \d")))
 CITED = re.compile(r"docs/([\w-]+\.md)#([\w-]+)")
 
 
@@ -74,6 +75,12 @@ def test_what_code_cites_of_the_documents_is_there() -> None:
         for page, anchor in CITED.findall(file.read_text())
     }
     assert {each for each in cited if each[2] not in anchors(ROOT / "docs" / each[1])} == set()
+
+
+def test_no_text_cites_a_number_of_a_document_that_is_not_here() -> None:
+    """Texts state a fact, or cite docs/facts.md by anchor, and never the number of a section."""
+    texts = {file: file.read_text(errors="replace") for file in FILES if file.is_file()}
+    assert [named(file) for file, text in texts.items() if NUMBERED.search(text)] == []
 
 
 def test_the_readme_is_short() -> None:

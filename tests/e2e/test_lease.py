@@ -1,4 +1,4 @@
-"""Two autoscalers of one real Swarm: one acts, and the other one takes over (SPEC 8)."""
+"""Two autoscalers of one real Swarm: one acts, and the other one takes over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong with Docker, and what then (SPEC 8): over a real socket, through the docker SDK."""
+"""What goes wrong with Docker, and what then: over a real socket, through the docker SDK."""
 
 from __future__ import annotations
 

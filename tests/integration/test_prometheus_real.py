@@ -1,7 +1,7 @@
 """The built-in queries and the adapter on a real Prometheus, with cAdvisor's series backfilled.
 
-The samples have the form that cAdvisor gives them (facts 11), and no staleness markers, as where cAdvisor's own time
-stamps are honoured: the worst case for what lingers.
+The samples have the form that cAdvisor gives them (docs/facts.md#series-and-labels). They have no staleness
+markers, as if cAdvisor's own timestamps were honoured: the worst case for what lingers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two autoscalers of one Swarm: one acts, the other stands by (SPEC 8)."""
+"""Two autoscalers of one Swarm: one acts, the other stands by."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ METRICS = {
     "autoscaler_leader",
     "autoscaler_build_info",
 }
-"""SPEC 7; counters without their `_total`."""
+"""The autoscaler's own metrics; counters without their `_total`."""
 
 
 def record(service: str = "web", outcome: Outcome = Outcome.APPLIED, why: Why = HIGH, **more: Any) -> Record:

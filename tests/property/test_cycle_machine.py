@@ -603,7 +603,10 @@ class Life(RuleBasedStateMachine):
 
     @rule(who=WHO, lag=SECONDS, then=EVALUATIONS)
     def lose_quorum(self, who: int, lag: float, then: int) -> None:
-        """The managers lose their quorum at the next write, which is carried out when they have it again (facts 8)."""
+        """The managers lose their quorum at the next write, which is carried out when they have it again.
+
+        A write without an answer may be carried out late (docs/facts.md#late-writes).
+        """
         self.loses_quorum = True
         self.hold_up(who, lag, then)
 

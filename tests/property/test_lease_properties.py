@@ -61,7 +61,7 @@ class SharedLease(RuleBasedStateMachine):
         self.names = (f"autoscaler-{number}" for number in count())
         self.all = [Autoscaler(Standing(next(self.names)), offset) for offset in (0.0, 1e6)]
         self.late: list[Callable[[], bool]] = []
-        """Writes that nobody waits for any more, and that may still be carried out (facts 8)."""
+        """Writes that nobody waits for any more, and that may still be carried out (docs/facts.md#late-writes)."""
         self.known: list[Cell | None] = [None]
         """What the lease ever was: a manager that is parted from the others answers with what it last knew."""
 

@@ -138,7 +138,7 @@ def test_nothing_overrules_that_a_service_is_not_enabled(
 
 
 def ranked(policies: PolicySet, service: str, labels: Mapping[str, str], *, own: bool) -> list[list[Policy]]:
-    """The policies that match by name, by the service's wish, and by globs and labels, as SPEC 3 has it."""
+    """The policies that match by name, by the service's wish, and by globs and labels, in this order."""
     by_pattern = [
         policy
         for policy in policies.policies

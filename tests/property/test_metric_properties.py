@@ -133,7 +133,7 @@ def histories(draw: st.DrawFn) -> History:
 
 
 def blocks(guard: Guard, direction: Direction, held: Window | None) -> bool:
-    """Whether the guard forbids the direction, restated from SPEC 3."""
+    """Whether the guard forbids the direction, restated."""
     if guard.block not in (direction.value, "both"):
         return False
     if held is None or held.lacking(guard.for_) is not None:

@@ -147,7 +147,7 @@ def told(decision: Decision) -> list[tuple[Reason, str | None]]:
 
 @dataclass(slots=True)
 class FakeService:
-    """A service whose spec, previous spec and time of update change as Swarm changes them (facts 2 to 5)."""
+    """A service whose spec, previous spec and time of update change as Swarm changes them."""
 
     requested: int
     at: float = NOW

@@ -103,7 +103,7 @@ class Exchange(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 - the base class looks for this name
 
     def answer(self) -> None:
-        """What the engine answers, in its status codes and words (facts 8)."""
+        """What the engine answers, in its status codes and words (docs/facts.md#dockers-errors)."""
         try:
             answer = self.result()
             self.send(201 if self.asked.path == "/configs/create" else 200, answer)

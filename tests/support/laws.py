@@ -1,4 +1,4 @@
-"""What must hold of every write to a service, whatever came before it (SPEC 4, SPEC 8)."""
+"""What must hold of every write to a service, whatever came before it."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class FaultyEngine:
     updates: list[tuple[str, Document, Document]] = field(default_factory=list)
     """Each update that was carried out: the service's name, its document before, and the spec that was written."""
     late: list[Callable[[], None]] = field(default_factory=list)
-    """Updates that their caller has given up, and that are still to be carried out (facts 8)."""
+    """Updates that their caller has given up, and that are still to be carried out (docs/facts.md#late-writes)."""
     _late: int = 0
     """How many of the next updates are."""
     _before: dict[str, list[Callable[[], None]]] = field(default_factory=dict)

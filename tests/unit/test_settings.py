@@ -39,7 +39,7 @@ def problems(options: dict[str, Any] | None = None, secrets: Path = NO_SECRETS, 
 
 
 def test_without_any_setting_the_defaults_of_the_specification_hold() -> None:
-    """SPEC 6's defaults, with the Prometheus and the socket that a stack has."""
+    """The defaults of the specification hold, with the Prometheus and the socket that a stack has."""
     read = read_from({})
     assert read.prometheus_url == "http://prometheus:9090"
     assert read.docker_host == "unix:///var/run/docker.sock"

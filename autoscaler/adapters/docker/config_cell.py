@@ -1,4 +1,7 @@
-"""A cell in Swarm: the labels of a config, which are written by comparing its version index (facts 4)."""
+"""A cell in Swarm: the labels of a config, which are written by comparing its version index.
+
+The engine refuses a write that names an older version (docs/facts.md#configs-as-cells).
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ _BEYOND = 2**64
 _LARGEST_POINT = 2**20
 """How many bytes a rollback point may unpack to."""
 _LONGEST_POINT = 48 * 1024
-"""The longest rollback point that is kept in a label: every list of services carries it (facts 4)."""
+"""The longest rollback point that is kept in a label: every list of services carries it
+(docs/facts.md#label-sizes)."""
 _CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
 """A container's hostname is by default the first twelve digits of its id."""
 
@@ -190,7 +191,8 @@ def node_view(document: Document) -> NodeView:
 def mode_in_words(spec: Document) -> str:
     """The mode's name in the autoscaler's words; only `replicated` may be scaled.
 
-    A replicated spec without a whole number of replicas is none of that: written back, Swarm makes it 1 (facts 1).
+    A replicated spec without a whole number of replicas is none of that: written back, Swarm makes it 1
+    (docs/facts.md#a-missing-count).
     """
     mode = spec.get("Mode") or {}
     if list(mode) == ["Replicated"] and requested_replicas(spec) is None:

@@ -1,7 +1,7 @@
 """The Docker Engine's API over its socket, through the docker SDK's session: bounded, retried, in plain words.
 
 The SDK's own service methods are not used: they insert defaults or drop fields, which restarts tasks, and send this
-machine's registry credentials (facts 1).
+machine's registry credentials (docs/facts.md#inserted-defaults, docs/facts.md#registry-credentials).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class DockerEngine:
         return self._object(f"/services/{quote(service_id, safe='')}", deadline)
 
     def update(self, service_id: str, version: int, spec: Document, deadline: Deadline, /) -> None:
-        """Replace the spec; tried once only, for a write without an answer may be carried out later (facts 8)."""
+        """Replace the spec; tried once only, because a write without an answer may be carried out later."""
         path = f"/services/{quote(service_id, safe='')}/update"
         if self._call("POST", path, deadline, {"version": version}, spec) is None:
             raise not_docker(self._where, "status 200 without JSON")
@@ -142,7 +142,7 @@ class DockerEngine:
         A failed client is not used again: another version of the engine may answer next time, and where the deadline
         has passed, the abandoned call goes on using its client in its own thread. Nor is one whose engine was upgraded
         since it was made, which nothing else tells when connections were idle meanwhile: it would go on in the older
-        version, which strips fields from specs (facts 1). A read is then made again, in the new one.
+        version, which strips fields from specs (docs/facts.md#api-versions). A read is then made again, in the new one.
         """
         client, self._client = self._client, None
         silence = deadline.remaining(at_most=self._timeout)
@@ -185,7 +185,7 @@ class DockerEngine:
         return answer
 
     def _connect(self, silence: float) -> docker.APIClient:
-        """A client that speaks the engine's own API version: an older one strips fields from specs (facts 1)."""
+        """A client that speaks the engine's own API version: an older one strips fields from specs."""
         return _Client(
             self._base_url,
             version="auto",

@@ -50,7 +50,9 @@ class EngineApi(Protocol):
         """All nodes."""
 
     def service(self, service_id: str, deadline: Deadline, /) -> Document:
-        """One service as it is stored: defaults inserted on reading would restart its tasks on writing (facts 1).
+        """One service as it is stored.
+
+        Defaults inserted on reading would restart its tasks on writing (docs/facts.md#inserted-defaults).
 
         Raises NotFoundError.
         """
@@ -59,12 +61,13 @@ class EngineApi(Protocol):
         """Replace the spec of the service, where its version index still is *version*.
 
         Raises VersionConflictError and NotFoundError. RefusedError says that nothing was written; UnreachableError
-        says only that no clear answer came: the update may have been carried out, or still be (facts 8).
+        says only that no clear answer came: the update may have been carried out, or still be
+        (docs/facts.md#late-writes).
         """
 
 
 class ConfigApi(Protocol):
-    """The calls about configs, of which the labels may change, and the data may not (facts 4). As EngineApi's."""
+    """The calls about configs, whose labels may change, and whose data may not (docs/facts.md#configs-as-cells)."""
 
     def config(self, name: str, deadline: Deadline, /) -> Document:
         """The config of this name. Raises NotFoundError."""

@@ -98,7 +98,7 @@ def parse(where: str, status: int, content: str | bytes) -> Any:
 def failure(where: str, error: Exception) -> BackendError:
     """The error that an exception of the client's libraries means.
 
-    They wrap each other, as causes and as arguments, up to four deep (facts 8).
+    They wrap each other, as causes and as arguments, up to four deep (docs/facts.md#dockers-errors).
     """
     wrapped = list(causes(error))
     for cause in wrapped:
@@ -149,7 +149,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _refusal(where: str, status: int, message: str) -> BackendError:
-    """The error that the engine's words mean: they decide, for its status is often a mere 500 (facts 8)."""
+    """The error that the engine's words mean: they decide, because its status is often only 500."""
     if status in _CLEAR:
         return _CLEAR[status](f"{where}: {message}")
     if "update out of sequence" in message:

@@ -1,4 +1,4 @@
-"""Docker Swarm as an orchestrator: three lists read, one number written (facts 12)."""
+"""Docker Swarm as an orchestrator: three lists read, one number written."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class DockerSwarm:
     def read(self, deadline: Deadline) -> Cluster:
         """All services, with their tasks, in three calls.
 
-        Ended tasks are asked for too while some service is short of running replicas, for only they carry the words of
-        a task that failed (facts 6).
+        Ended tasks are asked for too while some service is short of running replicas, because only they carry the
+        words of a task that failed (docs/facts.md#task-states).
         """
         services = self._api.services(deadline)
         with documented():
@@ -62,7 +62,8 @@ class DockerSwarm:
     def scale(self, order: Order, deadline: Deadline) -> Receipt:
         """Change the count and the autoscaler's label, in one write that names the version the decision saw.
 
-        A rollout is looked for once more, as a scale would destroy its automatic rollback (facts 2).
+        A rollout is looked for once more, as a scale would destroy its automatic rollback
+        (docs/facts.md#a-scale-in-a-rollout).
         """
         try:
             document = self._api.service(order.service_id, deadline)
@@ -127,7 +128,7 @@ class DockerSwarm:
         if view.rollout:
             return Receipt(Written.CONFLICT, view.rollout)
         if order.replicas == view.requested:
-            # Even a write that changes nothing takes PreviousSpec and UpdateStatus away (facts 2).
+            # Even a write that changes nothing takes PreviousSpec and UpdateStatus away.
             return Receipt(Written.REFUSED, f"the service already asks for {order.replicas} replicas")
         return None
 

@@ -39,7 +39,7 @@ __all__ = ["ConnectionSettings", "PrometheusSource"]
 T = TypeVar("T")
 
 _POINTS = 11_000
-"""How many points of one series Prometheus gives in one answer at most (facts 9)."""
+"""How many points of one series Prometheus gives in one answer at most (docs/facts.md#limits-and-errors)."""
 _ATTEMPTS = 3
 _BACKOFF = wait_exponential(multiplier=0.1, max=1)
 _OFFSET_FRESH = 60.0

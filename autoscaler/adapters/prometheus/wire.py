@@ -1,8 +1,8 @@
 """The wire to Prometheus: who it is and how to be let in, and the session that PrometheusConnect sends its requests by.
 
-The library drops warnings, obeys Retry-After for ever, waits without end and keeps no answer's status (facts 9). What
-comes back from here is a complete answer or a BackendError that says where, what, and what would help, without any
-secret.
+The library drops warnings, obeys Retry-After for ever, waits without end and keeps no answer's status
+(docs/facts.md#prometheus-api-client). What comes back from here is a complete answer or a
+BackendError that says where, what, and what would help, without any secret.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class _Answer:
 class Wire:
     """The session that PrometheusConnect uses: sends one request, and returns its complete answer or raises.
 
-    It takes nothing from the environment, for a netrc entry would replace the bearer token (facts 9), and follows no
+    It takes nothing from the environment, because a netrc entry would replace the bearer token, and follows no
     redirect, for the headers would go along to whatever host it names.
     """
 

@@ -488,7 +488,7 @@ PASSES, HELD = Reason.BELOW_THRESHOLD, Reason.WOULD_FLAP
 @pytest.mark.parametrize(
     ("value", "requested", "remove", "desired", "reason"),
     [
-        pytest.param(49, 2, 1, 2, HELD, id="SPEC's 2 to 1, 49 to 98"),
+        pytest.param(49, 2, 1, 2, HELD, id="2 to 1, 49 to 98"),
         pytest.param(34, 2, 1, 1, PASSES, id="34 to 68"),
         pytest.param(35, 2, 1, 1, PASSES, id="35 to exactly 70, which is not above it"),
         pytest.param(35.01, 2, 1, 2, HELD, id="just above"),
@@ -629,7 +629,7 @@ def test_limits_come_before_the_flap_guard() -> None:
 
 
 def test_behaviour_in_a_file(tmp_path: Path) -> None:
-    """SPEC's limits, as a policy file writes them."""
+    """The specification's limits, as a policy file writes them."""
     more = "scale_up: {cooldown: 0s, limits: [{replicas: 4, per: 15s}, {percent: 100, per: 30m}], select: min}"
     file = policy_file(tmp_path, "{name: r, metric: cpu, above: 70, add: 1}", more=more)
 

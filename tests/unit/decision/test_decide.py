@@ -643,7 +643,7 @@ scaled_to_zero restored_after_deploy changed_externally fallback ineffective pol
 service_not_found
 no_room starved
 """
-"""Those of SPEC 4, and the one of ADR 11."""
+"""The reasons for a lack of data, and the one of ADR 11."""
 
 
 def test_reasons_are_the_words_of_the_specification() -> None:

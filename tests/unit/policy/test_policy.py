@@ -20,7 +20,7 @@ def policy(name: str, *services: str, **more: Any) -> Policy:
 
 
 def test_a_policy_of_the_specification_is_read() -> None:
-    """SPEC 3's example, its values as seconds and numbers."""
+    """The specification's example is read with its values as seconds and numbers."""
     backend = policy("backend", "advtom_backend", scale_up={"cooldown": "5m"})
     assert (backend.scale_up.cooldown, backend.rules[0].look_back) == (300, 300)
     assert isinstance(backend.rules[0], Threshold)

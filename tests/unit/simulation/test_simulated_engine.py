@@ -1,4 +1,4 @@
-"""The simulated engine does what was measured on the real one (facts 1 to 8)."""
+"""The simulated engine does what was measured on the real one (docs/facts.md)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_scale_down_ends_what_does_not_run() -> None:
 
 
 def test_any_update_takes_the_rollback_point() -> None:
-    """A rollback after a scale undoes the scale, not the deploy before it (facts 2 A)."""
+    """A rollback after a scale undoes the scale, not the deploy before it (docs/facts.md#the-rollback-point)."""
     lab = Lab()
     lab.create(2)
     lab.deploy(BETTER)
@@ -67,7 +67,7 @@ def test_any_update_takes_the_rollback_point() -> None:
 
 
 def test_automatic_rollback() -> None:
-    """A bad deploy rolls back by itself, with all but one task running (facts 2 B0)."""
+    """A bad deploy rolls back by itself, with all but one task running (docs/facts.md#a-scale-in-a-rollout)."""
     lab = Lab()
     lab.create(4, action="rollback")
     lab.deploy(BAD)
@@ -82,7 +82,7 @@ def test_automatic_rollback() -> None:
 
 
 def test_scale_in_a_bad_rollout() -> None:
-    """A scale in the middle of a bad rollout makes the rollback go to the bad spec (facts 2 B1)."""
+    """A scale in the middle of a bad rollout makes the rollback go to the bad spec."""
     lab = Lab()
     lab.create(4, action="rollback")
     lab.deploy(BAD)
@@ -95,7 +95,7 @@ def test_scale_in_a_bad_rollout() -> None:
 
 
 def test_scale_in_a_paused_rollout() -> None:
-    """A scale resumes a paused bad update, which ends one more good task (facts 2 D)."""
+    """A scale resumes a paused bad update, which ends one more good task."""
     lab = Lab()
     lab.create(4)
     lab.deploy(BAD)
@@ -108,7 +108,7 @@ def test_scale_in_a_paused_rollout() -> None:
 
 
 def test_scale_in_a_good_rollout() -> None:
-    """A scale in the middle of a good rollout lets it finish, its rollback point lost (facts 2 C)."""
+    """A scale in the middle of a good rollout lets it finish, its rollback point lost."""
     lab = Lab()
     lab.create(4)
     lab.deploy(BETTER)
@@ -174,7 +174,7 @@ def test_a_rollback_that_is_asked_for() -> None:
 
 
 def test_status_comes_late() -> None:
-    """A deploy shows as `updating` a few milliseconds after it, as a version of its own (facts 2)."""
+    """A deploy shows as `updating` a few milliseconds after it, as a version of its own (docs/facts.md#late-status)."""
     lab = Lab()
     lab.create()
     lab.deploy(BETTER)
@@ -200,7 +200,7 @@ def test_parallel_rollout() -> None:
 
 
 def test_stack_deploy() -> None:
-    """A deploy resets the count to the file's, or to 1 without one, and drops labels that the API added (facts 3)."""
+    """A deploy resets the count to the file's, or to 1 without one, and drops labels that the API added."""
     lab = Lab()
     lab.create(2)
     lab.engine.change_service("web", lambda spec: spec.update(Labels={"a": "b"}))
@@ -234,7 +234,7 @@ def test_wrong_counts(count: object) -> None:
 
 @pytest.mark.parametrize("mode", [{}, {"Replicated": {"Replicas": None}}, {"Replicated": {}}])
 def test_trap_of_the_missing_count(mode: Document) -> None:
-    """An update that leaves the count out makes it one replica (facts 1)."""
+    """An update that leaves the count out makes it one replica (docs/facts.md#a-missing-count)."""
     lab = Lab()
     lab.create(4)
 
@@ -244,7 +244,7 @@ def test_trap_of_the_missing_count(mode: Document) -> None:
 
 
 def test_version() -> None:
-    """An update names the present version; the index only grows, and only when the service is written (facts 5)."""
+    """An update names the present version; the index only grows, and only when the service is written."""
     lab = Lab()
     lab.create()
     service = lab.engine.service("web")
@@ -275,7 +275,7 @@ def test_missing_service() -> None:
 
 
 def test_modes() -> None:
-    """Global services run on each node; any update of a job executes it again; no mode becomes another (facts 7)."""
+    """Global services run on each node; any update of a job executes it again; no mode becomes another."""
     lab = Lab()
     lab.engine.create_service(spec() | {"Name": "everywhere", "Mode": {"Global": {}}})
     lab.engine.create_service(spec() | {"Name": "job", "Mode": {"ReplicatedJob": {"TotalCompletions": 2}}})
@@ -290,7 +290,7 @@ def test_modes() -> None:
 
 
 def test_node_goes_down() -> None:
-    """The tasks of a dead node stay `running` as ghosts until it is back, and are replaced elsewhere (facts 6)."""
+    """The tasks of a dead node stay `running` as ghosts until it is back, and are replaced elsewhere."""
     lab = Lab(Node("a"), Node("b"))
     lab.create(4)
     lab.engine.stop_node("a")
@@ -335,7 +335,7 @@ def test_another_leader() -> None:
     ],
 )
 def test_no_room(template: Document, words: str) -> None:
-    """What has no room waits in Swarm's words, and is placed when room is made (facts 6)."""
+    """What has no room waits in Swarm's words, and is placed when room is made (docs/facts.md#task-states)."""
     lab = Lab(Node("a", cores=2, memory=1000))
     lab.create(2, **template)
     (waiting,) = (task for task in lab.engine.tasks() if task["Status"]["State"] != "running")
@@ -367,7 +367,7 @@ def test_constraints() -> None:
 
 
 def test_crash_loop() -> None:
-    """A failing task is followed by another after five seconds, and five of them are remembered (facts 6)."""
+    """A failing task is followed by another after five seconds, and five of them are remembered."""
     lab = Lab()
     lab.engine.create_service(spec(1) | {"TaskTemplate": {"ContainerSpec": {"Image": BAD}}})
     lab.after(2)

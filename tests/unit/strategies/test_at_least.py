@@ -148,7 +148,7 @@ def test_says_what_it_saw() -> None:
 
 
 def test_in_a_file(tmp_path: Path) -> None:
-    """SPEC's `for: 5m, at_least: 80%`."""
+    """The specification's `for: 5m, at_least: 80%`."""
     file = policy_file(tmp_path, "{name: cpu-high, metric: cpu, above: 70, for: 5m, at_least: 80%, add: 1}")
 
     assert loader.load([file]).policies[0].rules == (rule("80%", lasting="5m"),)
