@@ -67,7 +67,7 @@ def _http_url(value: str) -> str:
     except ValueError:
         usable = False
     if not usable or re.search(r"\s", value):
-        raise ValueError("is no URL of a server (write http://HOST:PORT or https://HOST)")
+        raise ValueError("is not a URL of a server (write http://HOST:PORT or https://HOST)")
     if parts.query or parts.fragment:
         raise ValueError("holds a ? or # (write only http://HOST:PORT/PATH)")
     return value.rstrip("/")
@@ -84,7 +84,7 @@ def _docker_host(value: str) -> str:
         usable = False
     if not usable:
         cure = "write unix:///var/run/docker.sock or tcp://HOST:2375"
-        raise ValueError(f"{value!r} is no address of a Docker engine ({cure})")
+        raise ValueError(f"{value!r} is not an address of a Docker engine ({cure})")
     return value
 
 
@@ -106,7 +106,7 @@ def split_address(value: str) -> tuple[str, int]:
     if not bracketed and ":" in host:
         raise ValueError(f"{value!r} is ambiguous (write an IPv6 address in brackets, like [::1]:9595)")
     if not _HOST_NAME.fullmatch(host):
-        raise ValueError(f"{host!r} is no host (write an address or a name, like 127.0.0.1:9595)")
+        raise ValueError(f"{host!r} is not a host (write an address or a name, like 127.0.0.1:9595)")
     return host, int(port)
 
 
@@ -196,37 +196,39 @@ class Settings(BaseSettings):
     )
 
     prometheus_url: Annotated[str, AfterValidator(_http_url)] = Field(default="http://prometheus:9090", repr=False)
-    """Where Prometheus is, or any server with its HTTP API (Mimir, Thanos, VictoriaMetrics), path included."""
+    """The URL of Prometheus, or of a server with its HTTP API (Mimir, Thanos, VictoriaMetrics), with the path."""
     prometheus_username: str = ""
-    """The user for basic authentication; goes with the password."""
+    """The user for basic authentication. The password is needed too."""
     prometheus_password: SecretStr | None = None
-    """The password for basic authentication; best as the secret `autoscaler_prometheus_password`."""
+    """The password for basic authentication. Give it as the secret `autoscaler_prometheus_password` if you can."""
     prometheus_bearer_token: Annotated[SecretStr, AfterValidator(_token)] | None = None
-    """A bearer token, instead of user and password; best as the secret `autoscaler_prometheus_bearer_token`."""
+    """A bearer token, instead of user and password. Give it as the secret `autoscaler_prometheus_bearer_token` if you
+    can."""
     prometheus_ca_file: _File = ""
-    """A PEM file with the authorities that vouch for Prometheus' certificate; the system's where it is not set."""
+    """A PEM file with the authorities that may sign Prometheus' certificate. By default the system's are used."""
     prometheus_cert_file: _File = ""
-    """A PEM file with a client certificate to show to Prometheus."""
+    """A PEM file with the client certificate that Prometheus asks for."""
     prometheus_key_file: _File = ""
-    """A PEM file with the key of the client certificate; not needed where the certificate's file holds it."""
+    """A PEM file with the key of the client certificate. It is not needed if the certificate's file holds the key."""
     prometheus_headers: _Headers = Field(default_factory=dict)
-    """Headers to send along, as `Name=value;Name=value`, such as `X-Scope-OrgID=tenant`; their values are secrets."""
+    """Headers to send with each request, as `Name=value;Name=value`, such as `X-Scope-OrgID=tenant`. Their values are
+    treated as secrets."""
     prometheus_timeout: SomeTime = 10
-    """How long Prometheus may take for one answer."""
+    """The longest time that Prometheus may take for one answer."""
     docker_host: Annotated[str, AfterValidator(_docker_host)] = Field(
         default="unix:///var/run/docker.sock", validation_alias=AliasChoices("autoscaler_docker_host", "docker_host")
     )
-    """The engine of a Swarm manager; without this setting, `DOCKER_HOST` counts."""
+    """The address of a Swarm manager's engine. Without this setting `DOCKER_HOST` is used."""
     policies: Path = Path("policies/")
     """A policy file, or a directory of `*.yml` and `*.yaml` files."""
     interval: SomeTime = 15
     """The time between two evaluations."""
     scrape_interval: SomeTime = 15
-    """How often Prometheus scrapes cAdvisor: the real interval, for windows and the built-in queries follow from it."""
+    """The interval at which Prometheus really scrapes cAdvisor. Windows and the built-in queries follow from it."""
     rate_window: SomeTime = Field(default_factory=lambda data: 4 * data.get("scrape_interval", 15))
-    """Over how long the built-in `cpu` measures its rate; by default four scrape intervals, two at least."""
+    """The time over which the built-in `cpu` measures its rate: four scrape intervals by default, and at least two."""
     warmup: Duration = Field(default_factory=lambda data: 3 * data.get("scrape_interval", 15) + 15)
-    """How long a task runs before its samples count; by default three scrape intervals and 15 seconds."""
+    """The time that a task must run before its samples count: by default three scrape intervals and 15 seconds."""
     metric_selector: Annotated[str, _without(problems_of_selector)] = ""
     """Label matchers for the built-in queries, such as `job="cadvisor",cluster="prod"`."""
     service_label: _LabelName = SERVICE_LABEL
@@ -234,16 +236,16 @@ class Settings(BaseSettings):
     task_label: _LabelName = TASK_LABEL
     """The label of cAdvisor's series that carries the name of the Swarm task."""
     dry_run: _Truth = False
-    """Whether to decide and log only, and to write nothing to Swarm."""
+    """Decide and log only, and write nothing to Swarm."""
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9595"
     """The address for the API, the health and the metrics, as `host:port` or `[::1]:port`."""
     http_token: Annotated[SecretStr, AfterValidator(_own_token)] | None = None
-    """What requests that reload, pause or resume must bear; best as the secret `autoscaler_http_token`. Without one
-    nothing can be changed over HTTP."""
+    """The token that HTTP requests must send to reload, pause or resume. Give it as the secret `autoscaler_http_token`
+    if you can. Without a token such requests are refused."""
     log_format: Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)] = "auto"
-    """How log lines look; `auto` is console on a terminal, else JSON."""
+    """The format of log lines. `auto` is `console` on a terminal and `json` elsewhere."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"
-    """The least severe log lines that are written."""
+    """The lowest severity that is logged."""
 
     @property
     def window_step(self) -> int:
@@ -298,7 +300,7 @@ def _inconsistencies(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]
     """Settings that are right by themselves and wrong together: their names, that to be told of first; and why."""
     yield from _odd_credentials(settings)
     if settings.prometheus_key_file and not settings.prometheus_cert_file:
-        problem = f"has no certificate to it (set {PREFIX}PROMETHEUS_CERT_FILE)"
+        problem = f"has no certificate (set {PREFIX}PROMETHEUS_CERT_FILE)"
         yield ("prometheus_key_file", "prometheus_cert_file"), problem
     if settings.rate_window < 2 * settings.scrape_interval:
         problem = (
@@ -318,9 +320,9 @@ def _odd_credentials(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]
     if in_url and settings.prometheus_username:
         yield (user, url), "the URL holds a user too (give one of the two)"
     if settings.prometheus_password is not None and not settings.prometheus_username:
-        yield (password, user), f"has no user to it (set {PREFIX}PROMETHEUS_USERNAME)"
+        yield (password, user), f"has no user (set {PREFIX}PROMETHEUS_USERNAME)"
     if settings.prometheus_username and settings.prometheus_password is None:
-        yield (user, password), f"has no password to it (set {PREFIX}PROMETHEUS_PASSWORD, best as a secret)"
+        yield (user, password), f"has no password (set {PREFIX}PROMETHEUS_PASSWORD, best as a secret)"
     if settings.prometheus_bearer_token is not None and signed_in:
         yield (token, url, user), "is set beside a user (give the token or the user)"
     beside = signed_in or settings.prometheus_bearer_token is not None
@@ -353,7 +355,7 @@ def _wrong_with(file: Path) -> str:
     except OSError as error:
         return f"cannot be read: {error.strerror} (let the autoscaler's user read it)"
     except UnicodeDecodeError:
-        return "is no UTF-8 text (write it anew as text)"
+        return "is not UTF-8 text (save it with the encoding UTF-8)"
     if len(content) > _LARGEST_SECRET:
         return f"is larger than {_LARGEST_SECRET} bytes (a secret is a short text)"
     if not text.strip():
@@ -371,13 +373,13 @@ def _misspelt(options: Mapping[str, Any], files: list[Path]) -> Iterator[str]:
             near = get_close_matches(name[:60], Settings.model_fields, n=1)
             every = ", ".join(PREFIX + known.upper() for known in Settings.model_fields)
             cure = f"did you mean {PREFIX}{near[0].upper()}?" if near else f"remove it; the settings are {every}"
-            yield f"{variable}: is no setting ({cure})"
+            yield f"{variable}: is not a setting ({cure})"
     used = {str(value) for value in (*os.environ.values(), *options.values())}
     for file in files:
         name = file.name.lower().removeprefix(PREFIX.lower())
         if file.name.upper().startswith(PREFIX) and name not in Settings.model_fields and str(file) not in used:
             for near_name in get_close_matches(name, Settings.model_fields, n=1, cutoff=_NEAR):
-                yield f"{file}: is no setting (did you mean {PREFIX.lower()}{near_name}?)"
+                yield f"{file}: is not a setting (did you mean {PREFIX.lower()}{near_name}?)"
 
 
 # Problems in words

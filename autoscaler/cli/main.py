@@ -55,6 +55,6 @@ class _Commands(click.Group):
 def main() -> None:
     """Scale Docker Swarm services from Prometheus metrics, by policy, safely.
 
-    Every setting is an environment variable AUTOSCALER_…; options win over them.
+    Each setting is an environment variable AUTOSCALER_…. An option overrides its variable.
     """
     plugins.load()

@@ -70,7 +70,7 @@ class Standing:
     changed_at: float | None = None
     """When the cell was first seen as it is; None before the first look."""
     since: float = inf
-    """From when on it was not renewed, as far as is known: when it was first seen, or rather the one that it renews."""
+    """The earliest time after which no renewal is known: this cell, or the one that it renews, was first seen then."""
     sent: float | None = None
     """When this one's last write was begun; None where it was not confirmed."""
     until: float = -inf
@@ -169,7 +169,7 @@ class Lease:
             return f"the lease cannot be used: {self._trouble}"
         if self.holder in {"", self._standing.me}:
             return "the lease is not taken yet"
-        return f"{self.holder} holds the lease; this autoscaler stands by"
+        return f"{self.holder} holds the lease; this autoscaler is on standby"
 
     def beat(self, deadline: Deadline) -> None:
         """Look at the lease, and renew or take it where that is right. Never raises for what Swarm does."""

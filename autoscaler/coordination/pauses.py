@@ -197,7 +197,7 @@ def _decode(text: str) -> dict[Direction, Pause]:
 
 def _text(value: Any, longest: int) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")
+        raise ValueError(f"{value!r} is not text")
     return tidy(value, longest)
 
 

@@ -142,7 +142,7 @@ class Recommendation:
     group: str | None = None
     """The rules that must agree with this one to scale down."""
     doubt: Why | None = None
-    """Why the samples that it judges by prove no calm, though they are all there; None where they do."""
+    """Why these samples must not justify a scale-down although none is missing; None if they may."""
 
     @property
     def detail(self) -> str:

@@ -45,12 +45,12 @@ class Reason(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """The one meaning of this reason, as the documentation prints it."""
+        """Return the one meaning of this reason, as the documentation prints it."""
         return _MEANINGS[self]
 
     @property
     def lacks_data(self) -> bool:
-        """Whether it says that a rule could not judge: missing, stale, partial or incomplete samples."""
+        """Return whether the reason is that a rule could not judge: missing, stale, partial or incomplete samples."""
         return self in _DATA_REASONS
 
 
@@ -60,35 +60,35 @@ _MEANINGS = {
     Reason.ABOVE_TARGET: "more replicas are needed to bring the metric down to its target",
     Reason.BELOW_TARGET: "fewer replicas suffice to keep the metric at its target",
     Reason.WITHIN_TOLERANCE: "the metric is near enough to its target",
-    Reason.STEP_MATCHED: "the metric is beyond the bound, in the interval of one of the rule's steps",
+    Reason.STEP_MATCHED: "the metric is beyond the bound, and one of the rule's steps covers its distance from it",
     Reason.TABLE_VALUE: "the rule's table gives a count for the metric's value",
     Reason.NO_BREACH: "no rule asked for a change",
     Reason.NO_DATA: "the metric has no sample in the window, or a plugin's strategy failed",
-    Reason.STALE_DATA: "the metric has samples in the window, but not the newest one",
-    Reason.PARTIAL_DATA: "fewer tasks report than have run longer than the warm-up, or more than run",
-    Reason.WINDOW_INCOMPLETE: "the window does not reach back far enough, or has two neighbouring samples missing",
-    Reason.STARVED: "low use of CPU that may be its node's doing, which has none to spare, and not the service's wish",
-    Reason.STABILIZED: "a lesser change was recommended within the direction's stabilization window",
-    Reason.STEP_LIMITED: "the policy's limits allow no larger change in their periods",
-    Reason.WOULD_FLAP: "fewer replicas would carry so much load each that a rule would add them again",
+    Reason.STALE_DATA: "the window has samples, but the newest one is missing",
+    Reason.PARTIAL_DATA: "the number of reporting tasks does not match the number of running tasks",
+    Reason.WINDOW_INCOMPLETE: "the window does not reach back far enough, or two neighbouring samples are missing",
+    Reason.STARVED: "the service uses little CPU, but its node has no CPU to spare, so it may not be idle",
+    Reason.STABILIZED: "a smaller change was recommended within the stabilization window of this direction",
+    Reason.STEP_LIMITED: "the policy's limits (the most that may change within a period) allow no larger change now",
+    Reason.WOULD_FLAP: "after the removal each replica would carry so much load that a rule would add replicas again",
     Reason.COOLING_DOWN: "the last change is younger than the policy's cooldown in this direction",
     Reason.TOO_FEW_REPLICAS: "the policy's minimum asks for more replicas",
     Reason.TOO_MANY_REPLICAS: "the policy's maximum allows no more replicas",
-    Reason.SCHEDULE_BOUNDS: "a schedule's minimum or maximum is in force and decides",
+    Reason.SCHEDULE_BOUNDS: "a schedule's minimum or maximum is in force and decides the count",
     Reason.PAUSED: "the policy or an operator paused changes in this direction, or the pauses in Swarm cannot be read",
-    Reason.ROLLOUT_IN_PROGRESS: "a rolling update or rollback runs, is paused, or has only just been deployed",
-    Reason.TASKS_PENDING: "replicas that were asked for before do not run yet",
-    Reason.NO_ROOM: "Swarm found no room for replicas that were added: they are given back, or were not long ago",
-    Reason.GUARD: "a guard's metric is beyond its bound, or is not known, and forbids the change",
-    Reason.NOT_LEADER: "another autoscaler of this Swarm holds the lease; this one stands by",
+    Reason.ROLLOUT_IN_PROGRESS: "a rolling update or rollback runs or is paused, or the service was just deployed",
+    Reason.TASKS_PENDING: "replicas that were requested earlier do not run yet",
+    Reason.NO_ROOM: "Swarm found no room for added replicas; they are removed again now, or were removed recently",
+    Reason.GUARD: "a guard forbids the change: its metric is beyond its bound, or is not known",
+    Reason.NOT_LEADER: "another autoscaler of this Swarm is the leader (it holds the lease); this one is on standby",
     Reason.INEFFECTIVE: "the rule's last increases did not lower its metric, so it adds no more",
     Reason.SCALED_TO_ZERO: "somebody set the service to 0 replicas; it stays there until somebody raises it",
-    Reason.RESTORED_AFTER_DEPLOY: "a stack deploy lowered the count, and it is set again",
-    Reason.CHANGED_EXTERNALLY: "somebody else changed the count (it is adopted, and starts the cooldown) or our label",
-    Reason.FALLBACK: "every rule has lacked data for the fallback's time, and it asks for more replicas",
+    Reason.RESTORED_AFTER_DEPLOY: "a stack deploy lowered the count, and the autoscaler sets the earlier count again",
+    Reason.CHANGED_EXTERNALLY: "somebody else changed the count (it is adopted and starts the cooldown) or our label",
+    Reason.FALLBACK: "every rule has lacked data for the fallback's time, so the fallback asks for more replicas",
     Reason.POLICY_CONFLICT: (
         "two policies match the service with equal rank, its labels are wrong, or another program scales it; "
-        "it is left alone"
+        "the service is left alone"
     ),
     Reason.UNSUPPORTED_MODE: "the service is global or a job; only replicated services are scaled",
     Reason.SERVICE_NOT_FOUND: "a policy names a service that Swarm does not have",

@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why samples prove no calm although they are there: nothing is removed for now, but what they say may add."""
+    """Why samples must not justify a scale-down although none is missing. They may still justify a scale-up."""
 
     reason: Reason
     until: float
@@ -122,7 +122,7 @@ class Window:
         return Reason.WINDOW_INCOMPLETE
 
     def doubt(self, look_back: int) -> Doubt | None:
-        """Why the samples of ``[end - look_back, end]`` prove no calm; None where they do."""
+        """Return why the samples of ``[end - look_back, end]`` must not justify a scale-down; None if they may."""
         return next((doubt for doubt in self.doubts if self.end - look_back < doubt.until), None)
 
     def with_absent_as_zero(self) -> Window:

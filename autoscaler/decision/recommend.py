@@ -82,8 +82,8 @@ def _describe_lack(rule: Rule, observation: Observation, lacking: Reason) -> str
             back, (reporting, owed) = next(
                 ((row, pair) for row, pair in enumerate(reversed(counts)) if pair[0] < pair[1]), (0, counts[-1])
             )
-            ago = f", {words(back * window.step)} before" if back else ""
-            return f"{rule.metric} of {reporting} of {owed} tasks only{ago}"
+            ago = f", {words(back * window.step)} before the newest sample" if back else ""
+            return f"{rule.metric} is known for only {reporting} of {owed} tasks{ago}"
         case Reason.STALE_DATA:
             return f"{rule.metric} has no sample for the newest window step"
         case Reason.WINDOW_INCOMPLETE:

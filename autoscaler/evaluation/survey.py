@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _BACK = 300
 """For how many seconds back samples are looked for."""
 _UNTOLD = (
-    "Prometheus has no series that tell whether a node has CPU to give, so that a starved task looks idle "
+    "Prometheus has no series that show whether a node has CPU to spare, so a starved task looks idle "
     '(keep cAdvisor\'s container_cpu_usage_seconds_total{id="/"} and machine_cpu_cores, or its '
     "container_pressure_cpu_* series, under the selector of the settings)"
 )

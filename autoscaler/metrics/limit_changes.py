@@ -1,7 +1,7 @@
 """Since when a service's limits are as high as they are.
 
-Percent is of the present limit (ADR 3). What tasks used under a lower one says little of what they will use: less may
-have been used because no more was allowed, and of the higher limit it looks like a calm.
+Percent is of the present limit (ADR 3). Use under a lower limit says little about use under the higher one. The tasks
+may have used less because no more was allowed. Measured against the higher limit, the service then looks idle.
 """
 
 from __future__ import annotations

@@ -217,7 +217,7 @@ def problems_of_selector(text: str) -> str | None:
 def problems_of_label(name: str) -> str | None:
     """What is wrong with *name* as the label of a service or a task, and the cure; None where nothing is."""
     if not LABEL.fullmatch(name):
-        return f"{name!r} is no label name of Prometheus (letters, digits and _, no digit first)"
+        return f"{name!r} is not a label name of Prometheus (letters, digits and _, no digit first)"
     if name in _RESERVED:
         return f"the label {name} has a meaning of its own here (name the label that carries the service or the task)"
     return None

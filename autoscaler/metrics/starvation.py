@@ -126,9 +126,12 @@ class Starvation:
         self._count_time(now)
 
     def doubt(self, view: ServiceView, window: Window) -> Doubt | None:
-        """Why low values in *window* of the service's `cpu` prove no calm; None where they do."""
+        """Return why low values in *window* of the service's `cpu` must not justify a scale-down; None if they may."""
         if not self._known:
-            said = "Prometheus does not say whether the tasks' nodes have CPU to give (on_starved: allow does without)"
+            said = (
+                "Prometheus does not show whether the tasks' nodes have CPU to spare "
+                "(set on_starved: allow to do without)"
+            )
             return Doubt(Reason.WINDOW_INCOMPLETE, inf, said)
         seen = max(self._last.get(view.name, ()), key=lambda seen: (seen.at, seen.share), default=None)
         if seen is None:
@@ -145,8 +148,8 @@ class Starvation:
                 name, services = self._name(where), spell.services
                 more = f" and {len(services) - _MOST_NAMES} more" if len(services) > _MOST_NAMES else ""
                 detail = (
-                    f"it has had no CPU to spare for {words(lasting)}, so that low cpu of what runs there is not taken "
-                    f"for idle: {', '.join(services[:_MOST_NAMES])}{more} ({_CURE})"
+                    f"it has had no CPU to spare for {words(lasting)}, so low cpu of its services does not count as "
+                    f"idle: {', '.join(services[:_MOST_NAMES])}{more} ({_CURE})"
                 )
                 yield Problem("starved", detail, name)
 

@@ -86,7 +86,7 @@ class MetricWindows:
     probe: Callable[[Deadline], float | None] = lambda _: None
     """Measures Prometheus' real scrape interval in seconds, if it can be told; may raise BackendError."""
     clock_cure: Callable[[float], str] = lambda _: "set both by NTP"
-    """Says what to do about a clock of Prometheus that is so many seconds ahead of ours."""
+    """Returns what to do about a clock of Prometheus that is ahead of ours by a number of seconds."""
     scrape_interval: float | None = None
     """The real scrape interval as it was last measured."""
     _probed_at: float = -inf
@@ -131,10 +131,11 @@ class MetricWindows:
         at_least: int = 0,
         nodes: Sequence[NodeView] = (),
     ) -> list[Problem]:
-        """Bring the windows that are *needed* up to *now*, as far as the sources answer; returns what went wrong.
+        """Bring the windows that are *needed* up to *now*, as far as the sources answer; return the problems.
 
-        They reach back as far as a rule or a guard needs, and *at_least* so many seconds. A part of the time until the
-        *deadline* is left. *nodes* are Swarm's, for their names and to find containers that Swarm does not run.
+        The windows reach back as far as a rule or a guard needs, and *at_least* this many seconds. Part of the time
+        until the *deadline* is left to others. *nodes* are Swarm's: they give names, and show containers that Swarm
+        does not run.
         """
         deadline = Deadline(_SHARE * deadline.remaining())
         problems: list[Problem] = []
@@ -379,7 +380,7 @@ class MetricWindows:
         newest: int,
         step: int,
     ) -> Iterator[Doubt]:
-        """Why the samples prove no calm, though as many tasks stand behind them as should."""
+        """Yield why the samples must not justify a scale-down although the right number of tasks reports."""
         built_in = metric.query is None
         if metric.kind == "total" and (below := _last_below_0(values)) is not None:
             age = (len(values) - 1 - below) * step
@@ -388,11 +389,11 @@ class MetricWindows:
             # The sample one step before a look-back may stand for its beginning.
             yield Doubt(Reason.WINDOW_INCOMPLETE, newest - age + step + 1, said)
         if not metric.one_value:
-            said = "the service was made anew, and samples from before are another one's of its name"
+            said = "the service was created again; older samples belong to an earlier service of its name"
             yield Doubt(Reason.WINDOW_INCOMPLETE, view.created_at + self._offset, said)
         if built_in and (raised := self._limits.raised(view, name)) > -inf:
             ago = words(max(0.0, newest - self._offset - raised))
-            said = f"its limit was raised {ago} ago, and until then less was used as less was allowed"
+            said = f"its limit was raised {ago} ago; older samples were capped by the old limit"
             yield Doubt(Reason.WINDOW_INCOMPLETE, raised + self._offset + self.settings.warmup, said)
         if tasks is None:
             return
@@ -401,7 +402,7 @@ class MetricWindows:
             yield from self._doubts_of_others(name, metric, view, reporting, at)
         if not built_in and reporting < full(running := view.running_since(at), metric.reporting):
             # The count holds young tasks as well, which may report in the place of an old one that does not.
-            said = f"{reporting} of {running} tasks report, perhaps young ones while an old one does not"
+            said = f"{reporting} of {running} tasks report, but a young one may report in place of an older one"
             yield Doubt(Reason.PARTIAL_DATA, inf, said)
 
     def _doubts_of_others(
@@ -410,7 +411,7 @@ class MetricWindows:
         """Why other tasks than those that run may be behind the sample of the moment *at*."""
         if self._excess(name, metric, view, reporting, at):
             which = self._strangers[view.name][1] if metric.query is None and view.name in self._strangers else ""
-            of_them = which or "of those that do not, the average may be low"
+            of_them = which or "the others may make the average too low"
             known = f"{view.running} run"
             if reporting <= view.running:
                 known = f"{view.running_since(at - self.settings.warmup)} run longer than the warm-up"
@@ -419,7 +420,7 @@ class MetricWindows:
             # As long as a task that has ended must be among those that report, it is not to hide one that is silent.
             ended = self._runs.shown(view, at, self.settings.warmup, self._timing_of(name, metric).lingers)
             if ended and reporting < full(view.running_since(at - self.settings.warmup), metric.reporting) + ended:
-                hidden = f"{reporting} tasks report, {ended} of them ended: perhaps one that runs does not"
+                hidden = f"{reporting} tasks report, but {ended} of them ended, so a running task may not report"
                 yield Doubt(Reason.PARTIAL_DATA, inf, hidden)
 
     def _timing_of(self, name: str, metric: Metric) -> _Timing:

@@ -109,7 +109,7 @@ def _found(
             continue
         if not _NAME.fullmatch(point.name) or len(point.name) > _LONGEST_NAME:
             cure = f"lower-case letters, digits, dots, dashes and underscores, {_LONGEST_NAME} at most"
-            problems.append(f"{place}: the name is none that a policy file can say ({cure})")
+            problems.append(f"{place}: a policy file cannot use this name ({cure})")
             continue
         try:
             value = point.load()

@@ -1,4 +1,4 @@
-"""Opinions of rules: this package's are asked directly, a plugin's so that what it does wrong costs its rule alone.
+"""Opinions of rules: this package's are asked directly; if a plugin's fails, only its rule lacks data.
 
 A plugin's strategy may raise, never come back or return nonsense. Its rule lacks data then, which lowers no count, and
 the detail says why.

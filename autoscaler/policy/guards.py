@@ -27,11 +27,12 @@ class Guard(Frozen):
     below: Number | None = None
     """Block while every sample is less than this."""
     for_: Duration = Field(default=0, alias="for")
-    """How long the metric must have been beyond the bound; without it the newest sample decides."""
+    """The time for which the metric must have been beyond the bound. Without it the newest sample decides."""
     block: Literal["up", "down", "both"]
-    """What rules may not do meanwhile: add replicas (`up`), remove them (`down`), or either."""
+    """The changes that rules may not make meanwhile: add replicas (`up`), remove them (`down`), or `both`."""
     on_missing: Literal["block", "allow"] | None = None
-    """What to do without data, in the directions of `block`; not given, a removal is blocked and an increase is not."""
+    """If the metric has no data, `block` or `allow` the changes that `block` names. By default removals are blocked and
+    increases are allowed."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

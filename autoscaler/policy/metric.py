@@ -26,7 +26,7 @@ _LONGEST = 3600
 
 def _label(name: str) -> str:
     if not LABEL.fullmatch(name):
-        raise ValueError(f"{name!r:.60} is no label name of Prometheus (letters, digits and _, no digit first)")
+        raise ValueError(f"{name!r:.60} is not a label name of Prometheus (letters, digits and _, no digit first)")
     return name
 
 
@@ -35,35 +35,35 @@ _Truth = Annotated[bool, Field(strict=True)]
 
 
 class Metric(Frozen):
-    """A named number per service over time, and where it comes from."""
+    """A named number per service over time, and its source."""
 
     query: Annotated[str, Field(strict=True, min_length=1, max_length=20_000)] | None = None
-    """The PromQL expression that gives it; the built-in `cpu` and `memory` have their own where this is left out.
+    """The PromQL expression that gives the number. The built-in `cpu` and `memory` need none.
 
     With `by`, one query for all services. With `$service` in quotes, a query per service. With neither, one value that
     is the same for every service.
     """
     source: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$", max_length=63)] = PROMETHEUS
-    """What is asked: Prometheus, or a plugin's metric source by its name; `query` is then in that source's language."""
+    """The source to ask: `prometheus`, or the name of a plugin's metric source. `query` is in its language."""
     by: _Label | None = None
     """The label of the answer that carries the Swarm service's name."""
     task: _Label | None = None
-    """The label that tells a service's tasks apart, where the query gives a series for each: a task without one then
-    lacks data, and does not count as idle."""
+    """The label that names the task, if the query gives one series per task. A task without a series then lacks data,
+    and does not count as idle."""
     kind: Literal["average", "total"] = "average"
-    """Whether the value is an average per replica, or the total over the service."""
+    """The meaning of the value: an average per replica, or the total over the service."""
     aggregate: Literal["average", "max"] = "average"
-    """What becomes of a service's tasks: their average, or the busiest one."""
+    """The value to take from a service's tasks: their average, or that of the busiest one (`max`)."""
     reporting: Share = 1.0
-    """Which part of the tasks must report for a value to count as complete."""
+    """The part of the tasks that must report for a value to count as complete."""
     redistributes: _Truth | None = None
-    """Whether the load moves to the remaining replicas when some are removed; `cpu`'s does."""
+    """Write `true` if the load moves to the remaining replicas when some are removed, as it does for `cpu`."""
     unit: Annotated[str, Field(strict=True, max_length=20)] = ""
-    """What the value is measured in, as messages print it."""
+    """The unit of the value, as messages print it."""
     step: Duration | None = None
-    """The window step, for a metric that changes more seldom than the evaluation interval."""
+    """The time between two samples, for a metric that changes less often than the evaluation interval."""
     offset: Duration = 0
-    """How much later than their time samples arrive: the newest that is asked for is as old as this."""
+    """The delay with which samples arrive. The newest sample that is asked for is this old."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -96,7 +96,7 @@ class Metric(Frozen):
         if not self.counts_tasks and {"aggregate", "reporting"} & self.model_fields_set:
             yield "aggregate and reporting are about tasks (add task, the label that tells them apart)"
         if self.kind == "total" and self.aggregate == "max":
-            yield "the busiest task is no total (remove kind or aggregate)"
+            yield "the busiest task is not a total (remove kind or aggregate)"
         if self.kind == "total" and self.redistributes:
             yield "a total stays what it is when replicas are removed (remove redistributes, or kind)"
         if not self.reporting:

@@ -106,14 +106,14 @@ class Bounds:
 
 
 class Limit(Frozen):
-    """How much may change within a period."""
+    """The most that may change within a period."""
 
     replicas: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
-    """So many replicas."""
+    """The most replicas that may change within the period."""
     percent: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = None
-    """Or this percentage of the replicas at the beginning of the period."""
+    """The same as a percentage of the replicas at the beginning of the period."""
     per: Duration
-    """The period: 30m at most."""
+    """The length of the period: at most 30m."""
 
     @model_validator(mode="after")
     def _one_measure(self) -> Self:
@@ -129,12 +129,13 @@ class Behaviour(Frozen):
 
     cooldown: Duration
     stabilization: Duration = 0
-    """Take the least change recommended within this time; without it, only the present recommendation counts. Where it
-    is not written, it is 5m for a reduction that a `target` asks for."""
+    """Take the smallest change that was recommended within this time. With 0s only the present recommendation counts.
+    If the key is missing, it is 5m for a reduction that a `target` asks for."""
     limits: Annotated[tuple[Limit, ...], Field(max_length=10)] = ()
-    """How much may change within periods of time; without limits, anything."""
+    """The most that may change within periods of time. Without limits any change is allowed."""
     select: Literal["max", "min", "disabled"] = "max"
-    """Which of several limits counts: the one that allows the most, or the least; or no change this way at all."""
+    """Of several limits, obey the one that allows the most (`max`) or the least (`min`). `disabled` forbids every
+    change in this direction."""
 
     def holds_own_changes_of(self, rule: Rule | None) -> bool:
         """Whether the cooldown counts from the autoscaler's own changes too, for a count that *rule* asks for.
@@ -148,11 +149,11 @@ class ScaleUp(Behaviour):
     """How the policy adds replicas."""
 
     cooldown: Duration = 180
-    """No rule adds replicas this soon after the last increase. Where it is not written, the counts of a `target` pass
-    it, unless somebody else made that increase."""
+    """No rule adds replicas this soon after the last increase. If the key is missing, it holds a `target` only after
+    increases that somebody else made."""
     give_back: Duration | None = None
-    """Give replicas back that a rule added and that Swarm has found no room for, for this long; then no rule adds any
-    for as long again. Never by default."""
+    """Remove replicas that a rule added if Swarm has found no room for them for this long. Then no rule adds replicas
+    for the same time. Without this key they stay."""
 
     @model_validator(mode="after")
     def _some_time(self) -> Self:
@@ -165,43 +166,43 @@ class ScaleDown(Behaviour):
     """How the policy removes replicas."""
 
     cooldown: Duration = 300
-    """No rule removes replicas this soon after the last change in either direction. Where it is not written, the counts
-    of a `target` pass it, unless somebody else made a change this recently."""
+    """No rule removes replicas this soon after the last change in either direction. If the key is missing, it holds a
+    `target` only after changes that somebody else made."""
 
 
 class Fallback(Frozen):
-    """How many replicas to have when nothing is known of the load."""
+    """The number of replicas to have while nothing is known about the load."""
 
     after: Duration
-    """How long every rule of the policy must have lacked data."""
+    """The time for which every rule of the policy must have lacked data."""
     replicas: Annotated[int, Field(strict=True, ge=1, le=10_000, examples=[6])]
-    """The fewest replicas then, within the bounds; the count is raised to it, and never lowered."""
+    """The fewest replicas to have then, within the bounds. A lower count is raised to it; a higher one stays."""
 
 
 def _pause(value: object) -> object:
     if isinstance(value, bool) or value in ("up", "down"):
         return value
-    raise ValueError(f"{value!r:.40} is no way to pause (write true, false, up or down)")
+    raise ValueError(f"{value!r:.40} is not a way to pause (write true, false, up or down)")
 
 
 class Policy(Frozen):
-    """What applies to a set of services: bounds, rules, scale-up and scale-down behaviour.
+    """The bounds, rules, scale-up and scale-down behaviour of a set of services.
 
-    Without `services` and `match_labels` it applies to the services whose label `autoscaler.policy` names it.
+    Without `services` and `match_labels` the policy applies to the services whose label `autoscaler.policy` names it.
     """
 
     model_config = ConfigDict(defer_build=True)  # plugins may register strategies before the first validation
 
     name: str = Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$", max_length=63)
-    """What logs, metrics and labels call the policy; unique among all policies."""
+    """The policy's name in logs, metrics and labels; unique among all policies."""
     services: Annotated[tuple[_PATTERN, ...], Field(min_length=1, max_length=_MOST_NAMES)] = ()
     """The names of the services, or globs with `*`, `?` and `[…]`."""
     match_labels: Annotated[dict[_PATTERN, _VALUE], Field(min_length=1, max_length=_MOST_PARTS)] = Field(
         default_factory=dict
     )
-    """Labels that a service must have, all of them with these values, instead of a name in `services`."""
+    """Labels that a service must have, all of them with these values. Give this instead of `services`."""
     exclude: Annotated[tuple[_PATTERN, ...], Field(max_length=_MOST_NAMES)] = ()
-    """Names or globs of services that are not meant; a name in `services` is meant all the same."""
+    """Names or globs of services that the policy leaves out. An exact name in `services` still matches."""
     replicas: Replicas
     """The bounds of the replica count."""
     rules: tuple[Annotated[Rule, _AnyRule], ...] = Field(default=(), max_length=_MOST_PARTS)
@@ -211,19 +212,19 @@ class Policy(Frozen):
     scale_down: ScaleDown = ScaleDown()
     """How replicas are removed."""
     schedules: Annotated[tuple[Schedule, ...], Field(max_length=_MOST_PARTS)] = ()
-    """Times at which the bounds are others."""
+    """Times at which other bounds are in force."""
     guards: Annotated[tuple[Guard, ...], Field(max_length=_MOST_PARTS)] = ()
     """Metrics that forbid changes while they are beyond a bound."""
     fallback: Fallback | None = None
-    """How many replicas to have when every rule has lacked data for some time; nothing changes then by default."""
+    """The number of replicas to have if every rule has lacked data for some time. By default the count then stays."""
     on_deploy: Literal["restore", "accept"] = "restore"
-    """What to do with a count that a `docker stack deploy` lowered: set it again, or accept it."""
+    """If a `docker stack deploy` lowered the count, set the earlier one again (`restore`) or `accept` the lower one."""
     on_starved: Literal["hold", "allow"] = "hold"
-    """What to do with a removal by the built-in `cpu` while its tasks may lack CPU to run: hold it, or allow it."""
+    """While the tasks' node may have no CPU to spare, `hold` or `allow` removals by the built-in `cpu`."""
     flap_guard: Annotated[bool, Field(strict=True)] = True
-    """Whether a removal is held that would bring the load of the remaining replicas above a bound that adds them."""
+    """Hold a removal if the remaining replicas would then carry so much load that a rule would add replicas again."""
     paused: Annotated[Literal["up", "down"] | bool, BeforeValidator(_pause)] = False
-    """Whether to leave the services as they are: altogether (`true`), or only not to add (`up`) or remove (`down`)."""
+    """Change nothing (`true`), add no replicas (`up`) or remove no replicas (`down`)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -352,7 +353,7 @@ else:
 def _whole(version: object) -> object:
     """*version*, for `true` and `1.0` equal 1 but are no versions."""
     if type(version) is not int:
-        raise ValueError(f"{version!r:.40} is no version of this format (write version: 1)")
+        raise ValueError(f"{version!r:.40} is not a version of this format (write version: 1)")
     return version
 
 
@@ -410,9 +411,9 @@ class PolicySet(Frozen):
 
 
 def wakes(strategy: str, *, adds: bool, total: bool) -> bool:
-    """Whether a rule with data may ask for more than the no replicas there are; a plugin's strategy might always.
+    """Return whether a rule with data may ask for replicas at a count of 0; a plugin's strategy always might.
 
-    A threshold may where it adds; a target where its metric is a total, for none times any average is none.
+    A threshold may if it adds. A target may if its metric is a total, because 0 tasks times any average is 0.
     """
     return {"threshold": adds, "target": total}.get(strategy, True)
 

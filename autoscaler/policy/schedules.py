@@ -1,4 +1,4 @@
-"""Schedules: times at which a policy's bounds are others, from one cron expression's moment to another's."""
+"""Schedules: times at which other bounds are in force, from one cron expression's moment to another's."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ _LONGEST = 200
 
 def _cron(expression: str) -> str:
     if len(expression) > _LONGEST or len(expression.split()) != _FIELDS:
-        raise ValueError(f"{expression!r:.60} is no cron expression (write five fields, like 0 8 * * mon-fri)")
+        raise ValueError(f"{expression!r:.60} is not a cron expression (write five fields, like 0 8 * * mon-fri)")
     try:
         next(CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC)))
     except (CronSimError, StopIteration) as error:
         said = str(error) or "no such day ever comes"
-        raise ValueError(f"{expression!r:.60} is no cron expression: {said} (write it like 0 8 * * mon-fri)") from error
+        raise ValueError(
+            f"{expression!r:.60} is not a cron expression: {said} (write it like 0 8 * * mon-fri)"
+        ) from error
     return expression
 
 
@@ -44,7 +46,7 @@ def _zones() -> frozenset[str]:
 
 def _zone(name: str) -> str:
     if name not in _zones():
-        raise ValueError(f"{name!r:.60} is no time zone (write an IANA name, like America/Sao_Paulo or UTC)")
+        raise ValueError(f"{name!r:.60} is not a time zone (write an IANA name, like America/Sao_Paulo or UTC)")
     return name
 
 
@@ -53,22 +55,23 @@ _Bound = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 
 
 class Schedule(Frozen):
-    """Other bounds for a time that comes again: from `start`, included, until `end`, not included."""
+    """Other bounds for a time that recurs: from `start`, included, until `end`, not included."""
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$", max_length=63)
-    """What logs call the schedule; unique in its policy."""
+    """The schedule's name in logs; unique in its policy."""
     start: Cron
-    """When it begins: a cron expression of five fields."""
+    """The moments at which it begins: a cron expression of five fields."""
     end: Cron
-    """When it ends."""
+    """The moments at which it ends: a cron expression of five fields."""
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
-    """The IANA time zone of both. If clocks change, the first of two equal times counts, and a skipped time counts as
-    the moment after it. An expression whose minute or hour begins with `*` goes by what the clock shows, each time."""
+    """The IANA time zone of `start` and `end`. If clocks change, the first of two equal times counts, and a skipped
+    time counts as the moment after it. An expression whose minute or hour begins with `*` fires each time that the
+    clock shows such a time."""
     min: _Bound | None = None
-    """The fewest replicas meanwhile; without it, the policy's own."""
+    """The fewest replicas meanwhile. Without it the policy's `min` stays in force."""
     max: _Bound | None = None
-    """The most replicas meanwhile; without it, the policy's own. With `min: 0` as well, `max: 0` lets the service sleep
-    until the schedule ends, whatever rules and fallback say."""
+    """The most replicas meanwhile. Without it the policy's `max` stays in force. With `min: 0` and `max: 0` the service
+    sleeps until the schedule ends, even if rules or the fallback ask for replicas."""
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:

@@ -251,7 +251,7 @@ def _content(file: pathlib.Path, left: int) -> bytes:
     try:
         content = content_of(file)
     except IrregularFileError as error:
-        raise _UnreadableError(file, "is no regular file", "name a file, or a directory of files") from error
+        raise _UnreadableError(file, "is not a regular file", "name a file, or a directory of files") from error
     except OSError as error:
         raise _unreadable(file, error) from error
     if len(content) > left:
@@ -270,7 +270,7 @@ def content_of(file: pathlib.Path) -> bytes:
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise IrregularFileError(errno.EINVAL, "it is no regular file")
+        raise IrregularFileError(errno.EINVAL, "it is not a regular file")
     with os.fdopen(descriptor, "rb") as opened:
         return opened.read(MAX_BYTES + 1)
 

@@ -452,7 +452,7 @@ class _Builder:
 
     def _key_of_parts(self, place: Position) -> None:
         self._stack[-1].key = (None, place)
-        self._note(place, "the key is no text", "give it a name in plain text; text with { or [ goes into quotes")
+        self._note(place, "the key is not text", "give it a name in plain text; text with { or [ goes into quotes")
 
     def _refuse_second(self, part: _Open, key: str, place: Position, meaning: str) -> None:
         """Note it where the mapping has a key of this *meaning* already, and drop the value that comes."""
@@ -488,7 +488,7 @@ class _Builder:
                 self._grow(place, source.size, source.height)
                 part.merged.append(source)
             else:
-                self._note(place, "<< merges something that is no mapping", "name a mapping: <<: *anchor")
+                self._note(place, "<< merges something that is not a mapping", "name a mapping: <<: *anchor")
 
     def _close_mapping(self, part: _Open) -> MappingNode:
         entries = part.entries
@@ -633,9 +633,9 @@ def _syntax_problem(error: Exception, file: str, text: str) -> Diagnostic:
     """The parser's complaint, at its place, with what would be right."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        return Diagnostic(file, 1, 1, "", "is no YAML", "see https://yaml.org/spec/1.2.2/ for what is")
+        return Diagnostic(file, 1, 1, "", "is not valid YAML", "see https://yaml.org/spec/1.2.2/ for what is")
     said = str(getattr(error, "problem", None) or "the text ends too early")
-    what = f"is no YAML: {said}"
+    what = f"is not valid YAML: {said}"
     context, context_mark = getattr(error, "context", None), getattr(error, "context_mark", None)
     if context and context_mark and (context_mark.line, context_mark.column) != (mark.line, mark.column):
         what += f" {context} that begins in line {context_mark.line + 1}, column {context_mark.column + 1}"

@@ -53,7 +53,7 @@ def _off_grid(case: PolicyTest, tested: Tested, interval: int) -> Iterator[Diagn
         if at % interval:
             below = at - at % interval
             cure = f"write {words(below)} or {words(below + interval)}"
-            yield case.document.problem(where, f"{words(at)} is no multiple of the interval {words(interval)}", cure)
+            yield case.document.problem(where, f"{words(at)} is not a multiple of the interval {words(interval)}", cure)
         if at > interval * MOST_STEPS:
             cure = f"write {words(interval * MOST_STEPS)} at most"
             yield case.document.problem(where, f"{words(at)} is more than {MOST_STEPS} intervals away", cure)

@@ -36,7 +36,7 @@ _START = 1_767_571_200
 
 def _some_time(seconds: int) -> int:
     if seconds < 1:
-        raise ValueError("0s is no interval (write 1s or more)")
+        raise ValueError("0s is not an interval (write 1s or more)")
     return seconds
 
 

@@ -38,7 +38,7 @@ def _item_samples(item: str, at_most: int) -> list[float]:
     missing, numbers = _MISSING_ITEM.fullmatch(item), _ITEM.fullmatch(item)
     found = missing or numbers
     if found is None:
-        raise ValueError(f"{shown(item)} is no item of a series (write 80, 80x40, 10+5x4, 10-1x4, _, _x3 or stale)")
+        raise ValueError(f"{shown(item)} is not an item of a series (write 80, 80x40, 10+5x4, 10-1x4, _, _x3 or stale)")
     times = int(found["times"]) if found["times"] else 0
     count = times if missing and found["times"] else times + 1
     if count > at_most:

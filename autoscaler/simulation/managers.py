@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SILENCE = "the manager gives no answer in time"
-_NO_LEADER = "the Swarm has no leader, as too few of its managers are online"
+_NO_LEADER = "the Swarm has no leader, because too few of its managers are online"
 
 
 class Manager:

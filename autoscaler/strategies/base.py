@@ -62,13 +62,14 @@ class Rule(Frozen, ABC):
     """For how many seconds a reduction that the rule asks for is stabilized where nobody wrote a stabilization."""
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$", max_length=63)
-    """What logs, metrics and tests call this rule; unique in its policy."""
+    """The rule's name in logs, metrics and tests; unique in its policy."""
     metric: str
     """The metric whose window the rule judges: `cpu`, `memory` or one of the file's `metrics`."""
     group: str | None = Field(default=None, pattern=r"^[a-z0-9]([a-z0-9_.-]*[a-z0-9])?$", max_length=63)
-    """Rules of one group must agree to scale down: one of them removes replicas only where all of them want fewer."""
+    """Rules of one group remove replicas only if all of them want fewer."""
     ineffective_after: Annotated[int, Field(strict=True, ge=1, le=100)] | None = None
-    """After how many increases in a row that did not lower its metric the rule adds no more; never by default."""
+    """Stop adding replicas after this many increases in a row that did not lower the metric. By default the rule never
+    stops."""
 
     @property
     @abstractmethod
@@ -123,8 +124,8 @@ class Rule(Frozen, ABC):
         value = "missing" if window.newest is None else f"{window.newest:.4g}{unit}{base}"
         return f"{self.metric} {value}"
 
-    # Rules of other people's strategies are not to run their code wherever a rule is looked at: what they say of
-    # themselves is found out, and checked, when they are read.
+    # A plugin's code must not run each time that a rule is looked at. So what a strategy declares is read and checked
+    # once, when the rule is read.
 
     @classmethod
     def reading(cls, read: Callable[[], Any]) -> Any:

@@ -18,7 +18,7 @@ def _step(value: object) -> int | str:
         return value
     if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,3}%", value):
         return value
-    raise ValueError(f'{value!r:.40} is no step (write a count like 2, or a percentage like "50%")')
+    raise ValueError(f'{value!r:.40} is not a step (write a count like 2, or a percentage like "50%")')
 
 
 Step = Annotated[
@@ -48,7 +48,7 @@ def _share(value: object) -> float:
         share = float(value.removesuffix("%")) / 100
         if share <= 1:
             return share
-    raise ValueError(f'{value!r:.40} is no percentage (write one from "0%" to "100%", like "10%")')
+    raise ValueError(f'{value!r:.40} is not a percentage (write one from "0%" to "100%", like "10%")')
 
 
 def _percent(share: float) -> str:

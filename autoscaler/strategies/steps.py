@@ -19,16 +19,16 @@ _DIGITS = 9
 
 
 class StepAdjustment(Frozen):
-    """What to do while the metric is this far beyond the bound."""
+    """The change to make while the metric is this far beyond the bound."""
 
     lower: Number | None = None
-    """Where the interval begins, as a distance from the bound; without it, at minus infinity."""
+    """The beginning of the interval, as a distance from the bound; minus infinity if it is not given."""
     upper: Number | None = None
-    """Where the interval ends, as a distance from the bound; without it, at infinity."""
+    """The end of the interval, as a distance from the bound; infinity if it is not given."""
     add: Step | None = None
-    """How many replicas to add: a count, or a percentage of the requested ones."""
+    """The replicas to add: a count, or a percentage of the requested replicas."""
     remove: Step | None = None
-    """How many replicas to remove: a count, or a percentage of the requested ones."""
+    """The replicas to remove: a count, or a percentage of the requested replicas."""
     exactly: Annotated[int, Field(strict=True, ge=0, le=10_000)] | None = None
     """The count to have."""
     minimum: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
@@ -59,7 +59,7 @@ class StepAdjustment(Frozen):
 
 @strategy("steps")
 class Steps(Rule):
-    """While the metric is beyond a bound, takes the step of the interval that its distance from the bound lies in."""
+    """Adds or removes more replicas, the further the metric is beyond a bound: each interval has its step."""
 
     relative: ClassVar[bool] = True
 
@@ -69,7 +69,7 @@ class Steps(Rule):
     below: Number | None = None
     """The bound that the metric falls short of."""
     for_: Duration = Field(default=0, alias="for")
-    """How long the metric must have been beyond the bound; without it the newest sample decides."""
+    """The time for which the metric must have been beyond the bound. Without it the newest sample decides."""
     steps: Annotated[tuple[StepAdjustment, ...], Field(min_length=1, max_length=20)]
     """The intervals and their steps, in order, without gaps or overlaps, 20 at most."""
 

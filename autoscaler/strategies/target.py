@@ -40,7 +40,7 @@ class Target(Rule):
     target: Annotated[Number, Field(gt=0)]
     """The value that each replica should have."""
     tolerance: Share = 0.1
-    """How far from the target the value may be without a change."""
+    """The distance from the target that the value may have without a change."""
 
     @property
     def look_back(self) -> int:

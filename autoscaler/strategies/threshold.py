@@ -20,7 +20,7 @@ _ROUNDING = 1e-9
 
 @strategy("threshold")
 class Threshold(Rule):
-    """Fires when the metric has been strictly beyond a bound for some time, and adds or removes replicas then."""
+    """Adds or removes replicas when the metric has been strictly beyond a bound for some time."""
 
     relative: ClassVar[bool] = True
 
@@ -30,13 +30,13 @@ class Threshold(Rule):
     below: Number | None = None
     """Fire while every sample is less than this; goes with `remove`."""
     for_: Duration = Field(default=0, alias="for")
-    """How long the breach must have lasted; without it the newest sample decides."""
+    """The time for which the metric must have been beyond the bound. Without it the newest sample decides."""
     at_least: Share = 1.0
-    """Which part of the samples must be beyond the bound; all of them by default."""
+    """The part of the samples that must be beyond the bound; by default all of them."""
     add: Step | None = None
-    """How many replicas to add: a count, or a percentage of the requested replicas."""
+    """The replicas to add: a count, or a percentage of the requested replicas."""
     remove: Step | None = None
-    """How many replicas to remove: a count, or a percentage of the requested replicas."""
+    """The replicas to remove: a count, or a percentage of the requested replicas."""
 
     @model_validator(mode="after")
     def _one_bound_one_step(self) -> Self:

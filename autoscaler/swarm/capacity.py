@@ -50,10 +50,10 @@ class ServiceCapacity:
     limits: Amount
     """What a replica may use; 0 of what has no limit."""
     forgotten: int = 0
-    """How many replicas wait for a node although there is room: Swarm never tries those again that waited when the
-    count changed (moby#53722, measured)."""
+    """How many replicas wait for a node although there is room: Swarm does not retry replicas that
+    waited while the count changed (moby#53722, measured)."""
     obstacle: str = ""
-    """What keeps its maximum from finding room, in words; empty where it does."""
+    """What keeps the service from fitting at its maximum, in words; empty if it fits."""
     cure: str = ""
 
     @property
@@ -164,7 +164,7 @@ class _Room:
     ports: set[tuple[int, str]]
     """The ports of nodes that are taken."""
     counts: Counter[tuple[str, int]]
-    """How many tasks a node has of a service that may only have so many there."""
+    """How many tasks of a service run on a node, for services with a maximum per node."""
 
     @classmethod
     def of(cls, nodes: Sequence[NodeView]) -> Self:

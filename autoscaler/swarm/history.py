@@ -104,13 +104,13 @@ def _event(at: Any, before: Any, after: Any, by: Any = "") -> ScaleEvent:
 def _streak(rule: Any, steps: Any, value: Any) -> ScaleUpStreak:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not isinstance(rule, str) or not number or not isfinite(value):
-        raise ValueError(f"{rule!r}, {value!r} is no streak")
+        raise ValueError(f"{rule!r}, {value!r} is not a streak")
     return ScaleUpStreak(rule, _count(steps), float(value))
 
 
 def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_REPLICAS:
-        raise ValueError(f"{value!r} is no count")
+        raise ValueError(f"{value!r} is not a count")
     return value
 
 
@@ -332,8 +332,8 @@ def _settling(view: ServiceView, memory: ServiceHistory, now: float) -> str:
 def _asked(view: ServiceView, memory: ServiceHistory, own: ScaleState | None, changed: str) -> int:
     """The count that somebody else asked for last, or the lowest since.
 
-    Who changes the count asks for it, and so does a deploy, which drops our label, also where it changes nothing. Of a
-    service that nothing is known of, somebody else asked for all there is.
+    Somebody who changes the count asks for it. So does a deploy, which drops our label, even if it changes nothing. If
+    nothing is known about a service, all its replicas count as requested by somebody else.
     """
     dropped = bool(memory.label) and STATE_LABEL not in view.labels
     known = own.asked if own else memory.asked
@@ -378,10 +378,11 @@ def _lowered(view: ServiceView, said: Mapping[str, ScaleState | None], now: floa
 def _lowered_between(
     view: ServiceView, memory: ServiceHistory, said: Mapping[str, ScaleState | None], now: float
 ) -> Lowered | None:
-    """What the first of several deploys did since the last look, the last of which let Swarm forget it.
+    """Return what the first of several deploys changed since the last look; None if there was no such deploy.
 
-    Our label was there and is gone, also from PreviousSpec, whose count is lower already than the one last seen. Where
-    it is not, it was lowered by the last update alone, which is `_lowered`'s to judge.
+    Swarm no longer shows that change, because a later deploy replaced the previous spec. Our label was there and is
+    gone, also from PreviousSpec, and the count in PreviousSpec is lower than the one last seen. If that count is not
+    lower, only the last update lowered the count, and `_lowered` judges it.
     """
     before, known = view.before, memory.requested
     if before is None or before.requested is None or known is None or now - view.updated_at >= _REPAIRED_WITHIN:

@@ -26,7 +26,7 @@ def parse(value: object) -> int:
     found = re.fullmatch(PATTERN, value) if isinstance(value, str) and len(value) <= _LONGEST_TEXT else None
     if found is None:
         given = repr(value) if len(repr(value)) <= _LONGEST_SHOWN else f"{repr(value)[:_LONGEST_SHOWN]}…"
-        raise ValueError(f"{given} is no duration (write whole seconds, minutes, hours, like 90s, 5m or 1h30m)")
+        raise ValueError(f"{given} is not a duration (write whole seconds, minutes, hours, like 90s, 5m or 1h30m)")
     parts = [part for part in found.groups() if part is not None]
     seconds = sum(int(part[:-1]) * _SECONDS[part[-1]] for part in parts)
     if seconds > _LONGEST:
@@ -61,7 +61,7 @@ Duration = Annotated[
 
 def _some_time(seconds: int) -> int:
     if seconds < 1:
-        raise ValueError(f"{words(seconds)} is no time (write 1s or more)")
+        raise ValueError(f"{words(seconds)} is too short (write 1s or more)")
     return seconds
 
 

@@ -137,13 +137,13 @@ def _subject(problem: Problem) -> dict[str, str]:
 
 
 _CONSEQUENCES = {
-    "swarm": "nothing is scaled until it is back",
-    "swarm_cause": "nothing is scaled until it is back",
-    "pauses": "the pauses that were read last stay in force; where none were read yet, nothing is scaled",
-    "service": "it is left as it is; the others are not",
-    "clock": "windows go by Prometheus' clock, cooldowns and schedules by ours",
+    "swarm": "nothing is scaled until Swarm answers again",
+    "swarm_cause": "nothing is scaled until Swarm answers again",
+    "pauses": "the pauses that were read last stay in force; if none were read yet, nothing is scaled",
+    "service": "this service is left alone; the others are scaled",
+    "clock": "windows use Prometheus' clock; cooldowns and schedules use ours",
     "scrape_interval": "windows may look incomplete, or hold each sample several times",
-    "starved": "no rule removes replicas of what runs there by cpu; all else goes on",
+    "starved": "no rule removes replicas by cpu from services that run there; all else goes on",
 }
 _DATA_ARE_MISSING = "no service is scaled down on missing data; scaling goes on when the data are back"
 

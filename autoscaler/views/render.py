@@ -116,7 +116,12 @@ def survey(found: Survey) -> RenderableType:
     parts += [_text(f"untouched: {line(record)}", "yellow") for record in found.untouched]
     parts += [_text(f"warning: {said}", "yellow") for said in found.doubtful]
     if found.asleep:
-        parts.append(_text(f"Asleep by a schedule, so that no data are looked at: {_listed(found.asleep)}.", "dim"))
+        parts.append(
+            _text(
+                f"These services are asleep by a schedule, so their data are not checked: {_listed(found.asleep)}.",
+                "dim",
+            )
+        )
     if found.unmatched:
         parts.append(_text(f"No policy applies to: {', '.join(found.unmatched)}", "dim"))
     if found.scrape_interval is not None:
@@ -127,7 +132,8 @@ def survey(found: Survey) -> RenderableType:
     lacking = sum(bool(reading.lack) for reading in found.readings)
     if found.readings:
         what = "All have data." if not lacking else f"{plural(lacking, 'lacks', 'lack')} data."
-        parts.append(_text(f"{plural(len(found.readings), 'pair')} of metric and service looked at. {what}", "bold"))
+        checked = plural(len(found.readings), "reading")
+        parts.append(_text(f"Checked {checked}, one for each metric of a service. {what}", "bold"))
     return Group(*parts)
 
 
@@ -171,7 +177,7 @@ def _sums(capacity: Capacity) -> Iterator[RenderableType]:
     for label, amount in (
         ("reserved now", capacity.reserved),
         ("reserved with every policy at its maximum", capacity.at_maxima),
-        ("limits then", capacity.limits_at_maxima),
+        ("limits with every policy at its maximum", capacity.limits_at_maxima),
     ):
         grid.add_row(label, *_shares(amount, capacity.total))
     yield grid
@@ -180,17 +186,18 @@ def _sums(capacity: Capacity) -> Iterator[RenderableType]:
             yield _text(f"warning: {place_line(place)}", "yellow")
         if place.forgotten:
             waits = plural(place.forgotten, "replica waits", "replicas wait")
-            why = "Swarm does not try those again that waited when the count changed"
-            cure = f"if it stays so, scale down by {place.forgotten} and up again"
+            why = "Swarm does not retry replicas that waited while the count changed"
+            cure = f"if this lasts, scale down by {place.forgotten} and up again"
             said = f"{place.service}: {waits} for a node although there is room; {why} ({cure})"
             yield _text(f"warning: {said}", "yellow")
     without = [place.service for place in capacity.places if not (place.reserves.nano_cpus or place.reserves.memory)]
     if without:
-        yield _text(f"Reserve nothing, so that any number fits as far as Swarm knows: {_listed(without)}.")
+        yield _text(f"These services reserve nothing, so reservations do not limit their replicas: {_listed(without)}.")
     if capacity.closed:
-        yield _text(f"Take no tasks now, and are not counted: {_listed(capacity.closed)}.")
-    fits = "All maxima find room at once" if capacity.fits else "Not all maxima find room at once"
-    yield _text(f"{fits}, by first fit: an estimate, for Swarm spreads tasks, which may leave room in smaller pieces.")
+        yield _text(f"These nodes accept no tasks now and are not counted: {_listed(capacity.closed)}.")
+    which = "All" if capacity.fits else "Not all"
+    fits = f"{which} services fit at their maximum at once"
+    yield _text(f"{fits}. This is an estimate: Swarm spreads tasks, which may leave the free room in smaller pieces.")
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -201,9 +208,9 @@ def _listed(names: Sequence[str]) -> str:
 
 def place_line(place: ServiceCapacity) -> str:
     """Why the maximum of a service finds no room, with the numbers and the cure."""
-    now = "any number does" if place.now is None else plural(place.now, "replica does", "replicas do")
+    now = "any number fits" if place.now is None else plural(place.now, "replica fits", "replicas fit")
     return (
-        f"{place.service}: max {place.maximum} finds no room: {now} with everything else as it is, {place.with_others} "
+        f"{place.service}: max {place.maximum} does not fit: {now} with everything else as it is, {place.with_others} "
         f"with all others at their maximum; {place.obstacle} ({place.cure})"
     )
 
@@ -255,7 +262,7 @@ def _summary(records: Iterable[Record], problems: Sequence[Problem]) -> str:
     changes = sum(record.decision.changes for record in decided)
     held = sum(record.outcome is Outcome.HELD for record in decided)
     if any(problem.kind == "swarm" for problem in problems):
-        return "Nothing can be said: Swarm gave no answer."
+        return "The plan is not known, because Swarm did not answer."
     if not decided and not any(problem.kind == "service" for problem in problems):
         return "No policy matches any service."
-    return f"{plural(len(decided), 'service')}: {changes} to change, {held} held. Nothing was changed by this plan."
+    return f"{plural(len(decided), 'service')}: {changes} to change, {held} held. This plan changed nothing."

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _LARGEST_REQUEST = 64 * 1024
 _TEXT = "text/plain"
 _WORDS = {
-    404: "there is nothing here (see /api/v1/openapi.json)",
-    405: "this cannot be done here (the header Allow says what can)",
+    404: "there is nothing at this path (see /api/v1/openapi.json)",
+    405: "this path does not take this method (the header Allow lists the methods that it takes)",
     413: f"the request is too large (send {_LARGEST_REQUEST} bytes at most)",
 }
 """Instead of the library's words, which repeat the request."""
@@ -103,7 +103,13 @@ def _reading(views: Views) -> list[Endpoint]:
     get = hdrs.METH_GET
     return [
         Endpoint(get, "/metrics", "Its own metrics, in Prometheus' format.", metrics, {200: _TEXT}),
-        Endpoint(get, "/-/healthy", "200 while the loop goes on, whatever it meets outside.", healthy, health),
+        Endpoint(
+            get,
+            "/-/healthy",
+            "200 while the evaluation loop runs, also while Docker or Prometheus does not answer.",
+            healthy,
+            health,
+        ),
         Endpoint(get, "/-/ready", "200 once policies are loaded and both backends have answered.", ready, health),
         Endpoint(get, "/api/v1/services", "The newest decision on each service.", services, {200: ServicesDocument}),
     ]

@@ -167,7 +167,7 @@ async def _body(request: web.Request, model: type[B]) -> B:
     """The body of *request*; an empty one says nothing."""
     content = await request.read()
     if content and request.content_type != "application/json":
-        raise RefusedRequestError(415, "the body is no JSON by its Content-Type (send application/json)")
+        raise RefusedRequestError(415, "the body's Content-Type is not JSON (send application/json)")
     try:
         return model.model_validate_json(content or b"{}")
     except ValidationError as error:

@@ -36,12 +36,12 @@ class ConnectionLimits:
     patience: float = 30.0
     """Seconds from the opening of a connection, or from its last answer, to its next answer, and for reading that."""
     connections: int = 100
-    """How many connections may be open; for one more, that which has been silent the longest is closed."""
+    """The most connections that may be open. If another one comes, the one that has been silent longest is closed."""
 
 
 @dataclass(slots=True)
 class Connections:
-    """The open connections, that which has been silent the longest first. For the event loop's thread."""
+    """The open connections, the one that has been silent longest first. Only the event loop's thread uses them."""
 
     bounds: ConnectionLimits
     _timers: dict[asyncio.Transport, asyncio.TimerHandle] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class _Connection(web.RequestHandler):
         """The answer to what is no request; nothing of it is repeated, nor logged: anybody may send it."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             structlog.get_logger().error("request_failed", exc_info=exc)
-        response = refusal(status, "this is no request that can be answered (look at its size and its form)", HEADERS)
+        response = refusal(status, "the request is too large or malformed (check its size and its form)", HEADERS)
         response.force_close()
         return response
 

@@ -38,7 +38,7 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self.duration = Histogram(
             "autoscaler_evaluation_duration_seconds",
-            "How long an evaluation took.",
+            "Duration of an evaluation, in seconds.",
             buckets=_SECONDS,
             registry=self.registry,
         )
@@ -57,7 +57,7 @@ class Telemetry:
         self.registry.register(_JournalCollector(journal, reload_successful))
         Gauge(
             "autoscaler_leader",
-            "1 where this autoscaler may scale, as it holds the lease; 0 where it stands by, and in a dry-run.",
+            "1 if this autoscaler is the leader (it holds the lease) and may scale; 0 on standby and in a dry-run.",
             registry=self.registry,
         ).set_function(leader)
 
@@ -84,7 +84,7 @@ class _JournalCollector(Collector):
         yield _problems(snapshot)
         value = GaugeMetricFamily(
             "autoscaler_rule_value",
-            "The newest sample a rule judged; absent where it is missing.",
+            "The newest sample that the rule judged; absent if the sample is missing.",
             labels=["service", "rule"],
         )
         for service, record in snapshot.latest.items():
@@ -94,17 +94,17 @@ class _JournalCollector(Collector):
         yield value
         yield GaugeMetricFamily(
             "autoscaler_last_evaluation_timestamp_seconds",
-            "When the last evaluation began; 0 before the first.",
+            "Time at which the last evaluation began, in Unix seconds; 0 before the first one.",
             value=snapshot.last_evaluation or 0,
         )
         yield CounterMetricFamily(
             "autoscaler_evaluations_missed",
-            "Evaluations that were due while the one before was still running.",
+            "Evaluations that were left out because the previous one was still running.",
             value=snapshot.missed,
         )
         yield GaugeMetricFamily(
             "autoscaler_policies_last_reload_successful",
-            "1 where the policy files as they are now are in force, 0 where an older set is because they are invalid.",
+            "1 if the policy files as they are now are in force; 0 if they are invalid and an older set is in force.",
             value=self._reload_successful(),
         )
         info = GaugeMetricFamily("autoscaler_build_info", "1, labelled with the version.", labels=["version"])
@@ -115,9 +115,9 @@ class _JournalCollector(Collector):
 def _replicas(snapshot: Snapshot) -> Iterator[Metric]:
     helps = {
         "requested": "Replicas in the service's spec.",
-        "running": "Tasks desired running, in state running, on a ready node.",
-        "desired": "Replicas that the last decision resolved to.",
-        "unplaced": "Replicas that Swarm has found no node for: no room, or no node that meets their placement.",
+        "running": "Tasks that run and are meant to run, on a node that is ready.",
+        "desired": "Replicas that the last decision asks for.",
+        "unplaced": "Replicas that wait for a node: there is no room, or no node meets their placement constraints.",
     }
     for which, text in helps.items():
         gauge = GaugeMetricFamily(f"autoscaler_{which}_replicas", text, labels=["service"])
@@ -131,7 +131,7 @@ def _replicas(snapshot: Snapshot) -> Iterator[Metric]:
 def _paused(snapshot: Snapshot) -> Metric:
     gauge = GaugeMetricFamily(
         "autoscaler_paused",
-        "1 where changes of the service in this direction are paused, by its policy or at run time, else 0.",
+        "1 if changes of the service in this direction are paused, by its policy or by an operator; else 0.",
         labels=["service", "direction"],
     )
     for service, record in snapshot.latest.items():
@@ -143,8 +143,8 @@ def _paused(snapshot: Snapshot) -> Metric:
 def _problems(snapshot: Snapshot) -> Metric:
     gauge = GaugeMetricFamily(
         "autoscaler_problems",
-        "Problems that last, by kind: what keeps evaluations from their work, a starved node, and two hints: clock and "
-        "scrape_interval.",
+        "Problems that are going on now, by kind. Most of them keep services from being scaled. The kinds clock and "
+        "scrape_interval mean that samples may look late or incomplete; starved is a node without CPU to spare.",
         labels=["kind"],
     )
     met = Counts(problem.kind for problem in snapshot.problems)
@@ -154,11 +154,11 @@ def _problems(snapshot: Snapshot) -> Metric:
 
 
 def _decisions(snapshot: Snapshot) -> Iterator[Metric]:
-    decisions = CounterMetricFamily("autoscaler_decisions", "Decisions by outcome.", labels=["service", "outcome"])
+    decisions = CounterMetricFamily("autoscaler_decisions", "Decisions, by outcome.", labels=["service", "outcome"])
     for (service, outcome), count in snapshot.decisions.items():
         decisions.add_metric([service, outcome.value], count)
     yield decisions
-    held = CounterMetricFamily("autoscaler_held", "Held decisions by primary reason.", labels=["service", "reason"])
+    held = CounterMetricFamily("autoscaler_held", "Held decisions, by primary reason.", labels=["service", "reason"])
     for (service, reason), count in snapshot.held.items():
         held.add_metric([service, reason], count)
     yield held

@@ -155,7 +155,7 @@ def test_a_prometheus_that_loses_part_of_its_targets(bench: Bench) -> None:
             slots = sorted(task["Slot"] for task in bench.engine.running_tasks(bench.load.name))
             bench.prometheus.hidden = rf"{bench.load.name}\.({'|'.join(map(str, slots[:-1]))})\..*"
             bench.prometheus.reload()
-        told = re.compile(r"cpu of 1 of \d tasks only")
+        told = re.compile(r"cpu is known for only 1 of \d tasks")
         bench.daemon.wait_decision(
             bench.load.name, lambda decision: bool(told.fullmatch(decision["primary"]["detail"]))
         )

@@ -62,7 +62,7 @@ def test_whether_each_metric_has_data_for_each_service(
 
     text = command(engine, prometheus.url, policies, "check", "--live").stdout
     assert "Prometheus scrapes cAdvisor every 1s." in text
-    assert "2 pairs of metric and service looked at. 1 lacks data." in text
+    assert "Checked 2 readings, one for each metric of a service. 1 lacks data." in text
 
 
 @pytest.mark.fault("scrape-interval")

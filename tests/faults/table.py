@@ -526,7 +526,7 @@ HOSTILE = (
     ),
     Fault(
         id="http-stranger",
-        fault="A stranger asks over HTTP to pause, resume or reload",
+        fault="An unauthenticated client asks over HTTP to pause, resume or reload",
         does="It changes nothing. The answer is 403 if no token is set, and 401 without the right one.",
         see="Nothing. `pause_requested` and `resume_requested` are logged only for requests with the token.",
         real="",

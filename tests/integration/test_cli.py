@@ -204,7 +204,7 @@ def test_plan_warns_of_a_maximum_without_room(backends: Backends) -> None:
 
     assert told.exit_code == 0
     words = " ".join(told.stdout.split())
-    assert "warning: web: max 6 finds no room: 3 replicas do with everything else as it is" in words
+    assert "warning: web: max 6 does not fit: 3 replicas fit with everything else as it is" in words
     assert "(lower max to 3, reserve less or add nodes)" in words
     assert document["capacity"]["fits"] is False
     assert document["capacity"]["total"]["cores"] == 24
@@ -231,7 +231,7 @@ def test_plan_without_an_answer_is_an_error(backends: Backends, monkeypatch: pyt
     result = invoke("plan")
 
     assert result.exit_code == 1
-    assert "Nothing can be said: Swarm gave no answer." in result.stdout
+    assert "The plan is not known, because Swarm did not answer." in result.stdout
 
 
 def test_options_win_over_the_environment(backends: Backends, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -511,7 +511,7 @@ def test_a_broken_test_file(cases: Path) -> None:
 
 @pytest.mark.parametrize("command", ["run", "plan", "check"])
 def test_a_misspelt_variable_is_an_error(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    """A variable that begins with AUTOSCALER_ and is no setting ends the command, by name and with the right one."""
+    """A variable that begins with AUTOSCALER_ and is not a setting ends the command, by name and with the right one."""
     monkeypatch.setenv("AUTOSCALER_INTERVALL", "30s")
 
     result = invoke(command)

@@ -235,7 +235,7 @@ async def test_an_unknown_service(path: str) -> None:
         (b'{"services": ["' + b"x" * 65 + b'"]}', "services.0: String should have at most 64 characters"),
         (b'{"direction": "left"}', "direction: Input should be 'up' or 'down'"),
         (b'{"for": 7200}', "for: Value error, 7200 has no unit (write 7200s for seconds"),
-        (b'{"for": "0s"}', "for: Value error, 0s is no time (write 1s or more)"),
+        (b'{"for": "0s"}', "for: Value error, 0s is too short (write 1s or more)"),
         (b'{"reason": "' + b"x" * 201 + b'"}', "reason: String should have at most 200 characters"),
     ],
 )

@@ -260,7 +260,7 @@ class TestReads:
         [
             (server_side.cut, "the connection failed"),
             (server_side.truncated, "the connection failed"),
-            (server_side.NO_LEADER, "the Swarm has no leader, as too few of its managers are online"),
+            (server_side.NO_LEADER, "the Swarm has no leader, because too few of its managers are online"),
             (says(500, "raft: stopped"), "status 500: raft: stopped"),
         ],
     )
@@ -281,7 +281,7 @@ class TestReads:
     @pytest.mark.parametrize(
         ("fault", "words"),
         [
-            (server_side.NO_SWARM, "this engine is in no Swarm"),
+            (server_side.NO_SWARM, "this engine is not in a Swarm"),
             (server_side.NO_SWARM, "`docker swarm init`"),
             (server_side.WORKER, "this node is a worker"),
             (server_side.WORKER, "`node.role == manager`"),

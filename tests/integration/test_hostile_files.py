@@ -85,12 +85,12 @@ def odd_places(folder: Path) -> dict[str, tuple[Path, str]]:
     for number in range(10):
         (folder / "large" / f"{number}.yml").write_text("#" * 2**20)
     return {
-        "a pipe": (folder / "pipe", "is no regular file"),
-        "a pipe by its name": (folder / "pipe" / "p.yml", "is no regular file"),
+        "a pipe": (folder / "pipe", "is not a regular file"),
+        "a pipe by its name": (folder / "pipe" / "p.yml", "is not a regular file"),
         "a loop of links": (folder / "loop.yml", "cannot be read"),
-        "a device": (folder / "device.yml", "is no regular file"),
+        "a device": (folder / "device.yml", "is not a regular file"),
         "a link to nothing": (folder / "dangling.yml", "does not exist"),
-        "a folder in the place of a file": (folder / "folder.yml", "is no regular file"),
+        "a folder in the place of a file": (folder / "folder.yml", "is not a regular file"),
         "too many files": (folder / "many", "holds 20000 policy files"),
         "too much in all": (folder / "large", "are larger than 8388608 bytes together"),
         "no policy file among many": (folder / "few", "holds no policy file"),

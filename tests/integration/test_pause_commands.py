@@ -95,7 +95,7 @@ def test_a_pause_of_no_time_is_an_error(backends: Backends) -> None:
     result = invoke("pause", "--for", "0s")
 
     assert result.exit_code == 2
-    assert "0s is no time (write 1s or more)" in result.stderr
+    assert "0s is too short (write 1s or more)" in result.stderr
     assert backends.swarm.asked == []
 
 

@@ -447,7 +447,7 @@ class TestScrapeInterval:
     @pytest.mark.parametrize("time", ["NaN", "Infinity", "1e999"])
     def test_times_that_are_not_json(self, server: PrometheusServer, time: str) -> None:
         """A number that JSON or a computer cannot have makes an answer none of Prometheus'."""
-        with pytest.raises(UnreachableError, match="something that is no answer to a query"):
+        with pytest.raises(UnreachableError, match="something that is not an answer to a query"):
             self.told(server, "0", time, "30")
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 BLINK = 5
 """Seconds of virtual time that pass at once: who beats meanwhile keeps the lease."""
-FORBIDDEN = RefusedError("something before the engine forbids the request")
+FORBIDDEN = RefusedError("a proxy in front of the engine refused the request")
 OPERATIONS = ("services", "config", "create_config", "update_config", "service", "update")
 
 
@@ -182,7 +182,7 @@ async def test_of_two_one_acts(tmp_path: Path) -> None:
         assert line["holder"] == "one"
         (line,) = swarm.events("lease_awaited")
         assert (line["holder"], line["log_level"]) == ("one", "info")
-        assert line["detail"] == "one holds the lease; this autoscaler stands by"
+        assert line["detail"] == "one holds the lease; this autoscaler is on standby"
 
 
 async def test_a_stand_by_is_news_once(tmp_path: Path) -> None:
@@ -366,7 +366,9 @@ async def test_without_a_lease_nothing_is_scaled(tmp_path: Path) -> None:
         assert (one.told(), one.leads, swarm.updates) == ((Outcome.HELD, Reason.NOT_LEADER), False, [])
         (line,) = swarm.events("lease_awaited")
         assert line["log_level"] == "warning"
-        assert line["detail"].startswith("the lease cannot be used: something before the engine forbids the request (")
+        assert line["detail"].startswith(
+            "the lease cannot be used: a proxy in front of the engine refused the request ("
+        )
         one.api._before["config"].clear()
         await until(lambda: swarm.updates == [4])
 
@@ -473,7 +475,7 @@ async def test_run_once_stands_by_for_another_one(tmp_path: Path) -> None:
         async with asyncio.timeout(PATIENCE):
             evaluation, stood_by = await once.daemon.run_once()
 
-        assert stood_by == "one holds the lease; this autoscaler stands by"
+        assert stood_by == "one holds the lease; this autoscaler is on standby"
         assert [record.outcome for record in evaluation.records] == [Outcome.HELD]
         assert swarm.updates == []
         line = swarm.events("lease_awaited")[-1]

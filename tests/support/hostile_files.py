@@ -66,7 +66,7 @@ REFUSED: Final[dict[str, tuple[str | bytes, str]]] = {
     "a number to the base of 60": (_one().replace("above: 70", "above: 1" + ":59" * 300_000), "base of 60"),
     "a number of underscores": (_one().replace("above: 70", "above: " + "1_" * 400_000), "is a number in YAML 1.1"),
     "a duration of ages": (_one().replace("add: 1", "add: 1, for: 999999999999y"), "longer than a year"),
-    "a duration of digits": (_one().replace("add: 1", f"add: 1, for: {'9' * 900_000}s"), "is no duration"),
+    "a duration of digits": (_one().replace("add: 1", f"add: 1, for: {'9' * 900_000}s"), "is not a duration"),
     "globs that are alike": (_each(2500, '"' + "*a" * 100 + '{}*"'), "the glob"),
     "policies for everything": (_each(5000, '"*"'), "the glob"),
     "too many globs": (_one(_list(60_000, '"*%*a*b*c"')), "give at most 5000"),
@@ -86,7 +86,7 @@ REFUSED: Final[dict[str, tuple[str | bytes, str]]] = {
     "a cron expression that never comes": (_one(more=_schedule("30 2 30 2 *")), "no cron expression"),
     "a time zone from elsewhere": (
         _one(more=_schedule("0 2 * * *")[:-2] + ", timezone: ../../../../etc/passwd}]"),
-        "is no time zone",
+        "is not a time zone",
     ),
     "a query of a megabyte": (f"{VERSION}metrics: {{m: {{query: '{'(' * 1_000_000}'}}}}", "20000 characters at most"),
     "a query of brackets": (f"{VERSION}metrics: {{m: {{query: '{'(' * 19_999}'}}}}", "close the bracket"),
@@ -111,12 +111,12 @@ REFUSED: Final[dict[str, tuple[str | bytes, str]]] = {
     "letters without width": (_one("we\u200bb"), "U+200B"),
     "an escape in a name": (_one('"\\x1b[31m"'), "U+001B"),
     "letters that look like others": (_one().replace("services", "serv\u0456ces"), "unknown key"),
-    "many complex keys": ("? [a, b, {c: d}]\n: x\n" * 20_000, "the key is no text"),
+    "many complex keys": ("? [a, b, {c: d}]\n: x\n" * 20_000, "the key is not text"),
     "a key of a megabyte": (f"? {'x' * 900_000}\n: 1", "is missing"),
     "a name of a megabyte": (_one().replace("name: p,", f"name: {'a.' * 450_000},"), "63 characters at most"),
     "only a comment": ("#" + "x" * (2**20 - 5), "is empty"),
     "only line breaks": ("\n" * (2**20 - 5), "is empty"),
-    "only tabs": ("\t" * 2**20, "is no YAML"),
+    "only tabs": ("\t" * 2**20, "is not valid YAML"),
 }
 """Policy files that are refused, by what is odd about them; and a part of what is said."""
 

@@ -131,7 +131,7 @@ def test_an_unreadable_secret_is_told(tmp_path: Path) -> None:
     (tmp_path / "autoscaler_prometheus_bearer_token").write_bytes(b"\xff\xfe")
     (tmp_path / "autoscaler_prometheus_headers").write_text("x" * 70_000)
     assert [problem.replace(f"{tmp_path}/", "") for problem in problems(secrets=tmp_path)] == [
-        "autoscaler_prometheus_bearer_token: is no UTF-8 text (write it anew as text)",
+        "autoscaler_prometheus_bearer_token: is not UTF-8 text (save it with the encoding UTF-8)",
         "autoscaler_prometheus_headers: is larger than 65536 bytes (a secret is a short text)",
         "autoscaler_prometheus_password: cannot be read: Is a directory (let the autoscaler's user read it)",
     ]
@@ -153,7 +153,7 @@ def test_what_does_not_go_together_is_told_where_it_was_given(tmp_path: Path) ->
     """A password that came as a file is looked for there."""
     (tmp_path / "autoscaler_prometheus_password").write_text("x")
     assert problems(secrets=tmp_path) == [
-        f"{tmp_path}/autoscaler_prometheus_password: has no user to it (set AUTOSCALER_PROMETHEUS_USERNAME)"
+        f"{tmp_path}/autoscaler_prometheus_password: has no user (set AUTOSCALER_PROMETHEUS_USERNAME)"
     ]
 
 
@@ -163,7 +163,7 @@ def test_a_misspelt_secret_is_told_and_one_for_another_use_is_not(tmp_path: Path
     (tmp_path / "autoscaler_sentry").write_text("x")
     (tmp_path / "autoscaler_prometheus_pasword").write_text("hunter2")
     assert problems(secrets=tmp_path, PROMETHEUS_CA_FILE=str(tmp_path / "autoscaler_prometheus_ca")) == [
-        f"{tmp_path}/autoscaler_prometheus_pasword: is no setting (did you mean autoscaler_prometheus_password?)"
+        f"{tmp_path}/autoscaler_prometheus_pasword: is not a setting (did you mean autoscaler_prometheus_password?)"
     ]
 
 
@@ -182,7 +182,7 @@ def test_docker_host_counts_where_ours_is_not_set() -> None:
 
 def test_a_wrong_docker_host_is_told_under_its_name() -> None:
     """The name under which the value was given."""
-    with pytest.raises(SettingsError, match=r"^DOCKER_HOST: 'ssh://a' is no address of a Docker engine"):
+    with pytest.raises(SettingsError, match=r"^DOCKER_HOST: 'ssh://a' is not an address of a Docker engine"):
         read_from({"DOCKER_HOST": "ssh://a"})
 
 
@@ -265,11 +265,11 @@ def test_a_log_level_is_a_word_in_any_case(level: str) -> None:
         (
             "INTERVAL",
             "soon",
-            "INTERVAL: 'soon' is no duration (write whole seconds, minutes, hours, like 90s, 5m or 1h30m)",
+            "INTERVAL: 'soon' is not a duration (write whole seconds, minutes, hours, like 90s, 5m or 1h30m)",
         ),
-        ("INTERVAL", "0s", "INTERVAL: 0s is no time (write 1s or more)"),
-        ("SCRAPE_INTERVAL", "0s", "SCRAPE_INTERVAL: 0s is no time (write 1s or more)"),
-        ("PROMETHEUS_TIMEOUT", "0s", "PROMETHEUS_TIMEOUT: 0s is no time (write 1s or more)"),
+        ("INTERVAL", "0s", "INTERVAL: 0s is too short (write 1s or more)"),
+        ("SCRAPE_INTERVAL", "0s", "SCRAPE_INTERVAL: 0s is too short (write 1s or more)"),
+        ("PROMETHEUS_TIMEOUT", "0s", "PROMETHEUS_TIMEOUT: 0s is too short (write 1s or more)"),
         ("DRY_RUN", "flase", "DRY_RUN: 'flase' is neither true nor false (write true or false)"),
         ("DRY_RUN", "on", "DRY_RUN: 'on' is neither true nor false (write true or false)"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT: 'xml' is not right (it should be 'auto', 'console' or 'json')"),
@@ -278,27 +278,31 @@ def test_a_log_level_is_a_word_in_any_case(level: str) -> None:
         ("LISTEN", "a:70000", "LISTEN: 'a:70000' has no port (write 127.0.0.1:9595, or [::1]:9595)"),
         ("LISTEN", ":9595", "LISTEN: ':9595' has no host (write 0.0.0.0:9595 for all, or 127.0.0.1:9595)"),
         ("LISTEN", "::1:9595", "LISTEN: '::1:9595' is ambiguous (write an IPv6 address in brackets, like [::1]:9595)"),
-        ("LISTEN", "a b:9595", "LISTEN: 'a b' is no host (write an address or a name, like 127.0.0.1:9595)"),
-        ("LISTEN", "[x]:9595", "LISTEN: '[x]' is no host (write an address or a name, like 127.0.0.1:9595)"),
+        ("LISTEN", "a b:9595", "LISTEN: 'a b' is not a host (write an address or a name, like 127.0.0.1:9595)"),
+        ("LISTEN", "[x]:9595", "LISTEN: '[x]' is not a host (write an address or a name, like 127.0.0.1:9595)"),
         (
             "DOCKER_HOST",
             "ssh://a",
-            "DOCKER_HOST: 'ssh://a' is no address of a Docker engine (write unix:///var/run/docker",
+            "DOCKER_HOST: 'ssh://a' is not an address of a Docker engine (write unix:///var/run/docker",
         ),
-        ("DOCKER_HOST", "/var/run/docker.sock", "DOCKER_HOST: '/var/run/docker.sock' is no address of a Docker engine"),
-        ("DOCKER_HOST", "http://[", "DOCKER_HOST: 'http://[' is no address of a Docker engine"),
+        (
+            "DOCKER_HOST",
+            "/var/run/docker.sock",
+            "DOCKER_HOST: '/var/run/docker.sock' is not an address of a Docker engine",
+        ),
+        ("DOCKER_HOST", "http://[", "DOCKER_HOST: 'http://[' is not an address of a Docker engine"),
         (
             "PROMETHEUS_URL",
             "prometheus:9090",
-            "PROMETHEUS_URL: is no URL of a server (write http://HOST:PORT or https://",
+            "PROMETHEUS_URL: is not a URL of a server (write http://HOST:PORT or https://",
         ),
         (
             "PROMETHEUS_URL",
             "http://a:x",
-            "PROMETHEUS_URL: is no URL of a server (write http://HOST:PORT or https://HOST)",
+            "PROMETHEUS_URL: is not a URL of a server (write http://HOST:PORT or https://HOST)",
         ),
-        ("PROMETHEUS_URL", "http://[", "PROMETHEUS_URL: is no URL of a server"),
-        ("PROMETHEUS_URL", "http://", "PROMETHEUS_URL: is no URL of a server"),
+        ("PROMETHEUS_URL", "http://[", "PROMETHEUS_URL: is not a URL of a server"),
+        ("PROMETHEUS_URL", "http://", "PROMETHEUS_URL: is not a URL of a server"),
         ("PROMETHEUS_URL", "http://a/?b=c", "PROMETHEUS_URL: holds a ? or # (write only http://HOST:PORT/PATH)"),
         (
             "PROMETHEUS_CA_FILE",
@@ -333,16 +337,16 @@ def test_a_log_level_is_a_word_in_any_case(level: str) -> None:
             "a ",
             "PROMETHEUS_BEARER_TOKEN: begins or ends with a blank (write the token alone)",
         ),
-        ("PROMETHEUS_PASSWORD", "x", "PROMETHEUS_PASSWORD: has no user to it (set AUTOSCALER_PROMETHEUS_USERNAME)"),
+        ("PROMETHEUS_PASSWORD", "x", "PROMETHEUS_PASSWORD: has no user (set AUTOSCALER_PROMETHEUS_USERNAME)"),
         (
             "PROMETHEUS_USERNAME",
             "x",
-            "PROMETHEUS_USERNAME: has no password to it (set AUTOSCALER_PROMETHEUS_PASSWORD, bes",
+            "PROMETHEUS_USERNAME: has no password (set AUTOSCALER_PROMETHEUS_PASSWORD, bes",
         ),
         (
             "PROMETHEUS_KEY_FILE",
             __file__,
-            "PROMETHEUS_KEY_FILE: has no certificate to it (set AUTOSCALER_PROMETHEUS_CERT_F",
+            "PROMETHEUS_KEY_FILE: has no certificate (set AUTOSCALER_PROMETHEUS_CERT_F",
         ),
         (
             "RATE_WINDOW",
@@ -357,20 +361,20 @@ def test_a_log_level_is_a_word_in_any_case(level: str) -> None:
         (
             "SERVICE_LABEL",
             "a-b",
-            "SERVICE_LABEL: 'a-b' is no label name of Prometheus (letters, digits and _, no digit fi",
+            "SERVICE_LABEL: 'a-b' is not a label name of Prometheus (letters, digits and _, no digit fi",
         ),
         (
             "SERVICE_LABEL",
             "container_label_com_docker_swarm_task_name",
             "TASK_LABEL: is the service's label too (name the label that carries the task)",
         ),
-        ("INTERVALL", "15s", "INTERVALL: is no setting (did you mean AUTOSCALER_INTERVAL?)"),
+        ("INTERVALL", "15s", "INTERVALL: is not a setting (did you mean AUTOSCALER_INTERVAL?)"),
         (
             "PROMETHEUS_PASWORD",
             "15s",
-            "PROMETHEUS_PASWORD: is no setting (did you mean AUTOSCALER_PROMETHEUS_PASSWORD?)",
+            "PROMETHEUS_PASWORD: is not a setting (did you mean AUTOSCALER_PROMETHEUS_PASSWORD?)",
         ),
-        ("XYZZY", "", "XYZZY: is no setting (remove it; the settings are AUTOSCALER_PROMETHEUS_URL, AUTOSCALER_PR"),
+        ("XYZZY", "", "XYZZY: is not a setting (remove it; the settings are AUTOSCALER_PROMETHEUS_URL, AUTOSCALER_PR"),
     ],
 )
 def test_what_is_wrong_is_told_with_the_name_and_the_cure(name: str, value: str, problem: str) -> None:

@@ -208,7 +208,7 @@ def _of_version(response: requests.Response, version: str) -> bool:
 
 
 class _Client(docker.APIClient):
-    """The SDK's client, whose first question has no answer of any length either.
+    """The SDK's client, with a bound on the length of the answer to its first request too.
 
     It takes nothing from the environment: a web proxy named there reaches no socket proxy, and would read every spec.
     """
@@ -226,7 +226,7 @@ class _Client(docker.APIClient):
 
 
 def _content(response: requests.Response, reader: _Reader | None) -> str | _Listed | ValueError:
-    """The body as text, or what *reader* makes of it; or why it is none of both.
+    """Return the body as text, or what *reader* makes of it, or the reason why it is neither.
 
     The lists of a large Swarm are tens of megabytes, and hundreds once parsed: each object is made lean as it comes.
     """

@@ -34,24 +34,22 @@ _NO_PERMISSION = (
 _NOBODY_LISTENS = "nobody listens there; start the engine (`systemctl start docker`)"
 _SILENCE = "no answer in time; the engine hangs or is overloaded, or its Swarm is electing a leader"
 _NO_LEADER = (
-    "the Swarm has no leader, as too few of its managers are online; bring back enough of them to be more than half"
+    "the Swarm has no leader, because too few of its managers are online; "
+    "bring managers back until more than half are online"
 )
 _WORKER = (
     "this node is a worker, and only managers know the services; run the autoscaler on a manager "
     "(`node.role == manager` in its placement constraints)"
 )
 _NO_SWARM = (
-    "this engine is in no Swarm, or its manager does not run; make it one with `docker swarm init`, "
+    "this engine is not in a Swarm, or its manager does not run; make this engine a manager with `docker swarm init`, "
     "or run the autoscaler on a manager"
 )
 _FORBIDDEN = (
-    "something before the engine forbids the request; a socket proxy must allow reading services, tasks, nodes and "
+    "a proxy in front of the engine refused the request; a socket proxy must allow reading services, tasks, nodes and "
     "configs, updating services, and creating and updating configs (SERVICES, TASKS, NODES, CONFIGS and POST)"
 )
-_TOO_LARGE = (
-    "Swarm stores no service or config of that size, a service with its spec before the last update; shorten what is "
-    "long in its labels"
-)
+_TOO_LARGE = "the service (with its previous spec) or config is larger than Swarm stores; shorten long labels"
 _FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
     (InvalidVersion, RefusedError, "the engine is too old; upgrade it"),
     (requests.Timeout, DeadlineError, _SILENCE),

@@ -78,11 +78,11 @@ class PrometheusSource:
         )
 
     def clock_offset(self, now: float, deadline: Deadline) -> float:
-        """How far Prometheus' clock is behind (negative) or ahead of *now*, in seconds; 0 within a second.
+        """Return how far Prometheus' clock is behind (negative) or ahead of *now*, in seconds; 0 within a second.
 
-        0 where the Date of an answer of the last minute shows no difference. Otherwise Prometheus is asked what time it
-        is: the Date may be that of a proxy or of a cache before it. Where it agrees although Prometheus' own clock does
-        not, it is, and Prometheus is asked each time.
+        The answer is 0 if the Date of an answer of the last minute shows no difference. Otherwise Prometheus is asked
+        for its time, because the Date may come from a proxy or a cache. If the Date agrees with our clock and
+        Prometheus' own time does not, the Date is not Prometheus'. Prometheus is then asked each time.
         """
         if self._dates_tell and self._agrees(now):
             return 0.0

@@ -213,7 +213,7 @@ class Wire:
             document["data"] = _data(parts["data"]) if status == "success" else None
             doubt = _doubt(document)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-            what = "a web page" if text.lstrip().startswith("<") else "something that is no answer to a query"
+            what = "a web page" if text.lstrip().startswith("<") else "something that is not an answer to a query"
             raise UnreachableError(
                 f"{self._where} answers with {what} (is {_PREFIX}URL right, with its path, and no login before it?): "
                 f"{self._shown(text)}"

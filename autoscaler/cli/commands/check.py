@@ -34,11 +34,14 @@ if TYPE_CHECKING:
 @output_option
 @evaluation_options
 def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> None:
-    """Validate policy files: the PATHs, or those that the settings name.
+    """Validate policy files.
 
-    With --live it asks Swarm and Prometheus too, and adds up whether every policy's maximum finds room.
+    Without PATHS, the files that the settings name are validated.
 
-    Exits with 1 where they are invalid, or, with --live, where a service lacks data.
+    With --live, also ask Swarm and Prometheus whether each metric has data, and whether the nodes have room for every
+    policy's maximum.
+
+    The exit code is 1 if the files are invalid or, with --live, if a service lacks data.
     """
     settings = Settings.read(options)
     try:

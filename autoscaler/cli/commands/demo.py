@@ -15,13 +15,20 @@ from autoscaler.settings import split_address
 @click.command()
 @click.option("--for", "lasting", type=Duration(), metavar="DURATION", help="End after this time, such as 30s.")
 @click.option(
-    "--listen", metavar="HOST:PORT", default="127.0.0.1:9595", show_default=True, help="Where to answer HTTP."
+    "--listen", metavar="HOST:PORT", default="127.0.0.1:9595", show_default=True, help="Address to serve HTTP on."
 )
 @click.option(
-    "--speed", type=click.FloatRange(1, 600), default=60, show_default=True, help="How much faster time runs."
+    "--speed",
+    type=click.FloatRange(1, 600),
+    default=60,
+    show_default=True,
+    help="How many times faster than real time to run.",
 )
 def demo(lasting: int | None, listen: str, speed: float) -> None:
-    """See it work: the real daemon on a simulated Swarm and Prometheus, time sped up. Needs nothing else."""
+    """Show the daemon at work on a simulated Swarm and Prometheus.
+
+    The daemon is the real one. Time runs faster, and nothing else is needed.
+    """
     try:
         address = split_address(listen)
     except ValueError as error:

@@ -27,7 +27,7 @@ class Duration(click.ParamType[int]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         if seconds < self._least:
-            self.fail(f"{value} is no time (write {words(self._least)} or more)", param, ctx)
+            self.fail(f"{value} is too short (write {words(self._least)} or more)", param, ctx)
         return seconds
 
 
@@ -44,23 +44,33 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 # Settings that a command takes win over the environment.
 swarm_option = click.option(
-    "--docker-host", metavar="URL", help="Where a Swarm manager's engine is [AUTOSCALER_DOCKER_HOST]."
+    "--docker-host", metavar="URL", help="Address of a Swarm manager's engine [AUTOSCALER_DOCKER_HOST]."
 )
 evaluation_options = _options(
     click.option("--policies", metavar="PATH", help="Policy file or directory [AUTOSCALER_POLICIES, policies/]."),
-    click.option("--prometheus-url", metavar="URL", help="Where Prometheus is [AUTOSCALER_PROMETHEUS_URL]."),
+    click.option("--prometheus-url", metavar="URL", help="URL of Prometheus [AUTOSCALER_PROMETHEUS_URL]."),
     swarm_option,
-    click.option("--interval", metavar="DURATION", help="Between two evaluations [AUTOSCALER_INTERVAL, 15s]."),
-    click.option("--scrape-interval", metavar="DURATION", help="Prometheus' own [AUTOSCALER_SCRAPE_INTERVAL, 15s]."),
+    click.option("--interval", metavar="DURATION", help="Time between two evaluations [AUTOSCALER_INTERVAL, 15s]."),
+    click.option(
+        "--scrape-interval", metavar="DURATION", help="Scrape interval of Prometheus [AUTOSCALER_SCRAPE_INTERVAL, 15s]."
+    ),
 )
 log_options = _options(
-    click.option("--log-format", type=click.Choice(["auto", "console", "json"]), help="[AUTOSCALER_LOG_FORMAT]."),
-    click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error [AUTOSCALER_LOG_LEVEL]."),
+    click.option(
+        "--log-format",
+        type=click.Choice(["auto", "console", "json"]),
+        help="Format of log lines [AUTOSCALER_LOG_FORMAT].",
+    ),
+    click.option(
+        "--log-level",
+        metavar="LEVEL",
+        help="Lowest severity to log: debug, info, warning or error [AUTOSCALER_LOG_LEVEL].",
+    ),
 )
 output_option = click.option(
     "--output",
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="For people, or for programs.",
+    help="Print text for people, or JSON for programs.",
 )

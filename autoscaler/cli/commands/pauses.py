@@ -37,17 +37,24 @@ def _operator() -> str:
 
 @click.command()
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
-@click.option("--direction", type=click.Choice([*map(str, Direction)]), help="Hold only increases, or only reductions.")
-@click.option("--for", "lasting", type=Duration(1), metavar="DURATION", help="End by itself after this time.")
-@click.option("--reason", default="", metavar="TEXT", help="Why, for whoever asks.")
-@click.option("--by", default=_operator, metavar="NAME", help="Who pauses [the user and host this runs as].")
+@click.option(
+    "--direction",
+    type=click.Choice([*map(str, Direction)]),
+    help="Hold only increases (up), or only reductions (down).",
+)
+@click.option("--for", "lasting", type=Duration(1), metavar="DURATION", help="End the pause after this time.")
+@click.option("--reason", default="", metavar="TEXT", help="Reason that is shown with the pause.")
+@click.option(
+    "--by", default=_operator, metavar="NAME", help="Name that is shown with the pause [user and host of this command]."
+)
 @output_option
 @swarm_option
 def pause(output: str, services: Sequence[str], direction: str | None, **wanted: Any) -> None:
-    """Hold all changes of these services, or of all services where none is named, until `autoscaler resume`.
+    """Pause changes of the given services, or of all services.
 
-    Is kept in Swarm, needs no running daemon, and counts from its next evaluation on. What was paused for longer
-    already stays so.
+    The pause lasts until `autoscaler resume`, or for the time that --for gives. It is kept in Swarm, so it can be set
+    while no daemon runs. The daemon obeys it from its next evaluation on. A pause that already lasts longer is not
+    shortened.
     """
     given = {name: wanted.pop(name) for name in ("lasting", "by", "reason")}
     wish = PauseRequest(services, Direction(direction) if direction else None, **given)
@@ -60,9 +67,10 @@ def pause(output: str, services: Sequence[str], direction: str | None, **wanted:
 @output_option
 @swarm_option
 def resume(output: str, services: Sequence[str], **options: Any) -> None:
-    """End what `autoscaler pause` with the same services began; without any, the pause of all services.
+    """End the pauses of the given services, or that of all services.
 
-    A service that was paused by its own name stays so until it is resumed by its own name.
+    Without SERVICE, only the pause of all services ends. A service that was paused by its name stays paused until it is
+    resumed by its name.
     """
     already = "was not paused"
     _change_pauses(output, options, already, lambda settings: wiring.resume(settings, services))

@@ -29,11 +29,13 @@ _CHANGES = 2
 @output_option
 @evaluation_options
 def plan(output: str, **options: Any) -> None:
-    """Evaluate once against the live Swarm and Prometheus, and print what would change. Changes nothing.
+    """Evaluate once, and print what would change.
 
-    Also adds up what services reserve and nodes have, and warns where a policy's maximum finds no room.
+    The command reads the live Swarm and Prometheus, and changes nothing.
 
-    Exits with 0 where nothing is to do, 2 where something would change, 1 where it could not be told.
+    It also adds up what services reserve and what nodes have, and warns if a policy's maximum does not fit.
+
+    The exit code is 0 if there is nothing to do, 2 if something would change, and 1 if the plan is not known.
     """
     settings = Settings.read(options)
     configure(settings.log_format, "error")

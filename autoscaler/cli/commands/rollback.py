@@ -18,9 +18,10 @@ from autoscaler.settings import Settings
 @click.argument("service")
 @swarm_option
 def rollback(service: str, **options: Any) -> None:
-    """Give SERVICE the version back that it had before its last deploy; the replica count stays as it is.
+    """Roll SERVICE back to the version before its last deploy.
 
-    As `docker service rollback`, which undoes the last scale instead once something was scaled after the deploy.
+    The replica count stays as it is. `docker service rollback` undoes only the last change of a service. After a scale
+    it undoes the scale, and not the deploy.
     """
     settings = Settings.read(options)
     try:
@@ -28,4 +29,4 @@ def rollback(service: str, **options: Any) -> None:
     except BackendError as error:
         complain(f"{error}")
         sys.exit(ERROR)
-    say(f"{service}: {done.image_before} → {done.image}; its {done.replicas} replicas stay, and are rolled now.")
+    say(f"{service}: {done.image_before} → {done.image}; its {done.replicas} replicas stay, and are rolled back now.")

@@ -35,14 +35,17 @@ _NOT_DONE = frozenset({Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT})
 
 @click.command()
 @click.option(
-    "--dry-run", is_flag=True, default=None, help="Decide and log, write nothing to Swarm [AUTOSCALER_DRY_RUN]."
+    "--dry-run", is_flag=True, default=None, help="Decide and log, and write nothing to Swarm [AUTOSCALER_DRY_RUN]."
 )
 @click.option("--once", is_flag=True, help="Evaluate once and exit.")
-@click.option("--listen", metavar="HOST:PORT", help="Where to answer HTTP [AUTOSCALER_LISTEN, 127.0.0.1:9595].")
+@click.option("--listen", metavar="HOST:PORT", help="Address to serve HTTP on [AUTOSCALER_LISTEN, 127.0.0.1:9595].")
 @evaluation_options
 @log_options
 def run(*, once: bool, **options: Any) -> None:
-    """Run the daemon: evaluate the policies at every interval until SIGTERM."""
+    """Run the daemon: evaluate the policies at every interval.
+
+    It runs until SIGTERM.
+    """
     settings = Settings.read(options)
     configure(settings.log_format, settings.log_level)
     policies = Policies([settings.policies])

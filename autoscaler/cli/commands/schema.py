@@ -10,5 +10,8 @@ from autoscaler.policy.policy import policy_schema
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schema of policy files, by which editors complete, explain and check them."""
+    """Print the JSON Schema of policy files.
+
+    Editors use it to complete, explain and check policy files.
+    """
     print_json(policy_schema())

@@ -27,23 +27,27 @@ from autoscaler.stack_file import holds, live_counts, override, with_counts
     help="A stack file; give several as for docker stack deploy.",
 )
 @click.option("--stack", required=True, metavar="NAME", help="The name that the stack is deployed under.")
-@click.option("--override", "counts_alone", is_flag=True, help="Print a file of the counts alone also for one FILE.")
+@click.option(
+    "--override", "counts_alone", is_flag=True, help="Print a file that holds only the counts, also for one FILE."
+)
 @swarm_option
 def fill_stack_file(
     files: tuple[BinaryIO, ...], compose_files: tuple[BinaryIO, ...], stack: str, *, counts_alone: bool, **options: Any
 ) -> None:
-    """Print the stack FILE with the counts that its scaled services have now, so that a deploy lowers none.
+    """Print a stack FILE with the current replica counts.
+
+    A deploy of the printed file then keeps the counts of the scaled services:
 
     \b
     autoscaler stack-file shop.yml --stack shop | docker stack deploy -c - shop
 
-    With several files, print one more file, which holds the counts alone. Pass it as the last one:
+    For several files, the command prints one more file, which holds the counts alone. Pass it as the last one:
 
     \b
     autoscaler stack-file -c a.yml -c b.yml --stack shop |
       docker stack deploy -c a.yml -c b.yml -c - shop
 
-    The command says on standard error what it filled in. The FILE - is standard input.
+    The command reports on standard error what it filled in. The FILE - is standard input.
     """  # noqa: D301 - the mark by which click wraps no lines
     given = (*compose_files, *files)
     if not given:

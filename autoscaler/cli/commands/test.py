@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @output_option
 def test(files: Sequence[Path], output: str) -> None:
-    """Run policy unit tests: the decisions that policies make on given series. Exits with 1 where one fails."""
+    """Run unit tests of policies.
+
+    A test checks the decisions that policies make on given series. The exit code is 1 if a test fails.
+    """
     results = [result for file in files for result in policy_tests.run_file(file)]
     if output == "json":
         print_json({"tests": [result.document() for result in results]})

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HIGH = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}
 LOW = {"name": "cpu-low", "metric": "cpu", "below": 30, "for": "1m", "remove": 1}
-STANDBY = "node-1 holds the lease; this autoscaler stands by"
+STANDBY = "node-1 holds the lease; this autoscaler is on standby"
 
 
 @dataclass
@@ -111,7 +111,7 @@ def test_the_first_to_ask_has_it_at_once(bench: Bench) -> None:
 
     assert (bench.one.held, bench.one.objection(), bench.one.holder) == (True, "", "one")
     assert (bench.other.held, bench.other.holder) == (False, "one")
-    assert bench.other.objection() == "one holds the lease; this autoscaler stands by"
+    assert bench.other.objection() == "one holds the lease; this autoscaler is on standby"
 
 
 def test_who_beats_keeps_it(bench: Bench) -> None:

@@ -661,8 +661,8 @@ def test_behaviour_in_a_file(tmp_path: Path) -> None:
         ("scale_down: {stabilization: 5}", ["8:31: policies[0].scale_down.stabilization: 5 has no unit"]),
         ("scale_down: {stabilisation: 5m}", ["8:16: policies[0].scale_down.stabilisation: unknown key"]),
         ("flap_guard: maybe", ["8:15: policies[0].flap_guard: "]),
-        ("paused: sideways", ["8:11: policies[0].paused: 'sideways' is no way to pause", "true, false, up or down"]),
-        ("paused: 1", ["8:11: policies[0].paused: 1 is no way to pause"]),
+        ("paused: sideways", ["8:11: policies[0].paused: 'sideways' is not a way to pause", "true, false, up or down"]),
+        ("paused: 1", ["8:11: policies[0].paused: 1 is not a way to pause"]),
     ],
 )
 def test_behaviour_that_is_none(tmp_path: Path, more: str, told_of: list[str]) -> None:

@@ -228,7 +228,7 @@ def test_4_of_5_tasks_that_are_not_enough() -> None:
     decision = judged(policy(CPU_HIGH), seen(warm, requested=5))
 
     assert summed(decision) == (5, Reason.PARTIAL_DATA, "cpu-high", True)
-    assert decision.primary.detail == "cpu of 4 of 5 tasks only"
+    assert decision.primary.detail == "cpu is known for only 4 of 5 tasks"
 
 
 @pytest.mark.parametrize(
@@ -672,4 +672,4 @@ def test_says_which_sample_lacks_tasks() -> None:
     decision = judged(policy(CPU_LOW), seen(held))
 
     assert summed(decision) == (3, Reason.PARTIAL_DATA, "cpu-low", True)
-    assert decision.primary.detail == "cpu of 2 of 3 tasks only, 30s before"
+    assert decision.primary.detail == "cpu is known for only 2 of 3 tasks, 30s before the newest sample"

@@ -60,7 +60,7 @@ class TestBuiltin:
             ({"rate_window": 29}, "twice the scrape interval, 30s"),
             ({"warmup": -1}, "warm-up of -1 s"),
             ({"selector": '{job="x"}'}, "without braces"),
-            ({"service_label": 'a"}) or vector(1)'}, "no label name"),
+            ({"service_label": 'a"}) or vector(1)'}, "is not a label name"),
             ({"task_label": "cpu"}, "meaning of its own"),
             ({"task_label": SERVICE_LABEL}, "are both"),
         ],

@@ -153,8 +153,8 @@ class TestProblems:
         (problem,) = self.lasting(LASTING)
         assert (problem.kind, problem.subject) == ("starved", "n1")
         assert problem_line(problem) == (
-            "the node n1 is starved of CPU: it has had no CPU to spare for 10m, so that low cpu of what runs there is "
-            "not taken for idle: api, web (reserve CPU by deploy.resources.reservations.cpus, or add room)"
+            "the node n1 is starved of CPU: it has had no CPU to spare for 10m, so low cpu of its services does "
+            "not count as idle: api, web (reserve CPU by deploy.resources.reservations.cpus, or add room)"
         )
 
     def test_a_reading_that_varies_ends_nothing(self) -> None:
@@ -312,7 +312,7 @@ class TestCheckLive:
         found = survey(world.cycle, world.policies)
 
         (remark,) = found.remarks
-        assert remark.startswith("Prometheus has no series that tell whether a node has CPU to give")
+        assert remark.startswith("Prometheus has no series that show whether a node has CPU to spare")
         assert found.good
 
     def test_series_that_are_there_are_not(self) -> None:

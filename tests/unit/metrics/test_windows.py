@@ -599,7 +599,7 @@ class TestShown:
         assert (windows["cpu"].redistributes, windows["memory"].redistributes) == (True, False)
 
     def test_a_memory_whose_base_nobody_knows(self) -> None:
-        """Without a limit and a node there is no percentage, and no window that could look calm."""
+        """Without a limit and a node no percentage is known, and no window that could look calm."""
         rig, rules = Rig(metrics()), policy("cpu", "memory")
         rig.refresh(rules)
         assert set(rig.shown(rules)) == {"cpu"}

@@ -372,7 +372,7 @@ def test_two_packages_with_one_name(site: Site) -> None:
 def test_a_name_is_a_plain_word(site: Site, name: str) -> None:
     """It stands in policy files and messages."""
     site.install("autoscaler-sound", **{name: "Sound"})
-    assert "the name is none that a policy file can say" in problems()[0]
+    assert "a policy file cannot use this name" in problems()[0]
 
 
 def test_all_problems_come_at_once_and_nothing_is_registered(site: Site) -> None:

@@ -255,7 +255,7 @@ def test_metrics_that_an_unreadable_file_may_define_are_not_unknown(tmp_path: Pa
     """A slip in the file of the metrics is told as that, and not at each rule that names one of them."""
     rule = "{name: r, metric: queue, above: 1, add: 1}"
     (found,) = problems(tmp_path, a=policies(entry("a", "[a]", rules=rule)), b="version: 1\nmetrics: {queue: [}\n")
-    assert found.startswith("b.yml:2:19: is no YAML")
+    assert found.startswith("b.yml:2:19: is not valid YAML")
 
 
 def test_of_many_known_metrics_a_message_names_some(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def two(defaults: str, more: str = "replicas: {min: 1, max: 5}") -> str:
         ("»5", ": is the number 5, not a mapping (write defaults: {scale_down: {cooldown: 10m}})"),
         ("»[]", ": is an empty list, not a mapping (write defaults: {scale_down: {cooldown: 10m}})"),
         ("»~", ": is nothing, not a mapping (write defaults: {scale_down: {cooldown: 10m}})"),
-        ("{paused: »maybe}", ".paused: 'maybe' is no way to pause (write true, false, up or down)"),
+        ("{paused: »maybe}", ".paused: 'maybe' is not a way to pause (write true, false, up or down)"),
         ("{replicas: {min: »-1}}", ".replicas.min: is the number -1 (write a number of at least 0)"),
         ("{replicas: »5}", ".replicas: is the number 5, not a mapping (write replicas: {min: 2, max: 10})"),
         ("{replicas: »null}", ".replicas: is nothing, not a mapping (write replicas: {min: 2, max: 10})"),

@@ -60,7 +60,7 @@ def test_problems_of_the_text_and_of_the_policies_are_told_together_and_once(tmp
     found = problems(tmp_path, a=policies(entry("a", "[a]", ", scale_up: {cooldown: 1:30}, scale_down: {cooldown: x}")))
     assert [re.sub(r"^a.yml:3:\d+: | \(.*", "", problem) for problem in found] == [
         'policies[0].scale_up.cooldown: "1:30" is a number to the base of 60 in YAML 1.1 and text in YAML 1.2',
-        "policies[0].scale_down.cooldown: 'x' is no duration",
+        "policies[0].scale_down.cooldown: 'x' is not a duration",
     ]
 
 
@@ -89,7 +89,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     """A named pipe would make the daemon wait for ever."""
     os.mkfifo(tmp_path / "a.yml")
     (tmp_path / "b.yml").mkdir()
-    with pytest.raises(PolicyError, match=r"a\.yml: is no regular file"):
+    with pytest.raises(PolicyError, match=r"a\.yml: is not a regular file"):
         loader.load([tmp_path])
     with pytest.raises(PolicyError, match=r"b\.yml: holds no policy file"):
         loader.load([tmp_path / "b.yml"])

@@ -19,7 +19,7 @@ KNOWN_RULE_KEYS = (
     [
         ("version: 1", "version: 2", "1:10: version: is the number 2 (write version: 1)"),
         ("version: 1\n", "", '1:1: the key "version" is missing (add version: 1)'),
-        ("version: 1", "version: '1'", "1:10: version: '1' is no version of this format (write version: 1)"),
+        ("version: 1", "version: '1'", "1:10: version: '1' is not a version of this format (write version: 1)"),
         (
             "version: 1",
             "versoin: 1",
@@ -83,7 +83,7 @@ KNOWN_RULE_KEYS = (
         (
             "for: 5m",
             "for: 5min",
-            "7:55: policies[0].rules[0].for: '5min' is no duration (write whole seconds, minutes, ",
+            "7:55: policies[0].rules[0].for: '5min' is not a duration (write whole seconds, minutes, ",
         ),
         ("for: 5m", "For: 5m", f'7:50: policies[0].rules[0].For: unknown key (did you mean "for"? {KNOWN_RULE_KEYS})'),
         (
@@ -107,7 +107,7 @@ KNOWN_RULE_KEYS = (
         (
             "add: 1}",
             "add: 0}",
-            "7:64: policies[0].rules[0].add: 0 is no step (write a count like 2, or a percentage like ",
+            "7:64: policies[0].rules[0].add: 0 is not a step (write a count like 2, or a percentage like ",
         ),
         (
             "above: 70",
@@ -232,7 +232,7 @@ def test_a_key_like_the_strategy_s_name_is_an_unknown_key_at_its_place(tmp_path:
         ("schedules: [5]", "schedules[0]: is the number 5, not a mapping (write {name: day, "),
         ("scale_up: {limits: 5}", "scale_up.limits: is the number 5, not a list (write limits: [{replicas: 2, per: 1m"),
         ("scale_up: {limits: [{replicas: 1}]}", 'scale_up.limits[0]: the key "per" is missing (add per: 1m)'),
-        ("paused: maybe", "paused: 'maybe' is no way to pause (write true, false, up or down)"),
+        ("paused: maybe", "paused: 'maybe' is not a way to pause (write true, false, up or down)"),
     ],
 )
 def test_parts_of_a_policy_are_told_with_what_would_be_right(tmp_path: Path, more: str, found: str) -> None:

@@ -231,15 +231,15 @@ def test_an_odd_key_is_quoted_in_a_path() -> None:
         ("true: a", '1:1: true: the key is the truth value true, not text (write "true", in quotes)'),
         ("~: a", '1:1: ["~"]: the key is nothing, not text (write "~", in quotes)'),
         ("?\n: a", '1:2: ["?"]: the key is nothing, not text (give it a name)'),
-        ("[a]: b", '1:1: ["?"]: the key is no text (give it a name in plain text; text with { or [ goes into quotes)'),
-        ("? {a: b}\n: c", '1:3: ["?"]: the key is no text'),
-        ("a: &x [1]\n*x : 2", '2:1: ["?"]: the key is no text'),
+        ("[a]: b", '1:1: ["?"]: the key is not text (give it a name in plain text; text with { or [ goes into quotes)'),
+        ("? {a: b}\n: c", '1:3: ["?"]: the key is not text'),
+        ("a: &x [1]\n*x : 2", '2:1: ["?"]: the key is not text'),
         (
             "a: *b",
             "1:4: a: the alias *b refers to nothing (mark that part with &b before, or write the text in quotes)",
         ),
         ("a: &b [*b]", "1:8: a[0]: the alias *b stands inside what it refers to (write the part out)"),
-        ("<<: 5", '1:1: ["<<"]: << merges something that is no mapping (name a mapping: <<: *anchor)'),
+        ("<<: 5", '1:1: ["<<"]: << merges something that is not a mapping (name a mapping: <<: *anchor)'),
         ("a: 1\n---\nb: 2", "2:1: a second document begins here (give each document a file of its own)"),
         ("a: !x 1", '1:4: a: has the tag "!x" (remove the tag: only plain YAML is read here)'),
         ("!!python/name:os.system {}", '1:1: has the tag "tag:yaml.org,2002:python/name:os.system" (remove the tag'),
@@ -247,33 +247,45 @@ def test_an_odd_key_is_quoted_in_a_path() -> None:
         ("a: !!int x", '1:4: a: "x" is not what its tag !!int says (remove the tag)'),
         (
             "a:\n\tb: 1",
-            "2:1: is no YAML: found character that cannot start any token (indent with spaces, never with tabs)",
+            "2:1: is not valid YAML: found character that cannot start any token (indent with spaces, never with tabs)",
         ),
         (
             "a: @b",
-            "1:4: is no YAML: found character that cannot start any token (write text that begins with @ in quotes)",
+            (
+                "1:4: is not valid YAML: "
+                "found character that cannot start any token (write text that begins with @ in quotes)"
+            ),
         ),
         (
             "a: b: c",
-            '1:5: is no YAML: mapping values are not allowed in this context (put each "key: value" on a line of',
+            (
+                "1:5: is not valid YAML: "
+                'mapping values are not allowed in this context (put each "key: value" on a line of'
+            ),
         ),
         (
             "a: [1",
-            "1:6: is no YAML: did not find expected ',' or ']' while parsing a flow sequence that begins in line 1",
+            (
+                "1:6: is not valid YAML: "
+                "did not find expected ',' or ']' while parsing a flow sequence that begins in line 1"
+            ),
         ),
         (
             "a: {b: 1 c: 2}",
-            "1:11: is no YAML: did not find expected ',' or '}' while parsing a flow mapping that begins",
+            "1:11: is not valid YAML: did not find expected ',' or '}' while parsing a flow mapping that begins",
         ),
-        ("- a\nb: c", "2:1: is no YAML: did not find expected '-' indicator"),
+        ("- a\nb: c", "2:1: is not valid YAML: did not find expected '-' indicator"),
         (
             "a: 'b",
-            "1:6: is no YAML: found unexpected end of stream while scanning a quoted scalar that begins in line 1, c",
+            (
+                "1:6: is not valid YAML: "
+                "found unexpected end of stream while scanning a quoted scalar that begins in line 1, c"
+            ),
         ),
-        ('a: "\\q"', "1:5: is no YAML: found unknown escape character"),
+        ('a: "\\q"', "1:5: is not valid YAML: found unknown escape character"),
         (
             "services: [*]",
-            "1:13: is no YAML: did not find expected alphabetic or numeric character while scanning an alias",
+            "1:13: is not valid YAML: did not find expected alphabetic or numeric character while scanning an alias",
         ),
         ("a: \x07", '1:4: has the control character U+0007 (remove it, or write "\\x..", in double quotes)'),
         (b"a: 1\nb: \xff", "2:4: is not UTF-8 text (save the file with the encoding UTF-8)"),

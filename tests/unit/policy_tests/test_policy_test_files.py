@@ -71,7 +71,7 @@ def test_items_of_a_series_follow_each_other(items: list[tuple[int, int, int]]) 
 )
 def test_what_is_no_series_is_told(series: str) -> None:
     """The item that is wrong, and what would be right."""
-    with pytest.raises(ValidationError, match=r"(is no item of a series|the series is empty) \(write "):
+    with pytest.raises(ValidationError, match=r"(is not an item of a series|the series is empty) \(write "):
         samples(series)
 
 
@@ -93,7 +93,11 @@ def test_a_series_is_of_bounded_length(series: str) -> None:
             "service: backed",
             '5:14: tests[0].service: no policy matches the service "backed" (did you me',
         ),
-        ("at: 45s", "at: 50s", "9:14: tests[0].expect[0].at: 50s is no multiple of the interval 15s (write 45s or 1m)"),
+        (
+            "at: 45s",
+            "at: 50s",
+            "9:14: tests[0].expect[0].at: 50s is not a multiple of the interval 15s (write 45s or 1m)",
+        ),
         ("at: 45s", "at: 45", "9:14: tests[0].expect[0].at: 45 has no unit (write 45s for seconds or 45m for minutes)"),
         ("at: 45s, ", "", '9:9: tests[0].expect[0]: the key "at" is missing (add at: 5m)'),
         (
@@ -105,7 +109,7 @@ def test_a_series_is_of_bounded_length(series: str) -> None:
         (
             '"80x40"',
             '"80 x40"',
-            '7:19: tests[0].series.cpu: "x40" is no item of a series (write 80, 80x40, 10+5x4, 10-1x4',
+            '7:19: tests[0].series.cpu: "x40" is not an item of a series (write 80, 80x40, 10+5x4, 10-1x4',
         ),
         ('"80x40"', "80", "7:19: tests[0].series.cpu: is the number 80, no series (write text in quotes, like"),
         (
@@ -167,7 +171,7 @@ def test_a_series_is_of_bounded_length(series: str) -> None:
             "replicas: 0\n    last_change: {ago: 5s, direction: up}\n",
             "7:39: tests[0].last_change.directi",
         ),
-        ("interval: 15s", "interval: 0s", "2:11: interval: 0s is no interval (write 1s or more)"),
+        ("interval: 15s", "interval: 0s", "2:11: interval: 0s is not an interval (write 1s or more)"),
         ("policies: policies.yml\n", "", '1:1: the key "policies" is missing (add policies: ../policies.yml)'),
         (
             "policies.yml",

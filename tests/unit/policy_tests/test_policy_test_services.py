@@ -233,11 +233,15 @@ def test_services_do_in_one_test_what_each_does_alone(tmp_path: Path, series: li
             "replicas: -2\n",
             "10:19: FRONTEND.replicas: is the number -2 (write a number of at least 0)",
         ),
-        ("45s, replicas: 3", "50s, replicas: 3", "8:23: BACKEND.expect[0].at: 50s is no multiple of the interval 15s"),
+        (
+            "45s, replicas: 3",
+            "50s, replicas: 3",
+            "8:23: BACKEND.expect[0].at: 50s is not a multiple of the interval 15s",
+        ),
         (
             "        replicas: 2\n",
             "        replicas: 2\n        events: [{at: 10s, scale: 3}]\n",
-            "11:23: FRONTEND.events[0].at: 10s is no multiple of the interval 15s (write 0s or 15s)",
+            "11:23: FRONTEND.events[0].at: 10s is not a multiple of the interval 15s (write 0s or 15s)",
         ),
         (
             "rule: high",

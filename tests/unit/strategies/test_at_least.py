@@ -162,10 +162,10 @@ def test_in_a_file(tmp_path: Path) -> None:
         ("at_least: 80%", ["6:5: policies[0].rules[0]: ", "give it with for"]),
         ("for: 0s, at_least: 80%", ["6:5: policies[0].rules[0]: ", "give it with for"]),
         ("for: 5m, at_least: 0%", ["6:5: policies[0].rules[0]: ", "above 0%"]),
-        ("for: 5m, at_least: 0.8", ["6:65: policies[0].rules[0].at_least: 0.8 is no percentage", 'like "10%"']),
-        ("for: 5m, at_least: 120%", ["6:65: policies[0].rules[0].at_least: '120%' is no percentage"]),
-        ("for: 5m, at_least: 4", ["6:65: policies[0].rules[0].at_least: 4 is no percentage"]),
-        ("for: 5m, at_least: 80 %", ["6:65: policies[0].rules[0].at_least: '80 %' is no percentage"]),
+        ("for: 5m, at_least: 0.8", ["6:65: policies[0].rules[0].at_least: 0.8 is not a percentage", 'like "10%"']),
+        ("for: 5m, at_least: 120%", ["6:65: policies[0].rules[0].at_least: '120%' is not a percentage"]),
+        ("for: 5m, at_least: 4", ["6:65: policies[0].rules[0].at_least: 4 is not a percentage"]),
+        ("for: 5m, at_least: 80 %", ["6:65: policies[0].rules[0].at_least: '80 %' is not a percentage"]),
     ],
 )
 def test_a_part_that_is_none(tmp_path: Path, keys: str, told_of: list[str]) -> None:

@@ -204,7 +204,7 @@ def test_the_leader_is_parted_with_the_autoscaler_that_acts() -> None:
     swarm.run(300)
 
     assert (swarm.world.replicas(), swarm.steps) == (4, [(3, 4)])
-    assert swarm.one.lease.objection() == "other holds the lease; this autoscaler stands by"
+    assert swarm.one.lease.objection() == "other holds the lease; this autoscaler is on standby"
     assert Outcome.APPLIED not in {record.outcome for record in swarm.one.records}
 
 

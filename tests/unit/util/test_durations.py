@@ -63,7 +63,7 @@ def test_a_number_without_a_unit_is_refused_with_the_cure(number: object) -> Non
 )
 def test_anything_else_is_no_duration(given_value: object) -> None:
     """What is wrong is said with what would be right, in a message of bounded length."""
-    with pytest.raises(ValueError, match=r"(is no duration|has no unit) \(write .*\)$") as caught:
+    with pytest.raises(ValueError, match=r"(is not a duration|has no unit) \(write .*\)$") as caught:
         parse(given_value)
     assert len(str(caught.value)) < 200
 

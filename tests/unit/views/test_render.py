@@ -72,7 +72,7 @@ def test_a_plan_begins_with_what_changes() -> None:
     rows = printed(render.plan([HELD, UNCHANGED, UP], []))
 
     assert [line.split()[0] for line in rows[1:4]] == ["web", "api", "search"]
-    assert rows[-1] == "3 services: 1 to change, 1 held. Nothing was changed by this plan."
+    assert rows[-1] == "3 services: 1 to change, 1 held. This plan changed nothing."
 
 
 def test_a_plan_names_problems_and_warnings() -> None:
@@ -83,18 +83,18 @@ def test_a_plan_names_problems_and_warnings() -> None:
     assert "problem: the query of memory: bad_data" in rows
     assert "problem: clock: 40s behind" in rows
     assert "warning: web: it undoes the scale" in rows
-    assert rows[-1] == "1 service: 1 to change, 0 held. Nothing was changed by this plan."
+    assert rows[-1] == "1 service: 1 to change, 0 held. This plan changed nothing."
 
 
 def test_a_plan_without_services_says_why() -> None:
     """Nothing to show has three causes, and a plan says which."""
     assert printed(render.plan([], [])) == ["No policy matches any service."]
     lost = printed(render.plan([], [Problem("swarm", "no quorum")]))
-    assert lost == ["problem: swarm: no quorum", "Nothing can be said: Swarm gave no answer."]
+    assert lost == ["problem: swarm: no quorum", "The plan is not known, because Swarm did not answer."]
     defect = printed(render.plan([], [Problem("service", "a defect", "web")]))
     assert defect == [
         "problem: the service web: a defect",
-        "0 services: 0 to change, 0 held. Nothing was changed by this plan.",
+        "0 services: 0 to change, 0 held. This plan changed nothing.",
     ]
 
 
@@ -151,18 +151,18 @@ def test_a_plan_says_what_finds_no_room() -> None:
         "2 nodes 16 cores 32 GiB",
         "reserved now 4 cores (25%) 8 GiB (25%)",
         "reserved with every policy at its maximum 20 cores (125%) 16 GiB (50%)",
-        "limits then 24 cores (150%) 32 GiB (100%)",
+        "limits with every policy at its maximum 24 cores (150%) 32 GiB (100%)",
     ]
     assert rows[8] == (
-        "warning: api: max 10 finds no room: 7 replicas do with everything else as it is, 4 with all others at their "
+        "warning: api: max 10 does not fit: 7 replicas fit with everything else as it is, 4 with all others at their "
         "maximum; each reserves much (add nodes)"
     )
     assert rows[9:11] == [
-        "Reserve nothing, so that any number fits as far as Swarm knows: web.",
-        "Take no tasks now, and are not counted: n3.",
+        "These services reserve nothing, so reservations do not limit their replicas: web.",
+        "These nodes accept no tasks now and are not counted: n3.",
     ]
-    assert rows[11].startswith("Not all maxima find room at once, by first fit: an estimate")
-    assert rows[-1] == "1 service: 1 to change, 0 held. Nothing was changed by this plan."
+    assert rows[11].startswith("Not all services fit at their maximum at once. This is an estimate")
+    assert rows[-1] == "1 service: 1 to change, 0 held. This plan changed nothing."
 
 
 def test_a_plan_tells_of_replicas_that_swarm_has_forgotten() -> None:
@@ -170,8 +170,8 @@ def test_a_plan_tells_of_replicas_that_swarm_has_forgotten() -> None:
     rows = printed(render.plan([UP], [], replace(CAPACITY, places=(replace(FREE, forgotten=2),))), 200)
 
     assert (
-        "warning: web: 2 replicas wait for a node although there is room; Swarm does not try those again that waited "
-        "when the count changed (if it stays so, scale down by 2 and up again)"
+        "warning: web: 2 replicas wait for a node although there is room; Swarm does not retry replicas that waited "
+        "while the count changed (if this lasts, scale down by 2 and up again)"
     ) in rows
 
 
@@ -180,7 +180,7 @@ def test_a_plan_whose_maxima_fit() -> None:
     rows = printed(render.plan([UP], [], replace(CAPACITY, places=(FREE,))), 200)
 
     assert not [row for row in rows if row.startswith("warning")]
-    assert any(row.startswith("All maxima find room at once") for row in rows)
+    assert any(row.startswith("All services fit at their maximum at once") for row in rows)
 
 
 def test_a_survey_has_a_row_of_room_for_each_service() -> None:
