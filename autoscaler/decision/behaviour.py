@@ -1,7 +1,7 @@
 """The steps between what the rules want and the bounds: stabilization, limits, flap guard, cooldown.
 
-Each takes a count and leaves a count, with the reason where it is another one. All are pure, and none turns a reduction
-into an increase or the other way round.
+Each step takes a count and returns a count, with the reason if the count changed. All steps are pure. No step turns a
+reduction into an increase, or an increase into a reduction.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from autoscaler.policy.policy import Behaviour, Limit, Policy
 
 _ROUNDING = 1e-9
-"""What floating point may add to a whole number without making it the next one."""
+"""The most that floating point may add to a whole number without making it the next one."""
 
 
 def stabilize(case: Case, count: int) -> Step:
-    """Take the least change among what was recommended in the direction's window, this time included.
+    """Take the smallest change that was recommended within the direction's window, this evaluation included.
 
-    Going up, the smallest count recommended within `scale_up.stabilization`; going down, the largest within
-    `scale_down.stabilization`; never beyond the requested count to the other side. If no stabilization is
-    written, the rule that asks for the count says how long the window is. Source: Kubernetes HPA,
+    An increase becomes the smallest count recommended within `scale_up.stabilization`. A reduction becomes the largest
+    count recommended within `scale_down.stabilization`. The requested count is never crossed. If the policy gives no
+    stabilization, the rule that asks for the count gives the length of the window. Source: Kubernetes HPA,
     stabilizationWindowSeconds.
     """
     policy, observation, history = case.policy, case.observation, case.history
@@ -49,11 +49,12 @@ def stabilize(case: Case, count: int) -> Step:
 
 
 def limit(case: Case, count: int) -> Step:
-    """Allow no more change than the direction's limits leave, after the changes that their periods hold already.
+    """Allow only the change that the direction's limits leave after the changes within their periods.
 
-    Each limit counts from the replicas at the beginning of its period: so many replicas, or that percentage of them
-    (rounded to the larger change, and of none one). `select` takes the limit that allows the most (`max`) or the
-    least (`min`), or forbids the direction (`disabled`). Source: Kubernetes HPA, scaling policies.
+    Each limit counts from the replicas at the beginning of its period. It allows a number of replicas, or a percentage
+    of those replicas. The percentage is rounded to the larger change, and an increase of 0 replicas by a percentage is
+    one replica. `select` takes the limit that allows the most (`max`) or the least (`min`), or forbids the direction
+    (`disabled`). Source: Kubernetes HPA, scaling policies.
     """
     policy, observation, history = case.policy, case.observation, case.history
     requested = observation.requested
@@ -76,10 +77,10 @@ def limit(case: Case, count: int) -> Step:
 
 
 def guard_against_flapping(case: Case, count: int) -> Step:
-    """Remove no more replicas than leave the load of the others below every bound that would add them again.
+    """Remove only as many replicas as keep the load of the others from passing a bound that adds replicas.
 
-    Only for metrics whose load moves to the remaining replicas; the newest value grows by tasks / remaining, where the
-    tasks are the most that had the load.
+    This concerns only metrics whose load moves to the remaining replicas. The newest value grows by tasks / remaining.
+    The tasks are the most that may have carried the load.
     """
     policy, observation = case.policy, case.observation
     requested = observation.requested
@@ -100,9 +101,10 @@ def guard_against_flapping(case: Case, count: int) -> Step:
 def cool_down(case: Case, count: int) -> Step:
     """Hold an increase soon after an increase, and a reduction soon after any change.
 
-    A cooldown that nobody wrote holds the count of a rule that paces itself only after changes by others: a rule
-    that sizes corrects its own count, and must not undo at once what somebody set by hand. A change exactly as old as
-    the cooldown is old enough; one stamped in the future counts as made now.
+    Some rules pace themselves: they size the service and correct their own count. A cooldown that the policy does not
+    give holds such a rule only after changes by others, because it must not undo at once what somebody set by hand. A
+    change that is exactly as old as the cooldown no longer holds. A change with a time in the future counts as made
+    now.
     """
     policy, observation, history = case.policy, case.observation, case.history
     requested = observation.requested
@@ -129,14 +131,14 @@ def _direction(up: bool) -> Direction:  # noqa: FBT001 - a name for a truth valu
 
 
 def _allowed(limit: Limit, observation: Observation, history: History, *, up: bool) -> int:
-    """The farthest count that *limit* allows, from the count at the beginning of its period."""
+    """Return the farthest count that *limit* allows, from the count at the beginning of its period."""
     changes = (event.after - event.before for event in history.events if observation.at - event.at < limit.per)
     began = observation.requested - sum(changes)
     if limit.replicas is not None:
         return began + limit.replicas if up else began - limit.replicas
     share = (limit.percent or 0) / 100
     if up:
-        return max(began + 1, ceil(began * (1 + share) - _ROUNDING))  # a percentage of none would be none for ever
+        return max(began + 1, ceil(began * (1 + share) - _ROUNDING))  # a percentage of 0 would stay 0 for ever
     return floor(began * (1 - share) + _ROUNDING)
 
 
@@ -147,7 +149,7 @@ def _in_words(behaviour: Behaviour) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _UpperBound:
-    """A bound whose passing adds replicas, and the newest value of its metric."""
+    """A bound above which a rule adds replicas, and the newest value of its metric."""
 
     metric: str
     above: float
@@ -156,9 +158,9 @@ class _UpperBound:
     """The most tasks that carried the load of the value."""
 
     def projected(self, observation: Observation, count: int) -> float:
-        """The value once *count* replicas carry the load.
+        """Return the value that is expected once *count* replicas carry the load.
 
-        Swarm removes those first that do not run (docs/facts.md#removal-order).
+        Swarm first removes the replicas that do not run (docs/facts.md#removal-order).
         """
         remaining = min(observation.running, count)
         if not self.value:
@@ -166,12 +168,12 @@ class _UpperBound:
         return self.value * self.behind / remaining if remaining > 0 else float("inf")
 
     def passed(self, observation: Observation, count: int) -> bool:
-        """Whether *count* replicas would carry more than the bound each."""
+        """Return whether each of *count* replicas would carry more than the bound."""
         projected = self.projected(observation, count)
         return projected > self.above and not isclose(projected, self.above)
 
     def in_words(self, observation: Observation, count: int) -> str:
-        """What *count* replicas would bring."""
+        """Return in words what the value would be with *count* replicas."""
         there = f"from {self.value:.4g} to {self.projected(observation, count):.4g}"
         return f"with {count} replicas {self.metric} would go {there}, above {self.above:g}"
 

@@ -41,7 +41,7 @@ _INSISTING: _Steps = (
     ("fallback", fall_back),
     ("bounds", bound),
 )
-"""The steps that ask for a count whatever the rules say, in this order."""
+"""The steps that ask for a count independently of the rules, in this order."""
 
 
 def decide(
@@ -49,9 +49,9 @@ def decide(
 ) -> Decision:
     """Return the count that *policy* resolves to for the observed service, with every reason that shaped it.
 
-    *recommendations* are those of the rules of the policy, in its order, and none while a schedule lets the service
-    sleep. The same arguments give the same decision. The count is lowered only if no rule lacks data, the maximum
-    demands it, or Swarm finds no room for what was added.
+    *recommendations* holds one for each rule of the policy, in its order; it is empty while a schedule lets the service
+    sleep. The same arguments give the same decision. The count is lowered only if no rule lacks data, if the maximum
+    demands it, or if Swarm finds no room for added replicas.
     """
     requested, streak = observation.requested, history.streak
     bounds = policy.bounds(observation.at)
@@ -69,7 +69,7 @@ def decide(
     hindered = any(item.lacks_data or item.reason is Reason.INEFFECTIVE for item in asked)
     gated = stand_by(observation, gated, held=held or hindered)
 
-    # If a gate left only what is due, that shaped the number.
+    # If a gate left only what is due, the due steps shaped the number.
     last = due if gated.count not in (_left(insisted), requested) else insisted
     shaped = [step for step in (*wanted.values(), *last.values(), gated) if step.why is not None]
     gives_back = "room" in last and last["room"].why is not None and gated.count < requested
@@ -93,7 +93,7 @@ def decide(
 
 
 def _walk(case: Case, steps: _Steps, count: int) -> dict[str, Step]:
-    """Return what each of *steps* leaves, by name: of *count* the first, of what the one before left the others."""
+    """Return the result of each step, by name. The first takes *count*, the others the count of the previous one."""
     taken: dict[str, Step] = {}
     for name, step in steps:
         taken[name] = step(case, count)
@@ -107,9 +107,9 @@ def _left(taken: dict[str, Step]) -> int:
 
 
 def _insist(case: Case, count: int) -> dict[str, Step]:
-    """Return the steps that follow, from *count* on, whatever the rules say: room and what is due.
+    """Return the steps from *count* on that do not depend on the rules: room, and what is due.
 
-    The step about room is among them only if replicas have waited for it too long.
+    The step `room` is among them only if replicas have waited too long for a node.
     """
     waiting = 0 if case.bounds.asleep else unplaced_too_long(case.policy, case.observation)
     if not waiting:
@@ -121,7 +121,7 @@ def _insist(case: Case, count: int) -> dict[str, Step]:
 def _path(
     winner: Recommendation | None, requested: int, wanted: dict[str, Step], insisted: dict[str, Step], gated: Step
 ) -> tuple[TakenStep, ...]:
-    """Return the count after each step; a hold for want of room is kept if no replica is released after it."""
+    """Return the count after each step. A hold by `room` is kept if no replica is released after it."""
     rules = requested if winner is None or winner.replicas is None else winner.replicas
     taken = {**wanted, **{name: step for name, step in insisted.items() if name != "room" or step.why is not None}}
     steps = (TakenStep(name, step.count, step.why) for name, step in taken.items())

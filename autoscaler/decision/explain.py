@@ -22,7 +22,8 @@ def reasons(case: Case, shaped: Sequence[Step]) -> tuple[Why, ...]:
 def primary(case: Case, shaped: Sequence[Step]) -> Why:
     """Return the reason of the last step that changed or held the number.
 
-    If no step did, it is the winning rule's, else that of the first rule that lacks data, else that no rule fired.
+    If no step did, return the winning rule's reason, else that of the first rule that lacks data, else that no rule
+    fired.
     """
     winner = case.winner
     for step in reversed(shaped):
@@ -51,7 +52,7 @@ def _reasons(case: Case, shaped: Sequence[Step]) -> Iterator[Why]:
 
 
 def _calm(case: Case) -> Why:
-    """Return what there is to say if no step and no rule has a reason."""
+    """Return the reason of a decision for which no step and no rule has one."""
     if case.policy.rules:
         return _no_breach(case.recommendations)
     bounds = case.bounds

@@ -1,4 +1,4 @@
-"""Gates: what must not happen to a service now, whoever asks for it."""
+"""Gates: they hold changes that must not happen to a service now."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from autoscaler.policy.policy import Policy
 
 _STANDING = frozenset({Reason.UNSUPPORTED_MODE, Reason.SCALED_TO_ZERO})
-"""Gates that are reported also while nothing would change: the policy cannot do its work at all."""
+"""Gates that are also reported while nothing would change, because the policy cannot do its work at all."""
 
 
 def gate(case: Case, count: int, due: int) -> Step:
     """Hold a change that must not happen now.
 
     A closed gate holds every change. Guards and pending tasks hold only what rules want beyond what is *due*. A guard
-    forbids changes its way. Tasks that do not run yet forbid an increase: a rule that asks for so many more waits until
-    all replicas run. A rule that asks for a count waits only while replicas are stuck, because its count already takes
-    the running ones into account.
+    forbids changes in its direction. Tasks that do not run yet forbid an increase. A rule that adds a number of
+    replicas waits until all replicas run. A rule that asks for a count waits only while replicas are stuck, because its
+    count already takes the running replicas into account.
     """
     observation, requested = case.observation, case.requested
     for closed in _closed(case, count):
@@ -49,7 +49,7 @@ def gate(case: Case, count: int, due: int) -> Step:
 def stand_by(observation: Observation, gated: Step, *, held: bool) -> Step:
     """Return *gated*, or hold it while another autoscaler leads and a change is wanted or *held*.
 
-    A gate that no autoscaler could pass is reported all the same, whoever leads.
+    A gate that no autoscaler could pass is still reported, also on standby.
     """
     wanted = gated.count != observation.requested
     impossible = gated.why is not None and gated.why.reason in _STANDING

@@ -1,6 +1,6 @@
-"""No room: replicas that Swarm finds no node for are given back after a time, and none are added for as long again.
+"""No room: replicas without a node are given back after a time, and then no rule adds replicas for the same time.
 
-It is Swarm's own word that decides, not a metric's, so that missing data neither cause nor prevent it.
+Swarm's own state decides, and no metric does. So missing data neither cause nor prevent it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def unplaced_too_long(policy: Policy, observation: Observation) -> int:
-    """How many replicas have waited for room for so long that the policy gives them back: all of them, or none.
+    """Return how many replicas have waited for room so long that the policy gives them back: all that wait, or 0.
 
-    Swarm never tries those again that still wait when the count changes, whatever room appears
-    (docs/facts.md#waiting-replicas). Of replicas that do not run it takes any first
-    (docs/facts.md#removal-order). So all must have waited for so long, and all others run.
+    If the count changes, Swarm never retries replicas that still wait, even if room appears
+    (docs/facts.md#waiting-replicas). If several replicas do not run, Swarm may remove any of them first
+    (docs/facts.md#removal-order). So all waiting replicas must have waited that long, and all others must run.
     """
     patience, since = policy.scale_up.give_back, observation.unplaced_since
     if patience is None or not since or observation.running + len(since) < observation.requested:
@@ -33,10 +33,10 @@ def unplaced_too_long(policy: Policy, observation: Observation) -> int:
 
 
 def release_unplaced(case: Case, count: int, waiting: int, least: int) -> Step:
-    """Lower *count* by the *waiting* replicas, where the autoscaler added all of them.
+    """Lower *count* by the *waiting* replicas if the autoscaler added all of them.
 
-    Never below the replicas that run; and none at all where some of them are asked for: by somebody else, or as the
-    *least* there may be.
+    The count never falls below the running replicas. It stays if somebody else asked for some of the waiting replicas,
+    or if the *least* allowed count needs them.
     """
     observation, history = case.observation, case.history
     requested = observation.requested
@@ -51,9 +51,9 @@ def release_unplaced(case: Case, count: int, waiting: int, least: int) -> Step:
 
 
 def wait_for_room(case: Case, count: int) -> Step:
-    """Hold an increase for as long after giving back as replicas may wait for room before it.
+    """Hold increases after replicas were given back, for the time that replicas may wait for room.
 
-    Without this the same replica would be added and given back at every cooldown.
+    Without this hold the same replica would be added and given back at every cooldown.
     """
     policy, observation, history = case.policy, case.observation, case.history
     patience, gave_back = policy.scale_up.give_back, history.gave_back

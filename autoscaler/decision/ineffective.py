@@ -1,4 +1,7 @@
-"""Increases that do not help: a leak, a lock, a database at its limit. A rule may be told to stop after so many."""
+"""Increases that do not help, for example because of a leak, a lock or a database at its limit.
+
+A rule stops adding replicas after `ineffective_after` such increases.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ if TYPE_CHECKING:
     from autoscaler.strategies import Rule
 
 _HELPED = 0.95
-"""An increase helped where it brought the metric below this part of what it was."""
+"""An increase helped if it brought the metric below this part of its earlier value."""
 _UPWARD = frozenset({Reason.ABOVE_THRESHOLD, Reason.ABOVE_TARGET, Reason.STEP_MATCHED, Reason.TABLE_VALUE})
 
 
 def stop_if_ineffective(
     rule: Rule, asked: Recommendation, streak: ScaleUpStreak | None, requested: int
 ) -> Recommendation:
-    """*asked*, or for the present count where the increases of *rule* so far have not lowered its metric."""
+    """Return *asked*, but for the present count if the earlier increases of *rule* have not lowered its metric."""
     if rule.ineffective_after is None or streak is None or not _goes_on(asked, streak, requested):
         return asked
     if streak.steps < rule.ineffective_after:
@@ -37,7 +40,7 @@ def next_streak(
     requested: int,
     desired: int,
 ) -> ScaleUpStreak | None:
-    """What the increases in a row come to, once the count is *desired*: one more, as many as before, or none."""
+    """Return the streak of increases once the count is *desired*: one step longer, the same, or None."""
     if desired < requested:
         return None
     if desired > requested:
@@ -54,12 +57,15 @@ def next_streak(
 
 
 def without_last(streak: ScaleUpStreak | None) -> ScaleUpStreak | None:
-    """*streak* once its last increase is given back, for which there was no room: what never ran could not help."""
+    """Return *streak* without its last increase, whose replicas found no room and are given back.
+
+    Replicas that never ran could not help.
+    """
     return replace(streak, steps=streak.steps - 1) if streak is not None and streak.steps > 1 else None
 
 
 def _goes_on(asked: Recommendation, streak: ScaleUpStreak, requested: int) -> bool:
-    """Whether the rule of *streak* asks for still more, and its metric is what it was before."""
+    """Return whether the rule of *streak* asks for more again, and its metric is as high as before."""
     same = asked.rule == streak.rule and _wants_more(asked, requested)
     return same and asked.value is not None and asked.value >= streak.value * _HELPED
 

@@ -1,7 +1,7 @@
 """Recommendations: each rule is asked about its window, or is found to lack data.
 
-The rules of other packages must be asked with a time limit. Whoever asks hands in how (`Asker`), so that threads and
-clocks stay out of the decision.
+Rules of plugins must be asked with a time limit. The caller passes the way to ask (`Asker`), so that threads and clocks
+stay out of the decision.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class Asker(Protocol):
     """The way to ask a rule for its opinion."""
 
     def judge(self, rule: Rule, rule_input: RuleInput, at: float) -> Recommendation:
-        """Return the opinion of *rule* on a window that suffices to judge by; *at* tells evaluations apart."""
+        """Return the opinion of *rule* on a window that suffices to judge by; *at* identifies the evaluation."""
 
     def judge_on_partial(self, rule: Rule, rule_input: RuleInput, at: float) -> Recommendation | None:
         """Return what *rule* is certain of although some tasks do not report; None if that is nothing."""
 
 
 class _Directly:
-    """Asks without a time limit: for rules of this package."""
+    """Asks without a time limit; only for rules of this package."""
 
     def judge(self, rule: Rule, rule_input: RuleInput, at: float) -> Recommendation:  # noqa: ARG002 - the protocol's
         return rule.recommend(rule_input)
@@ -46,7 +46,7 @@ DIRECTLY: Asker = _Directly()
 def recommend_all(policy: Policy, observation: Observation, asker: Asker = DIRECTLY) -> tuple[Recommendation, ...]:
     """Return the recommendation of each rule of *policy*, in the order of the policy.
 
-    Nobody is asked about a service that is to sleep: it has no replicas, whatever rules and lost data say.
+    No rule is asked while a schedule lets the service sleep: it then has 0 replicas in any case.
     """
     if policy.bounds(observation.at).asleep:
         return ()

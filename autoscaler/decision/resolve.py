@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def winner_of(recommendations: tuple[Recommendation, ...], requested: int) -> Recommendation | None:
-    """Return the recommendation of the largest count asked for, the first of several; None if no rule asks.
+    """Return the recommendation that asks for the largest count; the first if several do, None if no rule asks.
 
     A rule with a group counts as wanting fewer only if all rules of the group do.
     """
@@ -41,7 +41,7 @@ def resolve(recommendations: tuple[Recommendation, ...], winner: Recommendation 
 
 
 def blame_pending(case: Case, resolved: Step) -> Step:
-    """Return *resolved*, held by pending tasks if data are lacking because not one replica runs.
+    """Return *resolved*, or hold it for pending tasks if data are lacking because no replica runs.
 
     The reason quotes Swarm on the tasks that wait. The missing data stay among the decision's reasons.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that a step may look at beside the count it is given."""
+    """All that a step may look at, besides the count that it is given."""
 
     policy: Policy
     observation: Observation
@@ -26,12 +26,12 @@ class Case:
 
     @property
     def asking(self) -> Rule | None:
-        """The rule that the winning recommendation is of; None if no rule asks for a count."""
+        """Return the rule of the winning recommendation; None if no rule asks for a count."""
         return None if self.winner is None else self.policy.rule(self.winner.rule)
 
     @property
     def requested(self) -> int:
-        """The count in the service's spec."""
+        """Return the count in the service's spec."""
         return self.observation.requested
 
 
