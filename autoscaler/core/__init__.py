@@ -1,1 +1,1 @@
-"""The words of the autoscaler as values: nothing here knows Swarm, Prometheus, or a policy."""
+"""The autoscaler's basic values. Nothing here knows Swarm, Prometheus or a policy."""

@@ -1,4 +1,4 @@
-"""The words of the autoscaler as frozen values: scale events, observations, recommendations, decisions.
+"""The autoscaler's basic values, frozen: scale events, observations, recommendations, decisions.
 
 Times are Unix seconds as floats, replica counts are whole numbers. Nothing here reads a clock or does I/O.
 """
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Direction(StrEnum):
-    """The way a count moves."""
+    """The direction in which a count changes."""
 
     UP = "up"
     DOWN = "down"
 
 
 class Outcome(StrEnum):
-    """What became of a decision."""
+    """The result of a decision."""
 
     APPLIED = "applied"
     DRY_RUN = "dry_run"
@@ -37,23 +37,23 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class ScaleEvent:
-    """A change of a service's requested replicas, whoever made it."""
+    """A change of a service's requested replicas, by the autoscaler or by somebody else."""
 
     at: float
     before: int
     after: int
     by_others: bool = field(default=False, compare=False)
-    """Whether somebody else made it: an operator, a stack deploy. Two that differ in this alone are the same change."""
+    """Whether somebody else made the change: an operator or a stack deploy. Comparisons leave this field out."""
 
     @property
     def direction(self) -> Direction:
-        """Up where the count rose, else down."""
+        """Return UP if the count rose, else DOWN."""
         return Direction.UP if self.after > self.before else Direction.DOWN
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Recommended:
-    """What the rules of a policy resolved to at an earlier evaluation, before stabilization."""
+    """The count that a policy's rules resolved to at an earlier evaluation, before stabilization."""
 
     at: float
     replicas: int
@@ -66,26 +66,27 @@ class ScaleUpStreak:
     rule: str
     steps: int
     value: float
-    """The metric before the first of them."""
+    """The metric's value before the first increase."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What changed a service's replica count before now, and what was recommended, oldest first."""
+    """The earlier changes of a service's replica count, and the earlier recommendations, oldest first."""
 
     events: tuple[ScaleEvent, ...] = ()
     recommended: tuple[Recommended, ...] = ()
     judged_at: float | None = None
-    """When a rule could last judge by its data, or else the first look was; None where there was no look before."""
+    """The last time at which a rule had data to judge by, or else that of the first look; None before the first
+    look."""
     streak: ScaleUpStreak | None = None
-    """What the increases since the count was last lowered have come to; None where none goes on."""
+    """The streak of increases since the count was last lowered; None if there is none."""
     asked: int | None = None
-    """The count that somebody else asked for last, or the lowest since; what is above it, the autoscaler added."""
+    """The count that somebody else last asked for, or a lower one since. The autoscaler added the replicas above it."""
     gave_back: float | None = None
-    """When replicas were last given back for want of room; None where none were."""
+    """The last time at which replicas without room were given back; None if that never happened."""
 
     def last(self, direction: Direction | None = None, *, by_others: bool = False) -> ScaleEvent | None:
-        """The newest event, or the newest in *direction*, or of those *by_others* alone; None where there is none."""
+        """Return the newest event, optionally only in *direction* or only *by_others*; None if there is none."""
         for event in reversed(self.events):
             if (direction is None or event.direction is direction) and (event.by_others or not by_others):
                 return event
@@ -94,7 +95,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What is known of one service at one evaluation: all that a decision may depend on beside policy and history."""
+    """The facts about one service at one evaluation. A decision depends only on these, the policy and the history."""
 
     service: str
     at: float
@@ -104,41 +105,41 @@ class Observation:
     """The window of each metric that a rule or a guard names; a metric that is absent has no data."""
     mode: str = "replicated"
     rollout: str = ""
-    """Why the service counts as rolling out, in words; empty where it does not."""
+    """Why the service counts as rolling out, in words; empty if it does not."""
     pending: str = ""
-    """What Swarm says of the replicas that do not run, with their age; empty where it says nothing."""
+    """Swarm's message on the replicas that do not run, with their age; empty if there is none."""
     stuck: bool = False
-    """Whether replicas that do not run have no room, fail, or have been starting for longer than is usual."""
+    """Whether replicas that do not run have no room, fail, or take longer than usual to start."""
     unplaced_since: tuple[float, ...] = ()
-    """Since when each replica waits that Swarm has found no node for."""
+    """The time since which each replica without a node has been waiting."""
     standby: str = ""
-    """Why this autoscaler must not act, in words; empty where it may: it holds the lease, or needs none."""
+    """Why this autoscaler must not act, in words; empty if it holds the lease or needs none."""
     paused: Mapping[Direction, str] = field(default_factory=dict)
-    """Who paused changes of the service at run time, and why, in words, by direction; without those that are not."""
+    """Who paused changes of the service at run time, and why, in words; only for the directions that are paused."""
     changed_externally: str = ""
-    """The outside change that this evaluation adopted, in words; empty where there was none."""
+    """The outside change that this evaluation adopted, in words; empty if there was none."""
     lowered_from: int | None = None
-    """The count that a deploy lowered and that was not set again yet; None where none did."""
+    """The count before a deploy lowered it, if it was not set again yet; None if no deploy did."""
     asleep: bool = False
     """Whether the service has 0 replicas because the autoscaler set it to 0, and nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """What one rule makes of its window: a count it asks for, no opinion, or lacking data."""
+    """The answer of one rule about its window: a count that it asks for, no opinion, or a lack of data."""
 
     rule: str
     reason: Reason
     replicas: int | None = None
-    """The count asked for; None where the rule has no opinion or lacks data."""
+    """The count asked for; None if the rule has no opinion or lacks data."""
     value: float | None = None
-    """The newest sample; None where it is missing."""
+    """The newest sample; None if it is missing."""
     seen: str = ""
-    """The metric and its value in words, as ``cpu 60 %``; or all that the rule has to say."""
+    """The metric and its value in words, like ``cpu 60 %``; or the whole message of the rule."""
     bound: str = ""
-    """What the value is held against, and what follows, in words, as ``not above 70 % for 5m``."""
+    """The bound that the value is compared with, in words, like ``not above 70 % for 5m``."""
     relative: bool = False
-    """Whether the rule asks for so many replicas more or fewer, and not for a count of its own making."""
+    """Whether the rule asks for a number of replicas more or fewer, and not for a count that it computed."""
     group: str | None = None
     """The rules that must agree with this one to scale down."""
     doubt: Why | None = None
@@ -146,18 +147,19 @@ class Recommendation:
 
     @property
     def detail(self) -> str:
-        """Both in one text: ``cpu 60 %, not above 70 % for 5m``."""
+        """Return `seen` and `bound` in one text: ``cpu 60 %, not above 70 % for 5m``."""
         return f"{self.seen}, {self.bound}" if self.bound else self.seen
 
     @property
     def lacks_data(self) -> bool:
-        """Whether the rule could not judge."""
+        """Return whether the rule lacked the data to judge by."""
         return self.reason.lacks_data
 
     def of_rule(self, *, relative: bool, group: str | None, doubt: Why | None = None) -> Recommendation:
-        """This recommendation with what the decision must know of its rule and of its samples.
+        """Return this recommendation with the facts about its rule and its samples that the decision needs.
 
-        Not by `replace`, which takes five times as long: a thousand services have some four thousand of them.
+        `replace` is not used, because it takes five times as long. A thousand services have about four thousand
+        recommendations.
         """
         return Recommendation(
             self.rule, self.reason, self.replicas, self.value, self.seen, self.bound, relative, group, doubt
@@ -193,28 +195,29 @@ class Decision:
     running: int
     desired: int
     primary: Why
-    """The last step that changed or held the number, else the winning rule's, else a data reason, else no breach."""
+    """The reason of the last step that changed or held the count, else the winning rule's, else that of a lack of data,
+    else `no_breach`."""
     reasons: tuple[Why, ...]
     recommendations: tuple[Recommendation, ...] = ()
     path: tuple[TakenStep, ...] = ()
-    """The count after each step, from what the rules ask for to what the gates leave."""
+    """The count after each step, from the rules to the gates."""
     held: bool = False
-    """Whether a change was wanted, or could not be judged, and the count stays as it is."""
+    """Whether the count stays although a change was wanted, or could not be judged."""
     recommended: int = 0
-    """What the rules resolved to, before the steps that followed."""
+    """The count that the rules resolved to, before the later steps."""
     streak: ScaleUpStreak | None = None
-    """What to remember of the increases in a row, once the decision is carried out."""
+    """The streak of increases to remember once the decision is carried out."""
     unplaced: int = 0
     """Replicas that Swarm has found no node for."""
     gives_back: bool = False
-    """Whether it lowers the count because Swarm finds no room, whatever else may lower it too."""
+    """Whether the decision lowers the count because Swarm finds no room, perhaps among other reasons."""
 
     @property
     def judged(self) -> bool:
-        """Whether at least one rule had the data to judge by, or none was asked: there are none, or it sleeps."""
+        """Return whether a rule had the data to judge by, or no rule was asked (none is there, or the service sleeps)."""
         return not self.recommendations or not all(item.lacks_data for item in self.recommendations)
 
     @property
     def changes(self) -> bool:
-        """Whether the count is to change."""
+        """Return whether the count is to change."""
         return self.desired != self.requested

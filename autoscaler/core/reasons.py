@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The closed set of reasons, each with one meaning; also a label of the metrics."""
+    """The closed set of reasons, each with one meaning. The metrics use them as label values."""
 
     ABOVE_THRESHOLD = "above_threshold"
     BELOW_THRESHOLD = "below_threshold"

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind, as values: a record per service, and the problems it met."""
+"""The results of an evaluation, as values: a record per service, and the problems that it met."""
 
 from __future__ import annotations
 
@@ -13,45 +13,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A decision and what became of it."""
+    """A decision and its outcome."""
 
     decision: Decision
     outcome: Outcome
     detail: str = ""
-    """Why the outcome is not what was decided, in words; empty where it is."""
+    """Why the outcome is not what was decided, in words; empty if it is."""
     bases: Mapping[str, str] = field(default_factory=dict)
     """What 100 % is, in words, for each metric that is a share of something."""
     paused: Mapping[Direction, str] = field(default_factory=dict)
-    """Why changes of the service are paused, in words, by direction, wanted or not; without those that are not."""
+    """Why changes of the service are paused, in words; only for the directions that are paused, wanted or not."""
     rollback_warning: str = ""
-    """What `docker service rollback` would do after this scale, where the scale takes the rollback point away."""
+    """The effect of `docker service rollback` after this scale, if the scale replaces the rollback point; else
+    empty."""
     repeated: bool = False
-    """Whether a dry-run proposed the same within its cooldown before."""
+    """Whether a dry-run already proposed the same change within the cooldown."""
 
 
 PROBLEM_KINDS = ("swarm", "pauses", "prometheus", "source", "query", "clock", "scrape_interval", "service", "starved")
-"""All there are."""
+"""All kinds of problems."""
 _HINDERS_NOTHING = frozenset({"clock", "scrape_interval", "starved"})
-"""Kinds that keep an evaluation from nothing."""
+"""Kinds that do not keep an evaluation from any of its work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that kept an evaluation from doing all of its work; it is over when an evaluation meets it no more."""
+    """Something that kept an evaluation from all of its work. It is over once an evaluation no longer meets it."""
 
     kind: str
-    """One of PROBLEM_KINDS; in the journal's words also `swarm_cause`, where a Swarm that was silent has said why it is
-    lost."""
+    """One of PROBLEM_KINDS. The journal also uses `swarm_cause`, if a Swarm that was silent has given the cause
+    since."""
     detail: str
     subject: str = ""
-    """The metric whose query failed, for kind `query`; the plugin's source that gives no answer, for kind `source`; the
-    service that could not be decided on, for kind `service`; the node, for kind `starved`."""
+    """The subject by kind: `query`: the metric whose query failed; `source`: the plugin's source that does not answer;
+    `service`: the service that could not be decided on; `starved`: the node."""
     silent: bool = False
-    """Whether no answer came in time, so that the words say little of the cause."""
+    """Whether no answer came in time. The detail then says little about the cause."""
 
     @property
     def key(self) -> tuple[str, str]:
-        """What makes two problems the same one, going on."""
+        """Return a key that is equal for two problems if they are the same one that goes on."""
         return self.kind, self.subject
 
 
@@ -63,13 +64,13 @@ class Evaluation:
     records: tuple[Record, ...] = ()
     problems: tuple[Problem, ...] = ()
     paused: tuple[str, ...] = ()
-    """What is paused at run time, a sentence each."""
+    """The pauses that are set at run time, one sentence each."""
 
     @property
     def incomplete(self) -> bool:
-        """Whether a problem kept it from deciding on all it should; a doubtful clock or a starved node does not."""
+        """Return whether a problem kept the evaluation from a decision. A doubtful clock or a starved node does not."""
         return any(problem.kind not in _HINDERS_NOTHING for problem in self.problems)
 
     def met(self, kind: str) -> bool:
-        """Whether it met a problem of *kind*."""
+        """Return whether the evaluation met a problem of *kind*."""
         return any(problem.kind == kind for problem in self.problems)

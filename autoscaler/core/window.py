@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MISSING = nan
 _ROUNDING = 1e-9
-"""What floating point may add to a whole number without making it the next one."""
+"""The most that floating point may add to a whole number without making it the next one."""
 
 
 class Part(NamedTuple):
@@ -22,7 +22,7 @@ class Part(NamedTuple):
     begins: float
     ends: float
     weight: float = 1.0
-    """How much this part counts beside others."""
+    """The weight of this part among the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Window:
     """Samples at ``end``, ``end - step``, …; a missing sample is NaN, and an infinite one counts as missing.
 
     Times are Unix seconds and multiples of *step*. ``values[-1]`` is the sample at *end*, the time the decision is
-    about. *reporting* counts the tasks behind each sample, or is None where a metric has no tasks behind it.
+    about. *reporting* counts the tasks behind each sample, or is None if the metric has no tasks behind it.
     """
 
     step: int
@@ -48,54 +48,54 @@ class Window:
     values: tuple[float, ...]
     reporting: tuple[int, ...] | None = None
     owed: tuple[int, ...] | None = None
-    """How many tasks should stand behind each sample, as far as it is known; None where no sample lacks any."""
+    """The number of tasks that should report for each sample, as far as it is known; None if no sample lacks a task."""
     share: float = 1.0
-    """Which part of the owed tasks must report for a sample to be a full one, from 0 to 1."""
+    """The part of the owed tasks that must report for a sample to be full, from 0 to 1."""
     unit: str = ""
     base: str = ""
-    """What 100 % is, in words ("the limit of 0.5 cores"); empty where the metric is no share of anything."""
+    """What 100 % is, in words ("the limit of 0.5 cores"); empty if the metric is not a share of anything."""
     averaged: bool = True
     """Whether a sample is an average over the reporting tasks (and not their maximum or total)."""
     redistributes: bool = False
-    """Whether the load moves to the remaining replicas when some are removed, as cpu does and memory hardly."""
+    """Whether the load moves to the remaining replicas when some are removed. CPU load does; memory hardly does."""
     total: bool = False
     """Whether a sample is the total over the service, not a value per replica."""
     doubts: tuple[Doubt, ...] = ()
     running: tuple[float, ...] | None = None
-    """How many tasks ran on average over the time that each sample is about; None if nobody knows.
+    """The average number of tasks that ran over the time that each sample is about; None if it is not known.
 
-    A sample of a minute, times these and not the tasks that run now, is the load of that minute.
+    A sample of a minute times this number is the load of that minute. The tasks that run now do not matter for it.
     """
 
     @property
     def newest(self) -> float | None:
-        """The sample at *end*, or None where it is missing."""
+        """Return the sample at *end*; None if it is missing."""
         if not self.values or not isfinite(self.values[-1]):
             return None
         return self.values[-1]
 
     def behind(self, running: int) -> float:
-        """Return how many tasks the newest sample is of; *running* run now.
+        """Return the number of tasks behind the newest sample; *running* tasks run now.
 
-        An average times this is the load. One task is behind each sample at least, if any runs.
+        An average times this number is the load. If any task runs, the number is at least 1.
         """
         if self.running is None:
             return float(running)
         return max(self.running[-1], float(min(running, 1)))
 
     def behind_at_most(self, running: int) -> float:
-        """Return the most tasks that the newest sample may be of; *running* run now.
+        """Return the largest possible number of tasks behind the newest sample; *running* tasks run now.
 
-        Those that run now and those that report count in any case: that many shared the load, or could have.
+        It is at least the number of running tasks and that of reporting tasks, because these may have shared the load.
         """
         reporting = self.reporting[-1] if self.reporting is not None else 0
         return max(self.behind(running), running, reporting)
 
     def span(self, look_back: int) -> tuple[float, ...]:
-        """The samples that cover ``[end - look_back, end]``, oldest first, missing and partial ones left out.
+        """Return the samples that cover ``[end - look_back, end]``, oldest first, without missing and partial ones.
 
-        The oldest is the one that stands for ``end - look_back``: the sample at that time, or else the one at most one
-        step before it, for a breach that began after it has not lasted *look_back* seconds.
+        The oldest sample stands for ``end - look_back``. It is the sample at that time, or one at most one step before
+        it. A breach that began after that sample has not lasted *look_back* seconds.
         """
         covering = self._covering(look_back, self._whole())
         if isfinite(sum(covering)):
@@ -103,11 +103,10 @@ class Window:
         return tuple(value for value in covering if isfinite(value))
 
     def lacking(self, look_back: int) -> Reason | None:
-        """Why the samples do not suffice to judge ``[end - look_back, end]``, or None where they do.
+        """Return why the samples do not suffice to judge ``[end - look_back, end]``; None if they do.
 
-        One missing sample is forgiven, two in a row are not; a missing newest sample never is, nor one that lacks
-        tasks. An older sample that lacks tasks counts as a missing one:
-        what was not seen in full proves no calm.
+        One missing sample is tolerated, two in a row are not. The newest sample must be there, with all its tasks. An
+        older sample that lacks tasks counts as missing, because the missing tasks may have been busy.
         """
         if self.newest is None:
             looked_at = self.values[-(look_back // self.step + 1) :]
@@ -126,7 +125,7 @@ class Window:
         return next((doubt for doubt in self.doubts if self.end - look_back < doubt.until), None)
 
     def with_absent_as_zero(self) -> Window:
-        """The window as it would be had the tasks that do not report been at 0: a lower bound of the true values."""
+        """Return the window with the tasks that do not report counted as 0: a lower bound of the true values."""
         values = self.values
         if self.averaged and self.reporting is not None and self.owed is not None:
             values = tuple(
@@ -136,7 +135,7 @@ class Window:
         return replace(self, values=values, reporting=None, owed=None)
 
     def _whole(self) -> tuple[float, ...]:
-        """The samples that all tasks stand behind which should; the others as missing."""
+        """Return the samples for which enough tasks report, and the others as missing."""
         if self.owed is None or self.reporting is None:
             return self.values
         return tuple(
@@ -145,7 +144,7 @@ class Window:
         )
 
     def _covering(self, look_back: int, values: tuple[float, ...]) -> tuple[float, ...]:
-        """The grid from the sample standing for ``end - look_back`` to *end*; shorter where the window is."""
+        """Return the samples from the one for ``end - look_back`` to *end*; fewer if the window is shorter."""
         steps_back = -(-look_back // self.step)
         covering = values[-(steps_back + 1) :]
         on_grid = look_back % self.step == 0
@@ -169,5 +168,5 @@ class Window:
 
 
 def full(due: int, share: float) -> int:
-    """How many of the *due* tasks must report for a sample to be a full one."""
+    """Return how many of the *due* tasks must report for a sample to be full."""
     return ceil(due * share - _ROUNDING)
