@@ -482,7 +482,7 @@ class TestWrites:
         receipt = bench.scale()
 
         assert receipt.written is Written.REFUSED
-        assert "Swarm stores no service or config of that size" in receipt.detail
+        assert "is larger than Swarm stores" in receipt.detail
         assert "shorten what is long in its labels" in receipt.detail
         assert bench.posts == 1
 

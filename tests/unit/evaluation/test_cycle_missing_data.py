@@ -263,7 +263,7 @@ def test_a_service_made_anew_is_not_removed_from_on_its_predecessors_calm() -> N
     held = world.until_reason(Reason.WINDOW_INCOMPLETE).decision
     down = world.until_reason(Reason.BELOW_THRESHOLD).decision
 
-    assert "made anew" in held.primary.detail
+    assert "created again" in held.primary.detail
     assert down.at - made >= 60
 
 

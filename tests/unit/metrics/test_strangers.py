@@ -129,7 +129,7 @@ class TestNames:
         said = self.bench(self.STRAY).doubt(0, tasks(3))
         assert said == (
             "5 tasks report and 3 run: Swarm does not run web.2.stray on alpha "
-            "(remove each that stays, there: docker rm -f web.2.stray)"
+            "(if it stays, remove it there: docker rm -f web.2.stray)"
         )
 
     def test_another_clusters(self) -> None:

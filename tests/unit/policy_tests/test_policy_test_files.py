@@ -144,7 +144,7 @@ def test_a_series_is_of_bounded_length(series: str) -> None:
         (
             "replicas: 3\n",
             "replicas: 3\n    events: [{at: 10s, scale: 3}]\n",
-            "7:19: tests[0].events[0].at: 10s is no mul",
+            "7:19: tests[0].events[0].at: 10s is not a mul",
         ),
         (
             "replicas: 3\n",

@@ -276,7 +276,7 @@ def test_services_do_in_one_test_what_each_does_alone(tmp_path: Path, series: li
         (
             "replicas: 3\n",
             'replicas: 3\n        series: {cpu: "1y"}\n',
-            '8:23: BACKEND.series.cpu: "1y" is no item of a ser',
+            '8:23: BACKEND.series.cpu: "1y" is not an item of a ser',
         ),
         (
             "replicas: 3\n",

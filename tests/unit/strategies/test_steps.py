@@ -289,7 +289,7 @@ def test_what_a_removal_must_not_pass(rule: Steps, bound: float | None) -> None:
             ["6:72: policies[0].rules[0].steps[0]: ", "only a percentage has a minimum"],
         ),
         ("above: 50, steps: [{exactly: 2, minimum: 3}]", ["only a percentage has a minimum"]),
-        ("above: 50, steps: [{add: 0}]", ["6:78: policies[0].rules[0].steps[0].add: 0 is no step"]),
+        ("above: 50, steps: [{add: 0}]", ["6:78: policies[0].rules[0].steps[0].add: 0 is not a step"]),
         ("above: 50, steps: [{exactly: -1}]", ["6:82: policies[0].rules[0].steps[0].exactly: ", "at least 0"]),
         (
             "above: 50, steps: [{uper: 5, add: 1}]",
