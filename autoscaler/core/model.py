@@ -214,7 +214,7 @@ class Decision:
 
     @property
     def judged(self) -> bool:
-        """Return whether a rule had the data to judge by, or no rule was asked (none is there, or the service sleeps)."""
+        """Return whether a rule had data to judge by, or no rule was asked (none is there, or the service sleeps)."""
         return not self.recommendations or not all(item.lacks_data for item in self.recommendations)
 
     @property

@@ -1,4 +1,4 @@
-"""Since when a service's limits are as high as they are.
+"""The moments since which services have their present limits.
 
 Percent is of the present limit (ADR 3). Use under a lower limit says little about use under the higher one. The tasks
 may have used less because no more was allowed. Measured against the higher limit, the service then looks idle.
@@ -22,9 +22,9 @@ class _Known:
 
     limits: tuple[float, float]
     raised: tuple[float, float] = (-inf, -inf)
-    """The last moment at which tasks may have had a lower one."""
+    """The last moment at which tasks may have had a lower limit."""
     rolls: bool = False
-    """Whether the rollout that followed goes on: tasks with a lower one may still report."""
+    """Whether the rollout that followed goes on. Tasks with a lower limit may then still report."""
 
 
 @dataclass(slots=True)
@@ -34,13 +34,13 @@ class LimitChanges:
     _known: dict[str, _Known] = field(default_factory=dict)
 
     def note(self, views: Iterable[ServiceView], now: float) -> None:
-        """Take note of the limits of *views*, and forget all other services."""
+        """Note the limits of *views*, and forget all other services."""
         self._known = {view.id: _noted(view, self._known.get(view.id), now) for view in views}
 
     def raised(self, view: ServiceView, metric: str) -> float:
-        """The last moment at which tasks of the service may have had a lower limit of *metric*; -inf if there is none.
+        """Return the last moment at which tasks may have had a lower limit of *metric*; -inf if there is none.
 
-        At the first look the version before tells, as long as nothing but that one deploy was written to the service.
+        At the first look the previous version shows it, if only that one deploy was written to the service.
         """
         known = self._known.get(view.id)
         return known.raised[metric != "cpu"] if known else -inf
@@ -57,7 +57,7 @@ def _noted(view: ServiceView, known: _Known | None, now: float) -> _Known:
     rolls = limits != known.limits or known.rolls
     if rolls and view.rollout:
         raised = [now if since > -inf else since for since in raised]
-    # The rollout of a change that was just seen may not have begun to show.
+    # Swarm may not show the rollout of a change yet that was just seen.
     return _Known(limits, (raised[0], raised[1]), rolls and (limits != known.limits or bool(view.rollout)))
 
 

@@ -1,4 +1,4 @@
-"""What 100 % means for a service's built-in metrics: what `docker stats` shows, from Swarm's own numbers."""
+"""The meaning of 100 % for a service's built-in metrics: as in `docker stats`, from Swarm's own numbers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class PercentBase:
 
 
 def base_of(metric: str, service: ServiceView) -> PercentBase | None:
-    """What 100 % of *metric* is for *service*; None where nothing says so (memory of a service that runs nowhere).
+    """Return what 100 % of *metric* is for *service*; None if it is not known (memory of a service that runs nowhere).
 
-    CPU: the CPU limit, without one a single core. Memory: the memory limit, without one the smallest node that runs
-    the service.
+    For CPU it is the CPU limit, or one core without a limit. For memory it is the memory limit, or without a limit the
+    memory of the smallest node that runs the service.
     """
     if metric == "cpu":
         if service.cpu_limit:

@@ -1,8 +1,9 @@
-"""The PromQL of metrics: of the built-in `cpu` and `memory`, over the series of cAdvisor, and of custom ones.
+"""The PromQL of metrics: the built-in `cpu` and `memory`, over the series of cAdvisor, and custom ones.
 
-Where the tasks behind a metric are known, an answer holds, for each service, its value (averaged over its tasks, their
-total, or that of the busiest one) and the number of tasks behind that value, told apart by the label `STAT_LABEL`. The
-built-in metrics are cores and bytes; percent is made elsewhere, from Swarm's own limits.
+If the tasks behind a metric are known, an answer has two series for each service: its value, and the number of tasks
+behind that value. The value is the average or the total of the tasks, or that of the busiest one. The label
+`STAT_LABEL` distinguishes the two series. The built-in metrics are in cores and bytes. Percent is computed elsewhere,
+from Swarm's own limits.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from autoscaler.policy.metric import Metric
 
 STAT_LABEL = "autoscaler_stat"
-"""The label that tells a service's two series apart: its value is `VALUE` or `TASKS`."""
+"""The label that distinguishes a service's two series: its value is `VALUE` or `TASKS`."""
 VALUE = "value"
 TASKS = "tasks"
 
@@ -31,10 +32,10 @@ SERVICE_LABEL = "container_label_com_docker_swarm_service_name"
 TASK_LABEL = "container_label_com_docker_swarm_task_name"
 
 STARVATION = "cpu/starvation"
-"""What the query for starved tasks is called; no policy file can call a metric so."""
+"""The name of the query for starved tasks. No policy file can give this name to a metric."""
 PLACE_LABEL = "autoscaler_place"
-"""The label that says what a series of that query is about: `BUSY` or `WAITS`, the id of the node as far as the series
-tell it, the instance and the service, with blanks between them."""
+"""The label that identifies a series of that query: `BUSY` or `WAITS`, the id of the node as far as the series carry
+it, the instance and the service, with blanks between them."""
 BUSY = "busy"
 WAITS = "waits"
 NODE_LABEL = "container_label_com_docker_swarm_node_id"
@@ -47,14 +48,14 @@ _STALLED = "container_pressure_cpu_stalled_seconds_total"
 _WAITING = "container_pressure_cpu_waiting_seconds_total"
 _THROTTLED = "container_cpu_cfs_throttled_periods_total"
 _PERIOD = 0.1
-"""Seconds of the periods in which the kernel counts a task's CPU against its limit, as Docker sets them."""
+"""The length in seconds of the periods in which the kernel counts a task's CPU against its limit, as Docker sets it."""
 _BUSY_NODE = 0.97
-"""The share of its cores from which on a node has none to spare: while tasks wait for a CPU, none is idle but for
-moments; at 95 % a task that wants one still finds it."""
+"""The share of its cores from which on a node has no CPU to spare. While tasks wait for a CPU, cores are idle only for
+moments. At 95 % a task that wants a CPU still finds one."""
 _LONG_WAIT = 0.1
-"""The share of the time from which on a task that waits for a CPU is starved."""
+"""The share of the time that a task must wait for a CPU to count as starved."""
 _LINGER = 3
-"""For how many scrape intervals the last sample of a gauge is believed (docs/facts.md#lingering-gauges)."""
+"""The number of scrape intervals for which the last sample of a gauge is believed (docs/facts.md#lingering-gauges)."""
 _AGGREGATES = {"average": "avg", "max": "max"}
 
 _RESERVED = frozenset({"cpu", "__name__", STAT_LABEL, PLACE_LABEL})
@@ -68,14 +69,14 @@ _MATCHER_REST = re.compile(rf"(?:=~|!~|!=|=)\s*(?:{_QUOTED}|`[^`]*`)\s*")
 
 @dataclass(frozen=True, slots=True)
 class MetricSettings:
-    """What the built-in metrics need to know of the scrapes; durations are whole seconds.
+    """The facts about scrapes that the built-in metrics need; durations are whole seconds.
 
-    Raises ValueError where a value would not make a valid query.
+    A value that would not make a valid query raises ValueError.
     """
 
     scrape_interval: int
     rate_window: int
-    """Over how long the CPU's speed is measured."""
+    """The time over which the CPU's speed is measured."""
     warmup: int
     """Tasks younger than this are left out."""
     selector: str = ""
@@ -105,10 +106,10 @@ class MetricSettings:
 
 
 def query_of(name: str, metric: Metric, settings: MetricSettings, service: str = "") -> Query:
-    """The query that gives *metric*, which is called *name*; for *service*, where each service has a query of its own.
+    """Return the query of the *metric* called *name*; for *service*, if each service has its own query.
 
-    The built-in `cpu` is in cores and `memory` in bytes per task. Raises ValueError where the service's name cannot
-    stand in the query.
+    The built-in `cpu` is in cores and `memory` in bytes per task. Raise ValueError if the service's name cannot be
+    written into the query.
     """
     if metric.query is None:
         tasks = _warm(_cpu(settings) if name == "cpu" else _memory(settings), settings)
@@ -126,14 +127,14 @@ def query_of(name: str, metric: Metric, settings: MetricSettings, service: str =
 
 
 def starvation_query(settings: MetricSettings) -> Query:
-    """The query for tasks that may be starved of CPU: a series for each service on each node where they may be.
+    """Return the query for tasks that may be starved of CPU: a series for each service on each node with such tasks.
 
     Its value is the share of the time that a task of the service waits for a CPU, or the share of the node's cores that
-    is in use. There is no series where nothing is starved, nor where neither can be told.
+    is in use. There is no series if no task is starved, or if neither share is known.
     """
     service = settings.service_label
-    # A task whose own waiting is known is judged by it, whatever its node is like. cAdvisor exports 0 also where the
-    # kernel does not count it, as on cgroups v1; where it does, no task has never waited.
+    # A task whose own waiting is known is judged by that, and not by its node. cAdvisor also exports 0 if the kernel
+    # does not count the waiting, as on cgroups v1. If the kernel counts it, every task has waited at some time.
     told = f"max by ({service},instance) ({_last(_WAITING, settings)}) > 0"
     busy = f"({_on_busy_nodes(settings)} unless on ({service},instance) ({told}))"
     places = (_placed(_waits(settings), WAITS, service), _placed(busy, BUSY, service))
@@ -141,18 +142,18 @@ def starvation_query(settings: MetricSettings) -> Query:
 
 
 def starvation_told(settings: MetricSettings) -> Query:
-    """A query with one value where Prometheus has series that tell of starvation, of any node; with none otherwise."""
+    """Return a query that has a value if Prometheus has series that show starvation on any node, and none otherwise."""
     told = f"count({_use_of_nodes(settings)}) or count({_last(_WAITING, settings)} > 0)"
     return Query(STARVATION, told, None)
 
 
 def span_of(name: str, metric: Metric, settings: MetricSettings) -> tuple[Part, ...]:
-    """Return which parts of the time before a sample of *metric*, which is called *name*, the sample is about.
+    """Return the parts of the time that a sample of the *metric* called *name* is about.
 
-    It is the longest range of the query, the rate window of the built-in `cpu`; without any it is a moment. Each ends a
-    scrape interval before the sample: nobody knows how long ago the last scrape was, and a later end would count tasks
-    that have begun since. The slope through samples counts the gaps between them as the products of how many samples
-    are before and after them.
+    That time is the longest range of the query, or the rate window of the built-in `cpu`; without any range it is a
+    moment. Each part ends a scrape interval before the sample, because the time of the last scrape is not known, and a
+    later end would count tasks that have begun since. In the slope through samples, each gap has the weight (samples
+    before it) x (samples after it).
     """
     scrape = settings.scrape_interval
     if metric.query is not None:
@@ -169,10 +170,10 @@ def span_of(name: str, metric: Metric, settings: MetricSettings) -> tuple[Part, 
 
 
 def lingers(metric: Metric, settings: MetricSettings) -> tuple[int, int]:
-    """Return for how many seconds after its end a task reports at least, and at most.
+    """Return the seconds after its end for which a task still reports, at least and at most.
 
-    A container that is gone is shown for two scrapes certainly, and by the third not any more. Of a query of the
-    user's own nothing is certain but that a range selector shows it as long as the range.
+    A container that is gone is certainly shown for two scrapes, and no longer at the third. For a custom query only one
+    thing is certain: a range selector shows the container for the length of the range.
     """
     scrape = settings.scrape_interval
     if metric.query is not None:
@@ -181,20 +182,20 @@ def lingers(metric: Metric, settings: MetricSettings) -> tuple[int, int]:
 
 
 def reporters(services: Iterable[str], settings: MetricSettings) -> str:
-    """Return an expression that gives a series for each container that reports as a task of one of *services*."""
+    """Return an expression with a series for each container that reports as a task of one of *services*."""
     names = f"{settings.service_label}=~{promql.any_of(services)}"
     return f"{_last(_MEMORY, settings, names)}"
 
 
 def oldest_task(settings: MetricSettings) -> str:
-    """An expression that gives one series of cAdvisor's, of a task that has run for as long as any."""
+    """Return an expression with one series of cAdvisor's: that of the task that has run longest."""
     return f"bottomk(1, {_series(_START, settings)})"
 
 
 def problems_of_selector(text: str) -> str | None:
-    """What is wrong with label matchers such as ``job="cadvisor",cluster="prod"``, and the cure; None where nothing is.
+    """Return what is wrong with label matchers such as ``job="cadvisor"``, and the cure; None if they are valid.
 
-    No text at all is right: it selects every series. The syntax of regular expressions is left to Prometheus.
+    An empty text is valid: it selects every series. Prometheus checks the syntax of regular expressions.
     """
     position = 0
     while text[position:].strip():
@@ -215,7 +216,7 @@ def problems_of_selector(text: str) -> str | None:
 
 
 def problems_of_label(name: str) -> str | None:
-    """What is wrong with *name* as the label of a service or a task, and the cure; None where nothing is."""
+    """Return what is wrong with *name* as the label of a service or task, and the cure; None if it is valid."""
     if not LABEL.fullmatch(name):
         return f"{name!r} is not a label name of Prometheus (letters, digits and _, no digit first)"
     if name in _RESERVED:
@@ -231,15 +232,15 @@ def _selector_problem(text: str, position: int, needed: str) -> str:
 
 
 def _cpu(settings: MetricSettings) -> str:
-    """The cores that each task uses.
+    """Return an expression for the cores that each task uses.
 
-    cAdvisor gives either one series per CPU or, where those are disabled or the cgroup does not tell them apart, one
-    with cpu="total"; where two cAdvisors with different options see a task, or one has just been started anew with
-    others, both exist, and their sum would be twice the truth.
+    cAdvisor gives one series per CPU. It gives one series with cpu="total" if those are disabled, or if the cgroup does
+    not distinguish CPUs. Both exist if two cAdvisors with different options see a task, or if one was restarted with
+    other options. Their sum would then be twice the truth.
     """
     total, single = _cpu_over(settings, 'cpu="total"'), _cpu_over(settings, 'cpu!="total"')
-    # A container that was restarted by hand counts from 0 again in the same series, and the slope through that step is
-    # too low, below 0 even. Its sample is missing then: the others count, and what is partial removes nothing.
+    # A container that was restarted by hand counts from 0 again in the same series. The slope through that step is too
+    # low, and may be below 0. The sample of this task is then missing, and partial data remove no replica.
     reset = f"resets({_series(_CPU, settings)}[{settings.rate_window}s]) > 0"
     return f"((({total} or {single}) unless on ({_by(settings)}) {reset}) >= 0)"
 
@@ -260,11 +261,12 @@ def _cpu_over(settings: MetricSettings, matcher: str) -> str:
 
 
 def _waits(settings: MetricSettings) -> str:
-    """How long the task of a service waits that waits longest, as a share of the time, if that is long.
+    """Return an expression for the longest wait of a service's task, as a share of the time, if it is long.
 
     The kernel counts a task as stalled while it could run and others have the CPU, and also while it has used up its
-    limit; a task that was throttled in a period has had all that it may have in it, so those periods do not count.
-    Kernels before 5.13 do not tell how long a task was stalled, and say 0; it was waiting then, also for itself.
+    limit. A task that was throttled in a period has had all that its limit allows, so such periods do not count.
+    Kernels before 5.13 report 0 for the stalled time. The waiting time is used then, which also counts a task that
+    waits for itself.
     """
     by = f"{settings.service_label},{NODE_LABEL},instance"
     of_task = f"{by},{settings.task_label}"
@@ -278,17 +280,17 @@ def _waits(settings: MetricSettings) -> str:
 
 
 def _on_busy_nodes(settings: MetricSettings) -> str:
-    """The services that have a task on a node without CPU to spare, with what that uses of its cores."""
+    """Return an expression for services with tasks on a node without CPU to spare; its value is the node's CPU use."""
     here = f"max by ({settings.service_label},{NODE_LABEL},instance) ({_last(_START, settings)})"
     return f"({here} * 0 + on (instance) group_left () ({_use_of_nodes(settings)} >= {_BUSY_NODE}))"
 
 
 def _use_of_nodes(settings: MetricSettings) -> str:
-    """The share of its cores that each node uses, by the instance that tells of it.
+    """Return an expression for the share of its cores that each node uses, by the instance that reports it.
 
     cAdvisor exports the root cgroup and `machine_cpu_cores` with --docker_only as well. It measures a container every
-    one to two housekeeping intervals: over one rate window, at 10 s and scrapes of 15 s, a steady use reads 14 % more
-    or less (one standard deviation), over two of them 5 %.
+    one to two housekeeping intervals. At 10 s and scrapes of 15 s, a steady use over one rate window reads 14 % more or
+    less (one standard deviation), and over two rate windows 5 %.
     """
 
     def used(matcher: str) -> str:
@@ -306,19 +308,19 @@ def _placed(expression: str, kind: str, service: str) -> str:
 
 
 def _memory(settings: MetricSettings) -> str:
-    """The bytes that each task holds, without the page cache it could give back: what `docker stats` shows."""
+    """Return an expression for the bytes of each task, without page cache it could free, as in `docker stats`."""
     return f"max by ({_by(settings)}) ({_last(_MEMORY, settings)})"
 
 
 def _warm(tasks: str, settings: MetricSettings) -> str:
-    """*tasks* without those younger than the warm-up; one whose start is unknown stays."""
+    """Return *tasks* without those younger than the warm-up; a task whose start is unknown stays."""
     by = _by(settings)
     start = f"max by ({by}) ({_last(_START, settings)})"
     return f"({tasks} unless on ({by}) (time() - {start} < {settings.warmup}))"
 
 
 def _with_count(tasks: str, label: str, aggregate: str) -> str:
-    """What *tasks* come to by *aggregate*, and how many they are, for each value of *label*, or at all without one."""
+    """Return an expression for the *aggregate* of *tasks* and their number, by *label*, or over all without a label."""
     value, count = (f"{operator} by ({label}) ({tasks})" for operator in (aggregate, "count"))
     return f"{_labelled(value, VALUE)} or {_labelled(count, TASKS)}"
 
@@ -332,12 +334,15 @@ def _by(settings: MetricSettings) -> str:
 
 
 def _last(metric: str, settings: MetricSettings, matcher: str = "") -> str:
-    """The last samples, three scrape intervals old at most; an instant selector would see them for five minutes."""
+    """Return an expression for the last samples, at most three scrape intervals old.
+
+    An instant selector would see them for five minutes.
+    """
     return f"last_over_time({_series(metric, settings, matcher)}[{_LINGER * settings.scrape_interval}s])"
 
 
 def _series(metric: str, settings: MetricSettings, matcher: str = "") -> str:
-    # Without the task's label all tasks would look like one: better no data than those.
+    # Without the task's label all tasks would look like one. No data are better than that.
     return _selected(metric, settings, f'{settings.service_label}!=""', f'{settings.task_label}!=""', matcher)
 
 

@@ -1,7 +1,7 @@
-"""The samples held between evaluations: what is missing, how it is merged, and the windows cut from it.
+"""The samples that are held between evaluations: the range to ask for, the merging of answers, and windows.
 
-A window survives evaluations and is refilled from the metric source after a restart; a hole in the source's answer
-stays a hole. The two newest steps are provisional: samples may still arrive late, so they are asked for again.
+A window stays between evaluations and is filled again from the metric source after a restart. A hole in the source's
+answer stays a hole. The two newest steps are provisional. Samples may arrive late, so these steps are asked for again.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ class SampleCache:
 
     @property
     def services(self) -> tuple[str, ...]:
-        """Those with a sample."""
+        """Return the services with a sample."""
         return tuple(self._columns)
 
     def covers(self, end: int) -> bool:
-        """Whether the source was asked for the window up to *end*."""
+        """Return whether the source was asked for the window up to *end*."""
         return self._end is not None and self._end >= end
 
     def missing(self, end: int) -> tuple[int, int]:
-        """The range ``(start, end)`` to ask the source for, so that the window up to *end* is as good as can be.
+        """Return the range ``(start, end)`` to ask the source for, to fill the window up to *end* as far as possible.
 
-        All of the window at first and after a gap longer than it; otherwise the steps not held and the newest two of
-        those held.
+        At first, and after a gap longer than the window, it is the whole window. Otherwise it is the steps that are not
+        held, and the two newest that are.
         """
         oldest = end - (self.length - 1) * self.step
         if self._end is None or end < self._end:
@@ -61,7 +61,7 @@ class SampleCache:
         return max(oldest, self._end - (_PROVISIONAL_STEPS - 1) * self.step), end
 
     def merge(self, answer: Mapping[str, Series], start: int, end: int) -> None:
-        """Take the source's *answer* for ``[start, end]``: it replaces what is held there, absent samples included."""
+        """Take the source's *answer* for ``[start, end]``: what it lacks becomes missing, even if held before."""
         self._move_to(end)
         count = (end - start) // self.step + 1
         offset = self.length - count
@@ -78,7 +78,7 @@ class SampleCache:
         self._forget_silent()
 
     def values(self, service: str, end: int) -> tuple[list[float], list[int] | None] | None:
-        """The samples and task counts of *service* up to *end*; None where there are none at all.
+        """Return the samples and task counts of *service* up to *end*; None if there are none.
 
         Steps after the newest merged one are missing.
         """
@@ -113,7 +113,7 @@ class SampleCache:
         self._end = end
 
     def _forget_silent(self) -> None:
-        """Drop the services without a single sample left, so that removed services do not stay for ever."""
+        """Drop the services without any sample left, so that removed services do not stay for ever."""
         silent = [name for name, column in self._columns.items() if all(value != value for value in column.values)]  # noqa: PLR0124 - NaN is not itself; math.isnan is four times slower here
         for name in silent:
             del self._columns[name]

@@ -1,7 +1,7 @@
-"""Whether a low use of CPU is a service's own wish: where its tasks run, and whether there was CPU to give.
+"""Starvation: find out whether a service that uses little CPU is idle, or waits for a CPU of its node.
 
-A task that waits for a CPU uses little of its limit, and looks idle. So a low value of the built-in `cpu` counts as
-calm only as long as no task was starved in the time that the value tells of (`queries.starvation_query`).
+A task that waits for a CPU uses little of its limit, and looks idle. So a low value of the built-in `cpu` counts as low
+load only if no task was starved in the time that the value covers (`queries.starvation_query`).
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ class Place(NamedTuple):
 
     kind: str
     node: str
-    """The node's id; empty where the series do not tell it."""
+    """The node's id; empty if the series do not carry it."""
     instance: str
-    """What Prometheus calls the node's cAdvisor."""
+    """Prometheus' `instance` label of the node's cAdvisor."""
     service: str
 
     @classmethod
     def of(cls, key: str) -> Place | None:
-        """The place that the label says; None where it says none."""
+        """Return the place that the label names; None if it names none."""
         parts = key.split(" ", 3)
         return cls(*parts) if len(parts) == len(cls._fields) else None
 
     @property
     def where(self) -> str:
-        """What tells its node from others."""
+        """Return what identifies the node."""
         return self.node or self.instance
 
 
@@ -74,7 +74,7 @@ class _Spell:
 
 
 def looks_back(policy: Policy) -> int | None:
-    """How far back the rules of *policy* look at `cpu` that may remove replicas; None where nothing is to be proved."""
+    """Return how far back the rules of *policy* that may remove by `cpu` look; None if no proof is needed."""
     if policy.on_starved == "allow":
         return None
     removing = (rule.look_back for rule in policy.rules if rule.metric == METRIC and Direction.DOWN in ways(rule))
@@ -83,19 +83,19 @@ def looks_back(policy: Policy) -> int | None:
 
 @dataclass(slots=True)
 class Starvation:
-    """What is known of starved tasks, from one evaluation to the next. Times of samples are by Prometheus' clock."""
+    """The starved tasks, as known from one evaluation to the next. Times of samples are by Prometheus' clock."""
 
     rate_window: int
-    """Over how many seconds the CPU's speed is measured: a value that long after a starvation still tells of it."""
+    """Seconds over which the CPU's speed is measured. A value that long after a starvation still covers it."""
     _end: int = 0
     _known: bool = False
     _last: dict[str, list[_Seen]] = field(default_factory=dict)
-    """By service, when each of its places was last starved."""
+    """The last starvation of each place, by service."""
     _nodes: Mapping[str, NodeView] = field(default_factory=dict)
     _spells: dict[str, _Spell] = field(default_factory=dict)
-    """By node, or by instance where no series tells the node."""
+    """By node, or by instance if no series carries the node."""
     _node_of: dict[str, str] = field(default_factory=dict)
-    """The node of each instance that no series tells, as far as Swarm tells it."""
+    """The node of each instance whose series do not carry it, as far as Swarm shows it."""
 
     def note(
         self,
@@ -105,7 +105,7 @@ class Starvation:
         nodes: Iterable[NodeView],
         now: float,
     ) -> None:
-        """Take note of the answers in *cache* up to *end*, as far as they are about the services of *views*."""
+        """Note the answers in *cache* up to *end* that are about the services of *views*."""
         self._known = cache is not None and cache.covers(end)
         self._end = end
         if cache is None or not self._known:
@@ -141,7 +141,7 @@ class Starvation:
         return Doubt(Reason.STARVED, seen.at + self.rate_window, said)
 
     def problems(self, now: float) -> Iterator[Problem]:
-        """The nodes that have been starved for long, with the cure."""
+        """Yield a problem with its cure for each node that has been starved for long."""
         for where, spell in self._spells.items():
             lasting = now - spell.since
             if lasting >= LASTING:
@@ -154,7 +154,7 @@ class Starvation:
                 yield Problem("starved", detail, name)
 
     def _find_nodes(self, views: Mapping[str, ServiceView]) -> None:
-        """Find the node of each instance whose series do not tell it: all services seen there have a task on it."""
+        """Find the node of each instance whose series do not carry it: all services seen there have a task on it."""
         possible: dict[str, set[str]] = {}
         for seen in (seen for each in self._last.values() for seen in each):
             if not seen.place.node:
@@ -165,7 +165,7 @@ class Starvation:
     def _count_time(self, now: float) -> None:
         starved: dict[str, set[str]] = {}
         for seen in (seen for each in self._last.values() for seen in each):
-            # A reading varies: one below the bound among those above it ends nothing.
+            # Readings vary, so one below the bound among others above it does not end a starvation.
             if seen.at >= self._end - self.rate_window:
                 starved.setdefault(seen.place.where, set()).add(seen.place.service)
         self._spells = {

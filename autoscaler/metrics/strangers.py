@@ -1,4 +1,4 @@
-"""Containers that report as tasks of a service and that Swarm does not run: which they are, and what to do."""
+"""Containers that report as tasks of a service although Swarm does not run them: their names, and what to do."""
 
 from __future__ import annotations
 
@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from autoscaler.swarm.placement import NodeView
 
 NODE_LABEL = "container_label_com_docker_swarm_node_id"
-UNNAMED = (
-    "containers that Swarm does not run any more, or another cluster's under the same Prometheus, which "
-    "AUTOSCALER_METRIC_SELECTOR leaves out"
-)
-"""What they may be where nobody knows their names."""
 _SHOWN = 3
 _LONGEST = 80
 
@@ -29,10 +24,10 @@ def named(
     nodes: Sequence[NodeView],
     settings: MetricSettings,
 ) -> dict[str, str]:
-    """Return what to say of the containers among *reporters*, given by their labels, that Swarm does not run.
+    """Return a message about the containers among *reporters* (given by labels) that Swarm does not run, by service.
 
-    It is a text for each service of *views* that has such containers. A container's name is its task's, which ends
-    with the task's id.
+    Only services of *views* with such containers have a message. A container has the name of its task, which ends with
+    the task's id.
     """
     known = {view.name: {task.id for task in view.tasks} for view in views}
     hostnames = {node.id: node.hostname or node.id for node in nodes}
@@ -50,8 +45,8 @@ def _said(tasks: Mapping[str, str], hostnames: Mapping[str, str]) -> str:
     said = []
     if ours:
         which = (f"{tidy(task, _LONGEST)} on {hostnames.get(node, 'an unknown node')}" for task, node in ours[:_SHOWN])
-        there = "there" if len(ours) == 1 else "on its node"
-        cure = f"remove each that stays, {there}: docker rm -f {tidy(ours[0][0], _LONGEST)}"
+        stray = "if it stays, remove it there" if len(ours) == 1 else "remove each that stays, on its node"
+        cure = f"{stray}: docker rm -f {tidy(ours[0][0], _LONGEST)}"
         said.append(f"Swarm does not run {_listed(which, len(ours))} ({cure})")
     if theirs:
         which = (tidy(task, _LONGEST) for task in theirs[:_SHOWN])

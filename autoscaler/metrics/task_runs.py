@@ -1,7 +1,7 @@
-"""Which tasks of a service ran, and when: those that run now, those that were seen to run, and what events tell.
+"""The times at which a service's tasks ran: tasks that run now, tasks that were seen to run, and known scale events.
 
-Swarm forgets the tasks of a slot that a scale removed, while Prometheus goes on showing them for some scrapes. So what
-was seen is remembered. What was before the first look is told by the changes of the count that are known.
+Swarm forgets the tasks of a slot that a scale removed, while Prometheus still shows them for some scrapes. So tasks
+that were seen are remembered. The known changes of the count show what was before the first look.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ if TYPE_CHECKING:
 KEPT = 1800.0
 """Seconds after which a task that is gone is forgotten."""
 _MOST = 200
-"""How many tasks that are gone are remembered for each service: a crash loop has new ones for ever."""
+"""The most gone tasks that are remembered for each service, because a crash loop makes new ones for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A task that was seen to run, and does not run any more."""
+    """A task that was seen to run and no longer runs."""
 
     id: str
     since: float
-    """When it began to run; minus infinity if nobody knows."""
+    """When the task began to run; minus infinity if it is not known."""
     until: float
-    """When it was last seen to run."""
+    """When the task was last seen to run."""
     missed: float
-    """When it was first seen not to run."""
+    """When the task was first seen not to run."""
     removed: bool
-    """Whether the count was lowered meanwhile, for this task."""
+    """Whether a reduction of the count meanwhile explains the end of the task."""
 
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a service's tasks."""
+    """The known facts about a service's tasks."""
 
     view: ServiceView
     running: Mapping[str, float]
-    """Since when each task runs that runs, by id."""
+    """The time since which each running task runs, by id."""
     first: float
     """When the service was first looked at."""
     looked: float
     before: tuple[ScaleEvent, ...]
-    """What the service itself tells of changes of its count before the first look, oldest first."""
+    """The changes of the count before the first look that the service itself shows, oldest first."""
     ended: tuple[Ended, ...] = ()
     changed: float = -inf
-    """The last moment at which a task began or ceased to run."""
+    """The last moment at which a task began or stopped to run."""
 
 
 @dataclass(slots=True)
@@ -67,21 +67,21 @@ class Runs:
     _known: dict[str, _Known] = field(default_factory=dict)
 
     def note(self, views: Iterable[ServiceView], now: float) -> None:
-        """Take note of the tasks of *views* that run, and forget all other services."""
+        """Note the running tasks of *views*, and forget all other services."""
         before, self._known = self._known, {}
         for view in views:
             known = before.get(view.id)
             self._known[view.id] = _first_look(view, now) if known is None else _again(known, view, now)
 
     def any_ended(self, view: ServiceView) -> bool:
-        """Return whether a task of the service is remembered that does not run any more."""
+        """Return whether a task of the service is remembered that no longer runs."""
         known = self._known.get(view.id)
         return known is not None and bool(known.ended)
 
     def removed(self, view: ServiceView, since: float) -> int:
-        """Return how many running tasks reductions of the count have ended after the moment *since*.
+        """Return how many running tasks were ended by reductions of the count after the moment *since*.
 
-        What the service tells of reductions before the first look is believed.
+        The reductions before the first look that the service itself shows are included.
         """
         known = self._known.get(view.id)
         if known is None:
@@ -90,10 +90,10 @@ class Runs:
         return told + sum(each.removed and each.missed > since for each in known.ended)
 
     def shown(self, view: ServiceView, at: float, warmup: float, lasting: float) -> int:
-        """Return how many tasks that have ended must be behind a sample of the moment *at* all the same.
+        """Return how many ended tasks must still be behind a sample of the moment *at*.
 
-        They are those that reported, for they were older than the *warmup*, and that ran until no more than *lasting*
-        seconds before the sample.
+        These are the tasks that reported, because they were older than the *warmup*, and that ran until at most
+        *lasting* seconds before the sample.
         """
         known = self._known.get(view.id)
         if known is None or not known.ended:
@@ -101,10 +101,10 @@ class Runs:
         return sum(at - each.until <= lasting and each.since <= min(each.until, at) - warmup for each in known.ended)
 
     def replaced(self, view: ServiceView, warm: float) -> bool:
-        """Return whether a task that runs since after the moment *warm* may be in the place of one that just ended.
+        """Return whether a task that began after the moment *warm* may have replaced a task that just ended.
 
-        The one that ended may report in its place, for its container may have been restarted by hand. A task that a
-        reduction ended has no other in its place.
+        The ended task may then report in its place, because its container may have been restarted by hand. A task that
+        a reduction ended is not replaced.
         """
         known = self._known.get(view.id)
         if known is None or all(each.removed for each in known.ended):
@@ -114,10 +114,10 @@ class Runs:
     def behind(self, view: ServiceView, parts: Sequence[Part], end: float, step: int, rows: int) -> tuple[float, ...]:
         """Return how many tasks ran on average over the *parts* of the time before each sample.
 
-        There are so many *rows* of samples, the newest of the moment *end*.
+        *rows* is the number of samples. The newest one is of the moment *end*.
 
-        It is the harmonic mean of their count, 0 if none ran. Tasks that share a steady load have 1 / n of it each, so
-        that the average of a task over that time, times this mean, is the load.
+        The average is the harmonic mean of the count; it is 0 if no task ran. Each of n tasks that share a steady load
+        carries 1 / n of it. So the average of a task over that time, times this mean, is the load.
         """
         known = self._known.get(view.id)
         first = end - (rows - 1) * step
@@ -136,7 +136,7 @@ def _first_look(view: ServiceView, now: float) -> _Known:
 
 
 def _again(known: _Known, view: ServiceView, now: float) -> _Known:
-    """Return what is known after another look, which finds the same as the last one as a rule."""
+    """Return the known facts after another look, which usually finds no change."""
     lowered, known.looked, looked = known.view.requested - view.requested, now, known.looked
     known.view = view
     running = _running(view)
@@ -156,7 +156,7 @@ def _running(view: ServiceView) -> dict[str, float]:
 
 
 def _told(view: ServiceView, now: float) -> tuple[ScaleEvent, ...]:
-    """Return the changes before now that the label and the spec before the last update tell of."""
+    """Return the earlier changes that the label and the previous spec show."""
     state = ScaleState.decode(view.labels.get(STATE_LABEL, ""))
     events = [event for event in state.events if now - KEPT < event.at < now] if state else []
     before = view.before.requested if view.before else None
@@ -169,7 +169,7 @@ def _told(view: ServiceView, now: float) -> tuple[ScaleEvent, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """How many tasks ran at each moment: a count from each of the moments on, and the first before them all."""
+    """The number of tasks that ran at each moment: the first count before all moments, and one from each moment on."""
 
     moments: Sequence[float]
     counts: Sequence[int]
@@ -217,9 +217,9 @@ class _Counts:
 
 
 def _before(events: Sequence[ScaleEvent], first: float, sinces: Sequence[float]) -> list[tuple[float, float]]:
-    """Return when tasks ran that reductions ended before the *first* look, as far as *events* tell.
+    """Return when tasks ran that were ended by reductions before the *first* look, as far as *events* show.
 
-    A task that an increase before it added, and that is not among those that ran since then, began with the increase.
+    A task that an earlier increase added began with that increase, unless it is one of those that still ran later.
     """
     ended: list[float] = []
     spans: list[tuple[float, float]] = []

@@ -1,4 +1,4 @@
-"""The windows of all metrics: what is asked of the metric sources at an evaluation, and what rules are shown of it."""
+"""The windows of all metrics: the queries that an evaluation sends to metric sources, and the windows for rules."""
 
 from __future__ import annotations
 
@@ -34,19 +34,18 @@ if TYPE_CHECKING:
     from autoscaler.swarm.placement import NodeView
 
 _PART = 22
-"""How many window steps one query asks for at most, so that Prometheus answers for 5,000 services within its time-out
-(docs/performance.md): a long window is filled in parts, and goes on being filled at the next evaluation should the time
-run out."""
+"""The most window steps that one query asks for, so that Prometheus answers for 5,000 services within its timeout
+(docs/performance.md). A long window is filled in parts. If the time runs out, the next evaluation goes on."""
 
 _SHARE = 2 / 3
-"""Which part of the time that is left the sources may take. Bounds are corrected without data, too: a
-Prometheus that hangs must leave the time to carry that out."""
+"""The part of the remaining time that the sources may take. Bounds are corrected without data, too. If Prometheus
+hangs, time must be left for that."""
 
 _PROBED_EVERY = 600.0
 """Seconds after which the real scrape interval is measured again."""
 _TOLERANCE = 0.2
 _PRECISION = 2.0
-"""By how many seconds Prometheus' clock may seem to have gone back, as it is known to about a second."""
+"""Seconds by which Prometheus' clock may seem to have gone back, because it is known only to about a second."""
 
 
 class Needed(NamedTuple):
@@ -57,7 +56,7 @@ class Needed(NamedTuple):
 
 
 class _Question(NamedTuple):
-    """A query that is needed, what it is about, and how far back."""
+    """A query that is needed, its metric, and how far back it looks."""
 
     query: Query
     metric: Metric
@@ -65,18 +64,18 @@ class _Question(NamedTuple):
 
 
 class _Timing(NamedTuple):
-    """What is known of the time that a metric's samples are about."""
+    """The time that a metric's samples are about, as far as it is known."""
 
     metric: Metric
     span: tuple[Part, ...]
     lingers: int
-    """For how many seconds after its end a task is behind samples at least."""
+    """Seconds after its end for which a task is behind samples, at least."""
     lingers_at_most: int
 
 
 @dataclass(slots=True)
 class MetricWindows:
-    """Holds the samples of all metrics between evaluations. Not for use by two threads at once."""
+    """Holds the samples of all metrics between evaluations. Two threads must not use it at once."""
 
     sources: Mapping[str, MetricSource]
     """By name; Prometheus among them."""
@@ -91,32 +90,34 @@ class MetricWindows:
     """The real scrape interval as it was last measured."""
     _probed_at: float = -inf
     _caches: dict[tuple[Query, int], SampleCache] = field(default_factory=dict)
-    """By query and window step: a metric that is defined anew begins anew."""
+    """By query and window step. A metric with a changed definition begins with an empty window."""
     _in_force: dict[tuple[str, str], SampleCache] = field(default_factory=dict)
-    """By metric, and by service where each has a query of its own."""
+    """By metric, and by service if each service has its own query."""
     _failed: dict[str, float] = field(default_factory=dict)
-    """When a query of a metric last failed, by metric; not any more once one is answered."""
+    """The last time that a query of a metric failed, by metric; removed once a query is answered."""
     reporters: Callable[[str, Deadline], Iterable[Mapping[str, str]]] = lambda _expression, _deadline: ()
     """Gives the labels of each series that an expression gives now; may raise BackendError."""
     counts_running: bool = True
-    """Whether windows tell how many tasks ran over the time of each sample."""
+    """Whether windows contain how many tasks ran over the time of each sample."""
     _limits: LimitChanges = field(default_factory=LimitChanges)
     _starvation: Starvation = field(init=False)
     _wary: dict[str, int] = field(default_factory=dict)
-    """How far back each policy looks at the built-in `cpu` that removes by it only while no task may be starved."""
+    """How far back each policy looks at the built-in `cpu`, for policies whose removals by `cpu` need proof that no
+    task is starved."""
     _timings: dict[str, _Timing] = field(default_factory=dict)
     """By metric."""
     _runs: Runs = field(default_factory=Runs)
     _strangers: dict[str, tuple[object, str]] = field(default_factory=dict)
-    """By service with containers that report and that Swarm does not run: what was seen, and what is said of them."""
+    """What was seen of containers that report although Swarm does not run them, and the message about them, by
+    service."""
     _moment: float = 0.0
-    """The moment up to which samples are looked for: what Prometheus' clock says, which dates them."""
+    """The moment up to which samples are asked for, by Prometheus' clock, which dates them."""
     _offset: float = 0.0
-    """How far Prometheus' clock is ahead of ours, as it was last told."""
+    """How far Prometheus' clock is ahead of ours, as last measured."""
     _latest: float = -inf
-    """The latest moment that Prometheus had a sample of, by its own clock."""
+    """The latest moment for which Prometheus had a sample, by its own clock."""
     _went_back: bool = False
-    """Whether Prometheus' clock was set back, and has not caught up."""
+    """Whether Prometheus' clock was set back and has not caught up yet."""
 
     def __post_init__(self) -> None:
         self._starvation = Starvation(self.settings.rate_window)
@@ -176,9 +177,9 @@ class MetricWindows:
     def of(
         self, view: ServiceView, policy: Policy, metrics: Mapping[str, Metric]
     ) -> tuple[dict[str, Window], dict[str, str]]:
-        """The windows of the metrics that *policy* looks at, and what 100 % is in words for those that are a share.
+        """Return the windows of the metrics of *policy*, and in words what 100 % is for metrics that are a share.
 
-        A metric without any sample, and one whose 100 % nobody knows, has no window.
+        A metric has no window if it has no sample, or if its 100 % is not known.
         """
         windows: dict[str, Window] = {}
         bases: dict[str, str] = {}
@@ -201,7 +202,7 @@ class MetricWindows:
     def _watch_starvation(
         self, needed: list[Needed], metrics: Mapping[str, Metric], nodes: Iterable[NodeView], now: float
     ) -> list[Problem]:
-        """Take note of which tasks may be starved, and return which nodes have been for long."""
+        """Note which tasks may be starved, and return a problem for each node that has been starved for long."""
         if not self._wary:
             self._starvation = Starvation(self.settings.rate_window)
             return []
@@ -211,9 +212,9 @@ class MetricWindows:
         return list(self._starvation.problems(now))
 
     def tells_of_starvation(self, metrics: Mapping[str, Metric], deadline: Deadline) -> bool:
-        """Whether Prometheus has the series that tell of starved tasks; true also where nobody needs them.
+        """Return whether Prometheus has the series that show starved tasks; true also if no policy needs them.
 
-        Raises BackendError.
+        Raise BackendError if the query fails.
         """
         if not self._wary:
             return True
@@ -226,7 +227,7 @@ class MetricWindows:
     def _questions(
         self, needed: list[Needed], metrics: Mapping[str, Metric], at_least: int, problems: list[Problem]
     ) -> Iterator[_Question]:
-        """The queries that are needed, each once."""
+        """Yield the queries that are needed, each once."""
         look_backs: dict[str, int] = {}
         for policy in {item.policy.name: item.policy for item in needed}.values():
             for name, look_back in policy.look_backs.items():
@@ -246,7 +247,7 @@ class MetricWindows:
                         yield _Question(query, metric, look_back)
 
     def _question_of_starvation(self, needed: list[Needed], metrics: Mapping[str, Metric]) -> Iterator[_Question]:
-        """The query for starved tasks, where a policy removes by the built-in `cpu` only while none may be starved."""
+        """Yield the query for starved tasks, if the removals of a policy by the built-in `cpu` need it."""
         self._wary = {}
         if metrics[CPU].query is None:
             for policy in {item.policy.name: item.policy for item in needed}.values():
@@ -254,7 +255,7 @@ class MetricWindows:
                 if back is not None:
                     self._wary[policy.name] = back
         if self._wary:
-            # A sample tells of the rate window before it. What windows of values have beyond that is not needed.
+            # A sample covers the rate window before it. Older samples than that are not needed.
             step = metrics[CPU].step or self.step
             back = max(0, max(self._wary.values()) + self.settings.rate_window - 2 * step)
             yield _Question(queries.starvation_query(self.settings), metrics[CPU], back)
@@ -262,9 +263,9 @@ class MetricWindows:
     def _ask_all(
         self, questions: list[_Question], lost: set[str], now: float, deadline: Deadline, problems: list[Problem]
     ) -> None:
-        """Ask the sources that are not *lost*; adds those that turn out to be, and what went wrong."""
-        # A query may fail at every evaluation, say because it takes the source too long: the other ones come first, and
-        # of several such the one that has waited longest.
+        """Ask the sources that are not *lost*; add silent sources to *lost*, and what went wrong to *problems*."""
+        # A query may fail at every evaluation, for example because it takes the source too long. So the other queries
+        # come first. Of those that failed, the one whose failure is oldest comes first.
         for question in sorted(questions, key=lambda question: self._failed.get(question.query.metric, -inf)):
             source, metric = question.metric.source, question.query.metric
             if source in lost:
@@ -286,7 +287,7 @@ class MetricWindows:
         return question.query, question.metric.step or self.step
 
     def _ask(self, question: _Question, deadline: Deadline) -> None:
-        """Ask for the samples that are missing. Raises BackendError; what was answered before that is kept."""
+        """Ask for the samples that are missing; raise BackendError. What was answered before an error is kept."""
         key = query, step = self._key(question)
         newest = self._newest(question.metric)
         length = -(-question.look_back // step) + 2  # both ends, and the one before that may stand for the oldest
@@ -306,33 +307,33 @@ class MetricWindows:
                 self._latest = max(self._latest, last + question.metric.offset)
 
     def _set_clock(self, now: float, offset: float) -> None:
-        """Go by Prometheus' clock, which is *offset* ahead of ours. Raises UnreachableError where it was set back."""
+        """Use Prometheus' clock, which is *offset* ahead of ours; raise UnreachableError if it was set back."""
         theirs = now + offset
         back = self._latest - theirs
         if back > _PRECISION:
-            # What it holds up to where it was is not new, and it takes no newer sample of a series until it is there
-            # again. Windows end beyond that, so that their newest sample is missing.
+            # The samples that Prometheus holds for that time are old, and it takes no new sample of a series before
+            # its clock is there again. Windows end beyond that moment, so that their newest sample is missing.
             self._moment = max(self._moment, self._latest)
             self._went_back = True
             raise UnreachableError(
-                f"Prometheus' clock went back by {words(back)}: the samples it has of that time are old, and are not "
-                "used until the time is over (set its clock by NTP; restart the autoscaler where it has them no more)"
+                f"Prometheus' clock went back by {words(back)}: its samples of that time are old and are not used "
+                "until that time has passed (set its clock by NTP; restart the autoscaler if Prometheus lost them)"
             )
         self._offset, self._moment, self._went_back = offset, theirs, False
 
     def _newest(self, metric: Metric) -> int:
-        """The newest window step that samples are expected at."""
+        """Return the newest window step for which a sample is expected."""
         step = metric.step or self.step
         beyond = 2 * step if self._went_back else 0
         return int((self._moment - metric.offset) // step * step) + beyond
 
     def _differing_interval(self, now: float, deadline: Deadline) -> Iterator[Problem]:
-        """That the real scrape interval is another one than the settings say, as far as it can be told."""
+        """Yield a problem if the real scrape interval differs from the setting, as far as it is known."""
         if now - self._probed_at >= _PROBED_EVERY or self.scrape_interval is None:
             try:
                 self.scrape_interval = self.probe(deadline)
             except BackendError:
-                return  # the queries meet the same trouble, and say so
+                return  # the queries fail for the same reason, and report it
             self._probed_at = now
         real, said = self.scrape_interval, self.settings.scrape_interval
         if real is not None and abs(real - said) > max(_TOLERANCE * said, 0.5):
@@ -385,7 +386,7 @@ class MetricWindows:
         if metric.kind == "total" and (below := _last_below_0(values)) is not None:
             age = (len(values) - 1 - below) * step
             before = f", {words(age)} before" if age else ""
-            said = f"it was {values[below]:.4g}{before}, and a total below 0 proves no calm"
+            said = f"it was {values[below]:.4g}{before}, and a total below 0 does not prove low load"
             # The sample one step before a look-back may stand for its beginning.
             yield Doubt(Reason.WINDOW_INCOMPLETE, newest - age + step + 1, said)
         if not metric.one_value:
@@ -401,14 +402,14 @@ class MetricWindows:
         if reporting > view.running or self._runs.any_ended(view):
             yield from self._doubts_of_others(name, metric, view, reporting, at)
         if not built_in and reporting < full(running := view.running_since(at), metric.reporting):
-            # The count holds young tasks as well, which may report in the place of an old one that does not.
+            # The count includes young tasks, which may report in place of an older one that does not.
             said = f"{reporting} of {running} tasks report, but a young one may report in place of an older one"
             yield Doubt(Reason.PARTIAL_DATA, inf, said)
 
     def _doubts_of_others(
         self, name: str, metric: Metric, view: ServiceView, reporting: int, at: float
     ) -> Iterator[Doubt]:
-        """Why other tasks than those that run may be behind the sample of the moment *at*."""
+        """Yield why tasks that do not run may be behind the sample of the moment *at*."""
         if self._excess(name, metric, view, reporting, at):
             which = self._strangers[view.name][1] if metric.query is None and view.name in self._strangers else ""
             of_them = which or "the others may make the average too low"
@@ -417,14 +418,14 @@ class MetricWindows:
                 known = f"{view.running_since(at - self.settings.warmup)} run longer than the warm-up"
             yield Doubt(Reason.PARTIAL_DATA, inf, f"{reporting} tasks report and {known}: {of_them}")
         elif metric.query is None:
-            # As long as a task that has ended must be among those that report, it is not to hide one that is silent.
+            # A task that has ended may still be among those that report. It must not hide a silent running task.
             ended = self._runs.shown(view, at, self.settings.warmup, self._timing_of(name, metric).lingers)
             if ended and reporting < full(view.running_since(at - self.settings.warmup), metric.reporting) + ended:
                 hidden = f"{reporting} tasks report, but {ended} of them ended, so a running task may not report"
                 yield Doubt(Reason.PARTIAL_DATA, inf, hidden)
 
     def _timing_of(self, name: str, metric: Metric) -> _Timing:
-        """Return what is known of the time that the metric *name* is about; the texts of queries are read once."""
+        """Return the time that samples of the metric *name* are about. The text of each query is parsed once."""
         known = self._timings.get(name)
         if known is None or known.metric is not metric:
             span = queries.span_of(name, metric, self.settings)
@@ -432,11 +433,11 @@ class MetricWindows:
         return known
 
     def _excess(self, name: str, metric: Metric, view: ServiceView, reporting: int, at: float) -> int:
-        """Return how many more tasks are behind an average of the moment *at* than run, and were not just removed.
+        """Return how many tasks behind an average of the moment *at* neither run nor were just removed.
 
-        A task that a reduction of the count has ended is shown for some time. It had its part of the load in the time
-        that the sample is about, so that nothing is wrong with the average. After that time, and of all other tasks
-        that do not run, nobody knows.
+        A task that a scale-down removed still reports for some time. It carried its part of the load in the time that
+        the sample is about, so the average is right. Other tasks that do not run, and removed tasks after that time,
+        may distort the average.
         """
         running = view.running
         if not metric.averages or (reporting <= running and not self._runs.any_ended(view)):
@@ -451,7 +452,10 @@ class MetricWindows:
     def _name_strangers(
         self, needed: list[Needed], metrics: Mapping[str, Metric], nodes: Sequence[NodeView], deadline: Deadline
     ) -> None:
-        """Find out which containers report that Swarm does not run, once for what is seen: by one query for all."""
+        """Find the names of containers that report although Swarm does not run them, by one query for all services.
+
+        Nothing is asked again while the same services and tasks are seen.
+        """
         averages: dict[str, list[str]] = {}
         seen: dict[str, object] = {}
         for view, policy in needed:
@@ -474,19 +478,19 @@ class MetricWindows:
             reporters = self.reporters(queries.reporters(seen, self.settings), deadline)
             said = strangers.named(reporters, (item.view for item in needed), nodes, self.settings)
         except BackendError:
-            return  # it costs the names, and the next evaluation asks for them again
+            return  # only the names are missing, and the next evaluation asks for them again
         self._strangers = {name: (found, said.get(name, "")) for name, found in seen.items()}
 
     def _owed(
         self, values: list[float], tasks: list[int], newest: int, step: int, view: ServiceView
     ) -> tuple[int, ...] | None:
-        """How many of the tasks that run now should have reported at each step; None where no step lacks any."""
+        """Return how many of the running tasks should have reported at each step; None if no step lacks a task."""
         if min(tasks) >= view.running:
             return None
         # Swarm dates tasks by its clock, which is taken to be ours.
         oldest = newest - self._offset - self.settings.warmup - (len(tasks) - 1) * step
         return tuple(
-            # Nobody asks it of a sample that is missing, or that all the present tasks stand behind.
+            # It does not matter for a sample that is missing, or for which all running tasks reported.
             view.running_since(oldest + row * step) if count < view.running and isfinite(value) else 0
             for row, (value, count) in enumerate(zip(values, tasks, strict=True))
         )
@@ -509,5 +513,5 @@ def _silent(source: str, error: BackendError) -> Problem:
 
 
 def _first_of_each(problems: list[Problem]) -> list[Problem]:
-    """Of problems that count as the same one the first: a thousand services may have the same."""
+    """Return the first of the problems that count as the same one, because a thousand services may have the same."""
     return list({problem.key: problem for problem in reversed(problems)}.values())[::-1]
