@@ -35,7 +35,7 @@ _CURE = "reserve CPU by deploy.resources.reservations.cpus, or add room"
 
 
 class Place(NamedTuple):
-    """What one series of the query is about."""
+    """The subject of one series of the query."""
 
     kind: str
     node: str

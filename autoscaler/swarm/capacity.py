@@ -1,8 +1,9 @@
-"""Adds up what services reserve and what nodes have: whether every policy's maximum fits at once, and what would.
+"""Capacity: find out whether every policy's maximum fits at once, and how many replicas would fit.
 
-Swarm places a task where what it reserves is free, whatever is really used. A sum over nodes would lie, for three free
-halves of a core on three nodes do not hold one core. So tasks are placed here: first fit, the largest first, those that
-have a node staying where they are. That is an estimate: Swarm spreads tasks, which may leave the room in other pieces.
+Swarm places a task on a node where its reservation is free, whatever is really used. A sum over nodes would be wrong,
+because three free halves of a core on three nodes do not hold one core. So tasks are placed here: first fit, the
+largest first. Tasks that have a node stay there. The result is an estimate, because Swarm spreads tasks, which may
+leave the free room in other pieces.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from autoscaler.swarm.placement import NodeView
 
 _MOST = 10_000
-"""No policy may ask for more replicas, so no more are looked for."""
+"""The most replicas that a policy may ask for; no more are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Maximum:
 
 @dataclass(frozen=True, slots=True)
 class ServiceCapacity:
-    """How many replicas of a service find room."""
+    """The number of replicas of a service that find room."""
 
     service: str
     policy: str
@@ -42,40 +43,40 @@ class ServiceCapacity:
     maximum: int
     """The most replicas that its policy may ask for."""
     now: int | None
-    """How many find room with everything else at its present count; None for any number."""
+    """The replicas that fit with everything else at its present count; None for any number."""
     with_others: int | None
-    """How many find room with all others at their maximum; None for any number."""
+    """The replicas that fit with all others at their maximum; None for any number."""
     reserves: Amount
-    """What a replica reserves."""
+    """The reservation of a replica."""
     limits: Amount
-    """What a replica may use; 0 of what has no limit."""
+    """The limits of a replica; 0 without a limit."""
     forgotten: int = 0
-    """How many replicas wait for a node although there is room: Swarm does not retry replicas that
-    waited while the count changed (moby#53722, measured)."""
+    """The number of replicas that wait for a node although there is room: Swarm does not retry replicas that waited
+    while the count changed (moby#53722, measured)."""
     obstacle: str = ""
-    """What keeps the service from fitting at its maximum, in words; empty if it fits."""
+    """The obstacle that keeps the service from fitting at its maximum, in words; empty if it fits."""
     cure: str = ""
 
     @property
     def fits(self) -> bool:
-        """Whether its maximum finds room while all others are at theirs."""
+        """Return whether the service fits at its maximum while all others are at theirs."""
         return self.with_others is None or self.with_others >= self.maximum
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What there is, what of it is reserved, and how many replicas of each service with a policy find room."""
+    """The capacity of the nodes, its reserved part, and the replicas of each service with a policy that fit."""
 
     nodes: int
-    """How many nodes take tasks: they are ready and active."""
+    """The number of nodes that take tasks, because they are ready and active."""
     total: Amount
-    """What those have."""
+    """The CPU and memory of these nodes."""
     reserved: Amount
-    """What the tasks reserve that run on them."""
+    """The reservations of the tasks on these nodes."""
     at_maxima: Amount
-    """What all services reserve with every policy at its maximum, whether that fits or not."""
+    """The reservations of all services with every policy at its maximum, whether they fit or not."""
     limits_at_maxima: Amount
-    """What all services may use then by their limits; what has no limit counts with what it reserves."""
+    """The limits of all services with every policy at its maximum; a reservation counts if there is no limit."""
     closed: tuple[str, ...] = ()
     """The names of the other nodes."""
     places: tuple[ServiceCapacity, ...] = ()
@@ -83,15 +84,15 @@ class Capacity:
 
     @property
     def fits(self) -> bool:
-        """Whether all maxima find room at once, as far as Swarm knows."""
+        """Return whether all services fit at their maximum at once, as far as Swarm knows."""
         return all(place.fits for place in self.places)
 
 
 def add_up(cluster: Cluster, maxima: Mapping[str, Maximum]) -> Capacity:
-    """The capacity of *cluster* for the *maxima* of the services that a policy applies to, by name.
+    """Return the capacity of *cluster* for the *maxima* of the services that a policy applies to, by name.
 
-    Services without one count with the replicas they ask for, global ones with each node that takes them, jobs with the
-    tasks they have.
+    A service without a maximum counts with its requested replicas, a global service with each node that takes it, and a
+    job with its tasks.
     """
     nodes = [node for node in cluster.nodes if node.takes_tasks]
     room = _Room.of(nodes)
@@ -102,7 +103,7 @@ def add_up(cluster: Cluster, maxima: Mapping[str, Maximum]) -> Capacity:
     reserved = total + room.free * -1
     services.sort(key=lambda service: _share(service.reserves, total), reverse=True)
     for service in services:
-        placed = room.place(service, service.wanted - service.held)  # those that wait come before any others
+        placed = room.place(service, service.wanted - service.held)  # waiting tasks come first
         service.held += placed
         service.forgotten = min(placed, sum(task.refused for task in service.view.tasks))
     return Capacity(
@@ -124,9 +125,9 @@ class _Service:
         self.name = view.name
         self.demand = view.demand
         self.nodes = [index for index, node in enumerate(nodes) if not objection(view.demand, node)]
-        """Those that take its tasks, by their place in the list."""
+        """The nodes that take its tasks, by their index."""
         self.grows = maximum is not None and view.mode == "replicated"
-        """Whether a policy may ask for more of it."""
+        """Whether a policy may ask for more replicas of it."""
         self.most = maximum.replicas if maximum is not None and self.grows else 0
         self.reserves = Amount(view.demand.nano_cpus, view.demand.memory)
         self.limits = Amount(round((view.cpu_limit or 0) * 1e9), round(view.memory_limit or 0))
@@ -134,37 +135,37 @@ class _Service:
             self.limits.nano_cpus or self.reserves.nano_cpus, self.limits.memory or self.reserves.memory
         )
         self.held = 0
-        """How many tasks have room."""
+        """The number of tasks that have room."""
         self.forgotten = 0
 
     @property
     def wanted(self) -> int:
-        """How many tasks it asks for now."""
+        """Return how many tasks the service asks for now."""
         if self.view.mode == "replicated":
             return self.view.requested
         return len(self.nodes) if self.view.mode == "global" else self.held
 
     @property
     def at_maximum(self) -> int:
-        """How many it has with its policy at its maximum; without a policy, what it asks for."""
+        """Return how many tasks it has with its policy at its maximum; without a policy, as many as it asks for."""
         return max(self.wanted, self.most)
 
     @property
     def growth(self) -> int:
-        """How many more than have room now."""
+        """Return how many more tasks it has at its maximum than have room now."""
         return max(0, self.at_maximum - self.held)
 
 
 @dataclass(slots=True)
 class _Room:
-    """What is free on each node, in the order of the nodes."""
+    """The free room of each node, in the order of the nodes."""
 
     nano_cpus: list[int]
     memory: list[int]
     ports: set[tuple[int, str]]
-    """The ports of nodes that are taken."""
+    """The taken ports, each with the index of its node."""
     counts: Counter[tuple[str, int]]
-    """How many tasks of a service run on a node, for services with a maximum per node."""
+    """The number of tasks of a service on a node, for services with a maximum per node."""
 
     @classmethod
     def of(cls, nodes: Sequence[NodeView]) -> Self:
@@ -172,16 +173,17 @@ class _Room:
 
     @property
     def free(self) -> Amount:
-        """What is free on all of them together."""
+        """Return the free room of all nodes together."""
         return Amount(sum(self.nano_cpus), sum(self.memory))
 
     def copy(self) -> _Room:
         return _Room(self.nano_cpus[:], self.memory[:], self.ports.copy(), self.counts.copy())
 
     def hold(self, service: _Service, nodes: Sequence[NodeView]) -> None:
-        """Take the room of the tasks that have a node, whether they still would be placed there or not.
+        """Take the room of the tasks that have a node, even if they would no longer be placed there.
 
-        Those on other nodes stay where they are: a paused node keeps its tasks, one that is down or drained has none.
+        Tasks on other nodes stay where they are. A paused node keeps its tasks; a node that is down or drained has
+        none.
         """
         places = {node.id: index for index, node in enumerate(nodes)}
         for task in service.view.tasks:
@@ -191,7 +193,7 @@ class _Room:
                     self._take(service, places[task.node], 1)
 
     def place(self, service: _Service, count: int) -> int:
-        """Find room for *count* more tasks, first fit; how many found it."""
+        """Find room for *count* more tasks, first fit; return how many found it."""
         left = count
         for index in service.nodes:
             if left <= 0:
@@ -202,11 +204,11 @@ class _Room:
         return max(0, count) - max(0, left)
 
     def further(self, service: _Service) -> int:
-        """How many more tasks find room; `_MOST` or more where any number does."""
+        """Return how many more tasks find room; `_MOST` or more if any number does."""
         return sum(self.fitting(service, index) for index in service.nodes)
 
     def fitting(self, service: _Service, index: int) -> int:
-        """How many more tasks the node takes, `_MOST` at most."""
+        """Return how many more tasks the node takes, at most `_MOST`."""
         demand, fitting = service.demand, _MOST
         if demand.nano_cpus:
             fitting = min(fitting, self.nano_cpus[index] // demand.nano_cpus)
@@ -232,11 +234,11 @@ class _Room:
 def _places(
     services: Sequence[_Service], maxima: Mapping[str, Maximum], room: _Room, nodes: Sequence[NodeView]
 ) -> Iterator[ServiceCapacity]:
-    """The places of those *services* that a policy applies to, which are in the order of their size."""
+    """Yield the capacity of each of *services* that a policy applies to. They come in the order of their size."""
     own = [service for service in services if service.grows]
     full = room.copy()
     lacking = {service: service.growth - full.place(service, service.growth) for service in own}
-    # Where all find room, each may have what is left; where not, each is looked at as the one that comes last.
+    # If all fit, each may have the room that is left. If not, each is judged as if it were placed last.
     last = _each_last(own, room) if any(lacking.values()) else ((service, full, service.at_maximum) for service in own)
     for service, others, there in last:
         now = service.held + room.further(service)
@@ -260,9 +262,10 @@ def _places(
 
 
 def _each_last(services: Sequence[_Service], room: _Room) -> Iterator[tuple[_Service, _Room, int]]:
-    """Each of *services* with the room that is left once all others are at their maximum, and how many it has there.
+    """Yield each of *services* with the room left once all others are at their maximum, and its tasks there.
 
-    By halves, so that a thousand services are placed ten times each and not a thousand times.
+    The list is halved again and again, so that each of a thousand services is placed ten times and not a thousand
+    times.
     """
     if len(services) == 1:
         yield services[0], room, services[0].held
@@ -276,7 +279,7 @@ def _each_last(services: Sequence[_Service], room: _Room) -> Iterator[tuple[_Ser
 
 
 def _obstacle(service: _Service, nodes: Sequence[NodeView], fitting: int) -> tuple[str, str]:
-    """What keeps the maximum of *service* from finding room, and what would cure it."""
+    """Return what keeps *service* from fitting at its maximum, and the cure."""
     demand = service.demand
     if not nodes:
         return "no node takes tasks", "make a node active"
@@ -301,5 +304,5 @@ def _total(amounts: Iterable[tuple[Amount, int]]) -> Amount:
 
 
 def _share(amount: Amount, total: Amount) -> float:
-    """How large *amount* is beside *total*: the larger of its two shares."""
+    """Return the larger of the two shares (CPU and memory) of *amount* in *total*."""
     return max(amount.nano_cpus / (total.nano_cpus or 1), amount.memory / (total.memory or 1))

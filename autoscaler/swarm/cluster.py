@@ -1,4 +1,4 @@
-"""What Swarm says of its services, as frozen values, and what follows from it: rollout, running and pending tasks."""
+"""Swarm's services as frozen values, and what follows from them: rollout, running and pending tasks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 STATE_LABEL = "autoscaler.state"
-"""The label that holds what the autoscaler did to a service; see `memory.ScaleState`."""
+"""The label that records what the autoscaler did to a service; see `history.ScaleState`."""
 ROLLBACK_LABEL = "autoscaler.rollback"
-"""The label that holds the version before the last deploy, as Swarm itself forgets it at the first scale."""
+"""The label that records the version before the last deploy, because Swarm forgets that version at the first scale."""
 SETTLE_TIME = 10.0
 """Seconds after a new task template was seen in which Swarm may not show its rollout yet
 (docs/facts.md#late-status)."""
@@ -31,7 +31,7 @@ _UNSCHEDULED = frozenset({"new", "pending"})
 _ROOMLESS = _UNSCHEDULED | {"failed", "rejected"}
 """States before a node is found and after it is left; a global service's tasks name their node from the beginning."""
 _NO_NODE = "no suitable node"
-"""How Swarm's words begin on a task that it found no node for."""
+"""The beginning of Swarm's message on a task that it found no node for."""
 _ANY = Demand()
 _LONGEST_NAME = 64
 """Characters of a service's name: Swarm takes 63."""
@@ -45,8 +45,8 @@ _BUSY = {
 _OVER = frozenset({"", "completed", "rollback_completed"})
 """Any other state, of an engine newer than this, may be one of a rollout that a write would break."""
 _UNTOLD = (
-    "tasks of another version run, and Swarm says nothing of their rollout any more, "
-    "as the same version was deployed again in its middle (deploy a change if it has stopped)"
+    "tasks of another version run, and Swarm no longer reports on their rollout, "
+    "because the same version was deployed again in its middle (deploy a change if the rollout has stopped)"
 )
 
 
@@ -60,38 +60,38 @@ class TaskView:
     """When the task came into this state, Unix seconds."""
     on_ready_node: bool
     words: str = ""
-    """Swarm's own words on the state: its error, or else its message."""
+    """Swarm's own message on the state: its error, if there is one."""
     node: str = ""
-    """The id of its node; empty where Swarm has found none for it."""
+    """The id of its node; empty if Swarm has found none for it."""
 
     @property
     def running(self) -> bool:
-        """Whether it counts as a running replica: in state running, on a ready node."""
+        """Return whether the task counts as a running replica: in state running, on a ready node."""
         return self.state == "running" and self.on_ready_node
 
     @property
     def unplaced(self) -> bool:
-        """Whether Swarm has found no node for it."""
+        """Return whether Swarm has found no node for the task."""
         return not self.node and self.state in _UNSCHEDULED
 
     @property
     def refused(self) -> bool:
-        """Whether Swarm has looked for a node for it and found none; a task that is new has not been tried yet."""
+        """Return whether Swarm has looked for a node and found none. It has not tried a new task yet."""
         return self.unplaced and self.words.startswith(_NO_NODE)
 
     @property
     def holds_room(self) -> bool:
-        """Whether Swarm has given it a node, and what it reserves there."""
+        """Return whether Swarm has given the task a node, and with it the room that it reserves."""
         return bool(self.node) and self.state not in _ROOMLESS
 
 
 @dataclass(frozen=True, slots=True)
 class SpecBefore:
-    """What the service's spec was before its last update."""
+    """The service's spec before its last update."""
 
     requested: int | None
     state: str
-    """The autoscaler's label then; empty where there was none."""
+    """The autoscaler's label then; empty if there was none."""
     cpu_limit: float | None = None
     memory_limit: float | None = None
 
@@ -106,7 +106,7 @@ class ServiceView:
     mode: str
     """`replicated`, `global`, `replicated-job`, `global-job`, or `replicated without a count`."""
     requested: int
-    """The count in the spec; 0 in every mode but `replicated`, which alone has one."""
+    """The count in the spec; 0 in every mode but `replicated`, because only that mode has one."""
     created_at: float
     updated_at: float
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -114,44 +114,44 @@ class ServiceView:
     update_state: str = ""
     update_message: str = ""
     update_started: float | None = None
-    """When the update or rollback began that Swarm speaks of, Unix seconds."""
+    """When the update or rollback began that Swarm reports, Unix seconds."""
     template_changed: bool = False
-    """Whether the last write (the creation too) changed what tasks are made from, so that a rollout follows it."""
+    """Whether the last write (or the creation) changed what tasks are made from, so that a rollout follows."""
     before: SpecBefore | None = None
     cpu_limit: float | None = None
     """Cores per task; None without a limit."""
     memory_limit: float | None = None
     """Bytes per task; None without a limit."""
     node_memory: float | None = None
-    """Bytes of memory of the smallest node that runs a task, or else of the smallest ready one; None without any."""
+    """Bytes of memory of the smallest node that runs a task, else of the smallest ready node; None if there is none."""
     demand: Demand = _ANY
-    """What each task asks of its node."""
+    """The demand of each task on its node."""
     mixed: bool = False
-    """Whether tasks of another version than the spec's are to run after an update that changed nothing."""
+    """Whether tasks of another version than the spec's run after an update that changed nothing."""
     running: int = field(init=False)
     """Tasks desired running, in state running, on a ready node."""
 
     def __post_init__(self) -> None:
-        # Counted once: it is asked for a dozen times at each decision.
+        # The count is computed once, because each decision reads it a dozen times.
         object.__setattr__(self, "running", sum(task.running for task in self.tasks))
 
     def running_since(self, moment: float) -> int:
-        """How many tasks run that already ran at *moment*."""
+        """Return how many running tasks already ran at *moment*."""
         return sum(task.running and task.since <= moment for task in self.tasks)
 
     @property
     def rollout(self) -> str:
-        """What Swarm says of a rollout or rollback that runs or is paused, in words; empty where there is none."""
+        """Return Swarm's report on a rollout or rollback that runs or is paused, in words; empty if there is none."""
         if self.mixed:
             return _UNTOLD
         if self.update_state in _OVER:
             return ""
-        unknown = f"Swarm says {self.update_state} of an update, which is not known here"
+        unknown = f"Swarm reports the update state {self.update_state}, which this version does not know"
         message = f": {self.update_message}" if self.update_message else ""
         return _BUSY.get(self.update_state, unknown) + message
 
     def rolling(self, now: float) -> str:
-        """`rollout` with its age, and what Swarm says of the tasks that do not run yet; empty where there is none."""
+        """Return `rollout` with its age, and Swarm's message on tasks that do not run yet; empty without a rollout."""
         said = self.rollout
         if said and not self.mixed and self.update_started is not None:
             said += f", for {words(max(0.0, now - self.update_started))}"
@@ -159,13 +159,13 @@ class ServiceView:
 
     @property
     def unsettled(self) -> bool:
-        """Whether a rollout may follow the last write, of which Swarm says nothing yet: it does within milliseconds."""
+        """Return whether a rollout may follow that Swarm does not report yet; it does within milliseconds."""
         return self.template_changed and not self.update_state
 
     def pending(self, now: float) -> str:
-        """What Swarm says of the tasks that do not run; empty where all run.
+        """Return Swarm's message on the tasks that do not run; empty if all run.
 
-        Of those that have no room or fail the oldest is quoted, with its age, or else of those that only start.
+        The oldest task without room, or that fails, is quoted with its age; if there is none, the oldest that starts.
         """
         waiting = [task for task in self.tasks if not task.running]
         if not waiting:
@@ -177,18 +177,18 @@ class ServiceView:
         return f"{oldest.state} for {words(max(0.0, now - oldest.since))}: {said}"
 
     def stuck(self, now: float) -> bool:
-        """Whether a task that does not run has no room, fails, or has been starting for longer than is usual."""
+        """Return whether a task that does not run has no room, fails, or takes longer than usual to start."""
         waiting = [task for task in self.tasks if not task.running]
         return any(task.state in _STUCK or now - task.since > STARTUP_GRACE for task in waiting)
 
     @property
     def unplaced(self) -> tuple[TaskView, ...]:
-        """The tasks that Swarm has found no node for."""
+        """Return the tasks that Swarm has found no node for."""
         return tuple(task for task in self.tasks if task.unplaced)
 
     @property
     def loses_rollback_point(self) -> bool:
-        """Whether the next scale would make `docker service rollback` undo that scale instead of the last deploy."""
+        """Return whether, after a scale, `docker service rollback` would undo the scale and not the last deploy."""
         return self.before is not None and self.template_changed
 
 
@@ -198,12 +198,12 @@ class Cluster:
 
     services: Mapping[str, ServiceView]
     own_service: str | None = None
-    """The name of the service this process runs in, where it runs in one."""
+    """The name of the service that this process runs in; None if it does not run in one."""
     nodes: tuple[NodeView, ...] = ()
 
 
 def unknown_service(name: str, known: Iterable[str]) -> str:
-    """That Swarm has no service *name*, and which of the *known* ones may be meant."""
+    """Return the message that Swarm has no service *name*, and which *known* services may be meant."""
     near = get_close_matches(name[:_LONGEST_NAME], sorted(known), n=3, cutoff=0.5)
     cure = f"did you mean {' or '.join(near)}?" if near else "docker service ls shows those that there are"
     return f"Swarm has no service {tidy(name, _LONGEST_NAME)!r} ({cure})"

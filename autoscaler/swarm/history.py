@@ -1,9 +1,8 @@
-"""What is known of a service's past: the label that rides on it, and what the daemon remembers.
+"""A service's past: the label that is kept on it, and what the daemon remembers.
 
-The scale history rides on the service itself, in one label written in the same update as the scale. A stack deploy
-drops the label, an operator's scale keeps it, and Swarm keeps the state before the last update in PreviousSpec; so
-what happened can be told without a memory of our own
-(docs/facts.md#who-changed-the-count).
+The scale history is kept on the service itself, in one label that is written in the same update as the scale. A stack
+deploy drops the label. An operator's scale keeps it. Swarm keeps the state before the last update in PreviousSpec. So
+the label and PreviousSpec show what happened, even without a memory of our own (docs/facts.md#who-changed-the-count).
 """
 
 from __future__ import annotations
@@ -31,33 +30,35 @@ _REPAIRED_WITHIN = 3600.0
 """Seconds after a deploy in which the count that it lowered is set again."""
 _KEPT_SECONDS = 30 * 60
 KEPT_EVENTS = 20
-"""How many of the newest changes a service's history keeps."""
+"""The number of changes that a service's history keeps; the newest are kept."""
 _WRITTEN_WITHIN = 20.0
-"""Seconds from a decision to the end of its write at most, if nothing holds it up: the longest evaluation."""
+"""The most seconds from a decision to the end of its write, if nothing delays it: the longest evaluation."""
 _MOST_REPLICAS = 1_000_000
 _LONGEST_LABEL = 16 * 1024
-"""Characters of a label that may be the autoscaler's: many times its longest, and read in no time."""
-_UNREADABLE = f"the label {STATE_LABEL} is not as the autoscaler writes it, so what it told of changes is not known"
+"""The most characters of a label that is read: many times the autoscaler's longest."""
+_UNREADABLE = (
+    f"the label {STATE_LABEL} is not in the autoscaler's format, so the changes that it recorded are not known"
+)
 
 _BY_OTHERS = "others"
-"""Marks a change in the label that the autoscaler found and did not make."""
+"""Marks a change in the label that somebody else made."""
 
 _NOT_PAUSED: Mapping[Direction, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleState:
-    """What the autoscaler's label says: the count it set last, and the changes before that."""
+    """The content of the autoscaler's label: the count that it set last, and the changes up to that."""
 
     replicas: int
     events: tuple[ScaleEvent, ...] = ()
     streak: ScaleUpStreak | None = None
     asked: int | None = None
-    """See `History`, for this and the next."""
+    """See `History` for this field and the next."""
     gave_back: float | None = None
 
     def encode(self) -> str:
-        """The label's text: JSON, times as Unix seconds to the millisecond, a fourth item at changes by others."""
+        """Return the label's text: JSON with Unix seconds to the millisecond. Changes by others have a fourth item."""
         changes = [
             [round(event.at, 3), event.before, event.after, *([_BY_OTHERS] if event.by_others else ())]
             for event in self.events
@@ -73,9 +74,9 @@ class ScaleState:
 
     @classmethod
     def decode(cls, text: str) -> ScaleState | None:
-        """What *text* says, or None where it is not such a label: anybody may have written it.
+        """Return the content of *text*; None if it is not such a label, because anybody may have written it.
 
-        Of more changes than the autoscaler keeps, the newest.
+        If the text has more changes than the autoscaler keeps, only the newest are returned.
         """
         if not text or len(text) > _LONGEST_LABEL:
             return None
@@ -121,61 +122,61 @@ class Lowered:
     at: float
     """When the deploy was, Unix seconds."""
     before: int
-    """The count before it."""
+    """The count before the deploy."""
     after: int
-    """The count that its file gave."""
+    """The count in the deployed file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceHistory:
-    """What the daemon remembers of a service between evaluations."""
+    """The facts that the daemon remembers about a service between evaluations."""
 
     requested: int | None = None
-    """The count it last saw or set."""
+    """The count that the daemon last saw or set."""
     events: tuple[ScaleEvent, ...] = ()
     proposed: tuple[ScaleEvent, ...] = ()
-    """What a dry-run would have done: a cooldown without a change."""
+    """The changes that a dry-run would have made. They start cooldowns without a change."""
     version: int | None = None
-    """The service's version index as it was last seen."""
+    """The service's version index, as last seen."""
     version_since: float = 0.0
-    """When that version was first seen, by our own clock: Swarm's may be another. At the first look of all it is the
+    """When that version was first seen, by our own clock, because Swarm's may differ. At the very first look it is the
     time of the last update, if that is in the past."""
     label: str = ""
-    """The autoscaler's label as it was last seen; what it tells is in `events`."""
+    """The autoscaler's label, as last seen; its changes are in `events`."""
     before: SpecBefore | None = None
-    """The spec before the last update as it was last seen; what it tells is in `events`."""
+    """The spec before the last update, as last seen; its changes are in `events`."""
     said: Mapping[str, ScaleState | None] = field(default_factory=dict)
-    """What the labels last seen say, by their texts: each is decoded once."""
+    """The content of the labels last seen, by their texts. Each text is decoded once."""
     recommended: tuple[Recommended, ...] = ()
-    """What the rules resolved to before, the requested count at the first look included."""
+    """The counts that the rules resolved to earlier, with the requested count at the first look."""
     judged_at: float | None = None
-    """When a rule could last judge by its data; the first look, as long as none could."""
+    """The last time at which a rule had data to judge by; the time of the first look as long as none had."""
     lowered: Lowered | None = None
-    """What a deploy did to the count, as long as it is not repaired and nobody else changed it again."""
+    """The count that a deploy lowered, until it is repaired or somebody changes the count again."""
     ours: bool = False
-    """Whether the autoscaler's label was ever seen on the service: deploys drop it."""
+    """Whether the autoscaler's label was ever seen on the service. Deploys drop the label."""
     streak: ScaleUpStreak | None = None
     """The increases in a row that have not lowered a rule's metric."""
     asked: int | None = None
-    """The count that somebody else asked for last, or the lowest since; None before the first look."""
+    """The count that somebody else last asked for, or a lower one since; None before the first look."""
     gave_back: float | None = None
-    """When replicas were last given back for want of room."""
+    """The last time at which replicas without room were given back."""
     asleep: bool = False
     """Whether the service has 0 replicas because the autoscaler set it to 0, and nobody else."""
     unplaced: Mapping[str, float] = field(default_factory=dict)
-    """When each task was first seen that Swarm has found no node for, by our own clock; at the first look of all since
-    when Swarm says that it waits, if that is in the past."""
+    """When each task without a node was first seen, by our own clock. At the very first look it is the time since which
+    Swarm reports the task as waiting, if that is in the past."""
 
     @property
     def history(self) -> History:
-        """What counts for stabilization and cooldown: what happened, and what a dry-run would have done."""
+        """Return the history for stabilization and cooldown, with the changes that a dry-run would have made."""
         events = tuple(sorted({*self.events, *self.proposed}))
         return History(events, self.recommended, self.judged_at, self.streak, self.asked, self.gave_back)
 
     def with_decision(self, decision: Decision, longest: int) -> ServiceHistory:
-        """This memory and what *decision* tells of the rules, without recommendations older than *longest* seconds."""
+        """Return this memory with the rules' result in *decision*; results older than *longest* seconds are dropped."""
         at = decision.at
-        # Of equal counts the newest tells as much as all: it is within every window that an older one is within.
+        # The newest of equal counts suffices: it is within every window that an older one is within.
         count = decision.recommended
         kept = (each for each in self.recommended if at - each.at < longest and each.replicas != count)
         recommended = (*kept, Recommended(at, count)) if longest else ()
@@ -184,7 +185,7 @@ class ServiceHistory:
         return replace(self, recommended=recommended, judged_at=judged_at, streak=streak)
 
     def with_change(self, decision: Decision) -> ServiceHistory:
-        """This memory once *decision* is carried out."""
+        """Return this memory once *decision* is carried out."""
         state = self.state_after(decision)
         return replace(
             self,
@@ -197,7 +198,7 @@ class ServiceHistory:
         )
 
     def state_after(self, decision: Decision) -> ScaleState:
-        """What the service's label is to say once *decision* is carried out."""
+        """Return the content of the service's label once *decision* is carried out."""
         asked = None if self.asked is None else min(self.asked, decision.desired)
         gave_back = decision.at if decision.gives_back else self.gave_back
         return ScaleState(decision.desired, self._events_after(decision), decision.streak, asked, gave_back)
@@ -208,12 +209,11 @@ class ServiceHistory:
 
 
 def look(view: ServiceView, memory: ServiceHistory | None, now: float) -> tuple[ServiceHistory, str]:
-    """What is known of the service's past, from memory, its label and its previous label; and an outside change.
+    """Return the service's past, from memory, its label and its previous label; and the outside change in words.
 
-    The second value says in words that somebody else changed the count since it was last known, or damaged the label;
-    it is empty where nobody did. A changed count becomes an event of the history, at the service's last update (never
-    after *now*), or at *now* where that is no later than what was known before. A second look at the same service finds
-    nothing new.
+    The second value is empty if nobody else changed the count since it was last known, or damaged the label. A changed
+    count becomes an event of the history. Its time is that of the service's last update (never after *now*), or *now*
+    if that update is not later than what was known before. A second look at the same service finds nothing new.
     """
     # A first look remembers the count that it found: a restart does not end a stabilization window (as the HPA has it).
     memory = memory or ServiceHistory(
@@ -270,9 +270,9 @@ def _events_since(  # noqa: PLR0913, PLR0917 - as many as tell of what happened
     counts: tuple[int, ...],
     now: float,
 ) -> tuple[tuple[ScaleEvent, ...], str]:
-    """The events to remember, with those that *own* and *previous* tell of and the outside change; that in words."""
+    """Return the events to remember, with those in *own* and *previous* and the outside change; and that in words."""
     told = {event for state in (own, previous) if state for event in state.events} - set(memory.events)
-    # A label's stamp in the future counts as now, once: the label is not read again, so that it cannot hold for ever.
+    # A time in the future counts as now, once. The label is not read again, so the time cannot hold changes for ever.
     events = {*memory.events, *(event if event.at <= now else replace(event, at=now) for event in told)}
     if own and (held_up := _held_up(view, own, said, now)):
         events = events - {held_up} | {replace(held_up, at=_updated(view, now))}
@@ -298,7 +298,7 @@ def observed(  # noqa: PLR0913 - as many as a decision depends on
     standby: str = "",
     paused: Mapping[Direction, str] = _NOT_PAUSED,
 ) -> Observation:
-    """What a decision at *now* may depend on; *changed* is the outside change that `remember` found, in words.
+    """Return the facts for a decision at *now*; *changed* is the outside change that `remember` found, in words.
 
     *standby* and *paused* are as in Observation.
     """
@@ -322,7 +322,7 @@ def observed(  # noqa: PLR0913 - as many as a decision depends on
 
 
 def _settling(view: ServiceView, memory: ServiceHistory, now: float) -> str:
-    """Why a rollout may be about to begin, in words; empty where it has had the time for it."""
+    """Return why a rollout may be about to begin, in words; empty if the time for that is over."""
     age = now - memory.version_since
     if not view.unsettled or age >= SETTLE_TIME:
         return ""
@@ -330,7 +330,7 @@ def _settling(view: ServiceView, memory: ServiceHistory, now: float) -> str:
 
 
 def _asked(view: ServiceView, memory: ServiceHistory, own: ScaleState | None, changed: str) -> int:
-    """The count that somebody else asked for last, or the lowest since.
+    """Return the count that somebody else last asked for, or a lower one since.
 
     Somebody who changes the count asks for it. So does a deploy, which drops our label, even if it changes nothing. If
     nothing is known about a service, all its replicas count as requested by somebody else.
@@ -341,10 +341,10 @@ def _asked(view: ServiceView, memory: ServiceHistory, own: ScaleState | None, ch
 
 
 def _asleep(view: ServiceView, memory: ServiceHistory, said: Mapping[str, ScaleState | None], changed: str) -> bool:
-    """Whether it was the autoscaler that set the service to 0.
+    """Return whether the autoscaler set the service to 0.
 
-    Our label tells. A deploy whose file says 0, too, drops the label and changes nothing: PreviousSpec tells then, or,
-    after another such deploy, what is remembered.
+    Our label shows it. A deploy whose file also gives 0 drops the label and changes nothing. PreviousSpec shows it
+    then. After another such deploy only our memory does.
     """
     if view.requested != 0:
         return False
@@ -356,10 +356,10 @@ def _asleep(view: ServiceView, memory: ServiceHistory, said: Mapping[str, ScaleS
 
 
 def _lowered(view: ServiceView, said: Mapping[str, ScaleState | None], now: float, *, ours: bool) -> Lowered | None:
-    """What the service itself tells of a deploy that lowered its count less than an hour ago.
+    """Return the deploy that lowered the count less than an hour ago, as the service itself shows it; None if none did.
 
     Our label is gone, or older than in PreviousSpec, and the count is lower and not 0. An operator's scale keeps the
-    label, and one to 0 is meant (docs/facts.md#who-changed-the-count). If the deploy before dropped the
+    label, and a scale to 0 is intended (docs/facts.md#who-changed-the-count). If the deploy before dropped the
     label already, a service that was *ours* shows a deploy by what its tasks are made from.
     """
     before = view.before
@@ -394,9 +394,10 @@ def _lowered_between(
 
 
 def _still_lowered(view: ServiceView, lowered: Lowered | None, now: float) -> Lowered | None:
-    """What is left of an earlier deploy's doing: another deploy leaves it, and lets Swarm forget the count before.
+    """Return what is left of the reduction by an earlier deploy.
 
-    A scale, ours or an operator's, settles it.
+    Another deploy leaves the reduction, and makes Swarm forget the count before it. A scale, ours or an operator's,
+    ends it.
     """
     if lowered is None or STATE_LABEL in view.labels or now - lowered.at >= _REPAIRED_WITHIN:
         return None
@@ -407,7 +408,7 @@ def _still_lowered(view: ServiceView, lowered: Lowered | None, now: float) -> Lo
 
 
 def _said(view: ServiceView, memory: ServiceHistory) -> Mapping[str, ScaleState | None]:
-    """What the service's labels say, now, before its last update, and as memory has them: each text is decoded once."""
+    """Return the content of the labels: now, before the last update, and in memory. Each text is decoded once."""
     texts = {view.labels.get(STATE_LABEL, ""), view.before.state if view.before else "", memory.label}
     if texts <= memory.said.keys():
         return memory.said
@@ -418,7 +419,7 @@ def _said(view: ServiceView, memory: ServiceHistory) -> Mapping[str, ScaleState 
 def _unread(
     view: ServiceView, memory: ServiceHistory, said: Mapping[str, ScaleState | None]
 ) -> tuple[ScaleState | None, ScaleState | None]:
-    """What the service's label and its previous label say that memory has not read yet."""
+    """Return the content of the service's label and of its previous label, if memory has not read them yet."""
     read = {memory.label, memory.before.state if memory.before else ""}
     label = view.labels.get(STATE_LABEL, "")
     before = view.before.state if view.before else ""
@@ -429,11 +430,12 @@ def _unread(
 def _counts_since(
     view: ServiceView, memory: ServiceHistory, own: ScaleState | None, previous: ScaleState | None
 ) -> tuple[int, ...]:
-    """The counts that others took the service through since it was last known, that one first, the present one last.
+    """Return the counts since the service was last known: the known count first, the present one last.
 
-    Just the present one where nobody did. What is known best is the newest label not read yet (a scale of ours whose
-    answer was lost, another autoscaler's, or all there is after a restart), else memory. From there the service came
-    to the count of PreviousSpec, where an update was seen to have written that, and then to the present one.
+    If nobody changed the count, only the present one is returned. The known count is that of the newest label that was
+    not read yet, else that of memory. Such a label is from a scale of ours whose answer was lost, from another
+    autoscaler, or from before a restart. From there the service came to the count of PreviousSpec, if an update was
+    seen to have written it, and then to the present count.
     """
     before, label = view.before, view.labels.get(STATE_LABEL, "")
     if own and previous and _newest(own) < _newest(previous):
@@ -441,7 +443,7 @@ def _counts_since(
     if own and before and before.state != label:
         if any((event.before, event.after) == (before.requested, view.requested) for event in own.events):
             return (view.requested,)  # the last update was the scale that wrote the label
-        own = None  # it was not: the label was brought back by a rollback, or edited by hand
+        own = None  # a rollback brought the label back, or somebody edited it by hand
     newest = own or previous
     counts = [newest.replicas if newest else memory.requested]
     updated = memory.before != before or memory.label != label
@@ -471,7 +473,7 @@ def _held_up(
 
 
 def _updated(view: ServiceView, now: float) -> float:
-    """When the service was last updated, never after *now*; to the millisecond, as the label will tell it."""
+    """Return when the service was last updated, never after *now*; to the millisecond, as in the label."""
     return round(min(view.updated_at, now), 3)
 
 
@@ -480,10 +482,9 @@ def _newest(state: ScaleState) -> float:
 
 
 def prune(events: tuple[ScaleEvent, ...], now: float) -> tuple[ScaleEvent, ...]:
-    """The events of the last 30 minutes, the newest 20 at most, and the last of each direction however old.
+    """Return the newest 20 events of the last 30 minutes, and the last event of each direction at any age.
 
-    Of changes by others the last of each direction in these 30 minutes as well, because they have a cooldown of their
-    own.
+    The last change by others in each direction within these 30 minutes is kept too, because it has its own cooldown.
     """
     in_order = tuple(sorted(events))
     last = {direction: History(in_order).last(direction) for direction in Direction}

@@ -1,6 +1,7 @@
-"""Where Swarm may place a task: what a task asks of a node, what a node has, and whether the two agree.
+"""Placement: what a task asks of a node, what a node has, and whether the two agree.
 
-Whatever a list of services and nodes does not tell is not known here: volume and network plugins, generic resources.
+Volume and network plugins and generic resources are not considered, because lists of services and nodes do not show
+them.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ if TYPE_CHECKING:
 _NODE_LABELS = "node.labels."
 _ENGINE_LABELS = "engine.labels."
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""What nodes call the architectures that images call otherwise."""
+"""The architectures that nodes and images name differently."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What each task of a service asks of the node that is to run it."""
+    """The demand of each task of a service on its node."""
 
     nano_cpus: int = 0
-    """Reserved; 0 without a reservation, as for memory."""
+    """The reserved CPU; 0 without a reservation."""
     memory: int = 0
-    """Reserved, bytes."""
+    """The reserved bytes; 0 without a reservation."""
     constraints: tuple[str, ...] = ()
-    """As the spec has them, like `node.role == manager`; all must hold."""
+    """Constraints as in the spec, like `node.role == manager`. All must hold."""
     platforms: tuple[tuple[str, str], ...] = ()
     """Operating systems and architectures, one of which the node must have; an empty part means any."""
     max_per_node: int = 0
@@ -44,7 +45,7 @@ class NodeView:
     hostname: str = ""
     role: str = ""
     takes_tasks: bool = True
-    """Whether it is ready and its availability is active."""
+    """Whether the node is ready and its availability is active."""
     nano_cpus: int = 0
     memory: int = 0
     """Bytes."""
@@ -56,7 +57,7 @@ class NodeView:
 
 
 def objection(demand: Demand, node: NodeView) -> str:
-    """Why *node* takes no task of this *demand* however empty it is, as a constraint; empty where it takes them."""
+    """Return the constraint for which even an empty *node* takes no task of this *demand*; empty if it takes them."""
     for constraint in demand.constraints:
         if not satisfies(node, constraint):
             return constraint
@@ -66,10 +67,10 @@ def objection(demand: Demand, node: NodeView) -> str:
 
 
 def satisfies(node: NodeView, constraint: str) -> bool:
-    """Whether *node* meets the *constraint*, `KEY == VALUE` or `KEY != VALUE`, as Swarm judges it.
+    """Return whether *node* meets the *constraint*, `KEY == VALUE` or `KEY != VALUE`, as Swarm judges it.
 
-    Values are compared without regard to case; a label that a node does not have is empty; a key that Swarm does not
-    know is met by no node.
+    Values are compared without regard to case. A label that the node does not have is empty. No node meets a
+    constraint with a key that Swarm does not know.
     """
     equal = "==" in constraint
     key, _, value = (part.strip() for part in constraint.partition("==" if equal else "!="))

@@ -171,7 +171,7 @@ def test_a_service_whose_own_labels_somebody_damaged_is_scaled_as_ever() -> None
     assert said(record) == (Outcome.APPLIED, Reason.ABOVE_THRESHOLD, 3, 4)
     told = [why.detail for why in record.decision.reasons if why.reason is Reason.CHANGED_EXTERNALLY]
     assert told == [
-        f"the label {STATE_LABEL} is not as the autoscaler writes it, so what it told of changes is not known"
+        f"the label {STATE_LABEL} is not in the autoscaler's format, so the changes that it recorded are not known"
     ]
     labels = world.engine.service("web")["Spec"]["Labels"]
     assert (ScaleState.decode(labels[STATE_LABEL]), labels[ROLLBACK_LABEL]) == (world.state(), "")

@@ -86,7 +86,7 @@ def test_the_same_deploy_again_in_its_rollout(*, restarted: bool) -> None:
         world.restart()
     held = world.until_reason(Reason.ROLLOUT_IN_PROGRESS)
     assert "UpdateStatus" not in world.engine.service("web")
-    assert "Swarm says nothing of their rollout" in held.decision.primary.detail
+    assert "Swarm no longer reports on their rollout" in held.decision.primary.detail
 
     applied = world.until_changed()
 

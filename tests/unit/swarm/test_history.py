@@ -513,7 +513,7 @@ def test_garbage_in_the_label_takes_no_memory_away() -> None:
     memory, changed = look(service.view(), memory, NOW + 30)
 
     assert memory.events == (ScaleEvent(NOW, 3, 4),)
-    said = f"the label {STATE_LABEL} is not as the autoscaler writes it, so what it told of changes is not known"
+    said = f"the label {STATE_LABEL} is not in the autoscaler's format, so the changes that it recorded are not known"
     assert changed == said
     assert looked(service, NOW + 45, memory).events == memory.events
     assert look(service.view(), None, NOW + 45)[1].endswith(said)
@@ -658,7 +658,7 @@ def test_proposals_are_carried_along() -> None:
         ("completed", "update completed", ""),
         ("rollback_completed", "rollback completed", ""),
         ("", "", ""),
-        ("rollback_queued", "", "Swarm says rollback_queued of an update, which is not known here"),
+        ("rollback_queued", "", "Swarm reports the update state rollback_queued, which this version does not know"),
     ],
 )
 def test_rollout(state: str, message: str, words: str) -> None:
