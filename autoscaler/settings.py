@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -28,6 +27,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from autoscaler.errors import SettingsError
 from autoscaler.metrics.queries import SERVICE_LABEL, TASK_LABEL, problems_of_label, problems_of_selector
 from autoscaler.util.durations import Duration, SomeTime, words
+from autoscaler.util.suggestions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -370,16 +370,16 @@ def _misspelt(options: Mapping[str, Any], files: list[Path]) -> Iterator[str]:
     for variable in os.environ:
         name = variable.lower().removeprefix(PREFIX.lower())
         if variable.upper().startswith(PREFIX) and name not in Settings.model_fields:
-            near = get_close_matches(name[:60], Settings.model_fields, n=1)
+            near = nearest(name, Settings.model_fields)
             every = ", ".join(PREFIX + known.upper() for known in Settings.model_fields)
-            cure = f"did you mean {PREFIX}{near[0].upper()}?" if near else f"remove it; the settings are {every}"
+            cure = f"did you mean {PREFIX}{near.upper()}?" if near else f"remove it; the settings are {every}"
             yield f"{variable}: is not a setting ({cure})"
     used = {str(value) for value in (*os.environ.values(), *options.values())}
     for file in files:
         name = file.name.lower().removeprefix(PREFIX.lower())
-        if file.name.upper().startswith(PREFIX) and name not in Settings.model_fields and str(file) not in used:
-            for near_name in get_close_matches(name, Settings.model_fields, n=1, cutoff=_NEAR):
-                yield f"{file}: is not a setting (did you mean {PREFIX.lower()}{near_name}?)"
+        unknown = file.name.upper().startswith(PREFIX) and name not in Settings.model_fields and str(file) not in used
+        if unknown and (near := nearest(name, Settings.model_fields, likeness=_NEAR)):
+            yield f"{file}: is not a setting (did you mean {PREFIX.lower()}{near}?)"
 
 
 # Problems in words

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from autoscaler.policy.policy import Replicas
 from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL
+from autoscaler.util.suggestions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,7 +44,6 @@ _MOST_TOLD = 5
 """How many of the problems of one service a message tells, and how many of the policies that match it."""
 _MOST_HINTS = 100
 """How many names of policies that are none are compared with all policies: a thousand comparisons each take time."""
-_LONG = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ class Matcher:
         """The cure for a name of a policy that is none."""
         names = list(self.policies.by_name)
         if wanted not in self._hints and len(self._hints) < _MOST_HINTS:
-            self._hints[wanted] = next(iter(get_close_matches(wanted[:_LONG], names, n=1)), "")
+            self._hints[wanted] = nearest(wanted, names)
         near = self._hints.get(wanted)
         return f"did you mean {near}?" if near else f"the policies are {_listed(names)}"
 
@@ -147,8 +146,8 @@ class Matcher:
             if label.startswith(PREFIX) and label not in _LABELS and label not in self._looked_at:
                 # Without the prefix: with it, all would be near.
                 known = [each.removeprefix(PREFIX) for each in _LABELS]
-                near = get_close_matches(label.removeprefix(PREFIX)[:_LONG], known, n=1)
-                cure = f"did you mean {PREFIX}{near[0]}?" if near else f"the labels are {', '.join(_LABELS)}"
+                near = nearest(label.removeprefix(PREFIX), known)
+                cure = f"did you mean {PREFIX}{near}?" if near else f"the labels are {', '.join(_LABELS)}"
                 yield f"the label {label!r:.60} means nothing ({cure})"
         enabled = labels.get(ENABLED_LABEL, "true")
         if enabled != "true":

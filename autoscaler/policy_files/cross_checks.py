@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from autoscaler.plugins import entry_points as plugins
 from autoscaler.policy.metric import BUILT_IN, PROMETHEUS
 from autoscaler.policy.policy import is_glob, wakes
-from autoscaler.policy_files.validation import did_you_mean, nearest
+from autoscaler.policy_files.validation import did_you_mean
 from autoscaler.policy_files.yaml_document import Diagnostic, Document, shown
+from autoscaler.util.suggestions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -207,7 +208,7 @@ def _metric_problems(documents: Iterable[Document]) -> Iterator[Diagnostic]:
 def _asks(metric: dict[str, Any]) -> bool:
     """Whether *metric* has a query, or means to: a misspelt key is told as that."""
     near = nearest("query", metric)
-    return near is not None and metric[near] is not None
+    return bool(near) and metric[near] is not None
 
 
 def _several_defaults(documents: Iterable[Document]) -> Iterator[Diagnostic]:

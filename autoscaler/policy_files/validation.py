@@ -5,16 +5,16 @@ Works for any model; a rule is looked at with the model of the strategy that it 
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, about_file, described, shown
 from autoscaler.strategies import Rule, registered
+from autoscaler.util.suggestions import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
@@ -113,7 +113,7 @@ class _Finding:
         if self._kind != "extra_forbidden":
             return None
         *parent, key = self._path
-        near = nearest(str(key), _keys(self._model_at(tuple(parent))))
+        near = nearest(str(key).lower(), _keys(self._model_at(tuple(parent))))
         return (*parent, near) if near else None
 
     def _at(self, what: str, cure: str) -> Diagnostic:
@@ -304,15 +304,10 @@ def _first_line(model: type[BaseModel]) -> str:
 
 def did_you_mean(given: str, known: list[str], known_as: str) -> str:
     """The cure for a *given* word that is unknown: the nearest of the *known* ones, and all of them, or the first."""
-    near = nearest(given, known)
+    near = nearest(given.lower(), known)
     hint = f'did you mean "{near}"? ' if near else ""
     more = f" and {len(known) - _MOST_KNOWN} more" if len(known) > _MOST_KNOWN else ""
     return f"{hint}{known_as}: {', '.join(known[:_MOST_KNOWN]) or 'none'}{more}"
-
-
-def nearest(given: str, known: Iterable[str]) -> str | None:
-    """The *known* word that is nearest to the *given* one, where one is near."""
-    return next(iter(get_close_matches(given[:_LONG].lower(), list(known), n=1)), None)
 
 
 def _what_and_cure(message: str) -> tuple[str, str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from autoscaler.policy.matching import ENABLED_LABEL, POLICY_LABEL, Match, Matcher
 from autoscaler.policy_files.yaml_document import shown
 from autoscaler.policy_tests.series import MOST_STEPS
 from autoscaler.util.durations import words
+from autoscaler.util.suggestions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,8 +100,8 @@ def _unmatched(case: PolicyTest, tested: Tested, matcher: Matcher) -> Iterator[D
 
 def _without_policy(case: PolicyTest, tested: Tested, policies: PolicySet) -> Diagnostic:
     patterns = [pattern for policy in policies.policies for pattern in policy.services]
-    near = get_close_matches(tested.name[:60], patterns, n=1)
-    hint = f"did you mean {shown(near[0])}? " if near else ""
+    near = nearest(tested.name, patterns)
+    hint = f"did you mean {shown(near)}? " if near else ""
     meant = [who for policy in policies.policies for who in _meant(policy)]
     cure = f"{hint}the policies are for {', '.join(meant[:_SHOWN]) or 'no service'}"
     where = tested.way or ("service",)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -17,6 +16,7 @@ from autoscaler.policy_files.yaml_document import Document, SequenceNode, about_
 from autoscaler.policy_tests.series import Samples
 from autoscaler.strategies.base import Frozen
 from autoscaler.util.durations import Duration
+from autoscaler.util.suggestions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,8 +55,8 @@ def _moment(value: object) -> int:
 def _reason(value: object) -> object:
     known = [reason.value for reason in Reason]
     if value not in known:
-        near = get_close_matches(str(value)[:60], known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        near = nearest(str(value), known)
+        hint = f"did you mean {near}? " if near else ""
         raise ValueError(f"is {described(value)}, no reason ({hint}known reasons: {', '.join(known)})")
     return value
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from autoscaler.swarm.placement import Demand
 from autoscaler.util.durations import words
+from autoscaler.util.suggestions import near
 from autoscaler.util.text import tidy
 
 if TYPE_CHECKING:
@@ -204,6 +204,6 @@ class Cluster:
 
 def unknown_service(name: str, known: Iterable[str]) -> str:
     """Return the message that Swarm has no service *name*, and which *known* services may be meant."""
-    near = get_close_matches(name[:_LONGEST_NAME], sorted(known), n=3, cutoff=0.5)
-    cure = f"did you mean {' or '.join(near)}?" if near else "docker service ls shows those that there are"
+    found = near(name, known, most=3, likeness=0.5)
+    cure = f"did you mean {' or '.join(found)}?" if found else "docker service ls shows those that there are"
     return f"Swarm has no service {tidy(name, _LONGEST_NAME)!r} ({cure})"

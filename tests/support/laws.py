@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from autoscaler.adapters.docker.documents import service_view
@@ -65,19 +66,20 @@ class Laws:
             assert self.calm_is_known(write)
 
     def hold_between(self, write: Write, earlier: Iterable[Write], updates: Sequence[float] = ()) -> None:
-        """What must hold of a write and those *earlier* ones to the same service that its writer knew of.
+        """What must hold of a write and those *earlier* ones to the same service that its writer knew of, in order.
 
         *updates* is when somebody else updated the service.
         """
         if not write.driven:
             return
-        up = write.direction is Direction.UP
-        for other in earlier:
+        up, writes = write.direction is Direction.UP, list(earlier)
+        for number, other in enumerate(writes, 1):
             if not up or other.direction is Direction.UP:
                 ago = write.at - other.at
                 said = f"{write.counts} by {write.by}, {ago} s after {other.counts} by {other.by}"
                 cooldown = write.policy.behaviour(write.direction).cooldown
-                assert ago >= cooldown - _forgiven(write, other, updates) - MILLISECOND, said
+                read = _first_read(other, (write, *writes[number:]))
+                assert ago >= cooldown - _forgiven(write, other, read, updates) - MILLISECOND, said
 
     def hold_after(self, write: Write, update: float) -> None:
         """What must hold of a write where the last *update* of the service was somebody else's."""
@@ -130,15 +132,25 @@ def _unseen(write: Write, since: float) -> float:
     return max(0.0, write.skew, write.skew - write.by.watches.least_skew(since))
 
 
-def _forgiven(write: Write, other: Write, updates: Sequence[float]) -> float:
+def _first_read(other: Write, readers: Iterable[Write]) -> float:
+    """Return when the label of the *other* write was first read, by its reader's clock.
+
+    The first of *readers* whose writer saw that label counts. A later one knows of the write by what that one wrote.
+    """
+    label = other.service, other.spec["Labels"][STATE_LABEL]
+    return next((each.by.cycle.looks[label] for each in readers if label in each.by.cycle.looks), inf)
+
+
+def _forgiven(write: Write, other: Write, read: float, updates: Sequence[float]) -> float:
     """By how many seconds the cooldown between two writes may be too short; 0 where clocks are right and writes prompt.
 
     It is counted from the stamp that the *other* one's writer gave it when it decided, by its own clock. A write that
     is carried out more than `HELD_UP` seconds after its stamp counts from Swarm's time of it, unless somebody else
-    updated the service since: then Swarm does not tell that time any more. A stamp in the future counts as the time at
-    which it was read.
+    updated the service since: then Swarm does not tell that time any more. Swarm's time and the stamp both count as
+    the time at which they were *read*, if they are in the future by the clock of their reader.
     """
-    held_up = other.at - other.decision.at > HELD_UP and not any(other.at <= at <= write.at for at in updates)
-    stamp = other.at if held_up else other.decision.at
+    held_up = min(other.at, read) - other.decision.at > HELD_UP
+    dated = held_up and not any(other.at <= at <= write.at for at in updates)
+    stamp = other.at if dated else other.decision.at
     early = max(0.0, write.skew + other.at - stamp)
     return max(early, write.skew - write.by.watches.least_skew(other.at))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from autoscaler.adapters.docker.engine_api import Document
-    from autoscaler.core.model import Decision
+    from autoscaler.core.model import Decision, Observation
     from autoscaler.core.records import Evaluation, Record
     from autoscaler.metrics.windows import Needed
     from autoscaler.policy.policy import Policy, PolicySet
@@ -93,9 +93,11 @@ class Write(NamedTuple):
 class Acting(Cycle):
     """A cycle that notes each decision when it begins to carry it out."""
 
-    __slots__ = ("decisions", "paused", "skew", "source", "watches")
+    __slots__ = ("decisions", "looks", "paused", "skew", "source", "watches")
     decisions: dict[str, tuple[Decision, Policy, bool, bool, float]]
     """By the label that is written with them; with the policy, and what Write says of pauses, queries and the clock."""
+    looks: dict[tuple[str, str], float]
+    """The times, by its own clock, at which it first saw each label of ours; by the service's id and the label."""
     watches: Watches
     source: WatchedSource
     paused: Pauses
@@ -108,6 +110,12 @@ class Acting(Cycle):
     ) -> list[tuple[Needed, Record, Order | None]]:
         self.skew = self.watches.skew
         return super()._decide_all(assigned, policies, adopted)
+
+    def _observe(
+        self, item: Needed, policies: PolicySet, now: float, adopted: dict[str, str]
+    ) -> tuple[Observation, dict[str, str]]:
+        self.looks.setdefault((item.view.id, item.view.labels.get(STATE_LABEL, "")), now)
+        return super()._observe(item, policies, now, adopted)
 
     def _act(self, item: Needed, record: Record, order: Order, deadline: Deadline) -> Record:
         direction = Direction.UP if order.replicas > order.requested else Direction.DOWN
@@ -175,7 +183,8 @@ class Process:
         self.source = WatchedSource(world.prometheus, at=at)
         skewed = SkewedSource(self.source, self.watches)
         self.cycle = world.cycle_on(self.api, skewed, self.watches, Acting, dry_run=dry_run)
-        self.cycle.decisions, self.cycle.source, self.cycle.watches = {}, self.source, self.watches
+        self.cycle.decisions, self.cycle.looks = {}, {}
+        self.cycle.source, self.cycle.watches = self.source, self.watches
         if not dry_run:
             self.cycle.standby = self.lease.objection
 

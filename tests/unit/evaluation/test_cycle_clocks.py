@@ -4,8 +4,11 @@ import pytest
 
 from autoscaler.core.model import Outcome
 from autoscaler.core.reasons import Reason
+from autoscaler.policy.policy import PolicySet
 from autoscaler.util.durations import words
 from tests.support.builders import STEP
+from tests.support.laws import Laws
+from tests.support.process import Process, Watches
 from tests.support.world import (
     only,
     said,
@@ -96,3 +99,95 @@ def test_a_clock_that_was_wrong_for_a_moment_costs_that_moment() -> None:
     world.source.offset = None
 
     assert said(only(world.next())) == (Outcome.APPLIED, Reason.ABOVE_THRESHOLD, 3, 4)
+
+
+@pytest.mark.fault("clock-skew")
+@pytest.mark.fault("write-unanswered")
+@pytest.mark.parametrize(
+    ("skew", "lag", "short"),
+    [(0.0, 15, 15), (0.0, 30, 0), (-20.0, 15, 15), (-20.0, 30, 0), (20.0, 15, 15), (20.0, 30, 30)],
+)
+def test_a_write_up_to_20_s_late_by_the_clock_that_reads_it_starts_the_cooldown_at_its_decision(
+    skew: float, lag: int, short: int
+) -> None:
+    """The lag is Swarm's time of the write, at most now, minus the decision; past 20 s the cooldown begins then."""
+    process = held_up(lag, skew)
+    until_written(process)
+
+    first, second = process.writes
+    laws = Laws(process.world)
+
+    assert second.at - first.at == 180 - short
+    laws.hold_between(second, [first])
+    with pytest.raises(AssertionError, match="s after"):
+        laws.hold_between(second._replace(at=second.at - 1), [first])
+
+
+@pytest.mark.fault("clock-skew")
+@pytest.mark.fault("write-unanswered")
+def test_a_late_write_that_was_read_by_a_right_clock_is_late_whatever_the_clock_is_set_to_later() -> None:
+    """The clock counts as it was when the label was read: setting it back afterwards shortens no cooldown."""
+    process = held_up(15, -20.0)
+    process.watches.set(0.0)
+    process.work(due=True)
+    process.watches.set(-20.0)
+    until_written(process)
+
+    first, second = process.writes
+    laws = Laws(process.world)
+
+    assert second.at - first.at >= 180
+    laws.hold_between(second, [first])
+    with pytest.raises(AssertionError, match="s after"):
+        laws.hold_between(second._replace(at=first.at + 179), [first])
+
+
+@pytest.mark.fault("clock-skew")
+@pytest.mark.fault("write-unanswered")
+def test_a_successor_counts_a_late_write_as_the_one_did_that_read_it_first() -> None:
+    """A restarted autoscaler has the time of an earlier write from the newest label, as its predecessor took it."""
+    process = held_up(15, -20.0)
+    world = process.world
+    bounds = world.policies
+    (policy,) = bounds.policies
+    lower = policy.model_copy(update={"replicas": policy.replicas.model_copy(update={"max": 3})})
+    world.policies = PolicySet(policies=(lower,), metrics=bounds.metrics, revision="r2")
+    until_written(process)
+    world.policies = bounds
+    process.stop()
+    successor = Process(world, watches=process.watches)
+    until_written(successor)
+
+    first, corrected = process.writes
+    (second,) = successor.writes
+    laws = Laws(world)
+
+    assert [write.counts for write in (first, corrected, second)] == [(3, 4), (4, 3), (3, 4)]
+    assert second.at - first.at == 180 - 15
+    laws.hold_between(second, [first, corrected])
+    with pytest.raises(AssertionError, match="s after"):
+        laws.hold_between(second._replace(at=second.at - 1), [first, corrected])
+
+
+def held_up(lag: int, skew: float) -> Process:
+    """Return an autoscaler whose clock is *skew* seconds ahead, just as its write is carried out *lag* seconds late."""
+    world = settled_world(cpu=85)
+    process = Process(world, watches=Watches(world.clock, skew))
+    process.api.hold_up()
+    process.work(due=True)
+    for _ in range(lag // STEP):
+        world.pass_step()
+        process.beat()
+    process.api.catch_up()
+    return process
+
+
+def until_written(process: Process) -> None:
+    """Let it evaluate, now and at the next steps, until it has written once more."""
+    written = len(process.writes)
+    for _ in range(3600 // STEP):
+        process.work(due=True)
+        if len(process.writes) > written:
+            return
+        process.world.pass_step()
+    raise AssertionError("nothing was written within 3600 s")
