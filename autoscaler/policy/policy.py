@@ -351,7 +351,7 @@ else:
 
 
 def _whole(version: object) -> object:
-    """*version*, for `true` and `1.0` equal 1 but are no versions."""
+    """Return *version*; `true` and `1.0` are refused, although they equal 1."""
     if type(version) is not int:
         raise ValueError(f"{version!r:.40} is not a version of this format (write version: 1)")
     return version
@@ -365,10 +365,9 @@ class PolicyFile(Frozen):
     version: Annotated[Literal[1], BeforeValidator(_whole)]
     """The version of this format: 1."""
     defaults: Defaults = Field(default_factory=Defaults)
-    """What every policy is given, key by key, unless it says something else itself: all keys but `name`, `services`
-    and `match_labels`."""
+    """Values for keys that a policy leaves out: all keys but `name`, `services` and `match_labels`."""
     metrics: dict[Annotated[str, Field(pattern=_METRIC_NAME, max_length=63)], Metric] = Field(default_factory=dict)
-    """The metrics there are beside `cpu` and `memory`, by name; those two may be defined anew."""
+    """More metrics than the built-in `cpu` and `memory`, by name. A definition of one of these two replaces it."""
     policies: Annotated[tuple[Policy, ...], Field(min_length=1)] = ()
     """The policies."""
 

@@ -27,7 +27,7 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.Except
 
 
 def configure(log_format: Literal["auto", "console", "json"], level: str, stream: TextIO | None = None) -> None:
-    """Send every log line, ours and the libraries', to *stream*; without one, to what standard error is now."""
+    """Send every log line, ours and the libraries', to *stream*; by default to the present standard error."""
     stream = stream or sys.stderr
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
     shared: list[Processor] = [
@@ -62,21 +62,21 @@ def configure(log_format: Literal["auto", "console", "json"], level: str, stream
 
 
 def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Texts as they may be printed: structlog quotes those with blanks, and lets other control characters through."""
+    """Return the event with printable texts; structlog lets control characters through."""
     return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _traceback(stream: TextIO, failure: ExcInfo) -> None:
-    """A traceback whose messages cannot pass for lines of the log."""
+    """Write a traceback whose messages cannot be mistaken for log lines."""
     text = StringIO()
     structlog.dev.plain_traceback(text, failure)
     stream.write("\n" + indent(printable(text.getvalue(), keep="\n").strip("\n"), "  "))
 
 
 def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None:
-    """One line for a decision: at info where it is news and not `unchanged`, or adopts an outside change.
+    """Log one line for a decision: at info if it is news and not `unchanged`, or if it adopts an outside change.
 
-    Everything else is at debug, and a failure is a warning.
+    A failure that is news is a warning. Everything else is at debug.
     """
     decision = record.decision
     facts: dict[str, Any] = {
@@ -123,7 +123,7 @@ _PROBLEM_EVENTS = {
 
 
 def log_problems(log: FilteringBoundLogger, began: list[Problem], ended: list[Problem]) -> None:
-    """One line for each problem that began or ended, none for one that goes on."""
+    """Log one line for each problem that began or ended, and none for a problem that goes on."""
     for problem in began:
         fields = {"detail": problem.detail, "consequence": _consequence(problem.kind)}
         log.warning(_PROBLEM_EVENTS[problem.kind][0], **fields, **_subject(problem))

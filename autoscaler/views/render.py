@@ -1,4 +1,4 @@
-"""Records as text for people: a table for a terminal, a line where there is none. Pure: builds what rich prints."""
+"""Records as text for people: a table, or a line if there is no terminal. Pure: it builds what rich prints."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ _STYLES = {
 
 
 def count(record: Record) -> str:
-    """The replica count, and where it goes: ``3 → 4``, or ``3`` where it stays."""
+    """Return the replica count and its change: ``3 → 4``, or ``3`` if it stays."""
     decision = record.decision
     return f"{decision.requested} → {decision.desired}" if decision.changes else str(decision.requested)
 
 
 def style(record: Record) -> str:
-    """The colour of the record's outcome, as rich names it."""
+    """Return the colour of the record's outcome, as rich names it."""
     return _STYLES[record.outcome]
 
 
 def table(records: Sequence[Record], title: str | None = None) -> Table:
-    """A row per service: replicas, reason, rule, and the facts in words."""
+    """Return a table with a row per service: replicas, reason, rule, and the facts in words."""
     grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     grid.add_column("SERVICE", overflow="fold")
     grid.add_column("REPLICAS", no_wrap=True)
@@ -76,9 +76,10 @@ def plan(
     paused: Sequence[str] = (),
     in_force: Sequence[str] = (),
 ) -> RenderableType:
-    """What an evaluation would do: the table, the problems it met, the warnings, and a sentence that sums up.
+    """Return what an evaluation would do: the table, the problems, the warnings, and a sentence that sums up.
 
-    Of the *capacity* the sums, and what finds no room; of what is *paused*, and of cooldowns *in_force*, a line each.
+    The sums of *capacity* follow, with a warning for each maximum that does not fit. Each pause in *paused* and each
+    cooldown *in_force* has a line.
     """
     parts: list[RenderableType] = []
     ordered = sorted(records, key=lambda record: (not record.decision.changes, record.decision.service))
@@ -100,7 +101,7 @@ def plan(
 
 
 def survey(found: Survey) -> RenderableType:
-    """A table of metrics and services: value, age, tasks reporting; and what cannot be looked at."""
+    """Return a table of metrics and services (value, age, reporting tasks), and what cannot be checked."""
     parts: list[RenderableType] = []
     if found.readings:
         grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -147,12 +148,12 @@ def _reading(reading: Reading) -> tuple[Text, ...]:
 
 
 def _text(said: str, style: str = "") -> Text:
-    """What is said by others too, as it may be printed: no markup, no escape sequences, no lines of its own."""
+    """Return a text, also one of others, in printable form: without markup, escape sequences and line breaks."""
     return Text(printable(said), style)
 
 
 def _places(places: Iterable[ServiceCapacity]) -> Table:
-    """A row per service with a policy: how many replicas there are, may be, and find room."""
+    """Return a row per service with a policy: its present replicas, its maximum, and the replicas that fit."""
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     grid.add_column("SERVICE", overflow="fold")
     for header in ("REPLICAS", "MAX", "FIT NOW", "FIT WITH OTHERS AT MAX"):
@@ -169,7 +170,7 @@ def _places(places: Iterable[ServiceCapacity]) -> Table:
 
 
 def _sums(capacity: Capacity) -> Iterator[RenderableType]:
-    """What there is, is reserved and may be, and a warning for each maximum that finds no room."""
+    """Yield the capacity, the reservations and the limits, and a warning for each maximum that does not fit."""
     grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for header in ("CAPACITY", "CPU", "MEMORY"):
         grid.add_column(header, no_wrap=True)
@@ -201,13 +202,13 @@ def _sums(capacity: Capacity) -> Iterator[RenderableType]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """*names* in one text, of many the first."""
+    """Return *names* in one text; only the first if there are many."""
     more = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def place_line(place: ServiceCapacity) -> str:
-    """Why the maximum of a service finds no room, with the numbers and the cure."""
+    """Return why the maximum of a service does not fit, with the numbers and the cure."""
     now = "any number fits" if place.now is None else plural(place.now, "replica fits", "replicas fit")
     return (
         f"{place.service}: max {place.maximum} does not fit: {now} with everything else as it is, {place.with_others} "
@@ -216,7 +217,7 @@ def place_line(place: ServiceCapacity) -> str:
 
 
 def _shares(amount: Amount, total: Amount) -> tuple[str, str]:
-    """Both amounts with what share of the whole they are."""
+    """Return CPU and memory, each with its share of the whole."""
     pairs = (
         (cores(amount.cores), amount.nano_cpus, total.nano_cpus),
         (memory(amount.memory), amount.memory, total.memory),
@@ -226,13 +227,13 @@ def _shares(amount: Amount, total: Amount) -> tuple[str, str]:
 
 
 def some(lines: Sequence[str]) -> list[str]:
-    """*lines*, of many the first."""
+    """Return *lines*; only the first if there are many."""
     more = len(lines) - _MOST_LINES
     return [*lines[:_MOST_LINES], *([f"and {more} more like these"] if more > 0 else [])]
 
 
 def line(record: Record) -> str:
-    """One record on one line: service, count, outcome, reason and the facts."""
+    """Return a record on one line: service, count, outcome, reason and the facts."""
     decision = record.decision
     rule = f" [{decision.primary.rule}]" if decision.primary.rule else ""
     return (
@@ -242,7 +243,7 @@ def line(record: Record) -> str:
 
 
 def problem_line(problem: Problem) -> str:
-    """A problem in one sentence."""
+    """Return a problem in one sentence."""
     where = {
         "query": f"the query of {problem.subject}",
         "source": f"the metric source {problem.subject}",

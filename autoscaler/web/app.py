@@ -102,7 +102,7 @@ def _reading(views: Views) -> list[Endpoint]:
     health = {200: _TEXT, 503: _TEXT}
     get = hdrs.METH_GET
     return [
-        Endpoint(get, "/metrics", "Its own metrics, in Prometheus' format.", metrics, {200: _TEXT}),
+        Endpoint(get, "/metrics", "The autoscaler's own metrics, in Prometheus' format.", metrics, {200: _TEXT}),
         Endpoint(
             get,
             "/-/healthy",
@@ -134,7 +134,7 @@ def _changing(control: Control) -> list[Endpoint]:
         Endpoint(
             post,
             "/-/reload",
-            "Reads the policy files anew, as SIGHUP does; 422 where they are refused and the last good set stays.",
+            "Reads the policy files again, as SIGHUP does. 422 if they are invalid; the last valid set stays.",
             control.reload,
             {200: PoliciesDocument, 422: PoliciesDocument} | refused,
             guarded=True,
@@ -142,7 +142,7 @@ def _changing(control: Control) -> list[Endpoint]:
         Endpoint(
             post,
             "/api/v1/pause",
-            "Pauses services, or all together; answered once Swarm has it. Counts from the next evaluation on.",
+            "Pauses services, or all of them. Answers once Swarm has it. Counts from the next evaluation on.",
             control.pause,
             written,
             PauseBody,
@@ -151,7 +151,7 @@ def _changing(control: Control) -> list[Endpoint]:
         Endpoint(
             post,
             "/api/v1/resume",
-            "Ends the pauses of services, or that of all together; answered once Swarm has it.",
+            "Ends the pauses of services, or that of all services. Answers once Swarm has stored the change.",
             control.resume,
             written,
             ResumeBody,
