@@ -25,8 +25,10 @@ class Reason(StrEnum):
     STEP_LIMITED = "step_limited"
     WOULD_FLAP = "would_flap"
     COOLING_DOWN = "cooling_down"
-    TOO_FEW_REPLICAS = "too_few_replicas"
-    TOO_MANY_REPLICAS = "too_many_replicas"
+    BELOW_MIN = "below_min"
+    ABOVE_MAX = "above_max"
+    AT_MIN = "at_min"
+    AT_MAX = "at_max"
     SCHEDULE_BOUNDS = "schedule_bounds"
     PAUSED = "paused"
     ROLLOUT_IN_PROGRESS = "rollout_in_progress"
@@ -72,8 +74,10 @@ _MEANINGS = {
     Reason.STEP_LIMITED: "the policy's limits (the most that may change within a period) allow no larger change now",
     Reason.WOULD_FLAP: "after the removal each replica would carry so much load that a rule would add replicas again",
     Reason.COOLING_DOWN: "the last change is younger than the policy's cooldown in this direction",
-    Reason.TOO_FEW_REPLICAS: "the policy's minimum asks for more replicas",
-    Reason.TOO_MANY_REPLICAS: "the policy's maximum allows no more replicas",
+    Reason.BELOW_MIN: "the count is below the minimum, and is corrected",
+    Reason.ABOVE_MAX: "the count is above the maximum, and is corrected",
+    Reason.AT_MIN: "fewer replicas are wanted than the minimum; the count goes no lower (an idle service)",
+    Reason.AT_MAX: "more replicas are wanted than the maximum; the count goes no higher",
     Reason.SCHEDULE_BOUNDS: "a schedule's minimum or maximum is in force and decides the count",
     Reason.PAUSED: "the policy or an operator paused changes in this direction, or the pauses in Swarm cannot be read",
     Reason.ROLLOUT_IN_PROGRESS: "a rolling update or rollback runs or is paused, or the service was just deployed",

@@ -62,7 +62,7 @@ def decide(
     winner = winner_of(asked, requested)
     case = Case(policy, observation, history, bounds, asked, winner)
     resolved = blame_pending(case, resolve(asked, winner, requested))
-    wanted = {"resolve": resolved, **_walk(case, _OF_RULES, resolved.count)}
+    wanted = {"resolve": resolved, **_pace(case, resolved.count)}
     insisted, due = _insist(case, _left(wanted)), _insist(case, requested)
     gated = gate(case, _left(insisted), _left(due))
     held = any(step.held for step in (*wanted.values(), *insisted.values(), gated))
@@ -90,6 +90,16 @@ def decide(
         unplaced=len(observation.unplaced_since),
         gives_back=gives_back,
     )
+
+
+def _pace(case: Case, count: int) -> dict[str, Step]:
+    """Return what each step of the rules leaves of *count*.
+
+    At a bound that *count* is beyond they have nothing to hold, because the bound does. It is then the reason.
+    """
+    if case.bounds.clamp(count) == case.requested:
+        return {name: Step(count) for name, _ in _OF_RULES}
+    return _walk(case, _OF_RULES, count)
 
 
 def _walk(case: Case, steps: _Steps, count: int) -> dict[str, Step]:

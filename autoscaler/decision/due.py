@@ -37,15 +37,22 @@ def fall_back(case: Case, count: int) -> Step:
 
 
 def bound(case: Case, count: int) -> Step:
-    """Correct *count* into the bounds in force."""
-    bounds = case.bounds
-    if bounds.asleep and count == 0 == case.requested:
+    """Correct *count* into the bounds in force.
+
+    The reason tells whether the requested count is outside them, or only the wanted one. A service at its maximum
+    that wants more is held. One at its minimum that wants fewer is not: it has all that it wants.
+    """
+    bounds, requested = case.bounds, case.requested
+    if bounds.asleep and count == 0 == requested:
         return Step(0, Why(Reason.SCHEDULE_BOUNDS, _describe_sleep(case)))
-    wanted = f"wants {count}, " if count != case.requested else f"{count} is "
+    wanted = f"wants {count}, " if count != requested else f"{count} is "
     if count < bounds.min:
-        return _at_bound(case, bounds.min, Reason.TOO_FEW_REPLICAS, f"{wanted}below min {bounds.min}", bounds.min_by)
+        reason = Reason.BELOW_MIN if requested < bounds.min else Reason.AT_MIN
+        return Step(bounds.min, _why(reason, f"{wanted}below min {bounds.min}", bounds.min_by))
     if count > bounds.max:
-        return _at_bound(case, bounds.max, Reason.TOO_MANY_REPLICAS, f"{wanted}above max {bounds.max}", bounds.max_by)
+        reason = Reason.ABOVE_MAX if requested > bounds.max else Reason.AT_MAX
+        why = _why(reason, f"{wanted}above max {bounds.max}", bounds.max_by)
+        return Step(bounds.max, why, held=requested == bounds.max)
     return Step(count)
 
 
@@ -54,7 +61,7 @@ def _describe_sleep(case: Case) -> str:
     return said if case.observation.asleep else f"{said}; it stays at 0 after that, because somebody else set it to 0"
 
 
-def _at_bound(case: Case, count: int, reason: Reason, detail: str, schedule: str) -> Step:
+def _why(reason: Reason, detail: str, schedule: str) -> Why:
     if schedule:
-        reason, detail = Reason.SCHEDULE_BOUNDS, f"{detail} of the schedule {schedule}"
-    return Step(count, Why(reason, detail), held=case.requested == count)
+        return Why(Reason.SCHEDULE_BOUNDS, f"{detail} of the schedule {schedule}")
+    return Why(reason, detail)

@@ -198,7 +198,7 @@ def test_no_rollout_is_written_into_whatever_demands_it(
         daemon.edit(POLICY.format(least=5, up="1s", schedules=soon()))
         daemon.wait_event("policies_reloaded")
         for name in paused:
-            daemon.wait_decision(name, said("too_few_replicas"))
+            daemon.wait_decision(name, said("below_min"))
         for name in ("roll-stop-first", "roll-start-first", "roll-back"):
             daemon.wait_event("service_evaluated", service=name, outcome="applied")
         daemon.wait_event("service_evaluated", service="roll-repeated", outcome="applied")

@@ -61,7 +61,7 @@ def test_a_service_sleeps_and_wakes_by_a_schedule_alone(
         daemon.start()
 
         woken = daemon.wait_event("service_evaluated", 90, service=sleeps.name, outcome="applied", requested=0)
-        assert (woken["reason"], woken["desired"]) == ("too_few_replicas", 2)
+        assert (woken["reason"], woken["desired"]) == ("below_min", 2)
         assert CLOCK.now() >= start + 60
         engine.wait_running(sleeps.name, 2)
         daemon.wait_event("service_evaluated", service=stopped.name, after=1, reason="scaled_to_zero")

@@ -239,7 +239,7 @@ def test_readme_from_nothing_to_dry_run_to_live(stack: Stack) -> None:
     except LabError as error:
         raise AssertionError(f"{error}; the autoscaler said: {stack.logs()[-3000:]}") from error
     shown = stack.typed(f"{plan.rstrip()} || [ $? = 2 ]\n")
-    assert re.search(rf"{SERVICE} +1 → 3 +1 +too_few_replicas", shown), shown
+    assert re.search(rf"{SERVICE} +1 → 3 +1 +below_min", shown), shown
     assert stack.engine.service(SERVICE)["Version"]["Index"] == version
 
     stack.typed(live)

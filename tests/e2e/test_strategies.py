@@ -152,7 +152,7 @@ CASES = {
     "shop_web": Case(
         1,
         3,
-        "too_many_replicas",
+        "at_max",
         "p95-100",
         "wants 5, above max 3",
         (500, 500),

@@ -67,7 +67,7 @@ def test_a_container_that_is_restarted_by_hand_under_load_lowers_nothing(
     load.set(cpu=95)
     rule = "{name: t, metric: cpu, strategy: target, target: 20}"
     with Daemon(engine, prometheus, tmp_path, policy(load.name, rule), **SPANS) as daemon:
-        daemon.wait_decision(load.name, lambda now: reason(now) == "too_many_replicas")
+        daemon.wait_decision(load.name, lambda now: reason(now) == "at_max")
         time.sleep(20)  # so that there is something to lose: a counter of more than five seconds
         with restarted(engine, load) as stray:
             until = time.monotonic() + 30

@@ -294,7 +294,8 @@ def test_reasons(rules: Policy, seen: Observation, history: History) -> None:
     assert decision.primary.reason in reasons
     assert not (decision.held and decision.changes)
     if not decision.changes and rules.replicas.min <= seen.requested <= rules.replicas.max:
-        wanted = decision.recommended != seen.requested
+        idle = decision.recommended < seen.requested == rules.replicas.min
+        wanted = decision.recommended != seen.requested and not idle
         lacking = any(said.lacks_data for said in decision.recommendations)
         closed = bool({Reason.UNSUPPORTED_MODE, Reason.SCALED_TO_ZERO} & set(reasons))
         assert decision.held == (wanted or lacking or closed)
@@ -304,6 +305,25 @@ def test_reasons(rules: Policy, seen: Observation, history: History) -> None:
         assert decision.desired in {seen.requested, decision.recommended, rules.replicas.min, rules.replicas.max} or (
             decision.primary.reason is Reason.TASKS_PENDING
         )
+
+
+@given(rules=policies, seen=observations(), history=histories(), highest=st.booleans())
+def test_held_at_a_bound(rules: Policy, seen: Observation, history: History, *, highest: bool) -> None:
+    """At a bound, held is exactly what wants more than the maximum, whatever would hold the wish on its way.
+
+    A service that wants fewer than its minimum is unchanged. A rule that lacks data is held wherever the count is.
+    """
+    least, most = rules.replicas.min, rules.replicas.max
+    requested = most if highest else least
+    decision = decide(rules, replace(seen, requested=requested, mode="replicated"), history)
+    wish = decision.recommended
+    lacking = any(said.lacks_data for said in decision.recommendations)
+
+    if rules.bounds(seen.at).clamp(wish) == requested:
+        assert not decision.changes
+        assert decision.held == (wish > most or lacking)
+        if wish != requested:
+            assert decision.primary.reason is (Reason.AT_MAX if wish > most else Reason.AT_MIN)
 
 
 # Runs

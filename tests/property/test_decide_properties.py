@@ -26,8 +26,10 @@ NAMES = ("r1", "r2", "r3")
 PIPELINE = {
     Reason.NO_BREACH,
     Reason.COOLING_DOWN,
-    Reason.TOO_FEW_REPLICAS,
-    Reason.TOO_MANY_REPLICAS,
+    Reason.BELOW_MIN,
+    Reason.ABOVE_MAX,
+    Reason.AT_MIN,
+    Reason.AT_MAX,
     Reason.ROLLOUT_IN_PROGRESS,
     Reason.TASKS_PENDING,
     Reason.SCALED_TO_ZERO,
@@ -182,12 +184,14 @@ def test_reasons(rules: Policy, seen: Observation, history: History) -> None:
 
 @given(policies(), observations(), histories)
 def test_held(rules: Policy, seen: Observation, history: History) -> None:
-    """Held: a change was wanted, or could not be judged, and the count stays as it is."""
+    """Held: a change was wanted, or could not be judged, and the count stays; fewer than the minimum is not wanted."""
     decision = decide(rules, seen, history)
 
-    judged = {said.replicas for said in decision.recommendations}
-    in_bounds = rules.bounds(seen.at).clamp(seen.requested) == seen.requested
-    calm = judged <= {None, seen.requested} and not any(said.lacks_data for said in decision.recommendations)
+    bounds = rules.bounds(seen.at)
+    in_bounds = bounds.clamp(seen.requested) == seen.requested
+    wish = max((said.replicas for said in decision.recommendations if said.replicas is not None), default=None)
+    settled = wish in {None, seen.requested} or (seen.requested == bounds.min and (wish or 0) < bounds.min)
+    calm = settled and not any(said.lacks_data for said in decision.recommendations)
     content = calm and in_bounds and seen.mode == "replicated" and (seen.requested > 0 or rules.replicas.min == 0)
     assert decision.held == (not decision.changes and not content)
 

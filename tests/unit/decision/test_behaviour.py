@@ -414,8 +414,8 @@ def test_a_limit_does_not_hold_the_bounds() -> None:
     """Bounds are corrected whatever the steps before say."""
     rules = written(WANTED, least=8, most=20, scale_up=UP_4, scale_down=UP_4)
 
-    assert summed(decide(rules, wanting(10, 1), History()))[:2] == (8, Reason.TOO_FEW_REPLICAS)
-    assert summed(decide(rules, wanting(1, 60), History()))[:2] == (20, Reason.TOO_MANY_REPLICAS)
+    assert summed(decide(rules, wanting(10, 1), History()))[:2] == (8, Reason.BELOW_MIN)
+    assert summed(decide(rules, wanting(1, 60), History()))[:2] == (20, Reason.ABOVE_MAX)
 
 
 def test_partly_limited_is_a_change() -> None:
@@ -612,7 +612,7 @@ def test_flap_guard_says_what_would_be() -> None:
 
 def test_the_flap_guard_does_not_hold_the_maximum() -> None:
     """Bounds are corrected whatever the steps before say."""
-    assert guarded(49, 4, remove=3, most=2)[:2] == (2, Reason.TOO_MANY_REPLICAS)
+    assert guarded(49, 4, remove=3, most=2)[:2] == (2, Reason.ABOVE_MAX)
 
 
 def test_limits_come_before_the_flap_guard() -> None:

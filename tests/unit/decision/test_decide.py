@@ -21,6 +21,7 @@ from tests.support.builders import (
     threshold,
     told,
     window,
+    written,
 )
 from tests.support.deciding import decide
 
@@ -335,7 +336,7 @@ BOUNDED = policy(CPU_HIGH, CPU_LOW, least=3, most=6)
 @pytest.mark.parametrize("events", [[], [up(1)], [down(1)]])
 @pytest.mark.parametrize(
     ("requested", "desired", "reason"),
-    [(1, 3, Reason.TOO_FEW_REPLICAS), (8, 6, Reason.TOO_MANY_REPLICAS)],
+    [(1, 3, Reason.BELOW_MIN), (8, 6, Reason.ABOVE_MAX)],
 )
 def test_bounds_are_corrected(
     load: Window | None, events: list[ScaleEvent], requested: int, desired: int, reason: Reason
@@ -355,32 +356,91 @@ def test_bounds_corrected_without_data_tell_both() -> None:
     assert told(decision) == [
         (Reason.NO_DATA, "cpu-high"),
         (Reason.NO_DATA, "cpu-low"),
-        (Reason.TOO_MANY_REPLICAS, None),
+        (Reason.ABOVE_MAX, None),
     ]
     assert decision.primary.detail == "8 is above max 6"
 
 
 def test_at_the_maximum() -> None:
-    """A rule that wants more than the maximum is held there."""
+    """A rule that wants more than the maximum is held there, and operators see it."""
     decision = judged(BOUNDED, seen(HIGH, requested=6))
 
-    assert summed(decision) == (6, Reason.TOO_MANY_REPLICAS, "cpu-high", True)
-    assert told(decision) == [(Reason.ABOVE_THRESHOLD, "cpu-high"), (Reason.TOO_MANY_REPLICAS, None)]
+    assert summed(decision) == (6, Reason.AT_MAX, "cpu-high", True)
+    assert told(decision) == [(Reason.ABOVE_THRESHOLD, "cpu-high"), (Reason.AT_MAX, None)]
     assert decision.primary.detail == "wants 7, above max 6"
 
 
 def test_at_the_minimum() -> None:
-    """A rule that wants fewer than the minimum is held there."""
+    """An idle service at its minimum is unchanged, and not held: nothing is missing that somebody wants."""
     decision = judged(BOUNDED, seen(LOW, requested=3))
 
-    assert summed(decision) == (3, Reason.TOO_FEW_REPLICAS, "cpu-low", True)
+    assert summed(decision) == (3, Reason.AT_MIN, "cpu-low", False)
+    assert told(decision) == [(Reason.BELOW_THRESHOLD, "cpu-low"), (Reason.AT_MIN, None)]
+    assert decision.primary.detail == "wants 2, below min 3"
+
+
+@pytest.mark.parametrize(
+    ("load", "requested", "reason", "held"), [(HIGH, 6, Reason.AT_MAX, True), (LOW, 3, Reason.AT_MIN, False)]
+)
+def test_a_bound_comes_before_a_cooldown(load: Window, requested: int, reason: Reason, *, held: bool) -> None:
+    """A cooldown has nothing to hold if the bound leaves the count as it is, so the bound is the reason."""
+    decision = judged(BOUNDED, seen(load, requested=requested), up(1))
+
+    assert (decision.desired, decision.primary.reason, decision.held) == (requested, reason, held)
+    assert Reason.COOLING_DOWN not in [why.reason for why in decision.reasons]
+
+
+@pytest.mark.parametrize(("load", "held"), [(HIGH, True), (CALM, False), (LOW, False)])
+def test_at_a_bound_of_a_schedule(load: Window, *, held: bool) -> None:
+    """At the bound of a schedule the reason is the schedule, and only a rule that wants more is held."""
+    always = {"name": "always", "start": "* * * * *", "end": "30 12 1 1 *", "min": 3, "max": 3}
+    rules = written(
+        {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "1m", "add": 1},
+        {"name": "cpu-low", "metric": "cpu", "below": 30, "for": "1m", "remove": 1},
+        schedules=[always],
+    )
+
+    decision = judged(rules, seen(load))
+
+    assert (decision.desired, decision.held) == (3, held)
+    assert decision.primary.reason is (Reason.NO_BREACH if load is CALM else Reason.SCHEDULE_BOUNDS)
+
+
+@pytest.mark.parametrize(("load", "reason"), [(doubted(LOW), Reason.PARTIAL_DATA), (None, Reason.NO_DATA)])
+def test_what_cannot_be_judged_is_held_at_the_minimum_too(load: Window | None, reason: Reason) -> None:
+    """Samples that are missing, or that prove no calm, are told also at the minimum: nobody knows what is wanted."""
+    decision = judged(BOUNDED, seen(load, requested=3))
+
+    assert (decision.desired, decision.primary.reason, decision.held) == (3, reason, True)
+
+
+@pytest.mark.parametrize(
+    ("load", "requested", "desired", "reason"),
+    [
+        pytest.param(HIGH, 5, 6, Reason.AT_MAX, id="stops at the maximum"),
+        pytest.param(LOW, 4, 3, Reason.AT_MIN, id="stops at the minimum"),
+        pytest.param(HIGH, 8, 6, Reason.ABOVE_MAX, id="already above the maximum"),
+        pytest.param(LOW, 2, 3, Reason.BELOW_MIN, id="already below the minimum"),
+        pytest.param(HIGH, 2, 6, Reason.AT_MAX, id="from below the minimum beyond the maximum"),
+        pytest.param(LOW, 8, 3, Reason.AT_MIN, id="from above the maximum beyond the minimum"),
+    ],
+)
+def test_a_correction_and_a_stop_have_words_of_their_own(
+    load: Window, requested: int, desired: int, reason: Reason
+) -> None:
+    """`below_min` and `above_max` tell of a count outside the bounds; `at_min` and `at_max` of a wish beyond them."""
+    rules = policy(threshold("cpu-high", above=70, add=9), threshold("cpu-low", below=30, remove=9), least=3, most=6)
+
+    decision = judged(rules, seen(load, requested=requested))
+
+    assert (decision.desired, decision.primary.reason, decision.held) == (desired, reason, False)
 
 
 def test_a_step_is_cut_at_the_bound() -> None:
     """A step beyond a bound goes as far as the bound, and the bound is the primary reason."""
     rules = policy(threshold("cpu-high", above=70, add=5), least=3, most=6)
 
-    assert summed(judged(rules, seen(HIGH, requested=4))) == (6, Reason.TOO_MANY_REPLICAS, "cpu-high", False)
+    assert summed(judged(rules, seen(HIGH, requested=4))) == (6, Reason.AT_MAX, "cpu-high", False)
 
 
 def test_a_reduction_towards_the_bounds() -> None:
@@ -388,7 +448,7 @@ def test_a_reduction_towards_the_bounds() -> None:
     rules = policy(threshold("cpu-low", below=30, remove=4), least=3, most=6)
 
     assert judged(rules, seen(LOW, requested=8)).desired == 4
-    assert summed(judged(rules, seen(LOW, requested=8), up(1))) == (6, Reason.TOO_MANY_REPLICAS, "cpu-low", False)
+    assert summed(judged(rules, seen(LOW, requested=8), up(1))) == (6, Reason.ABOVE_MAX, "cpu-low", False)
 
 
 def test_the_bounds_themselves_are_within() -> None:
@@ -481,7 +541,7 @@ def test_a_service_of_which_nothing_runs_says_so_before_its_lack_of_data(load: W
         pytest.param({"running": 1, "pending": WAITS}, Reason.NO_DATA, id="one runs"),
         pytest.param({"running": 0}, Reason.NO_DATA, id="Swarm says nothing"),
         pytest.param({"requested": 0}, Reason.SCALED_TO_ZERO, id="nothing is asked for"),
-        pytest.param({"requested": 7, "running": 0, "pending": WAITS}, Reason.TOO_MANY_REPLICAS, id="bounds"),
+        pytest.param({"requested": 7, "running": 0, "pending": WAITS}, Reason.ABOVE_MAX, id="bounds"),
         pytest.param(
             {"running": 0, "pending": WAITS, "rollout": "a rolling update is in progress", "requested": 7},
             Reason.ROLLOUT_IN_PROGRESS,
@@ -534,7 +594,7 @@ def test_tasks_pending_hold_only_what_is_beyond_the_bounds() -> None:
     assert summed(decision) == (3, Reason.TASKS_PENDING, "cpu-high", False)
     assert told(decision) == [
         (Reason.ABOVE_THRESHOLD, "cpu-high"),
-        (Reason.TOO_FEW_REPLICAS, None),
+        (Reason.BELOW_MIN, None),
         (Reason.TASKS_PENDING, None),
     ]
 
@@ -559,7 +619,7 @@ def test_a_gate_is_primary_over_the_bounds() -> None:
     assert summed(decision) == (8, Reason.ROLLOUT_IN_PROGRESS, "cpu-high", True)
     assert told(decision) == [
         (Reason.ABOVE_THRESHOLD, "cpu-high"),
-        (Reason.TOO_MANY_REPLICAS, None),
+        (Reason.ABOVE_MAX, None),
         (Reason.ROLLOUT_IN_PROGRESS, None),
     ]
 
@@ -595,7 +655,7 @@ def test_an_outside_count_beyond_the_bounds_is_corrected() -> None:
     """Bounds are corrected whatever the steps before say, an operator's count included, cooldown or not."""
     decision = judged(BOUNDED, seen(CALM, requested=9, changed_externally="4 → 9"), ScaleEvent(NOW, 4, 9))
 
-    assert summed(decision) == (6, Reason.TOO_MANY_REPLICAS, None, False)
+    assert summed(decision) == (6, Reason.ABOVE_MAX, None, False)
 
 
 @pytest.mark.parametrize("samples", range(5))
@@ -638,7 +698,7 @@ def test_every_reason_has_one_meaning() -> None:
 SPECIFIED = """
 above_threshold below_threshold above_target below_target within_tolerance step_matched table_value no_breach
 no_data stale_data partial_data window_incomplete stabilized step_limited would_flap cooling_down
-too_few_replicas too_many_replicas schedule_bounds paused rollout_in_progress tasks_pending guard not_leader
+below_min above_max at_min at_max schedule_bounds paused rollout_in_progress tasks_pending guard not_leader
 scaled_to_zero restored_after_deploy changed_externally fallback ineffective policy_conflict unsupported_mode
 service_not_found
 no_room starved

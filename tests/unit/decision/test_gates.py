@@ -157,7 +157,7 @@ def test_a_count_beyond_the_maximum() -> None:
     """A count passes up to the bounds in force."""
     decision = decided(STEPS, TABLE, cpu=90, queue=30, running=2, most=5)
 
-    assert summed(decision) == (5, Reason.TOO_MANY_REPLICAS, "by-queue", False)
+    assert summed(decision) == (5, Reason.AT_MAX, "by-queue", False)
 
 
 @pytest.mark.parametrize(("queue", "desired"), [(2, 6), (8, 8)])

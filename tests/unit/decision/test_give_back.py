@@ -175,7 +175,7 @@ def test_the_autoscaler_that_stands_by_gives_nothing_back() -> None:
 
 def test_the_maximum_may_lower_it_further() -> None:
     """A maximum below what has room lowers the count at the same time, and the replicas count as given back."""
-    assert summed(decided(most=3)) == (3, Reason.TOO_MANY_REPLICAS, False, True)
+    assert summed(decided(most=3)) == (3, Reason.ABOVE_MAX, False, True)
 
 
 def test_an_increase_without_room_does_not_count_as_one_that_did_not_help() -> None:

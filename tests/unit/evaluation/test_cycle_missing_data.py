@@ -58,8 +58,8 @@ def test_bounds_are_corrected_without_prometheus() -> None:
     world.engine.operator_scale("web", 9)
     down = only(world.next())
 
-    assert said(up) == (Outcome.APPLIED, Reason.TOO_FEW_REPLICAS, 1, 2)
-    assert said(down) == (Outcome.APPLIED, Reason.TOO_MANY_REPLICAS, 9, 6)
+    assert said(up) == (Outcome.APPLIED, Reason.BELOW_MIN, 1, 2)
+    assert said(down) == (Outcome.APPLIED, Reason.ABOVE_MAX, 9, 6)
 
 
 @pytest.mark.fault("prometheus-away")

@@ -67,7 +67,7 @@ def test_a_change_by_others_is_told_whatever_round_decides() -> None:
 
     record = only(world.next())
 
-    assert said(record) == (Outcome.APPLIED, Reason.TOO_MANY_REPLICAS, 12, 10)
+    assert said(record) == (Outcome.APPLIED, Reason.ABOVE_MAX, 12, 10)
     assert Reason.CHANGED_EXTERNALLY in reasons(record)
 
 

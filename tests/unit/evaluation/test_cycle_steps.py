@@ -4,6 +4,7 @@ import pytest
 
 from autoscaler.core.model import Outcome
 from autoscaler.core.reasons import Reason
+from autoscaler.evaluation.journal import Journal
 from autoscaler.swarm.cluster import STATE_LABEL
 from tests.support.world import (
     FREE,
@@ -90,6 +91,27 @@ def test_a_held_step_says_what_it_waits_for() -> None:
     record = world.until_reason(Reason.COOLING_DOWN)
 
     assert said(record) == (Outcome.HELD, Reason.COOLING_DOWN, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "expected", "held"),
+    [
+        (10, (Outcome.UNCHANGED, Reason.AT_MIN, 3, 3), {}),
+        (85, (Outcome.HELD, Reason.AT_MAX, 3, 3), {("web", "at_max"): 40}),
+    ],
+)
+def test_at_a_bound(cpu: float, expected: tuple[Outcome, Reason, int, int], held: dict[tuple[str, str], int]) -> None:
+    """A night at the minimum is unchanged and counts no held decision; wanting more than the maximum is held."""
+    world = settled_world(policy_for("web", least=3, most=3), cpu=cpu)
+    journal = Journal()
+
+    records = [only(evaluation) for evaluation in world.run(600)]
+    for record in records:
+        journal.add(record)
+
+    assert {said(record) for record in records} == {expected}
+    assert journal.snapshot().held == held
+    assert world.api.calls["update"] == 0
 
 
 @pytest.mark.fault("rollback-point")
@@ -202,5 +224,5 @@ def test_a_dry_run_repeats_a_correction_of_the_bounds_only_after_its_cooldown() 
 
     records = [only(evaluation) for evaluation in world.run(195)]
 
-    assert {said(record) for record in records} == {(Outcome.DRY_RUN, Reason.TOO_FEW_REPLICAS, 3, 5)}
+    assert {said(record) for record in records} == {(Outcome.DRY_RUN, Reason.BELOW_MIN, 3, 5)}
     assert [record.repeated for record in records] == [False, *[True] * 11, False]

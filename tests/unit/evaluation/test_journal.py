@@ -50,7 +50,7 @@ def test_every_applied_change_is_news() -> None:
 def test_a_repeated_proposal_is_neither_news_nor_counted() -> None:
     """A dry-run's proposal that is made again within its cooldown is not logged and not counted again."""
     journal = Journal()
-    proposal = record(Outcome.DRY_RUN, Reason.TOO_FEW_REPLICAS)
+    proposal = record(Outcome.DRY_RUN, Reason.BELOW_MIN)
     assert [journal.add(proposal), journal.add(replace(proposal, repeated=True))] == [True, False]
     assert journal.snapshot().decisions == {("web", Outcome.DRY_RUN): 1}
 

@@ -66,7 +66,7 @@ def test_a_whole_night() -> None:
     morning = only(world.next())
 
     assert (said(morning), morning.decision.at) == (
-        (Outcome.APPLIED, Reason.TOO_FEW_REPLICAS, 0, 2),
+        (Outcome.APPLIED, Reason.BELOW_MIN, 0, 2),
         NOW + 90 * MINUTE,
     )
     world.load["web", "cpu"] = 90
@@ -100,7 +100,7 @@ def test_a_scale_by_hand_in_the_night_is_corrected() -> None:
     corrected = only(world.next())
     assert said(corrected) == (Outcome.APPLIED, Reason.SCHEDULE_BOUNDS, 3, 0)
     assert Reason.CHANGED_EXTERNALLY in reasons(corrected)
-    assert said(world.until_changed()) == (Outcome.APPLIED, Reason.TOO_FEW_REPLICAS, 0, 2)
+    assert said(world.until_changed()) == (Outcome.APPLIED, Reason.BELOW_MIN, 0, 2)
 
 
 def test_what_an_operator_stopped_before_the_night_stays_stopped() -> None:
@@ -122,7 +122,7 @@ def test_a_restart_in_the_night_forgets_nothing() -> None:
     """The service's label tells who set it to 0."""
     world = asleep()
     world.restart()
-    assert said(world.until_changed()) == (Outcome.APPLIED, Reason.TOO_FEW_REPLICAS, 0, 2)
+    assert said(world.until_changed()) == (Outcome.APPLIED, Reason.BELOW_MIN, 0, 2)
 
 
 @pytest.mark.parametrize("image", ["app:1", "app:2"])
@@ -132,7 +132,7 @@ def test_a_deploy_in_the_night_wakes_it_until_the_next_evaluation(image: str) ->
     world.deploy(replicas=3, image=image)
     world.restart()
     assert said(world.until_changed()) == (Outcome.APPLIED, Reason.SCHEDULE_BOUNDS, 3, 0)
-    assert said(world.until_changed()) == (Outcome.APPLIED, Reason.TOO_FEW_REPLICAS, 0, 2)
+    assert said(world.until_changed()) == (Outcome.APPLIED, Reason.BELOW_MIN, 0, 2)
     assert {record.decision.desired for evaluation in world.run(600) for record in evaluation.records} == {2}
 
 
@@ -143,7 +143,7 @@ def test_a_deploy_of_the_live_count_in_the_night_does_not_stop_the_service(deplo
     for number in range(deploys):
         world.deploy(replicas=0, image=f"app:{number + 2}")
         world.run(5 * MINUTE)
-    assert said(world.until_changed()) == (Outcome.APPLIED, Reason.TOO_FEW_REPLICAS, 0, 2)
+    assert said(world.until_changed()) == (Outcome.APPLIED, Reason.BELOW_MIN, 0, 2)
 
 
 def test_a_deploy_of_0_over_an_operator_s_0_leaves_it_stopped() -> None:
@@ -166,7 +166,7 @@ def test_a_count_that_a_deploy_lowered_is_not_restored_in_the_night_or_after_it(
     world.deploy(replicas=3, image="app:2")
     world.run(10 * MINUTE)
     assert world.replicas() == 0
-    assert said(world.until_changed()) == (Outcome.APPLIED, Reason.TOO_FEW_REPLICAS, 0, 2)
+    assert said(world.until_changed()) == (Outcome.APPLIED, Reason.BELOW_MIN, 0, 2)
     assert {record.decision.desired for evaluation in world.run(600) for record in evaluation.records} == {2}
 
 
@@ -187,7 +187,7 @@ def test_nothing_is_known_in_the_night_and_nothing_is_made_of_it() -> None:
     world.prometheus.lose("web")
     night = world.run(3600 - 2 * MINUTE)
     assert {said(only(evaluation)) for evaluation in night} == {(Outcome.UNCHANGED, Reason.SCHEDULE_BOUNDS, 0, 0)}
-    assert said(world.until_changed()) == (Outcome.APPLIED, Reason.TOO_FEW_REPLICAS, 0, 2)
+    assert said(world.until_changed()) == (Outcome.APPLIED, Reason.BELOW_MIN, 0, 2)
     fell = world.until_changed()
     assert said(fell) == (Outcome.APPLIED, Reason.FALLBACK, 2, 6)
     assert fell.decision.at >= NOW + 90 * MINUTE + 9 * MINUTE
@@ -248,7 +248,7 @@ def test_schedules_alone_set_the_count() -> None:
     start, end = world.until_changed(), world.until_changed()
 
     assert (said(start), start.decision.at) == ((Outcome.APPLIED, Reason.SCHEDULE_BOUNDS, 2, 6), NOW + 30 * MINUTE)
-    assert (said(end), end.decision.at) == ((Outcome.APPLIED, Reason.TOO_MANY_REPLICAS, 6, 2), NOW + 90 * MINUTE)
+    assert (said(end), end.decision.at) == ((Outcome.APPLIED, Reason.ABOVE_MAX, 6, 2), NOW + 90 * MINUTE)
 
 
 def test_schedules_alone_need_no_prometheus() -> None:

@@ -255,8 +255,8 @@ class TestEvaluations:
         ("policy", "cpu", "expected"),
         [
             (FREE, 90, (Outcome.APPLIED, Reason.ABOVE_THRESHOLD, 3, 4)),
-            (policy_for("web", least=5), 10, (Outcome.APPLIED, Reason.TOO_FEW_REPLICAS, 3, 5)),
-            (policy_for("web", most=2), 10, (Outcome.APPLIED, Reason.TOO_MANY_REPLICAS, 3, 2)),
+            (policy_for("web", least=5), 10, (Outcome.APPLIED, Reason.BELOW_MIN, 3, 5)),
+            (policy_for("web", most=2), 10, (Outcome.APPLIED, Reason.ABOVE_MAX, 3, 2)),
             (FREE.model_copy(update={"on_starved": "allow"}), 10, (Outcome.APPLIED, Reason.BELOW_THRESHOLD, 3, 2)),
             (
                 policy_for(

@@ -312,7 +312,7 @@ class TestWhatPasses:
 
         assert (decision.desired, decision.held) == (desired, False)
         assert decision.primary.reason is Reason.GUARD
-        bound = Reason.TOO_FEW_REPLICAS if cpu > 50 else Reason.TOO_MANY_REPLICAS
+        bound = Reason.BELOW_MIN if cpu > 50 else Reason.ABOVE_MAX
         assert bound in [reason for reason, _ in told(decision)]
 
 

@@ -562,7 +562,7 @@ def test_labels_may_be_corrected_while_the_daemon_runs() -> None:
     """A `docker service update --label-add` counts at the next evaluation, in either direction."""
     one = world(**{MAX_LABEL: "x"})
     for label, value, expected in (
-        (MAX_LABEL, "3", (Outcome.HELD, Reason.TOO_MANY_REPLICAS)),
+        (MAX_LABEL, "3", (Outcome.HELD, Reason.AT_MAX)),
         (MAX_LABEL, "3 ", (Outcome.HELD, Reason.POLICY_CONFLICT)),
         (MAX_LABEL, "4", (Outcome.APPLIED, Reason.ABOVE_THRESHOLD)),
         (ENABLED_LABEL, "false", None),

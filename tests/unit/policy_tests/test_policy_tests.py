@@ -172,7 +172,7 @@ def test_another_interval_has_samples_further_apart(tmp_path: Path) -> None:
 
 def test_bounds_are_corrected_at_the_first_evaluation(tmp_path: Path) -> None:
     """Evaluations are at 0, interval, 2 x interval …"""  # noqa: D415 - the sentence ends in an ellipsis
-    assert failures(tmp_path, "{}", "{at: 0s, replicas: 2, reason: too_few_replicas}", replicas=1) == []
+    assert failures(tmp_path, "{}", "{at: 0s, replicas: 2, reason: below_min}", replicas=1) == []
 
 
 # Events

@@ -205,7 +205,7 @@ def test_exactly_none() -> None:
 
     assert decide(written(rule, least=0), seen, History()).desired == 0
     bounded = decide(written(rule, least=2), seen, History())
-    assert (bounded.desired, bounded.primary.reason) == (2, Reason.TOO_FEW_REPLICAS)
+    assert (bounded.desired, bounded.primary.reason) == (2, Reason.AT_MIN)
 
 
 # words and files

@@ -191,7 +191,7 @@ def test_within_the_bounds_in_force() -> None:
 
     record = only(world.next())
 
-    assert (record.decision.desired, record.decision.primary.reason) == (4, Reason.TOO_MANY_REPLICAS)
+    assert (record.decision.desired, record.decision.primary.reason) == (4, Reason.AT_MAX)
     assert Reason.RESTORED_AFTER_DEPLOY in reasons(record)
 
 
