@@ -21,7 +21,7 @@ from cronsim import CronSim
 from autoscaler.core.model import Direction
 from autoscaler.policy import promql
 from autoscaler.policy.metric import PROMETHEUS
-from autoscaler.policy_files.lint_flaps import (
+from autoscaler.policy_files.lint.played import (
     A_LOOK,
     A_MOMENT,
     Effort,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from autoscaler.policy.metric import Metric
     from autoscaler.policy.policy import Limit, Policy, PolicySet
     from autoscaler.policy.schedules import Schedule
-    from autoscaler.policy_files.lint_flaps import Flap
+    from autoscaler.policy_files.lint.played import Flap
     from autoscaler.policy_files.yaml_document import Path
     from autoscaler.strategies import Rule
 
