@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autoscaler.policy.policy import PolicySet
+    from autoscaler.policy_files.yaml_document import Diagnostic
 
 
 @click.command()
@@ -37,6 +38,8 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
     """Validate policy files: the PATHs, or those that the settings name.
 
     With --live it asks Swarm and Prometheus too, and adds up whether every policy's maximum finds room.
+
+    Each warning ends with its id. A comment "# autoscaler ignore: ID" in the file silences it there.
 
     Exits with 1 where they are invalid, or, with --live, where a service lacks data.
     """
@@ -51,13 +54,13 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
             complain(*problems)
         sys.exit(ERROR)
     policies = loaded.policies
-    warnings = [str(warning) for warning in loaded.warnings(settings.window_step)]
+    warnings = loaded.warnings(settings.window_step)
     found = _survey(settings, policies) if live else None
     if output == "json":
         document = {
             "valid": True,
             "problems": [],
-            "warnings": warnings,
+            "warnings": [_warning_document(warning) for warning in warnings],
             "revision": policies.revision,
             "in_force": pacing.by_policies(policies),
         }
@@ -72,6 +75,17 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
         if found is not None:
             terminal().print(render.survey(found))
     sys.exit(ERROR if found is not None and not found.good else 0)
+
+
+def _warning_document(warning: Diagnostic) -> dict[str, Any]:
+    return {
+        "id": warning.id,
+        "file": warning.file,
+        "line": warning.line,
+        "column": warning.column,
+        "path": warning.path,
+        "text": str(warning),
+    }
 
 
 def _survey(settings: Settings, policies: PolicySet) -> survey.Survey:
