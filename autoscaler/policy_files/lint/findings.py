@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from autoscaler.policy_files.lint import bounds, cooldowns, flaps, metrics, schedules, undecided
+from autoscaler.policy_files.lint import bounds, cooldowns, flaps, metrics, queries, schedules, undecided
 from autoscaler.policy_files.lint.case import LintCase
 from autoscaler.policy_files.lint.ids import LintId
 from autoscaler.policy_files.lint.ignores import Ignores
@@ -44,9 +44,9 @@ def warnings(
     takes too long to examine is left out, and the last warning says so. Comments of the *documents* ignore some.
     """
     ignores = Ignores(documents)
-    effort = Effort(_EFFORT)
+    effort, parsing = Effort(_EFFORT), Effort(_EFFORT)
     found = chain(
-        _of_metrics(policies, metric_origins or {}, ignores),
+        _of_metrics(policies, parsing, metric_origins or {}, ignores),
         *(
             _of_policy(LintCase(policy, policies.metrics, step, effort), origins or {}, ignores)
             for policy in policies.policies
@@ -54,17 +54,21 @@ def warnings(
         ignores.unknown(),
     )
     told = list(islice(found, MAX_PROBLEMS))
-    if effort.exhausted or len(told) == MAX_PROBLEMS:
+    if effort.exhausted or parsing.exhausted or len(told) == MAX_PROBLEMS:
         what, cure = "there may be more to warn of", "correct these first, or check fewer at a time"
         return [*told, Diagnostic("policies", 0, 0, "", what, cure, LintId.INCOMPLETE)]
-    return [*told, *islice(ignores.unused(), MAX_PROBLEMS)]
+    unchecked = set() if queries.INSTALLED else {LintId.PROMQL}
+    return [*told, *islice(ignores.unused(unchecked), MAX_PROBLEMS)]
 
 
-def _of_metrics(policies: PolicySet, origins: Mapping[str, Origin], ignores: Ignores) -> Iterator[Diagnostic]:
+def _of_metrics(
+    policies: PolicySet, effort: Effort, origins: Mapping[str, Origin], ignores: Ignores
+) -> Iterator[Diagnostic]:
     """The warnings of the metrics that documents define."""
     used = {metric for policy in policies.policies for metric in policy.look_backs}
     for name, origin in origins.items():
-        yield from _placed(metrics.unused(name, used), origin, ignores)
+        warned = chain(metrics.unused(name, used), queries.misread(policies.metrics[name], effort))
+        yield from _placed(warned, origin, ignores)
 
 
 def _of_policy(case: LintCase, origins: Mapping[str, Origin], ignores: Ignores) -> Iterator[Diagnostic]:

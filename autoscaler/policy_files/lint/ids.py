@@ -9,6 +9,7 @@ class LintId(StrEnum):
     """The name of a kind of warning: stable, and what a comment in a policy file ignores."""
 
     UNUSED_METRIC = "unused-metric"
+    PROMQL = "promql"
     SHORT_WINDOW = "short-window"
     SUM_AS_AVERAGE = "sum-as-average"
     WRITTEN_COOLDOWN = "written-cooldown"
@@ -54,6 +55,10 @@ _TEXTS = {
     LintId.UNUSED_METRIC: (
         "No rule and no guard uses a metric that the file defines.",
         "Name the metric in a rule or a guard, or remove it.",
+    ),
+    LintId.PROMQL: (
+        "The library promql-parser (extra `promql`) refuses a query: a misspelt function, or `rate` without a range.",
+        "Correct the query, or ignore this if your server accepts it. The library does not know MetricsQL.",
     ),
     LintId.SHORT_WINDOW: (
         "A `for` is shorter than two window steps, so that one odd sample may decide.",

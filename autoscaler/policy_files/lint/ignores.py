@@ -11,7 +11,7 @@ from autoscaler.policy_files.validation import did_you_mean
 from autoscaler.policy_files.yaml_document import Diagnostic, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from autoscaler.policy_files.yaml_comments import Comment
     from autoscaler.policy_files.yaml_document import Document, Path
@@ -65,9 +65,9 @@ class Ignores:
                     what = f"{shown(word)} is not the id of a warning that can be ignored" if word else "names no id"
                     yield ignore.diagnostic(what, did_you_mean(word, known, "the ids are"), LintId.UNKNOWN_IGNORE)
 
-    def unused(self) -> Iterator[Diagnostic]:
-        """Warn of ids that have silenced nothing."""
-        looked_for = {str(each) for each in LintId if each.can_be_ignored}
+    def unused(self, unchecked: Collection[LintId]) -> Iterator[Diagnostic]:
+        """Warn of ids that have silenced nothing, except those that are *unchecked*."""
+        looked_for = {str(each) for each in LintId if each.can_be_ignored and each not in unchecked}
         for ignore in self._all:
             for word in dict.fromkeys(ignore.comment.ids):
                 if word in looked_for and word not in ignore.used:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.policy_files import loader
-from autoscaler.policy_files.lint import LintId
+from autoscaler.policy_files.lint import LintId, queries
+from autoscaler.policy_files.lint.played import Effort
 from autoscaler.policy_files.yaml_document import read
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def schedule(text: str) -> tuple[str, ...]:
 
 RAISED: dict[LintId, list[str]] = {
     LintId.UNUSED_METRIC: a_file(HIGH, LOW, metrics=("spare: {query: sum(x)}",)),
+    LintId.PROMQL: a_file(QUEUED, metrics=("q: {query: rate(x)}",)),
     LintId.SHORT_WINDOW: a_file(HIGH.replace("5m", "20s"), LOW),
     LintId.SUM_AS_AVERAGE: a_file(TOTAL, metrics=("q: {query: sum(x)}",)),
     LintId.WRITTEN_COOLDOWN: a_file(
@@ -156,13 +158,13 @@ def test_several_ids_are_separated_by_commas() -> None:
 
 def test_an_unused_ignore_is_told_where_it_stands() -> None:
     """The warning names the comment's line, the id and the line that the comment is about."""
-    lines = ["# autoscaler ignore: flaps, no-rules", *a_file(HIGH, LOW)]
+    lines = ["# autoscaler ignore: flaps, promql", *a_file(HIGH, LOW)]
     assert [str(each) for each in warned(lines)] == [
         (
             f"a.yml:1:1: there is no warning {id_} to ignore in line 2 "
             "(remove the id, or put the comment on the line that the warning names) [unused-ignore]"
         )
-        for id_ in ("flaps", "no-rules")
+        for id_ in ("flaps", "promql")
     ]
 
 
@@ -268,3 +270,46 @@ def test_ignoring_an_id_removes_exactly_its_warnings_at_that_place(parts: list[l
     left = [each for each in before if each not in silenced]
     assert [each for each in after if each.id != LintId.UNUSED_IGNORE] == left
     assert [each.line for each in after if each.id == LintId.UNUSED_IGNORE] == ([] if silenced else [line])
+
+
+# Queries
+
+
+@pytest.mark.parametrize(
+    ("query", "what"),
+    [
+        ("rat(x[5m])", "unknown function with name 'rat'"),
+        ("rate(x)", "expected type matrix in call to function 'rate', got vector"),
+        ("x[5m]", "gives a range of samples"),
+        ("x[5m:15s]", "gives a range of samples"),
+        ("x[999999999999999999999999999999]", "value is either too big or NaN"),
+    ],
+)
+def test_a_query_that_is_not_promql_is_told(query: str, what: str) -> None:
+    """A misspelt function, `rate` without a range, and a range without a function are warnings."""
+    (found,) = warned(a_file(QUEUED, more=("scale_up: {cooldown: 5m}",), metrics=(f"q: {{query: '{query}'}}",)))
+    assert (found.id, found.path) == (LintId.PROMQL, "metrics.q.query")
+    assert what in found.what
+
+
+@pytest.mark.parametrize("query", ["rate(x[2m])", 'up{s="$service"}', "max_over_time(sum(rate(x[1m]))[2m:])"])
+def test_a_query_that_is_promql_is_not(query: str) -> None:
+    """Ordinary queries, the variable and subqueries give no warning."""
+    assert warned(a_file(QUEUED, more=("scale_up: {cooldown: 5m}",), metrics=(f"q: {{query: '{query}'}}",))) == []
+
+
+def test_without_the_library_queries_are_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra, neither a query nor a comment that ignores `promql` gives a warning."""
+    monkeypatch.setattr(queries, "INSTALLED", False)
+    lines = RAISED[LintId.PROMQL]
+    assert warned(lines) == []
+    assert warned(with_comment(lines, 3, "# autoscaler ignore: promql")) == []
+
+
+def test_a_long_query_and_many_queries_are_not_judged() -> None:
+    """The library takes a time that grows with the square of the length: what is too long is left out."""
+    long = f"rat(x{' ' * queries.LONGEST})"
+    assert warned(a_file(QUEUED, metrics=(f"q: {{query: {long}}}",))) == []
+    many = [f"m{index}: {{query: 'rat(x){' ' * 1900}'}}" for index in range(15)]
+    assert LintId.INCOMPLETE in [each.id for each in warned(a_file(HIGH, LOW, metrics=tuple(many)))]
+    assert Effort(0).spend(1) is False
