@@ -54,11 +54,14 @@ def warnings(
         ignores.unknown(),
     )
     told = list(islice(found, MAX_PROBLEMS))
-    if effort.exhausted or parsing.exhausted or len(told) == MAX_PROBLEMS:
+    exhausted = effort.exhausted or parsing.exhausted
+    if not exhausted:  # otherwise a comment may ignore what was not looked for
+        unchecked = set() if queries.INSTALLED else {LintId.PROMQL}
+        told += islice(ignores.unused(unchecked), MAX_PROBLEMS - len(told))
+    if exhausted or len(told) == MAX_PROBLEMS:
         what, cure = "there may be more to warn of", "correct these first, or check fewer at a time"
-        return [*told, Diagnostic("policies", 0, 0, "", what, cure, LintId.INCOMPLETE)]
-    unchecked = set() if queries.INSTALLED else {LintId.PROMQL}
-    return [*told, *islice(ignores.unused(unchecked), MAX_PROBLEMS)]
+        told.append(Diagnostic("policies", 0, 0, "", what, cure, LintId.INCOMPLETE))
+    return told
 
 
 def _of_metrics(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from autoscaler.policy_files import loader
 from autoscaler.policy_files.lint import LintId, queries
 from autoscaler.policy_files.lint.played import Effort
-from autoscaler.policy_files.yaml_document import read
+from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, read
 
 if TYPE_CHECKING:
     from autoscaler.policy_files.yaml_document import Diagnostic
@@ -270,6 +270,13 @@ def test_ignoring_an_id_removes_exactly_its_warnings_at_that_place(parts: list[l
     left = [each for each in before if each not in silenced]
     assert [each for each in after if each.id != LintId.UNUSED_IGNORE] == left
     assert [each.line for each in after if each.id == LintId.UNUSED_IGNORE] == ([] if silenced else [line])
+
+
+def test_many_unused_ignores_are_cut_off() -> None:
+    """The last warning then says so, and no more than the limit are told."""
+    found = warned([*a_file(HIGH, LOW), *["# autoscaler ignore: flaps"] * (MAX_PROBLEMS + 5)])
+    assert len(found) == MAX_PROBLEMS + 1
+    assert [each.id for each in found[-2:]] == [LintId.UNUSED_IGNORE, LintId.INCOMPLETE]
 
 
 # Queries
