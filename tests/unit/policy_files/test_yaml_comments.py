@@ -70,17 +70,17 @@ WAYS = st.fixed_dictionaries(
 )
 
 
-def meaning(text: str, loader: Any) -> list[tuple[type, object]]:
-    """Return what the parser makes of *text*, without the places."""
+def scalars(text: str, loader: Any) -> list[str]:
+    """Return all keys and values that the parser finds in *text*."""
     events: Any = yaml.parse(text, Loader=loader)
-    return [(type(event), getattr(event, "value", None)) for event in events]
+    return [event.value for event in events if isinstance(event, yaml.ScalarEvent)]
 
 
 @given(VALUES, WAYS, st.sampled_from(LOADERS), st.data())
 def test_a_comment_is_what_the_parser_passes_over(
     value: object, way: dict[str, Any], loader: Any, data: st.DataObject
 ) -> None:
-    """The words at the end of any line are a comment exactly if the parser reads the same as without them."""
+    """The words at the end of any line are a comment exactly if the parser has them in no key and no value."""
     text = yaml.safe_dump([value, 1], allow_unicode=True, **way)
     lines = text.splitlines(keepends=True)
     index = data.draw(st.integers(0, len(lines) - 1))
@@ -88,8 +88,8 @@ def test_a_comment_is_what_the_parser_passes_over(
     lines[index] = f"{body} # autoscaler ignore: flaps{lines[index][len(body) :]}"
     changed = "".join(lines)
     try:
-        same = meaning(changed, loader) == meaning(text, loader)
+        read = scalars(changed, loader)
     except yaml.YAMLError:
         return  # the words broke the text
-    found = comments(changed, loader)
-    assert [each.line for each in found] == ([index + 1] if same else [])
+    within = any("autoscaler ignore" in each for each in read)
+    assert [each.line for each in comments(changed, loader)] == ([] if within else [index + 1])
