@@ -49,10 +49,12 @@ class Loaded:
     """Where each policy stands, by its name."""
     metric_origins: Mapping[str, Origin] = field(default_factory=dict)
     """Where each metric stands that is defined, by its name."""
+    documents: Sequence[Document] = ()
+    """All documents of the set; their comments may ignore warnings."""
 
     def warnings(self, step: int) -> list[Diagnostic]:
         """What is valid but hardly meant, each at its place; *step* is the window step in seconds."""
-        return advice.warnings(self.policies, step, self.origins, self.metric_origins)
+        return advice.warnings(self.policies, step, self.origins, self.metric_origins, self.documents)
 
 
 def load(paths: Sequence[pathlib.Path]) -> PolicySet:
@@ -144,7 +146,7 @@ def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, li
         order = {document.file: position for position, document in enumerate(documents)}
         return None, sorted(set(problems), key=lambda problem: (order[problem.file], problem))
     known = PolicySet(policies=tuple(policies), metrics=with_built_in(metrics), revision=revision)
-    return Loaded(known, origins, metric_origins), []
+    return Loaded(known, origins, metric_origins, documents), []
 
 
 # Defaults

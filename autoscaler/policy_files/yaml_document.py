@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import yaml
 
+from autoscaler.policy_files.yaml_comments import Comment, comments
 from autoscaler.util.text import printable
 
 if TYPE_CHECKING:
@@ -56,11 +57,14 @@ class Diagnostic:
     path: str
     what: str
     cure: str
+    id: str = ""
+    """The name of the kind of warning; a problem has none."""
 
     def __str__(self) -> str:
-        """``file:line:column: path: what is wrong (what would be right)``."""
+        """``file:line:column: path: what is wrong (what would be right) [id]``."""
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return ": ".join(part for part in (where, self.path, f"{self.what} ({self.cure})") if part)
+        said = ": ".join(part for part in (where, self.path, f"{self.what} ({self.cure})") if part)
+        return f"{said} [{self.id}]" if self.id else said
 
 
 def about_file(file: str, what: str, cure: str) -> Diagnostic:
@@ -174,6 +178,8 @@ class Document:
     problems: tuple[Diagnostic, ...] = ()
     base: Path = ()
     """The way to this part from the root of the whole text."""
+    comments: tuple[Comment, ...] = ()
+    """Those of the whole text that speak to the autoscaler."""
     data: Any = field(init=False, repr=False)
     """Plain dicts with text keys (a number's is its text), lists, texts, numbers, truth values and None."""
 
@@ -192,10 +198,10 @@ class Document:
             place = key if of_key and key is not None and position == len(path) else node.place
         return place
 
-    def problem(self, path: Path, what: str, cure: str, *, of_key: bool = False) -> Diagnostic:
-        """A problem at *path*, told of its value or its key."""
+    def problem(self, path: Path, what: str, cure: str, *, of_key: bool = False, id_: str = "") -> Diagnostic:
+        """A problem at *path*, told of its value or its key; a warning has an id."""
         line, column = self.place(path, of_key=of_key)
-        return Diagnostic(self.file, line, column, path_in_words(self.base + path), what, cure)
+        return Diagnostic(self.file, line, column, path_in_words(self.base + path), what, cure, id_)
 
     def holds(self, path: Path) -> bool:
         """Whether the text has a node at *path*."""
@@ -216,7 +222,7 @@ class Document:
     def part(self, key: str) -> Document:
         """The document below the root's *key*, in the same file; its own problems are not repeated."""
         found = _child(self.root, key)
-        return Document(self.file, found[1] if found else None, (), (*self.base, key))
+        return Document(self.file, found[1] if found else None, (), (*self.base, key), self.comments)
 
 
 def _child(node: Node | None, step: str | int) -> tuple[Position | None, Node] | None:
@@ -250,7 +256,8 @@ def read(text: str | bytes, file: str, *, dates_are_text: bool = False) -> Docum
         return Document(file, None, unprintable)
     builder = _Builder(file, dates_are_text=dates_are_text)
     root = builder.build(decoded)
-    return Document(file, root, tuple(builder.problems))
+    spoken = () if root is None or builder.problems else comments(decoded, _LOADER)
+    return Document(file, root, tuple(builder.problems), comments=spoken)
 
 
 def _place_in(before: str) -> Position:

@@ -18,6 +18,7 @@ from autoscaler.cli.main import main
 from autoscaler.core.reasons import Reason
 from autoscaler.evaluation.journal import Journal
 from autoscaler.policy.policy import PolicyFile
+from autoscaler.policy_files.lint import LintId
 from autoscaler.settings import Settings
 from autoscaler.util import durations
 from autoscaler.views.documents import PoliciesDocument
@@ -163,7 +164,31 @@ def policy_reference() -> str:
         lines += ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
         lines += [_row(key, value, key in part.get("required", ())) for key, value in part["properties"].items()]
         lines += [""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_lint()])
+
+
+def _lint() -> list[str]:
+    return [
+        "## Warnings",
+        "",
+        "What `autoscaler check` warns of in valid policies. Each warning ends with its id in brackets.",
+        "",
+        "A comment `# autoscaler ignore: flaps` silences the warning if you mean it so. Several ids are separated",
+        "by commas. The comment stands on the line that the warning names, or on the first line of the rule, the",
+        "metric or the policy that the warning is about. It then holds for that whole part. A comment with a line",
+        "to itself holds for the next line. Warnings of `check --live` have no id.",
+        "",
+        "| id | meaning | cure |",
+        "| --- | --- | --- |",
+        *(f"| `{each}` | {each.meaning} | {each.cure} |" for each in LintId if each.can_be_ignored),
+        "",
+        "These cannot be ignored:",
+        "",
+        "| id | meaning | cure |",
+        "| --- | --- | --- |",
+        *(f"| `{each}` | {each.meaning} | {each.cure} |" for each in LintId if not each.can_be_ignored),
+        "",
+    ]
 
 
 def _row(key: str, value: dict[str, Any], required: bool) -> str:  # noqa: FBT001 - one call, above

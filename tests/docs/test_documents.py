@@ -15,6 +15,7 @@ from autoscaler.cli.main import main
 from autoscaler.core.reasons import Reason
 from autoscaler.policy.policy import policy_schema
 from autoscaler.policy_files import loader
+from autoscaler.policy_files.lint import LintId
 from tests.docs.reference import OPERATIONS, POLICY_REFERENCE, REFERENCE, operations, policy_reference, reference
 from tests.faults.table import AREAS, FAULTS
 
@@ -74,6 +75,13 @@ def test_the_schema_refuses_a_misspelt_key() -> None:
 def test_every_reason_has_a_meaning(reason: Reason) -> None:
     """Each reason of the closed set has one meaning, and no two have the same."""
     assert [other for other in Reason if other.meaning == reason.meaning] == [reason]
+
+
+@pytest.mark.parametrize("lint_id", LintId)
+def test_every_warning_has_a_meaning_and_a_line_in_the_reference(lint_id: LintId) -> None:
+    """Each id of the closed set has a meaning of its own, and one line in docs/policy-reference.md."""
+    assert [other for other in LintId if other.meaning == lint_id.meaning] == [lint_id]
+    assert POLICY_REFERENCE.read_text().count(f"| `{lint_id}` | {lint_id.meaning} | {lint_id.cure} |") == 1
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/policies.md"])

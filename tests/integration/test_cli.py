@@ -384,7 +384,10 @@ def test_check_warns_of_what_is_valid_and_unwise(tmp_path: Path) -> None:
 
     assert (text.exit_code, document.exit_code) == (0, 0)
     assert text.stderr.startswith("warning: ")
-    assert json.loads(document.stdout)["warnings"]
+    assert text.stderr.endswith(" [flaps]\n")
+    (warning,) = json.loads(document.stdout)["warnings"]
+    assert f"warning: {warning['text']}\n" == text.stderr
+    assert (warning["id"], warning["file"]) == ("flaps", str(file))
 
 
 def test_check_of_what_is_not_there(tmp_path: Path) -> None:

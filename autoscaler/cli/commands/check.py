@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autoscaler.policy.policy import PolicySet
+    from autoscaler.policy_files.yaml_document import Diagnostic
 
 
 @click.command()
@@ -41,6 +42,8 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
     With --live, also ask Swarm and Prometheus whether each metric has data, and whether the nodes have room for every
     policy's maximum.
 
+    Each warning ends with its id. A comment "# autoscaler ignore: ID" in the file silences it there.
+
     The exit code is 1 if the files are invalid or, with --live, if a service lacks data.
     """
     settings = Settings.read(options)
@@ -54,13 +57,13 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
             complain(*problems)
         sys.exit(ERROR)
     policies = loaded.policies
-    warnings = [str(warning) for warning in loaded.warnings(settings.window_step)]
+    warnings = loaded.warnings(settings.window_step)
     found = _survey(settings, policies) if live else None
     if output == "json":
         document = {
             "valid": True,
             "problems": [],
-            "warnings": warnings,
+            "warnings": [_warning_document(warning) for warning in warnings],
             "revision": policies.revision,
             "in_force": pacing.by_policies(policies),
         }
@@ -75,6 +78,17 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
         if found is not None:
             terminal().print(render.survey(found))
     sys.exit(ERROR if found is not None and not found.good else 0)
+
+
+def _warning_document(warning: Diagnostic) -> dict[str, Any]:
+    return {
+        "id": warning.id,
+        "file": warning.file,
+        "line": warning.line,
+        "column": warning.column,
+        "path": warning.path,
+        "text": str(warning),
+    }
 
 
 def _survey(settings: Settings, policies: PolicySet) -> survey.Survey:

@@ -14,7 +14,8 @@ from autoscaler.policy.metric import with_built_in
 from autoscaler.policy.policy import PolicySet
 from autoscaler.policy_files import lint as advice
 from autoscaler.policy_files import loader
-from autoscaler.policy_files.lint_flaps import Effort, flaps
+from autoscaler.policy_files.lint import LintId
+from autoscaler.policy_files.lint.played import Effort, flaps
 from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, read
 from autoscaler.swarm.history import KEPT_EVENTS, prune
 from tests.support.builders import NOW, observation, window, written
@@ -39,7 +40,14 @@ def warnings(
     loaded, problems = loader.from_document(read(policies(f"{head}, rules: [{', '.join(rules)}]") + metrics, "a.yml"))
     assert problems == []
     assert loaded is not None
-    return [str(warning) for warning in loaded.warnings(step)]
+    return [without_id(str(warning)) for warning in loaded.warnings(step)]
+
+
+def without_id(warning: str) -> str:
+    """Return *warning* without the id in brackets that each one ends with."""
+    text, id_ = re.fullmatch(r"(.*) \[([a-z-]+)\]", warning, re.DOTALL).groups()  # type: ignore[union-attr]
+    assert id_ in set(LintId)
+    return text
 
 
 def placeless(*rules: str, **others: Any) -> list[str]:
@@ -939,7 +947,7 @@ def test_a_metric_that_nobody_uses_is_told_where_it_is_defined(tmp_path: Path) -
     (found,) = loader.read_policies([tmp_path]).warnings(15)
     assert str(found) == (
         f'{tmp_path}/b.yml:5:3: metrics.spare: no rule and no guard looks at the metric "spare" '
-        "(name it in one, or remove it)"
+        "(name it in one, or remove it) [unused-metric]"
     )
 
 
@@ -980,6 +988,7 @@ def test_many_warnings_are_cut_off() -> None:
     found = loaded.warnings(15)
     assert len(found) == MAX_PROBLEMS + 1
     assert "there may be more to warn of" in str(found[-1])
+    assert found[-1].id == LintId.INCOMPLETE
 
 
 def test_what_takes_too_long_is_left_out() -> None:
