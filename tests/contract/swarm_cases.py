@@ -506,7 +506,7 @@ class SwarmContract:
         done = scale(world.swarm(), order(view_of(world.swarm(), "ours"), 2))
 
         assert told.written is Written.REFUSED
-        assert "no service or config of that size" in told.detail or "message is too large" in told.detail
+        assert "is larger than Swarm stores" in told.detail or "message is too large" in told.detail
         assert done.written is Written.APPLIED
         labels = world.raw("ours")["Spec"]["Labels"]
         assert (labels[STATE_LABEL], labels[ROLLBACK_LABEL]) == (STATE, "")

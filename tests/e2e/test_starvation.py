@@ -71,6 +71,6 @@ def test_a_starved_service_is_not_taken_for_an_idle_one(
             daemon.wait_event("service_evaluated", timeout=45, service=wary.name, outcome="applied")
         except AssertionError:
             seen = daemon.decision(wary.name)["primary"]
-            assert (seen["reason"], f"node {hostname} uses" in seen["detail"]) == ("starved", True), seen
+            assert (seen["reason"], f"node {hostname} use" in seen["detail"]) == ("starved", True), seen
         daemon.edit(POLICIES.format(wary=wary.name, trusting=trusting.name) + "    on_starved: allow\n")
         wait_for("the last replica but one to go", lambda: wary.replicas == 1, 60)

@@ -483,7 +483,7 @@ class TestWrites:
 
         assert receipt.written is Written.REFUSED
         assert "is larger than Swarm stores" in receipt.detail
-        assert "shorten what is long in its labels" in receipt.detail
+        assert "shorten long labels" in receipt.detail
         assert bench.posts == 1
 
     @pytest.mark.fault("write-conflict")

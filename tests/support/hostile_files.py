@@ -82,8 +82,8 @@ REFUSED: Final[dict[str, tuple[str | bytes, str]]] = {
     ),
     "too many policies": (_each(6000, "w{}"), "more than the 5000 policies"),
     "policies of one name": (HEAD + _policy() * 5000, "there may be more problems"),
-    "a cron expression of a megabyte": (_one(more=_schedule("0-59," * 150_000 + "0 * * * *")), "no cron expression"),
-    "a cron expression that never comes": (_one(more=_schedule("30 2 30 2 *")), "no cron expression"),
+    "a cron expression of a megabyte": (_one(more=_schedule("0-59," * 150_000 + "0 * * * *")), "not a cron expression"),
+    "a cron expression that never comes": (_one(more=_schedule("30 2 30 2 *")), "not a cron expression"),
     "a time zone from elsewhere": (
         _one(more=_schedule("0 2 * * *")[:-2] + ", timezone: ../../../../etc/passwd}]"),
         "is not a time zone",

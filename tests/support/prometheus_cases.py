@@ -29,6 +29,8 @@ NO_HISTOGRAM = success([{"metric": {"service": "web"}, "histograms": []}])
 TWICE = success([{"metric": {"service": "web", "pod": pod}, "values": [[NOW, "1"]]} for pod in "ab"])
 NAMELESS = success([{"metric": {"pod": "a"}, "values": [[NOW, "1"]]}])
 BROKEN = success([{"metric": {"service": "web"}, "values": [[NOW]]}])
+_NO_ANSWER = "not an answer to a query"
+
 CASES = {
     # Nothing, or not all of it: another try may fare better.
     "cut": Case(server_side.cut, UnreachableError, "cannot be reached: remote end closed", 3),
@@ -45,14 +47,18 @@ CASES = {
     "503 with a long Retry-After": Case(status(503, "", {"Retry-After": "3600"}), UnreachableError, "HTTP 503"),
     # Something else than an answer.
     "HTML": Case(status(200, "<!doctype html><title>Sign in</title>"), UnreachableError, "a web page (is AUTOSCALER_"),
-    "text": Case(status(200, "ok"), UnreachableError, "no answer to a query (is AUTOSCALER_PROMETHEUS_URL right"),
-    "nothing": Case(status(204), UnreachableError, "no answer to a query"),
-    "other JSON": Case(status(200, [1]), UnreachableError, "no answer to a query"),
-    "JSON that breaks off": Case(status(200, '{"status":"success","data":{'), UnreachableError, "no answer to a query"),
-    "JSON without data": Case(status(200, {"status": "success"}), UnreachableError, "no answer to a query"),
-    "JSON without end": Case(status(200, "[" * 100_000), UnreachableError, "no answer to a query"),
-    "broken samples": Case(status(200, BROKEN), UnreachableError, "no answer to a query"),
-    "warnings that are no list": Case(status(200, success([], warnings=7)), UnreachableError, "no answer to a query"),
+    "text": Case(status(200, "ok"), UnreachableError, "not an answer to a query (is AUTOSCALER_PROMETHEUS_URL right"),
+    "nothing": Case(status(204), UnreachableError, _NO_ANSWER),
+    "other JSON": Case(status(200, [1]), UnreachableError, _NO_ANSWER),
+    "JSON that breaks off": Case(
+        status(200, '{"status":"success","data":{'), UnreachableError, "not an answer to a query"
+    ),
+    "JSON without data": Case(status(200, {"status": "success"}), UnreachableError, _NO_ANSWER),
+    "JSON without end": Case(status(200, "[" * 100_000), UnreachableError, _NO_ANSWER),
+    "broken samples": Case(status(200, BROKEN), UnreachableError, _NO_ANSWER),
+    "warnings that are no list": Case(
+        status(200, success([], warnings=7)), UnreachableError, "not an answer to a query"
+    ),
     "status error": Case(status(200, error("store is away")), UnreachableError, "status error: store is away"),
     # No, and no again.
     "400": Case(status(400, error("parse error: unexpected end", "bad_data")), RefusedError, "400: parse error: unexp"),
