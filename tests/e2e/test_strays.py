@@ -96,7 +96,7 @@ def test_removals_in_a_row_are_not_held_by_what_was_just_removed(
     load = service(replicas=5, cpus=0.1, mib=16)
     rule = "{name: t, metric: cpu, strategy: target, target: 60}"
     policies = policy(load.name, rule, high=5).replace(
-        "scale_down: {cooldown: 0s}", "scale_down: {cooldown: 0s, limits: [{replicas: 1, per: 1s}]}"
+        "stabilization: 0s}", "stabilization: 0s, limits: [{replicas: 1, per: 1s}]}"
     )
     with Daemon(engine, prometheus, tmp_path, policies) as daemon:
         wait_for("one replica", lambda: load.replicas == 1, 120)
