@@ -181,7 +181,7 @@ def _spec(texts: _Parts, known_texts: _Parts, known: Document) -> Document:
 
 
 def _template(text: Raw) -> Document:
-    """Return what tasks are made from, of which the parts that nobody reads stay texts, to be compared."""
+    """Return what tasks are made from. Parts that nobody reads stay texts, which are only compared."""
     try:
         parts = _PARTS.decode(text) or {}
     except ValidationError as error:
@@ -264,7 +264,7 @@ def _last_end(text: bytearray) -> int:
 
 
 def _wrong_type(message: str, count: int) -> str:
-    """Return msgspec's *message* with the place in the whole list, of which *count* objects came before."""
+    """Return msgspec's *message* with the place in the whole list; *count* objects came before this piece."""
     if not _PATH.search(message):
         return _NO_LIST
     return _PATH.sub(lambda path: f"- at `$[{count + int(path[1])}]{path[2]}`", message)
