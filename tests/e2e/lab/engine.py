@@ -9,7 +9,7 @@ from typing import IO, Any, Self
 
 import docker
 import requests
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, NotFound
 
 from .network import Network, Switch
 from .priority import ordinary_parent, preferred_parent
@@ -265,8 +265,16 @@ class Engine:
             raise LabError(f"{error}; tasks: {states}") from error
 
     def remove_service(self, name: str, timeout: float = PATIENCE) -> None:
-        """Remove a service and wait until its containers are gone; nothing to do without one."""
+        """Remove a service and wait until its containers are gone; nothing to do without one.
+
+        Docker 20.10 forgets the containers of a job's running tasks, so these are removed here.
+        """
+        jobs = [service for service in self._get("/services") if service["Spec"]["Name"] == name and _is_job(service)]
         self._delete(name)
+        if jobs:
+            wait_for(
+                f"the containers of the job {name} to be removed", lambda: not self._remove_containers(name), timeout
+            )
         wait_for(f"the containers of {name} to be gone", lambda: not self._containers(name), timeout)
 
     def remove_services(self) -> None:
@@ -284,6 +292,14 @@ class Engine:
             all=True, filters={"label": f"com.docker.swarm.service.name={service}"}
         )
         return found
+
+    def _remove_containers(self, service: str) -> bool:
+        """Remove the containers of a service by force; true if there were any."""
+        found = self._containers(service)
+        for container in found:
+            with contextlib.suppress(NotFound):
+                self.client.remove_container(container["Id"], force=True)
+        return bool(found)
 
     @property
     def _child(self) -> Child:
@@ -367,3 +383,7 @@ def _state(task: Document) -> str:
     status = task["Status"]
     reason = status.get("Err") or status.get("Message", "")
     return f"slot {task.get('Slot', '-')} desired {task['DesiredState']}, {status['State']}: {reason}"
+
+
+def _is_job(service: Document) -> bool:
+    return any(mode.endswith("Job") for mode in service["Spec"]["Mode"])
