@@ -65,15 +65,15 @@ class Daemon:
     """Is told of each decision that says something new, in the evaluation's thread."""
     speed: float = 1.0
     """Seconds of *clock* that pass in one real second (the demo's time is faster)."""
-    _stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    _reload_forced: bool = False
-    _evaluating: asyncio.Task[Any] | None = None
+    _stopped: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _reload_forced: bool = field(default=False, init=False)
+    _evaluating: asyncio.Task[Any] | None = field(default=None, init=False)
     _keeper: LeaseKeeper | None = field(default=None, init=False)
     """Keeps the lease; None without a lease."""
-    _paused_told: tuple[str, ...] = ()
+    _paused_told: tuple[str, ...] = field(default=(), init=False)
     """What the log was told of the pauses."""
-    _last_end: float = field(default_factory=time.monotonic)
-    address: tuple[str, int] | None = None
+    _last_end: float = field(default_factory=time.monotonic, init=False)
+    address: tuple[str, int] | None = field(default=None, init=False)
     """Where it listens, once it does."""
 
     def __post_init__(self) -> None:

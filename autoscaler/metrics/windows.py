@@ -88,35 +88,35 @@ class MetricWindows:
     """Returns what to do about a clock of Prometheus that is ahead of ours by a number of seconds."""
     scrape_interval: float | None = None
     """The real scrape interval as it was last measured."""
-    _probed_at: float = -inf
-    _caches: dict[tuple[Query, int], SampleCache] = field(default_factory=dict)
+    _probed_at: float = field(default=-inf, init=False)
+    _caches: dict[tuple[Query, int], SampleCache] = field(default_factory=dict, init=False)
     """By query and window step. A metric with a changed definition begins with an empty window."""
-    _in_force: dict[tuple[str, str], SampleCache] = field(default_factory=dict)
+    _in_force: dict[tuple[str, str], SampleCache] = field(default_factory=dict, init=False)
     """By metric, and by service if each service has its own query."""
-    _failed: dict[str, float] = field(default_factory=dict)
+    _failed: dict[str, float] = field(default_factory=dict, init=False)
     """The last time that a query of a metric failed, by metric; removed once a query is answered."""
     reporters: Callable[[str, Deadline], Iterable[Mapping[str, str]]] = lambda _expression, _deadline: ()
     """Gives the labels of each series that an expression gives now; may raise BackendError."""
     counts_running: bool = True
     """Whether windows contain how many tasks ran over the time of each sample."""
-    _limits: LimitChanges = field(default_factory=LimitChanges)
+    _limits: LimitChanges = field(default_factory=LimitChanges, init=False)
     _starvation: Starvation = field(init=False)
-    _wary: dict[str, int] = field(default_factory=dict)
+    _wary: dict[str, int] = field(default_factory=dict, init=False)
     """How far back each policy looks at the built-in `cpu`, for policies whose removals by `cpu` need proof that no
     task is starved."""
-    _timings: dict[str, _Timing] = field(default_factory=dict)
+    _timings: dict[str, _Timing] = field(default_factory=dict, init=False)
     """By metric."""
-    _runs: Runs = field(default_factory=Runs)
-    _strangers: dict[str, tuple[object, str]] = field(default_factory=dict)
+    _runs: Runs = field(default_factory=Runs, init=False)
+    _strangers: dict[str, tuple[object, str]] = field(default_factory=dict, init=False)
     """What was seen of containers that report although Swarm does not run them, and the message about them, by
     service."""
-    _moment: float = 0.0
+    _moment: float = field(default=0.0, init=False)
     """The moment up to which samples are asked for, by Prometheus' clock, which dates them."""
-    _offset: float = 0.0
+    _offset: float = field(default=0.0, init=False)
     """How far Prometheus' clock is ahead of ours, as last measured."""
-    _latest: float = -inf
+    _latest: float = field(default=-inf, init=False)
     """The latest moment for which Prometheus had a sample, by its own clock."""
-    _went_back: bool = False
+    _went_back: bool = field(default=False, init=False)
     """Whether Prometheus' clock was set back and has not caught up yet."""
 
     def __post_init__(self) -> None:
