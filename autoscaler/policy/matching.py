@@ -68,8 +68,8 @@ class Matcher:
     """Finds the policies of services, and remembers what it found."""
 
     policies: PolicySet
-    _found: dict[tuple[str, bool, tuple[tuple[str, str], ...]], Match] = field(default_factory=dict)
-    _hints: dict[str, str] = field(default_factory=dict)
+    _found: dict[tuple[str, bool, tuple[tuple[str, str], ...]], Match] = field(default_factory=dict, init=False)
+    _hints: dict[str, str] = field(default_factory=dict, init=False)
     _looked_at: frozenset[str] = field(init=False)
     """The labels beside ours that some policy matches by."""
 
