@@ -24,6 +24,7 @@ SHOWN = 3
 _STEP = "autoscaler_step"
 _STEPS = ("metric", "selector", "service_label", "task_label")
 _HOUR = 3600
+_STRIDE = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ class Witness:
 
         Raise BackendError.
         """
-        minutes = self.ask(f"max(count_over_time(up[{_HOUR}s:60s]))", deadline)
-        return 60 * minutes[0][1] if minutes and isfinite(minutes[0][1]) else None
+        counted = self.ask(f"max(count_over_time(up[{_HOUR}s:{_STRIDE}s])) or 0 * max(up)", deadline)
+        return _STRIDE * counted[0][1] if counted and isfinite(counted[0][1]) else None
 
     def tells_starts(self, deadline: Deadline) -> bool:
         """Return whether Prometheus knows when any task started; raise BackendError."""
