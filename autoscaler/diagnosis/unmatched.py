@@ -26,8 +26,8 @@ _MOST = 20
 class UnmatchedPolicies:
     """Finds what matches nothing, and remembers it while services and policies stay what they are."""
 
-    _seen: tuple[PolicySet, frozenset[str], frozenset[str]] | None = None
-    _found: tuple[str, ...] = field(default=())
+    _seen: tuple[PolicySet, frozenset[str], frozenset[str]] | None = field(default=None, init=False)
+    _found: tuple[str, ...] = field(default=(), init=False)
 
     def look(
         self, policies: PolicySet, services: Mapping[str, Mapping[str, str]], used: frozenset[str]

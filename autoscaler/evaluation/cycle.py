@@ -76,11 +76,11 @@ class Cycle:
     """Is told of each decision once it is carried out, held, or found to change nothing."""
     on_defect: Callable[[Exception], None] = lambda _: None
     """Is called with each defect that keeps a service from being decided on; what it raises ends the evaluation."""
-    _memories: dict[str, ServiceHistory] = field(default_factory=dict)
-    _matcher: Matcher | None = None
-    _defects: list[Problem] = field(default_factory=list)
+    _memories: dict[str, ServiceHistory] = field(default_factory=dict, init=False)
+    _matcher: Matcher | None = field(default=None, init=False)
+    _defects: list[Problem] = field(default_factory=list, init=False)
     """What kept services from being decided on in this evaluation."""
-    _stopping: threading.Event = field(default_factory=threading.Event)
+    _stopping: threading.Event = field(default_factory=threading.Event, init=False)
 
     def stop(self) -> None:
         """Begin no further write; one that is on its way is finished and verified."""

@@ -51,18 +51,18 @@ class Snapshot:
 class Journal:
     """Keeps what evaluations leave behind, bounded, and forgets services that no policy applies to any more."""
 
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _latest: dict[str, Record] = field(default_factory=dict)
-    _notable: dict[str, deque[Record]] = field(default_factory=dict)
-    _decisions: dict[tuple[str, Outcome], int] = field(default_factory=dict)
-    _held: dict[tuple[str, str], int] = field(default_factory=dict)
-    _problems: tuple[Problem, ...] = ()
-    _paused: tuple[str, ...] = ()
-    _last_evaluation: float | None = None
-    _reached: frozenset[str] = frozenset()
-    _missed: int = 0
-    _lacks: tuple[Lack, ...] = ()
-    _unmatched: tuple[str, ...] = ()
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _latest: dict[str, Record] = field(default_factory=dict, init=False)
+    _notable: dict[str, deque[Record]] = field(default_factory=dict, init=False)
+    _decisions: dict[tuple[str, Outcome], int] = field(default_factory=dict, init=False)
+    _held: dict[tuple[str, str], int] = field(default_factory=dict, init=False)
+    _problems: tuple[Problem, ...] = field(default=(), init=False)
+    _paused: tuple[str, ...] = field(default=(), init=False)
+    _last_evaluation: float | None = field(default=None, init=False)
+    _reached: frozenset[str] = field(default=frozenset(), init=False)
+    _missed: int = field(default=0, init=False)
+    _lacks: tuple[Lack, ...] = field(default=(), init=False)
+    _unmatched: tuple[str, ...] = field(default=(), init=False)
 
     def add(self, record: Record) -> bool:
         """Keep *record*; true where it says something that the service's last record did not.

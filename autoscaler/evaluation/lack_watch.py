@@ -78,10 +78,10 @@ class LackWatch:
 
     asked: Asked | None = None
     """None if only the windows can be looked at."""
-    _lasting: dict[tuple[str, str], Lasting] = field(default_factory=dict)
+    _lasting: dict[tuple[str, str], Lasting] = field(default_factory=dict, init=False)
     """By service and metric."""
-    _asked_at: float = -inf
-    _told: dict[tuple[str, str], Link] = field(default_factory=dict)
+    _asked_at: float = field(default=-inf, init=False)
+    _told: dict[tuple[str, str], Link] = field(default_factory=dict, init=False)
     """The links that were reported."""
 
     def look(self, look: Look, deadline: Deadline) -> Found:

@@ -68,9 +68,9 @@ class Matcher:
     """Finds the policies of services, and remembers what it found."""
 
     policies: PolicySet
-    _found: dict[tuple[str, bool, tuple[tuple[str, str], ...]], Match] = field(default_factory=dict)
-    _hints: dict[str, str] = field(default_factory=dict)
-    _missing: tuple[frozenset[str], dict[str, str]] | None = None
+    _found: dict[tuple[str, bool, tuple[tuple[str, str], ...]], Match] = field(default_factory=dict, init=False)
+    _hints: dict[str, str] = field(default_factory=dict, init=False)
+    _missing: tuple[frozenset[str], dict[str, str]] | None = field(default=None, init=False)
     """The messages on missing services, and the services that there were when they were made."""
     _looked_at: frozenset[str] = field(init=False)
     """The labels beside ours that some policy matches by."""
