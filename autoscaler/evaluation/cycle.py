@@ -14,7 +14,9 @@ from autoscaler.core.records import Evaluation, Problem, Record
 from autoscaler.decision.decide import decide
 from autoscaler.decision.gates import paused
 from autoscaler.decision.recommend import recommend_all
+from autoscaler.diagnosis.unmatched import UnmatchedPolicies
 from autoscaler.errors import BackendError, DeadlineError
+from autoscaler.evaluation.lack_watch import LOOKED_BACK, LackWatch, Look, combined
 from autoscaler.metrics.windows import Needed
 from autoscaler.plugins.isolation import PluginGuard
 from autoscaler.policy.matching import Matcher
@@ -66,6 +68,10 @@ class Cycle:
     """Asks rules for their opinions; those of plugins with a time limit."""
     pauses: KnownPauses = field(default_factory=KnownPauses)
     """What operators paused at run time."""
+    lacks: LackWatch = field(default_factory=LackWatch)
+    """Finds out why data are missing."""
+    unmatched: UnmatchedPolicies = field(default_factory=UnmatchedPolicies)
+    """Finds what in the policies matches no service."""
     record: Callable[[Record], None] = lambda _: None
     """Is told of each decision once it is carried out, held, or found to change nothing."""
     on_defect: Callable[[Exception], None] = lambda _: None
@@ -80,8 +86,11 @@ class Cycle:
         """Begin no further write; one that is on its way is finished and verified."""
         self._stopping.set()
 
-    def evaluate(self, policies: PolicySet) -> Evaluation:
-        """One pass over *policies*. Never raises for what Swarm or Prometheus do; ends within the deadline."""
+    def evaluate(self, policies: PolicySet, *, once: bool = False) -> Evaluation:
+        """One pass over *policies*. Never raises for what Swarm or Prometheus do; ends within the deadline.
+
+        With *once* nothing is remembered of missing data, so windows reach farther back to show how long they lack.
+        """
         deadline = Deadline(self.deadline)
         now = self.clock.now()
         try:
@@ -92,18 +101,33 @@ class Cycle:
         assigned, untouched = assign(self._matcher_of(policies), cluster, now)
         problems: list[Problem] = []
         if look_at_metrics(assigned):
-            problems += self.windows.refresh(assigned, policies.metrics, now, deadline, nodes=cluster.nodes)
+            back = LOOKED_BACK if once else 0
+            problems += self.windows.refresh(
+                assigned, policies.metrics, now, deadline, at_least=back, nodes=cluster.nodes
+            )
         # The last thing that is read, so that a pause is as new as can be when writing begins.
         if trouble := self.pauses.look(Deadline(deadline.remaining(at_most=_LONGEST_LOOK))):
             problems.append(Problem("pauses", trouble))
         self._defects.clear()
-        records = list(untouched)
+        needed, records = assigned, list(untouched)
         for record in untouched:
             self.record(record)
         for record in self._carry_out(policies, assigned, deadline):
             records.append(record)
             self.record(record)
-        return Evaluation(now, tuple(records), (*problems, *self._defects), self.pauses.lines(now))
+        # At last, so that nothing waits for it.
+        look = Look(needed, policies, self.windows, cluster, now, problems, records)
+        found = self.lacks.look_once(look, deadline) if once else self.lacks.look(look, deadline)
+        used = frozenset(item.policy.name for item in needed)
+        return Evaluation(
+            now,
+            tuple(records),
+            (*combined(problems, found.problems), *self._defects),
+            self.pauses.lines(now),
+            found.lacks,
+            found.news,
+            self.unmatched.look(policies, {name: view.labels for name, view in cluster.services.items()}, used),
+        )
 
     # observe
 
@@ -233,7 +257,7 @@ def assign(matcher: Matcher, cluster: Cluster, now: float) -> tuple[list[Needed]
             untouched.append(Record(decision, Outcome.HELD))
     for name, policy in matcher.policies.named.items():
         if name not in cluster.services:
-            why = Why(Reason.SERVICE_NOT_FOUND, "Swarm has no service of this name")
+            why = Why(Reason.SERVICE_NOT_FOUND, matcher.missing(name, cluster.services))
             untouched.append(Record(_unchanged(name, policy.name, now, why), Outcome.HELD))
     return assigned, untouched
 

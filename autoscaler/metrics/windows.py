@@ -185,6 +185,11 @@ class MetricWindows:
         self._starvation.note(known, self._clock.newest(metrics[CPU]), views, nodes, now)
         return list(self._starvation.problems(now))
 
+    def with_samples(self, name: str) -> tuple[str, ...]:
+        """Return the services that the window of the metric *name* has samples of."""
+        held = (cache for (metric, _), cache in self._in_force.items() if metric == name)
+        return tuple(service for cache in held for service in cache.services)
+
     def tells_of_starvation(self, metrics: Mapping[str, Metric], deadline: Deadline) -> bool:
         """Return whether Prometheus has the series that show starved tasks; true also if no policy needs them.
 
