@@ -218,7 +218,7 @@ class _Client(docker.APIClient):
         self.trust_env = False
         url = f"{self.base_url}/version"
         response = self.get(url, timeout=_patience(self.timeout), stream=True, allow_redirects=False)
-        response._content = b"".join(_bounded(response.iter_content(_PIECE), _LARGEST[False]))  # noqa: SLF001 - as requests does itself, without a bound
+        response._content = b"".join(bounded(response.iter_content(_PIECE), _LARGEST[False]))  # noqa: SLF001 - as requests does itself, without a bound
         if response.status_code != HTTPStatus.OK:
             raise requests.HTTPError(response=response)
         answer: Document = response.json()
@@ -231,14 +231,14 @@ def _content(response: requests.Response, reader: _Reader | None) -> str | _List
     The lists of a large Swarm are tens of megabytes, and hundreds once parsed: each object is made lean as it comes.
     """
     listed = reader if response.status_code == HTTPStatus.OK else None
-    pieces = _bounded(response.iter_content(_PIECE), _LARGEST[listed is not None])
+    pieces = bounded(response.iter_content(_PIECE), _LARGEST[listed is not None])
     try:
         return b"".join(pieces).decode(errors="replace") if listed is None else listed(pieces)
     except ValueError as error:
         return error
 
 
-def _bounded(pieces: Iterator[bytes], at_most: int) -> Iterator[bytes]:
+def bounded(pieces: Iterator[bytes], at_most: int) -> Iterator[bytes]:
     """The *pieces*; raises ValueError where they are more than *at_most* bytes, unpacked."""
     left = at_most
     for piece in pieces:
