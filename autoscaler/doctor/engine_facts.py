@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.adapters.docker import lease, pauses
 from autoscaler.adapters.docker.pauses import SwarmPauses
 from autoscaler.coordination.pauses import Pauses
-from autoscaler.doctor.facts import Deployed, EngineFacts, Machine, Membership, Right
+from autoscaler.doctor.facts import Deployed, EngineFacts, Machine, Membership, Right, Subject
 from autoscaler.errors import BackendError, UnreachableError
 from autoscaler.settings import PREFIX, Settings
 from autoscaler.util.text import tidy
@@ -39,45 +39,37 @@ _TRUE = frozenset({"true", "yes", "1"})
 class _Call:
     """A call that the autoscaler makes, in a form that changes nothing."""
 
-    call: str
     request: str
+    """The method and the path, as people read them."""
     permission: str
-    method: str
-    path: str
+    subject: Subject
+    path: str = ""
+    """The path that is asked, if it is another one."""
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Any = None
 
+    def ask(self, probe: EngineProbe, deadline: Deadline) -> EngineReply:
+        """Return the answer to the call; raise BackendError if none came."""
+        method, _, path = self.request.partition(" ")
+        return probe.reply(method, self.path or path, deadline, self.params or None, self.body)
+
 
 _NONE_OF_THEM = {"filters": json.dumps({"id": [NOBODY]})}
-_READS = (
-    _Call("list services", "GET /services", "SERVICES", "GET", "/services"),
-    _Call("list tasks", "GET /tasks", "TASKS", "GET", "/tasks", _NONE_OF_THEM),
-    _Call("list nodes", "GET /nodes", "NODES", "GET", "/nodes"),
-    _Call("read services", "GET /services/ID", "SERVICES", "GET", f"/services/{NOBODY}"),
-    _Call("read the lease", f"GET /configs/{lease.CONFIG}", "CONFIGS", "GET", f"/configs/{lease.CONFIG}"),
-    _Call("read the pauses", f"GET /configs/{pauses.CONFIG}", "CONFIGS", "GET", f"/configs/{pauses.CONFIG}"),
-)
-# Each of these is refused twice over by the engine: nothing has the id or the version, and an empty spec is not valid.
-_WRITES = (
+_LEASE, _PAUSES = f"/configs/{lease.CONFIG}", f"/configs/{pauses.CONFIG}"
+_UNWRITTEN = {"version": _NO_VERSION}
+_CALLS = (
+    _Call("GET /services", "SERVICES", Subject.READ),
+    _Call("GET /tasks", "TASKS", Subject.READ, params=_NONE_OF_THEM),
+    _Call("GET /nodes", "NODES", Subject.READ),
+    _Call("GET /services/ID", "SERVICES", Subject.READ, path=f"/services/{NOBODY}"),
+    _Call(f"GET {_LEASE}", "CONFIGS", Subject.LEASE),
+    _Call(f"GET {_PAUSES}", "CONFIGS", Subject.PAUSES),
+    # The engine refuses each of these for two reasons: nothing has the id or the version, and the spec is not valid.
     _Call(
-        "update services",
-        "POST /services/ID/update",
-        "SERVICES POST",
-        "POST",
-        f"/services/{NOBODY}/update",
-        {"version": _NO_VERSION},
-        {},
+        "POST /services/ID/update", "SERVICES POST", Subject.WRITE, f"/services/{NOBODY}/update", _UNWRITTEN, body={}
     ),
-    _Call("create configs", "POST /configs/create", "CONFIGS POST", "POST", "/configs/create", {}, {"Name": ""}),
-    _Call(
-        "update configs",
-        f"POST /configs/{lease.CONFIG}/update",
-        "CONFIGS POST",
-        "POST",
-        f"/configs/{lease.CONFIG}/update",
-        {"version": _NO_VERSION},
-        {"Name": ""},
-    ),
+    _Call("POST /configs/create", "CONFIGS POST", Subject.WRITE, body={"Name": ""}),
+    _Call(f"POST {_LEASE}/update", "CONFIGS POST", Subject.WRITE, params=_UNWRITTEN, body={"Name": ""}),
 )
 
 
@@ -114,44 +106,32 @@ def _membership(services: EngineReply) -> Membership | None:
 
 
 def _of_the_swarm(probe: EngineProbe, known: EngineFacts, services: EngineReply, deadline: Deadline) -> EngineFacts:
-    replies = {_READS[0].request: services}
+    replies = {_CALLS[0].request: services}
     rights = []
-    for call in (*_READS, *_WRITES):
-        reply: EngineReply | BackendError
+    for call in _CALLS:
         try:
-            reply = replies.get(call.request) or probe.reply(
-                call.method, call.path, deadline, call.params or None, call.body
-            )
+            reply = replies.get(call.request) or call.ask(probe, deadline)
         except BackendError as error:
-            reply = error
-        if not isinstance(reply, BackendError):
-            replies[call.request] = reply
+            rights.append(Right(call.request, call.permission, call.subject, None, str(error)))
+            continue
+        replies[call.request] = reply
         rights.append(_right(call, reply))
-    held, trouble = _pauses(probe, deadline)
-    return EngineFacts(
-        version=known.version,
-        api_version=known.api_version,
-        clock_offset=known.clock_offset,
-        membership=known.membership,
+    return replace(
+        known,
         rights=tuple(rights),
         machines=_machines(replies.get("GET /nodes")),
         autoscalers=_autoscalers(services),
-        lease_trouble=_unreadable(replies.get(f"GET /configs/{lease.CONFIG}")),
-        pauses=held,
-        pauses_trouble=trouble,
+        pauses=_pauses(probe, deadline),
     )
 
 
-def _right(call: _Call, reply: EngineReply | BackendError) -> Right:
-    writes = call.method == "POST"
-    if isinstance(reply, BackendError):
-        return Right(call.call, call.request, call.permission, writes, None, str(reply))
+def _right(call: _Call, reply: EngineReply) -> Right:
     if reply.came_through:
-        return Right(call.call, call.request, call.permission, writes, allowed=True)
+        return Right(call.request, call.permission, call.subject, allowed=True)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Right(call.call, call.request, call.permission, writes, None, str(reply.error))
+        return Right(call.request, call.permission, call.subject, None, str(reply.error))
     words = reply.message or f"HTTP {reply.status} {_phrase(reply.status)}"
-    return Right(call.call, call.request, call.permission, writes, allowed=False, said=tidy(words, _LONGEST))
+    return Right(call.request, call.permission, call.subject, allowed=False, said=tidy(words, _LONGEST))
 
 
 def _phrase(status: int) -> str:
@@ -161,20 +141,12 @@ def _phrase(status: int) -> str:
         return ""
 
 
-def _unreadable(reply: EngineReply | None) -> str:
-    if reply is None:
-        return "the engine gave no answer about the lease (try again)"
-    if reply.error is None or reply.status == HTTPStatus.NOT_FOUND:
-        return ""
-    return str(reply.error)
-
-
-def _pauses(probe: EngineProbe, deadline: Deadline) -> tuple[Pauses | None, str]:
+def _pauses(probe: EngineProbe, deadline: Deadline) -> Pauses | None:
     try:
         cell = SwarmPauses(probe).look(deadline)
-    except BackendError as error:
-        return None, str(error)
-    return (Pauses.of_labels(cell.labels) if cell else Pauses()), ""
+    except BackendError:
+        return None
+    return Pauses.of_labels(cell.labels) if cell else Pauses()
 
 
 def _machines(reply: EngineReply | None) -> tuple[Machine, ...] | None:

@@ -47,17 +47,24 @@ class Membership(StrEnum):
     """A manager of a Swarm without a leader."""
 
 
+class Subject(StrEnum):
+    """The use of a call."""
+
+    READ = "read"
+    WRITE = "write"
+    LEASE = "lease"
+    PAUSES = "pauses"
+
+
 @dataclass(frozen=True, slots=True)
 class Right:
     """A call that the autoscaler makes of an engine, and whether it came through."""
 
-    call: str
-    """The call in words: `update services`."""
     request: str
     """The method and the path: `POST /services/ID/update`."""
     permission: str
-    """What socket proxies call it: `SERVICES`."""
-    writes: bool
+    """Its names in the settings of socket proxies: `SERVICES POST`."""
+    subject: Subject
     allowed: bool | None
     """None if no clear answer came."""
     said: str = ""
@@ -103,10 +110,8 @@ class EngineFacts:
     rights: tuple[Right, ...] = ()
     machines: tuple[Machine, ...] | None = None
     autoscalers: tuple[Deployed, ...] | None = None
-    lease_trouble: str = ""
-    """Why the lease cannot be read; empty if it can."""
     pauses: Pauses | None = None
-    pauses_trouble: str = ""
+    """None if they could not be read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.doctor import engine_facts, prometheus_facts
-from autoscaler.doctor.facts import DaemonFacts, GivenPolicies, GivenSettings, Installation
+from autoscaler.doctor.facts import DaemonFacts, GivenPolicies, GivenSettings, Installation, Subject
 from autoscaler.errors import BackendError, ConfigurationError, DaemonError
 from autoscaler.evaluation import survey
 from autoscaler.evaluation.cycle import assign
 from autoscaler.policy.matching import Matcher
 from autoscaler.policy_files import loader
-from autoscaler.settings import PREFIX, Settings
+from autoscaler.settings import PREFIX, SECRETS, Settings
 from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from autoscaler.adapters.docker.probe import EngineProbe
     from autoscaler.doctor.facts import PrometheusFacts
@@ -63,6 +64,8 @@ class Asking:
     url: str = ""
     """The daemon's address, to be shown."""
     url_given: bool = False
+    secrets: Path = SECRETS
+    """The folder with the secrets."""
     one_service: bool = False
     """Whether the walk of a service follows, which needs an evaluation."""
 
@@ -71,7 +74,7 @@ def gather(asking: Asking) -> Installation:
     """Return the facts of the installation. Ends in time whatever hangs, and never raises for what is wrong."""
     at = asking.clock.now()
     try:
-        settings = Settings.read(asking.options)
+        settings = Settings.read(asking.options, asking.secrets)
         parts = asking.parts(settings)
     except ConfigurationError as error:
         return Installation(at, GivenSettings(problems=_problems(error)))
@@ -91,7 +94,7 @@ def _with_survey(asking: Asking, parts: InstallationParts, known: Installation) 
     """Return *known* with what needs both Swarm and the policies."""
     policies = known.policies.policies if known.policies else None
     engine = known.engine
-    reads = [right for right in engine.rights if not right.writes] if engine else []
+    reads = [right for right in engine.rights if right.subject is Subject.READ] if engine else []
     if policies is None or not reads or not all(right.allowed for right in reads):
         return known
     surveyed, planned = _together(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autoscaler.doctor.checks import Check, Unseen, failure, hint, judged, told, warning
-from autoscaler.doctor.facts import Membership
+from autoscaler.doctor.facts import Membership, Subject
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from autoscaler.coordination.pauses import Pauses
     from autoscaler.doctor.checks import Verdict
-    from autoscaler.doctor.facts import Deployed, EngineFacts, Installation, Machine, Right
+    from autoscaler.doctor.facts import Deployed, EngineFacts, Installation, Machine
     from autoscaler.swarm.capacity import Capacity
 
 DOCKER, SWARM, COORDINATION = "docker", "swarm", "lease and pauses"
@@ -62,27 +62,24 @@ def _leader(engine: EngineFacts, _: Installation) -> Verdict:
     return told(engine.membership_said) if engine.membership is Membership.LEADERLESS else None
 
 
-@_engine
-def _reads(engine: EngineFacts, _: Installation) -> Verdict:
-    return _refused([right for right in engine.rights if not right.writes])
+def _may(subject: Subject) -> Callable[[Installation], Verdict]:
+    """Return the judge of the calls with one *subject*."""
 
+    @_engine
+    def judge(engine: EngineFacts, _: Installation) -> Verdict:
+        rights = [right for right in engine.rights if right.subject is subject]
+        refused = [right for right in rights if right.allowed is False]
+        if refused:
+            seen = [f"{right.request} is refused: {right.said}" for right in refused]
+            names = list(dict.fromkeys(name for right in refused for name in right.permission.split()))
+            calls = ", ".join(right.request for right in refused)
+            return failure(seen, f"let the socket proxy pass {calls}: {' '.join(f'{name}=1' for name in names)}")
+        unclear = [right.said for right in rights if right.allowed is None]
+        if not rights or unclear:
+            return Unseen(unclear[0] if unclear else "no call was tried")
+        return None
 
-@_engine
-def _writes(engine: EngineFacts, _: Installation) -> Verdict:
-    return _refused([right for right in engine.rights if right.writes])
-
-
-def _refused(rights: Sequence[Right]) -> Verdict:
-    refused = [right for right in rights if right.allowed is False]
-    if refused:
-        seen = [f"{right.request} is refused: {right.said}" for right in refused]
-        names = list(dict.fromkeys(name for right in refused for name in right.permission.split()))
-        calls = ", ".join(right.call for right in refused)
-        return failure(seen, f"let the socket proxy pass {calls}: {' '.join(f'{name}=1' for name in names)}")
-    unclear = [right for right in rights if right.allowed is None]
-    if not rights or unclear:
-        return Unseen(unclear[0].said if unclear else "no call was tried")
-    return None
+    return judge
 
 
 @_engine
@@ -144,16 +141,6 @@ def _overcommit(capacity: Capacity, _: Installation) -> Verdict:
         if ours > 100  # noqa: PLR2004 - percent
     ]
     return hint(seen, "lower max or the limits, or add nodes") if seen else None
-
-
-@_engine
-def _lease(engine: EngineFacts, _: Installation) -> Verdict:
-    return told(engine.lease_trouble) if engine.lease_trouble else None
-
-
-@_engine
-def _pauses(engine: EngineFacts, _: Installation) -> Verdict:
-    return told(engine.pauses_trouble) if engine.pauses_trouble else None
 
 
 @_pauses_read
@@ -225,10 +212,10 @@ CHECKS = (
     Check(
         "D-READ",
         DOCKER,
-        "Services, tasks, nodes and configs may be read",
+        "Services, tasks and nodes may be read",
         "what cannot be read cannot be decided on",
         "Let the socket proxy pass the call that is named.",
-        _reads,
+        _may(Subject.READ),
         ("D-LEADER",),
     ),
     Check(
@@ -237,7 +224,7 @@ CHECKS = (
         "Services may be updated, and configs created and updated",
         "every scale, and the lease, would be refused",
         "Let the socket proxy pass the call that is named.",
-        _writes,
+        _may(Subject.WRITE),
         ("D-LEADER",),
     ),
     Check(
@@ -291,8 +278,8 @@ CHECKS = (
         "The lease can be read",
         "an autoscaler without the lease writes nothing",
         "Let the socket proxy pass reading the config autoscaler-lease.",
-        _lease,
-        ("D-READ",),
+        _may(Subject.LEASE),
+        ("D-LEADER",),
     ),
     Check(
         "D-PAUSES",
@@ -300,8 +287,8 @@ CHECKS = (
         "The pauses can be read",
         "until pauses are read, every service counts as paused",
         "Let the socket proxy pass reading the config autoscaler-pauses.",
-        _pauses,
-        ("D-READ",),
+        _may(Subject.PAUSES),
+        ("D-LEADER",),
     ),
     Check(
         "D-FORGOTTEN",

@@ -161,9 +161,15 @@ class _Server(ThreadingHTTPServer):
 class PrometheusServer(Serving):
     """The server on a port of its own; a context manager."""
 
-    def __init__(self, series: Sequence[Served] = (), *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        series: Sequence[Served] = (),
+        *,
+        tls: ssl.SSLContext | None = None,
+        handler: type[Exchange] = Exchange,
+    ) -> None:
         self._state = _State(series)
-        handler = type("Handler", (Exchange,), {"state": self._state})
+        handler = type("Handler", (handler,), {"state": self._state})
         server = _Server(("127.0.0.1", 0), handler)
         scheme = "http"
         if tls is not None:

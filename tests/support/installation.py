@@ -1,0 +1,205 @@
+"""A whole installation on fakes over real sockets: a Swarm, a Prometheus, policies, settings, and what a daemon says."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from autoscaler import __version__, wiring
+from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.adapters.system_clock import SystemClock
+from autoscaler.coordination.pauses import PauseCell
+from autoscaler.doctor.catalogue import CHECKS
+from autoscaler.doctor.checks import examine
+from autoscaler.doctor.gather import Asking, gather
+from autoscaler.errors import DaemonError
+from autoscaler.policy_files import loader
+from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.util.deadline import Deadline
+from tests.support.clocks import LateClock
+from tests.support.engine_server import EngineServer
+from tests.support.modelled_prometheus import Model, ModelledPrometheus
+from tests.support.world import FaultyEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from autoscaler.doctor.checks import CheckResult, Examination
+    from autoscaler.doctor.facts import Installation
+    from autoscaler.simulation.parts import Node
+
+Document = dict[str, Any]
+QUEUE = "sum by (service) (rabbitmq_queue_messages)"
+POLICIES = f"""
+version: 1
+metrics:
+  queue: {{query: "{QUEUE}"}}
+policies:
+  - name: shop
+    services: [web]
+    replicas: {{min: 2, max: 6}}
+    rules:
+      - {{name: cpu-high, metric: cpu, above: 70, for: 1m, add: 1}}
+      - {{name: cpu-low, metric: cpu, below: 30, for: 1m, remove: 1}}
+      - {{name: memory-high, metric: memory, above: 80, for: 1m, add: 1}}
+      - {{name: queue-high, metric: queue, above: 100, for: 1m, add: 1}}
+"""
+MIB = 2**20
+
+
+def limited(name: str, replicas: int = 3, *, cores: float = 0.5, mib: int = 64) -> Document:
+    """A service whose tasks have limits."""
+    return {
+        "Name": name,
+        "Labels": {},
+        "Mode": {"Replicated": {"Replicas": replicas}},
+        "TaskTemplate": {
+            "ContainerSpec": {"Image": "app:1"},
+            "Resources": {"Limits": {"NanoCPUs": round(cores * 1e9), "MemoryBytes": mib * MIB}},
+        },
+    }
+
+
+@dataclass
+class FakeInstallation:
+    """It is healthy until something is broken."""
+
+    engine: SimulatedEngine
+    swarm: EngineServer
+    prometheus: ModelledPrometheus
+    folder: Path
+    clock: LateClock
+    env: dict[str, str] = field(default_factory=dict)
+    """The settings."""
+    daemon: Document | None = None
+    """What the daemon's overview says; None if none answers."""
+
+    @property
+    def model(self) -> Model:
+        """What Prometheus knows."""
+        return self.prometheus.model
+
+    @property
+    def policies(self) -> Path:
+        """The policy file."""
+        return self.folder / "policies.yml"
+
+    @property
+    def secrets(self) -> Path:
+        """The folder of the secrets."""
+        return self.folder / "secrets"
+
+    def edit(self, before: str, after: str) -> None:
+        """Replace a part of the policy file."""
+        text = self.policies.read_text()
+        assert before in text, text
+        self.policies.write_text(text.replace(before, after))
+
+    def change(self, service: str, **template: Any) -> None:
+        """Change the count, the labels, the environment or the resources of a service."""
+
+        def apply(spec: Document) -> None:
+            if "replicas" in template:
+                spec["Mode"] = {"Replicated": {"Replicas": template["replicas"]}}
+            if "labels" in template:
+                spec["Labels"] = template["labels"]
+            if "resources" in template:
+                spec["TaskTemplate"]["Resources"] = template["resources"]
+
+        self.engine.change_service(service, apply)
+        self.wait(3600)
+
+    def wait(self, seconds: float) -> None:
+        """Let the tasks run for some time before now."""
+        self.clock.behind = seconds
+        self.engine.tasks()
+        self.clock.behind = 0
+
+    def pause(self, label: str) -> None:
+        """Write the pauses of `web` as they are stored."""
+        store = SwarmPauses(self.engine)
+        seen: PauseCell | None = store.look(Deadline(5))
+        assert store.write({"autoscaler.pause.web": label}, seen, Deadline(5))
+
+    @property
+    def facts(self) -> Installation:
+        """What the doctor gathers."""
+        return gather(
+            Asking(
+                {},
+                wiring.installation_parts,
+                self._overview,
+                SystemClock(),
+                "http://127.0.0.1:9595",
+                secrets=self.secrets,
+            )
+        )
+
+    def examine(self) -> Examination:
+        """What the doctor finds."""
+        before = dict(os.environ)
+        for name in before:
+            if name.startswith("AUTOSCALER_") or name == "DOCKER_HOST":
+                del os.environ[name]
+        os.environ.update(self.env)
+        try:
+            return examine(self.facts, CHECKS)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+    def result(self, code: str) -> CheckResult:
+        """What became of one check."""
+        return next(result for result in self.examine().results if result.check.code == code)
+
+    def _overview(self) -> Mapping[str, Any]:
+        if self.daemon is None:
+            raise DaemonError("nothing answers at http://127.0.0.1:9595 (is `autoscaler run` running here?)")
+        return self.daemon
+
+
+def overview(revision: str) -> Document:
+    """What a live daemon says that is well."""
+    return {
+        "daemon": {
+            "mode": "live",
+            "role": "leader",
+            "leader": "manager-1",
+            "revision": revision,
+            "version": __version__,
+            "interval": 15.0,
+            "last_evaluation": SystemClock().now() - 5,
+        },
+        "problems": [],
+        "policy_problems": [],
+    }
+
+
+@contextmanager
+def installation(folder: Path, nodes: list[Node] | None = None) -> Iterator[FakeInstallation]:
+    """Three replicas of `web` at half their limits, for an hour, and a live daemon."""
+    clock = LateClock(behind=3600)
+    engine = SimulatedEngine(clock, nodes=nodes)
+    engine.create_service(limited("web"))
+    clock.behind = 0
+    model = Model(values={"container_cpu_usage_seconds_total": {"web": 0.25}})
+    model.values["container_memory_working_set_bytes"] = {"web": 32.0 * MIB}
+    model.custom[QUEUE] = {"web": 10.0}
+    for number in (1, 2, 3):
+        model.task("web", f"web.{number}.x", instance=f"node{number}:8080")
+    (folder / "secrets").mkdir()
+    with ExitStack() as stack:
+        swarm = stack.enter_context(EngineServer(FaultyEngine(engine), folder / "docker.sock"))
+        prometheus = stack.enter_context(ModelledPrometheus(model))
+        made = FakeInstallation(engine, swarm, prometheus, folder, clock)
+        made.policies.write_text(POLICIES)
+        made.env |= {
+            "AUTOSCALER_DOCKER_HOST": swarm.url,
+            "AUTOSCALER_PROMETHEUS_URL": prometheus.url,
+            "AUTOSCALER_POLICIES": str(made.policies),
+        }
+        made.daemon = overview(loader.load([made.policies]).revision)
+        yield made
