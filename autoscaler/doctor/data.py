@@ -21,8 +21,6 @@ _ORDER = list(Link)
 _SHOWN = 3
 _OF_QUERIES = frozenset({Link.QUERY})
 _OF_CADVISOR = frozenset({Link.METRIC, Link.SELECTOR, Link.SERVICE_LABEL, Link.TASK_LABEL, Link.SCRAPE_INTERVAL})
-_LATE = 1.0
-"""Seconds by which samples may be dated apart from their scrape."""
 
 
 def _holds(link: Link) -> Callable[[Installation], Verdict]:
@@ -71,13 +69,12 @@ def _dated(installation: Installation) -> Verdict:
     facts = installation.prometheus
     if facts is None or not facts.evidence:
         return Unseen("no policy looks at cpu or memory of a service")
-    behind = {service: late for each in facts.evidence.values() for service, late in each.behind.items()}
-    late = {service: seconds for service, seconds in behind.items() if seconds > _LATE}
+    late = {service: late for each in facts.evidence.values() for service, late in each.behind.items()}
     if not late:
         seen = any(each.services for each in facts.evidence.values())
         return None if seen else Unseen("Prometheus has no series of tasks")
     lines = [
-        f"{service}: samples are dated up to {words(seconds)} apart from their scrape"
+        f"{service}: cAdvisor dates the samples, up to {words(max(1, seconds))} apart from their scrape"
         for service, seconds in sorted(late.items())
     ]
     return failure(lines, "write honor_timestamps: false in Prometheus' scrape job of cAdvisor")

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from autoscaler.doctor.checks import Check, Unseen, failure, hint, judged, told, warning
+from autoscaler.util.amounts import plural
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def _twice(facts: PrometheusFacts, _: Installation) -> Verdict:
         return None
     jobs = " and ".join(facts.jobs)
     cure = f"""set AUTOSCALER_METRIC_SELECTOR='job="{facts.jobs[0]}"', or remove one of the jobs"""
-    return hint(f"{facts.twice} tasks are scraped by the jobs {jobs}", cure)
+    are = "is" if facts.twice == 1 else "are"
+    return hint(f"{plural(facts.twice, 'task')} {are} scraped by the jobs {jobs}", cure)
 
 
 @_prometheus
@@ -123,6 +125,8 @@ def _starts(facts: PrometheusFacts, _: Installation) -> Verdict:
 def _starvation(facts: PrometheusFacts, _: Installation) -> Verdict:
     if facts.tells_starvation is None:
         return Unseen("no policy looks at cpu")
+    if not facts.jobs:
+        return Unseen("Prometheus has no series of tasks")
     seen = "Prometheus has no series that show whether a node has CPU to spare"
     cure = (
         'let the scrape job keep cAdvisor\'s container_cpu_usage_seconds_total{id="/"} and machine_cpu_cores, '

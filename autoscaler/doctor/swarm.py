@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autoscaler.doctor.checks import Check, Unseen, failure, hint, judged, told, warning
+from autoscaler.doctor.checks import Check, Unseen, failure, hint, judged, warning
 from autoscaler.doctor.facts import Membership, Subject
 from autoscaler.util.durations import words
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from autoscaler.coordination.pauses import Pauses
-    from autoscaler.doctor.checks import Verdict
+    from autoscaler.doctor.checks import Finding, Verdict
     from autoscaler.doctor.facts import Deployed, EngineFacts, Installation, Machine
     from autoscaler.swarm.capacity import Capacity
 
@@ -33,9 +33,15 @@ _pauses_read = judged(lambda it: it.engine.pauses if it.engine else None, "needs
 _capacity = judged(lambda it: it.survey.capacity if it.survey else None, "needs the services and nodes of Swarm")
 
 
+def _told(message: str) -> Finding:
+    """Return a failure from what is said about the engine: the cause, and the cure behind a semicolon."""
+    cause, _, cure = message.partition("; ")
+    return failure(cause, cure)
+
+
 @_engine
 def _answers(engine: EngineFacts, _: Installation) -> Verdict:
-    return told(engine.trouble) if engine.trouble else None
+    return _told(engine.trouble) if engine.trouble else None
 
 
 @_engine
@@ -53,13 +59,13 @@ def _api(engine: EngineFacts, _: Installation) -> Verdict:
 @_engine
 def _manager(engine: EngineFacts, _: Installation) -> Verdict:
     if engine.membership in {Membership.WORKER, Membership.NONE}:
-        return told(engine.membership_said)
+        return _told(engine.membership_said)
     return None if engine.membership else Unseen(engine.membership_said or "Swarm gave no clear answer")
 
 
 @_engine
 def _leader(engine: EngineFacts, _: Installation) -> Verdict:
-    return told(engine.membership_said) if engine.membership is Membership.LEADERLESS else None
+    return _told(engine.membership_said) if engine.membership is Membership.LEADERLESS else None
 
 
 def _may(subject: Subject) -> Callable[[Installation], Verdict]:

@@ -1,4 +1,4 @@
-"""A whole installation on fakes over real sockets: a Swarm, a Prometheus, policies, settings, and what a daemon says."""
+"""A whole installation on fakes over real sockets: Swarm, Prometheus, policies, settings, and a daemon's overview."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from autoscaler import __version__, wiring
 from autoscaler.adapters.docker.pauses import SwarmPauses
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.coordination.pauses import PauseCell
 from autoscaler.doctor.catalogue import CHECKS
 from autoscaler.doctor.checks import examine
 from autoscaler.doctor.gather import Asking, gather
 from autoscaler.errors import DaemonError
 from autoscaler.policy_files import loader
 from autoscaler.simulation.engine import SimulatedEngine
+from autoscaler.simulation.parts import Node
 from autoscaler.util.deadline import Deadline
 from tests.support.clocks import LateClock
 from tests.support.engine_server import EngineServer
-from tests.support.modelled_prometheus import Model, ModelledPrometheus
+from tests.support.modelled_prometheus import Model, ModelledPrometheus, ModelSeries
 from tests.support.world import FaultyEngine
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from autoscaler.doctor.checks import CheckResult, Examination
     from autoscaler.doctor.facts import Installation
-    from autoscaler.simulation.parts import Node
 
 Document = dict[str, Any]
 QUEUE = "sum by (service) (rabbitmq_queue_messages)"
@@ -76,6 +75,9 @@ class FakeInstallation:
     """The settings."""
     daemon: Document | None = None
     """What the daemon's overview says; None if none answers."""
+    url_given: bool = False
+    nodes: list[Node] = field(default_factory=list)
+    _dropped: list[ModelSeries] = field(default_factory=list)
 
     @property
     def model(self) -> Model:
@@ -110,19 +112,56 @@ class FakeInstallation:
                 spec["TaskTemplate"]["Resources"] = template["resources"]
 
         self.engine.change_service(service, apply)
-        self.wait(3600)
+        self.wait(5)
 
     def wait(self, seconds: float) -> None:
-        """Let the tasks run for some time before now."""
-        self.clock.behind = seconds
+        """Let time pass for the engine, which is some way behind."""
+        assert self.clock.behind >= seconds
+        self.clock.behind -= seconds
         self.engine.tasks()
-        self.clock.behind = 0
 
     def pause(self, label: str) -> None:
         """Write the pauses of `web` as they are stored."""
         store = SwarmPauses(self.engine)
-        seen: PauseCell | None = store.look(Deadline(5))
-        assert store.write({"autoscaler.pause.web": label}, seen, Deadline(5))
+        assert store.write({"autoscaler.pause.web": label}, store.look(Deadline(5)), Deadline(5))
+
+    def resume(self, service: str) -> None:
+        """End the pause of a service, as `autoscaler resume` does."""
+        store = SwarmPauses(self.engine)
+        cell = store.look(Deadline(5))
+        assert cell
+        assert f"autoscaler.pause.{service}" in cell.labels
+        assert store.write({}, cell, Deadline(5))
+
+    def managers(self, count: int) -> None:
+        """Have so many managers among the nodes; the others are workers."""
+        for number, node in enumerate(self.nodes):
+            node.role = "manager" if number < count else "worker"
+
+    def prometheus_ahead(self, seconds: float | None) -> None:
+        """Let Prometheus' clock be ahead, or right again."""
+        self.prometheus.set_clock(None if seconds is None else SystemClock().now() + seconds)
+
+    def drop_series(self, name: str) -> None:
+        """Keep no series of this name."""
+        self._dropped += [series for series in self.model.series if series.name == name]
+        self.model.series = [series for series in self.model.series if series.name != name]
+
+    def keep_series(self, name: str) -> None:
+        """Keep the series of this name again."""
+        self.model.series += [series for series in self._dropped if series.name == name]
+
+    def refuse_queries(self, about: str | None) -> None:
+        """Let Prometheus refuse queries about this, or none any more."""
+        self.model.refused = about
+
+    def give_url(self) -> None:
+        """Stop the daemon, and name its address with --url all the same."""
+        self.daemon, self.url_given = None, True
+
+    def start_daemon(self) -> None:
+        """Start this version of the daemon, live, on the policy files."""
+        self.daemon = overview(loader.load([self.policies]).revision)
 
     @property
     def facts(self) -> Installation:
@@ -134,6 +173,7 @@ class FakeInstallation:
                 self._overview,
                 SystemClock(),
                 "http://127.0.0.1:9595",
+                url_given=self.url_given,
                 secrets=self.secrets,
             )
         )
@@ -179,12 +219,13 @@ def overview(revision: str) -> Document:
 
 
 @contextmanager
-def installation(folder: Path, nodes: list[Node] | None = None) -> Iterator[FakeInstallation]:
+def installation(folder: Path) -> Iterator[FakeInstallation]:
     """Three replicas of `web` at half their limits, for an hour, and a live daemon."""
     clock = LateClock(behind=3600)
+    nodes = [Node("node-1"), Node("node-2", role="worker"), Node("node-3", role="worker")]
     engine = SimulatedEngine(clock, nodes=nodes)
     engine.create_service(limited("web"))
-    clock.behind = 0
+    clock.behind = 60
     model = Model(values={"container_cpu_usage_seconds_total": {"web": 0.25}})
     model.values["container_memory_working_set_bytes"] = {"web": 32.0 * MIB}
     model.custom[QUEUE] = {"web": 10.0}
@@ -194,7 +235,7 @@ def installation(folder: Path, nodes: list[Node] | None = None) -> Iterator[Fake
     with ExitStack() as stack:
         swarm = stack.enter_context(EngineServer(FaultyEngine(engine), folder / "docker.sock"))
         prometheus = stack.enter_context(ModelledPrometheus(model))
-        made = FakeInstallation(engine, swarm, prometheus, folder, clock)
+        made = FakeInstallation(engine, swarm, prometheus, folder, clock, nodes=nodes)
         made.policies.write_text(POLICIES)
         made.env |= {
             "AUTOSCALER_DOCKER_HOST": swarm.url,

@@ -59,6 +59,8 @@ class Model:
     """What the last scrape of a target met, by instance; such a target is down."""
     version: str = "2.42.0"
     retention: str = "15d"
+    refused: str | None = None
+    """Queries about this are refused."""
 
     def task(self, service: str, task: str, *, job: str = "cadvisor", instance: str = "node1:8080") -> None:
         """Know a task, as a job scrapes it of cAdvisor."""
@@ -165,6 +167,7 @@ class _ModelExchange(Exchange):
     model: Model
 
     def answer(self) -> None:
+        """Answer, from the model if it is about what the model knows."""
         path, model = urlsplit(self.path).path, self.model
         about: dict[str, Any] = {
             "/api/v1/status/buildinfo": {"version": model.version},
@@ -178,7 +181,9 @@ class _ModelExchange(Exchange):
                 ]
             },
         }
-        if path in about:
+        if model.refused and model.refused in self.form.get("query", ""):
+            self.send(422, {"status": "error", "errorType": "execution", "error": "refused by the model"})
+        elif path in about:
             self.send(200, {"status": "success", "data": about[path]})
         elif path == "/api/v1/query" and self.form["query"] not in {"vector(time())", "vector(1)"}:
             self._instant(self.form["query"])

@@ -167,7 +167,7 @@ class DockerEngine:
             except Exception as error:
                 if own is not None:
                     own.close()
-                _close_sockets(error)
+                close_sockets(error)
                 raise failure(self._where, error) from error
 
         used, status, content = self._guard.call(exchange, deadline.remaining())
@@ -248,7 +248,7 @@ def bounded(pieces: Iterator[bytes], at_most: int) -> Iterator[bytes]:
         yield piece
 
 
-def _close_sockets(error: Exception) -> None:
+def close_sockets(error: Exception) -> None:
     """Close what the SDK leaves open.
 
     A unix socket that it cannot connect (docker/transport/unixconn.py), and a client that it cannot make, as it does

@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from autoscaler.adapters.docker.engine import DockerEngine, bounded
+from autoscaler.adapters.docker.engine import DockerEngine, bounded, close_sockets
 from autoscaler.adapters.docker.engine_errors import failure, parse
 from autoscaler.errors import BackendError
 
@@ -83,6 +83,7 @@ class EngineProbe(DockerEngine):
             except Exception as error:
                 if client is not None:
                     client.close()
+                close_sockets(error)
                 raise failure(self._where, error) from error
             self._client = client
             return response.status_code, content, _offset(response.headers.get("Date", ""), sent, received)
