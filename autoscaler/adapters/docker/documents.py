@@ -6,11 +6,7 @@ type says.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import re
-import zlib
 from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -30,7 +26,7 @@ _MODES = {
     "GlobalJob": "global-job",
 }
 _WITHOUT_COUNT = "replicated without a count"
-_TEMPLATE = ("TaskTemplate", "EndpointSpec", "Networks")
+TEMPLATE = ("TaskTemplate", "EndpointSpec", "Networks")
 """The parts of a spec whose change replaces tasks (swarmkit's IsTaskDirty)."""
 _NOT_MADE_FROM = ("Placement", "Runtime")
 """The parts of a task template that a service and a task made from it may differ in; tasks are shown without a runtime
@@ -39,11 +35,6 @@ _UNSCHEDULED = ("new", "pending")
 _ANY = Demand()
 _BEYOND = 2**64
 """More than any number of an engine's."""
-_LARGEST_POINT = 2**20
-"""How many bytes a rollback point may unpack to."""
-_LONGEST_POINT = 48 * 1024
-"""The longest rollback point that is kept in a label: every list of services carries it
-(docs/facts.md#label-sizes)."""
 _CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
 """A container's hostname is by default the first twelve digits of its id."""
 
@@ -138,7 +129,7 @@ def service_view(
         update_state=_text(update.get("State", "")),
         update_message=_text(update.get("Message", "")),
         update_started=unix_time(update["StartedAt"]) if update.get("StartedAt") else None,
-        template_changed=previous is None or any(spec.get(part) != previous.get(part) for part in _TEMPLATE),
+        template_changed=previous is None or any(spec.get(part) != previous.get(part) for part in TEMPLATE),
         before=None if previous is None else _spec_before(previous),
         cpu_limit=cpu_limit,
         memory_limit=memory_limit,
@@ -219,91 +210,6 @@ def scaled(spec: Document, replicas: int, state: str, point: str | None = None) 
     if point is not None:
         labels[ROLLBACK_LABEL] = point
     return spec | {"Mode": spec["Mode"] | {"Replicated": replicated}, "Labels": labels}
-
-
-def rollback_point(document: Document) -> str:
-    """What tasks were made from before the service's last update, as the text of a label.
-
-    It says which version came after: others may deploy again, and leave the label as it is. Empty where that would be
-    too large to be read again.
-    """
-    point = {"before": _template(document["PreviousSpec"]), "after": _fingerprint(document["Spec"])}
-    content = json.dumps(point, separators=(",", ":"), ensure_ascii=False).encode()
-    text = base64.b64encode(zlib.compress(content, 9)).decode()
-    return text if len(content) <= _LARGEST_POINT and len(text) <= _LONGEST_POINT else ""
-
-
-def keeps_too_much(spec: Document) -> bool:
-    """Whether the label of the rollback point is longer than any that the autoscaler writes.
-
-    Swarm stores a service together with its spec before, 1.5 MiB at most: a label of a megabyte would keep everybody
-    from changing the service's count.
-    """
-    return len((spec.get("Labels") or {}).get(ROLLBACK_LABEL, "")) > _LONGEST_POINT
-
-
-def rolled_back(document: Document) -> Document | None:
-    """A copy of the service's spec with the version before its last deploy, count and labels as they are.
-
-    None where that version is not known: nothing was deployed over another version yet, or somebody dropped the label.
-    Raises ValueError where the label is of no use.
-    """
-    spec, previous = document["Spec"], document.get("PreviousSpec")
-    labels = dict(spec.get("Labels") or {})
-    kept = labels.pop(ROLLBACK_LABEL, None)
-    if previous is not None and _template(previous) != _template(spec):
-        template = _template(previous)  # nothing was scaled since the deploy: Swarm still has it
-    elif kept is not None:
-        template = _point(kept, _fingerprint(spec))
-    else:
-        return None
-    changed = {part: value for part, value in template.items() if value is not None}
-    return {part: value for part, value in spec.items() if part not in _TEMPLATE} | changed | {"Labels": labels}
-
-
-def _template(spec: Document) -> Document:
-    return {part: spec.get(part) for part in _TEMPLATE}
-
-
-def _fingerprint(spec: Document) -> str:
-    """A text that is the same for two specs only where their tasks are made from the same."""
-    return hashlib.sha256(json.dumps(_template(spec), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _point(text: str, version: str) -> Document:
-    """What `rollback_point` made *text* of, where the deployed *version* came after that.
-
-    Raises ValueError for anything else: anybody may have written it.
-    """
-    if not text:
-        raise ValueError("the version before the last deploy is too large to be kept in a label")
-    try:
-        point = json.loads(_unpacked(text))
-    except (zlib.error, ValueError, RecursionError) as error:
-        raise ValueError(f"the label {ROLLBACK_LABEL} is damaged ({error})") from error
-    template = point.get("before") if isinstance(point, dict) else None
-    if (
-        not isinstance(template, dict)
-        or set(template) != set(_TEMPLATE)
-        or not isinstance(template["TaskTemplate"], dict)
-    ):
-        raise ValueError(f"the label {ROLLBACK_LABEL} holds no version of a service")
-    if point.get("after") != version:
-        raise ValueError(
-            "the version that was kept is not the one before the last deploy: after that, somebody else's update made "
-            "Swarm forget it"
-        )
-    return template
-
-
-def _unpacked(text: str) -> bytes:
-    """What the label packs; raises ValueError or zlib.error where it is too long, too much, or no such text."""
-    unpacking = zlib.decompressobj()
-    if len(text) <= _LONGEST_POINT:
-        content = unpacking.decompress(base64.b64decode(text, validate=True), _LARGEST_POINT)
-        if not unpacking.unconsumed_tail:
-            return content
-    raise ValueError("it is larger than any that the autoscaler writes")
 
 
 def image(spec: Document) -> str:

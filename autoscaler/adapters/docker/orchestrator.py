@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.docker import documents
+from autoscaler.adapters.docker import documents, rollback_point
 from autoscaler.adapters.docker.engine_api import NotFoundError, VersionConflictError
 from autoscaler.adapters.docker.engine_errors import documented
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
@@ -165,13 +165,13 @@ def _point_to_save(document: Document) -> str | None:
     One that is too large for a label is not kept, and an older one must not be taken for it.
     """
     if documents.service_view(document).loses_rollback_point:
-        return documents.rollback_point(document)
-    return "" if documents.keeps_too_much(document["Spec"]) else None
+        return rollback_point.rollback_point(document)
+    return "" if rollback_point.keeps_too_much(document["Spec"]) else None
 
 
 def _before_the_deploy(service: str, document: Document) -> Document:
     try:
-        spec = documents.rolled_back(document)
+        spec = rollback_point.rolled_back(document)
     except ValueError as error:
         raise RefusedError(f"{service}: {error} (deploy the version you want)") from error
     if spec is None:

@@ -19,7 +19,8 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay, wait_exponential
 
-from autoscaler.adapters.prometheus.wire import ConnectionSettings, Offset, PassingError, Wire
+from autoscaler.adapters.prometheus.connection import ConnectionSettings
+from autoscaler.adapters.prometheus.wire import Offset, PassingError, Wire
 from autoscaler.errors import DeadlineError, RefusedError
 from autoscaler.metrics.queries import STAT_LABEL, TASKS, VALUE
 from autoscaler.ports import Series

@@ -7,36 +7,29 @@ BackendError that says where, what, and what would help, without any secret.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import socket
-import ssl
-from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import requests
 import urllib3
-from msgspec import Raw, ValidationError
-from msgspec.json import Decoder, decode
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from autoscaler.errors import DeadlineError, RefusedError, SettingsError, UnreachableError
+from autoscaler.adapters.prometheus.answers import doubt_of, parse
+from autoscaler.adapters.prometheus.connection import PREFIX, check_certificates
+from autoscaler.errors import DeadlineError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from pydantic import SecretStr
-
+    from autoscaler.adapters.prometheus.connection import ConnectionSettings
     from autoscaler.errors import BackendError
     from autoscaler.ports import Clock
 
-_PREFIX = "AUTOSCALER_PROMETHEUS_"
 _LARGEST_ANSWER = 64 * 2**20
 """Bytes, unpacked: ten times what the widest query for 5,000 services gives, and what the stack leaves of memory."""
 _LARGEST_REFUSAL = 64 * 2**10
@@ -47,56 +40,6 @@ _WORDS = 300
 _VICTORIA_METRICS = "X-Server-Hostname"
 """A header of all answers of VictoriaMetrics, and of none of Prometheus'."""
 _MASK = "***"
-_SHORTEST_SECRET = 4
-
-
-@dataclass(frozen=True)
-class ConnectionSettings:
-    """Where Prometheus is and how to be let in, as `Settings` found it valid. Its representation holds no secret."""
-
-    url: str = field(repr=False)
-    """With user and password in it, if need be."""
-    username: str = ""
-    password: SecretStr | None = None
-    bearer_token: SecretStr | None = None
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout: float = 10.0
-    """How many seconds one read may take."""
-
-    @property
-    def address(self) -> str:
-        """The URL without user and password."""
-        return self._parts._replace(netloc=self._parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
-
-    @property
-    def credentials(self) -> tuple[str, str] | None:
-        """User and password, from the settings or else the URL; None where there are none."""
-        if self.username:
-            return self.username, _revealed(self.password)
-        if self._parts.username:
-            return unquote(self._parts.username), unquote(self._parts.password or "")
-        return None
-
-    @property
-    def all_headers(self) -> dict[str, str]:
-        """The headers to send along, the bearer token's among them."""
-        token = {"Authorization": f"Bearer {_revealed(self.bearer_token)}"} if self.bearer_token is not None else {}
-        return {**self.headers, **token}
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Every text of four characters or more that must not be shown, the longest first."""
-        user, password = self.credentials or ("", "")
-        basic = base64.b64encode(f"{user}:{password}".encode()).decode() if password else ""
-        texts = {password, basic, _revealed(self.bearer_token), *self.headers.values()}
-        return tuple(sorted((text for text in texts if len(text) >= _SHORTEST_SECRET), key=len, reverse=True))
-
-    @property
-    def _parts(self) -> SplitResult:
-        return urlsplit(self.url)
 
 
 class PassingError(UnreachableError):
@@ -140,7 +83,7 @@ class Wire:
     """
 
     def __init__(self, connection: ConnectionSettings, clock: Clock) -> None:
-        _check_certificates(connection)
+        check_certificates(connection)
         self._where = f"Prometheus at {connection.address}"
         self._timeout = connection.timeout
         self._secrets = connection.secrets
@@ -207,22 +150,19 @@ class Wire:
     def _document(self, text: str) -> Any:
         """The answer's document, its samples as pairs of arrays (see `_samples`)."""
         try:
-            parts = _PARTS.decode(text)
-            status = decode(parts["status"])
-            document = {name: decode(part) for name, part in parts.items() if name != "data"}
-            document["data"] = _data(parts["data"]) if status == "success" else None
-            doubt = _doubt(document)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+            document = parse(text)
+        except ValueError as error:
             what = "a web page" if text.lstrip().startswith("<") else "something that is not an answer to a query"
             raise UnreachableError(
-                f"{self._where} answers with {what} (is {_PREFIX}URL right, with its path, and no login before it?): "
+                f"{self._where} answers with {what} (is {PREFIX}URL right, with its path, and no login before it?): "
                 f"{self._shown(text)}"
             ) from error
+        status = document["status"]
         if status != "success":
             raise UnreachableError(
                 f"{self._where} answers with status {self._shown(str(status))}: {self._said(document)}"
             )
-        if doubt:
+        if doubt := doubt_of(document):
             # Thanos and others answer with what they have when a store is away: not the whole truth, so no data.
             raise RefusedError(f"{self._where} warns of its own answer, so it is not used: {self._shown(doubt)}")
         return document
@@ -242,7 +182,7 @@ class Wire:
         if response.is_redirect or response.is_permanent_redirect:
             target = urlsplit(response.headers.get("Location", ""))
             target = target._replace(netloc=target.netloc.rpartition("@")[2], query="", fragment="")
-            cure = f" (redirects are not followed; set {_PREFIX}URL to where it moved, {self._shown(target.geturl())})"
+            cure = f" (redirects are not followed; set {PREFIX}URL to where it moved, {self._shown(target.geturl())})"
             said = ""
         return RefusedError(f"{self._where} refuses with HTTP {status}{said}{cure}")
 
@@ -251,20 +191,20 @@ class Wire:
         cause = self._shown(_cause(error))
         if isinstance(error, requests.exceptions.SSLError):
             cure = (
-                f"give the authority that signed its certificate as {_PREFIX}CA_FILE"
+                f"give the authority that signed its certificate as {PREFIX}CA_FILE"
                 if "certificate" in cause.lower()
-                else f"does it speak TLS, and {_PREFIX}URL the right one of http and https?"
+                else f"does it speak TLS, and {PREFIX}URL the right one of http and https?"
             )
             return UnreachableError(f"{self._where}: TLS failed: {cause} ({cure})")
         if isinstance(error, requests.Timeout) or "timed out" in cause:
             said = f"{self._where} gave no answer within {timeout:.3g} s"
             if timeout < self._timeout:  # so it was the rest of the deadline
                 return DeadlineError(f"{said}, the rest of this evaluation's time")
-            return PassingError(f"{said} ({_PREFIX}TIMEOUT)")
+            return PassingError(f"{said} ({PREFIX}TIMEOUT)")
         if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError):
             return PassingError(f"{self._where} broke off in the middle of an answer: {cause}")
         if isinstance(error, requests.ConnectionError):
-            return PassingError(f"{self._where} cannot be reached: {cause} (does it run, is {_PREFIX}URL right?)")
+            return PassingError(f"{self._where} cannot be reached: {cause} (does it run, is {PREFIX}URL right?)")
         return UnreachableError(f"{self._where} cannot be asked: {cause}")
 
     def _note(self, date: str, sent: float, received: float) -> None:
@@ -289,69 +229,11 @@ class Wire:
 
 
 _CURES = {
-    401: f" (set {_PREFIX}USERNAME and {_PREFIX}PASSWORD, or {_PREFIX}BEARER_TOKEN, to what it accepts)",
-    403: f" (the credentials it was given, {_PREFIX}USERNAME or {_PREFIX}BEARER_TOKEN, do not allow queries)",
-    404: f" (is {_PREFIX}URL right, with its path, as Mimir's /prometheus, and without /api/v1?)",
+    401: f" (set {PREFIX}USERNAME and {PREFIX}PASSWORD, or {PREFIX}BEARER_TOKEN, to what it accepts)",
+    403: f" (the credentials it was given, {PREFIX}USERNAME or {PREFIX}BEARER_TOKEN, do not allow queries)",
+    404: f" (is {PREFIX}URL right, with its path, as Mimir's /prometheus, and without /api/v1?)",
     414: " (the query is too long for the server before it; use a recording rule)",
 }
-
-
-def _check_certificates(connection: ConnectionSettings) -> None:
-    """Raise SettingsError where a certificate's file cannot be used; requests would fail at each query, naming none."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    name, cure = "CA_FILE", "name a PEM file with the authority's certificate"
-    try:
-        if connection.ca_file:
-            context.load_verify_locations(connection.ca_file)
-        name, cure = "CERT_FILE", f"name a PEM file with certificate and key, or give the key as {_PREFIX}KEY_FILE"
-        if connection.cert_file:
-            # With a password, however wrong, so that an encrypted key is an error and no prompt.
-            context.load_cert_chain(connection.cert_file, connection.key_file or None, password="-")  # noqa: S106 - no secret
-    except OSError as error:  # TLS's own errors are OSErrors
-        said = (getattr(error, "reason", None) or error.strerror or f"{error}").replace("_", " ").lower()
-        raise SettingsError([f"{_PREFIX}{name}: cannot be used: {said} ({cure})"]) from error
-
-
-def _data(text: Raw) -> dict[str, Any]:
-    """The data of an answer to a query. Each series is parsed alone: a wide answer as lists of lists is too large."""
-    parts = _PARTS.decode(text)
-    data = {name: decode(part) for name, part in parts.items() if name != "result"}
-    data["result"] = [_series(series) for series in _RESULT.decode(parts["result"])]
-    return data
-
-
-def _series(parts: dict[str, Raw]) -> dict[str, Any]:
-    """One series of a result; raises KeyError if it has no labels at all, which every series has."""
-    return {"metric": _LABELS.decode(parts["metric"])} | {
-        name: _READERS.get(name, decode)(part) for name, part in parts.items() if name != "metric"
-    }
-
-
-def _samples(text: Raw) -> tuple[array[float], array[float]]:
-    """A series' samples ``[[time, "value"], …]`` as two arrays."""
-    try:
-        samples = _NUMBERS.decode(text)
-    except ValidationError:  # a value that is no number in JSON: NaN, say
-        samples = [(moment, float(value)) for moment, value in _TEXTS.decode(text)]
-    times, values = zip(*samples, strict=True) if samples else ((), ())
-    return array("d", times), array("d", values)
-
-
-_PARTS = Decoder(dict[str, Raw])
-_RESULT = Decoder(list[dict[str, Raw]])
-_NUMBERS = Decoder(list[tuple[float, float]], strict=False)
-_TEXTS = Decoder(list[tuple[float, str]])
-_LABELS = Decoder(dict[str, str])
-_READERS: dict[str, Callable[[Raw], Any]] = {"values": _samples}
-
-
-def _doubt(document: dict[str, Any]) -> str:
-    """What an answer says against itself; empty where it is whole."""
-    if document.get("isPartial"):  # VictoriaMetrics
-        return "isPartial"
-    warnings = [f"{warning}" for warning in document.get("warnings") or ()]
-    # Prometheus 2.48 to 2.53 puts notes on the query's style beside warnings (prometheus/prometheus#14135).
-    return "; ".join(warning for warning in warnings if not warning.startswith("PromQL info:"))
 
 
 def _loaded(text: str) -> Any:
@@ -379,11 +261,6 @@ def _cause(error: BaseException) -> str:
         error = inner
         inner = getattr(inner, "reason", None) or inner.__cause__ or (inner.args[-1] if inner.args else None)
     return f"{error}" or type(error).__name__
-
-
-def _revealed(secret: SecretStr | None) -> str:
-    """What *secret* hides, without the line break that files end in."""
-    return secret.get_secret_value().rstrip("\r\n") if secret is not None else ""
 
 
 def _tracking_pools(sockets: WeakSet[socket.socket]) -> dict[str, type[urllib3.HTTPConnectionPool]]:
