@@ -80,6 +80,6 @@ CASES = {
     "two series": Case(
         status(200, TWICE), RefusedError, "several series for the service web (aggregate them, as in sum"
     ),
-    "no label": Case(status(200, NAMELESS), RefusedError, "without the label service, which is to carry the service's"),
+    "no label": Case(status(200, NAMELESS), RefusedError, "without the label service, which should have the"),
     "histograms": Case(status(200, NO_HISTOGRAM), RefusedError, "histogram_quantile"),
 }

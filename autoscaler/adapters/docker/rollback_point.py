@@ -22,10 +22,10 @@ _LONGEST_POINT = 48 * 1024
 
 
 def rollback_point(document: Document) -> str:
-    """What tasks were made from before the service's last update, as the text of a label.
+    """Return what tasks were made from before the service's last update, as the text of a label.
 
-    It says which version came after: others may deploy again, and leave the label as it is. Empty where that would be
-    too large to be read again.
+    The text names the version that came after, because somebody may deploy again and keep the label. It is empty if it
+    would be too large to be read again.
     """
     point = {"before": _template(document["PreviousSpec"]), "after": _fingerprint(document["Spec"])}
     content = json.dumps(point, separators=(",", ":"), ensure_ascii=False).encode()
@@ -34,25 +34,25 @@ def rollback_point(document: Document) -> str:
 
 
 def keeps_too_much(spec: Document) -> bool:
-    """Whether the label of the rollback point is longer than any that the autoscaler writes.
+    """Return whether the label of the rollback point is longer than any that the autoscaler writes.
 
-    Swarm stores a service together with its spec before, 1.5 MiB at most: a label of a megabyte would keep everybody
-    from changing the service's count.
+    Swarm stores at most 1.5 MiB of a service and its previous spec. With a label of a megabyte nobody could change the
+    service's count.
     """
     return len((spec.get("Labels") or {}).get(ROLLBACK_LABEL, "")) > _LONGEST_POINT
 
 
 def rolled_back(document: Document) -> Document | None:
-    """A copy of the service's spec with the version before its last deploy, count and labels as they are.
+    """Return a copy of the service's spec with the version before its last deploy, and the present count and labels.
 
-    None where that version is not known: nothing was deployed over another version yet, or somebody dropped the label.
-    Raises ValueError where the label is of no use.
+    Return None if that version is not known, because there was only one version or somebody dropped the label. Raise
+    ValueError if the label cannot be used.
     """
     spec, previous = document["Spec"], document.get("PreviousSpec")
     labels = dict(spec.get("Labels") or {})
     kept = labels.pop(ROLLBACK_LABEL, None)
     if previous is not None and _template(previous) != _template(spec):
-        template = _template(previous)  # nothing was scaled since the deploy: Swarm still has it
+        template = _template(previous)  # Swarm still has it, because nothing was scaled since
     elif kept is not None:
         template = _point(kept, _fingerprint(spec))
     else:
@@ -66,14 +66,14 @@ def _template(spec: Document) -> Document:
 
 
 def _fingerprint(spec: Document) -> str:
-    """A text that is the same for two specs only where their tasks are made from the same."""
+    """Return a text that is equal for two specs only if their tasks are made from the same."""
     return hashlib.sha256(json.dumps(_template(spec), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _point(text: str, version: str) -> Document:
-    """What `rollback_point` made *text* of, where the deployed *version* came after that.
+    """Return what `rollback_point` packed into *text*, if the deployed *version* came after it.
 
-    Raises ValueError for anything else: anybody may have written it.
+    Raise ValueError for any other text, because anybody may have written it.
     """
     if not text:
         raise ValueError("the version before the last deploy is too large to be kept in a label")
@@ -90,14 +90,14 @@ def _point(text: str, version: str) -> Document:
         raise ValueError(f"the label {ROLLBACK_LABEL} holds no version of a service")
     if point.get("after") != version:
         raise ValueError(
-            "the version that was kept is not the one before the last deploy: after that, somebody else's update made "
-            "Swarm forget it"
+            "the version in the label is not the one before the last deploy; somebody else's update after that deploy "
+            "made Swarm forget it"
         )
     return template
 
 
 def _unpacked(text: str) -> bytes:
-    """What the label packs; raises ValueError or zlib.error where it is too long, too much, or no such text."""
+    """Return the content of the label; raise ValueError or zlib.error if it is too large or malformed."""
     unpacking = zlib.decompressobj()
     if len(text) <= _LONGEST_POINT:
         content = unpacking.decompress(base64.b64decode(text, validate=True), _LARGEST_POINT)

@@ -37,7 +37,7 @@ def doubt_of(document: dict[str, Any]) -> str:
 
 
 def _data(text: Raw) -> dict[str, Any]:
-    """The data of an answer to a query. Each series is parsed alone: a wide answer as lists of lists is too large."""
+    """Return the data of an answer. Each series is parsed alone, because lists of lists of all would be too large."""
     parts = _PARTS.decode(text)
     data = {name: decode(part) for name, part in parts.items() if name != "result"}
     data["result"] = [_series(series) for series in _RESULT.decode(parts["result"])]
@@ -45,17 +45,17 @@ def _data(text: Raw) -> dict[str, Any]:
 
 
 def _series(parts: dict[str, Raw]) -> dict[str, Any]:
-    """One series of a result; raises KeyError if it has no labels at all, which every series has."""
+    """Return one series of a result; raise KeyError if it has no labels, which every series has."""
     return {"metric": _LABELS.decode(parts["metric"])} | {
         name: _READERS.get(name, decode)(part) for name, part in parts.items() if name != "metric"
     }
 
 
 def _samples(text: Raw) -> tuple[array[float], array[float]]:
-    """A series' samples ``[[time, "value"], …]`` as two arrays."""
+    """Return a series' samples ``[[time, "value"], …]`` as two arrays."""
     try:
         samples = _NUMBERS.decode(text)
-    except ValidationError:  # a value that is no number in JSON: NaN, say
+    except ValidationError:  # a value that is not a number in JSON, like NaN
         samples = [(moment, float(value)) for moment, value in _TEXTS.decode(text)]
     times, values = zip(*samples, strict=True) if samples else ((), ())
     return array("d", times), array("d", values)
