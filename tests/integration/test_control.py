@@ -176,7 +176,7 @@ async def test_a_damaged_label_is_told() -> None:
         "since": None,
         "until": None,
         "by": None,
-        "reason": "paused, for the label autoscaler.pause.web cannot be read",
+        "reason": "paused, because the label autoscaler.pause.web cannot be read",
     }
 
 
