@@ -20,7 +20,7 @@ _METRIC_NAME = r"^[a-zA-Z_][a-zA-Z0-9_.:-]*$"
 
 
 def _partial(model: type[Frozen], name: str, without: frozenset[str] = frozenset(), **config: Any) -> type[Frozen]:
-    """*model* with every key optional, those of its parts included; what keys together must mean is not checked."""
+    """Return *model* with every key optional, also in its parts. The rules between several keys are not checked."""
     fields: dict[str, Any] = {}
     for key, info in model.model_fields.items():
         field, part = copy(info), _part(info.annotation)
@@ -33,7 +33,7 @@ def _partial(model: type[Frozen], name: str, without: frozenset[str] = frozenset
 
 
 def _part(annotation: Any) -> type[Frozen] | None:
-    """The model in ``Replicas`` or ``Fallback | None``; None for lists and whatever else is replaced as a whole."""
+    """Return the model in ``Replicas`` or ``Fallback | None``; None for lists and other values replaced as a whole."""
     kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Frozen)), None)
 
@@ -75,7 +75,7 @@ class PolicyFile(Frozen):
 
 
 class _FileSchema(GenerateJsonSchema):
-    """Shows each default as a file would write it, and none where a key is just left out."""
+    """Shows each default as a file would write it, and none for a key that can be left out."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
         described = super().default_schema(schema)
@@ -88,14 +88,14 @@ class _FileSchema(GenerateJsonSchema):
 
 
 def policy_schema() -> dict[str, Any]:
-    """The JSON Schema of policy files, its descriptions being these models' docstrings."""
+    """Return the JSON Schema of policy files, with the docstrings of these models as descriptions."""
     schema = PolicyFile.model_json_schema(schema_generator=_FileSchema)
     parts = schema["$defs"]
     for part in ("Policy", "Replicas", "Fallback"):
-        # What a policy leaves out `defaults` may give: an editor that sees one text cannot tell.
+        # `defaults`, perhaps of another file, may give the keys that a policy leaves out.
         parts[part]["required"] = [key for key in parts[part].get("required", ()) if key == "name"]
     for part in parts.values():
-        if "strategy" in part.get("properties", {}):  # what a strategy does, its own docstring says best
+        if "strategy" in part.get("properties", {}):  # the docstring of a strategy describes it
             part["properties"]["strategy"].setdefault("description", part.get("description", ""))
     schema["properties"]["metrics"]["additionalProperties"] = False
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
