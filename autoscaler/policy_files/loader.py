@@ -14,20 +14,23 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.errors import PolicyError
+from autoscaler.policy.file import OWN_KEYS, Defaults, PolicyFile
 from autoscaler.policy.metric import Metric, with_built_in
-from autoscaler.policy.policy import OWN_KEYS, Defaults, PolicyFile, PolicySet
+from autoscaler.policy.policy import PolicySet
 from autoscaler.policy_files import cross_checks as checks
 from autoscaler.policy_files import lint as advice
+from autoscaler.policy_files.diagnostic import MAX_PROBLEMS, about_file
 from autoscaler.policy_files.lint import Origin
 from autoscaler.policy_files.validation import validate
-from autoscaler.policy_files.yaml_document import MAX_BYTES, MAX_NODES, MAX_PROBLEMS, Document, about_file, read
+from autoscaler.policy_files.yaml_document import MAX_BYTES, Document, read
+from autoscaler.policy_files.yaml_reader import MAX_NODES
 
 if TYPE_CHECKING:
     import pathlib
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from autoscaler.policy.policy import Policy
-    from autoscaler.policy_files.yaml_document import Diagnostic
+    from autoscaler.policy_files.diagnostic import Diagnostic
 
 SUFFIXES = (".yml", ".yaml")
 """What the names of policy files in a directory end with."""

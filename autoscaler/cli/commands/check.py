@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autoscaler.policy.policy import PolicySet
-    from autoscaler.policy_files.yaml_document import Diagnostic
+    from autoscaler.policy_files.diagnostic import Diagnostic
 
 
 @click.command()
