@@ -249,9 +249,9 @@ def _eligible(look: Look) -> Collection[str]:
 def _seen(case: Case) -> str:
     """Return what a case looks like, as far as another look of it may have another cause."""
     window = case.window
-    if window is None:
+    if window is None or window.newest is None:
         return "nothing"
-    return f"{window.lacking(case.look_back)} {window.newest is None}"
+    return f"{window.lacking(case.look_back)}"
 
 
 def _key(case: Case) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from autoscaler.policy.policy import Replicas
 from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL
-from autoscaler.util.suggestions import near, nearest
+from autoscaler.util.suggestions import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -100,8 +100,8 @@ class Matcher:
         said = self._missing[1]
         if service not in said:
             # A hundred misspelt names among thousands of services would take seconds.
-            found = near(service, names, most=2, likeness=0.5) if len(said) < _MOST_HINTS else []
-            cure = f" (did you mean {' or '.join(found)}?)" if found else ""
+            found = nearest(service, names, likeness=0.5) if len(said) < _MOST_HINTS else ""
+            cure = f" (did you mean {found}?)" if found else ""
             said[service] = f"Swarm has no service of this name{cure}"
         return said[service]
 

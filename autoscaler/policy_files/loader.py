@@ -255,13 +255,20 @@ def _content(file: pathlib.Path, left: int) -> bytes:
     try:
         content = content_of(file)
     except IrregularFileError as error:
-        raise _UnreadableError(file, "is not a regular file", "name a file, or a directory of files") from error
+        raise _UnreadableError(file, "is not a regular file", _irregular(file)) from error
     except OSError as error:
         raise _unreadable(file, error) from error
     if len(content) > left:
         what = f"this and the files before it are larger than {LARGEST_SET} bytes together"
         raise _UnreadableError(file, what, "let globs, labels and defaults say what policies share")
     return content
+
+
+def _irregular(file: pathlib.Path) -> str:
+    """Return the cure for a *file* that is a directory, a pipe or a device."""
+    if file.is_dir():
+        return "it is a directory, as Docker makes one if the file of a bind mount does not exist; correct the mount"
+    return "name a file, or a directory of files"
 
 
 class IrregularFileError(OSError):
