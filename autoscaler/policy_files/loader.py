@@ -243,6 +243,8 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
     if not path.is_dir():
         return [path]
     files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
+    if not files and path.suffix in SUFFIXES:
+        raise _UnreadableError(path, "is a directory without a policy file", _irregular(path))
     if not files:
         raise _UnreadableError(path, "holds no policy file", "put a *.yml or *.yaml file there")
     if len(files) > MOST_FILES:
@@ -267,7 +269,7 @@ def _content(file: pathlib.Path, left: int) -> bytes:
 def _irregular(file: pathlib.Path) -> str:
     """Return the cure for a *file* that is a directory, a pipe or a device."""
     if file.is_dir():
-        return "it is a directory, as Docker makes one if the file of a bind mount does not exist; correct the mount"
+        return "Docker makes a directory if the file of a bind mount does not exist; correct the mount's source"
     return "name a file, or a directory of files"
 
 
