@@ -79,6 +79,7 @@ def bench(engine: Engine, cadvisor: CAdvisor, tmp_path_factory: pytest.TempPathF
         ("dated", "its samples are dated by cAdvisor", "write honor_timestamps: false"),
     ],
 )
+@pytest.mark.fault("data-missing")
 def test_the_broken_link_is_named(bench: Bench, job: str, said: str, cure: str) -> None:
     """`check --live` and `plan` name the first broken link with its cure; once it has lasted, `plan` exits with 1."""
     code, text = bench.run(job, "check", "--live")
@@ -96,6 +97,7 @@ def test_the_broken_link_is_named(bench: Bench, job: str, said: str, cure: str) 
     assert said in text
 
 
+@pytest.mark.fault("nothing-matched")
 def test_a_glob_and_a_name_that_match_nothing(bench: Bench) -> None:
     """`check --live` and `plan` name what matches no service, and what may be meant."""
     policies = policy(bench.load.name).replace(f"[{bench.load.name}]", f"[{bench.load.name}, diagnozed, 'digno*']")
@@ -117,6 +119,7 @@ def test_young_tasks(bench: Bench, service: Callable[..., Load]) -> None:
     assert (code, "problem:" in text) == (0, False)
 
 
+@pytest.mark.fault("data-missing")
 def test_a_lack_that_lasts_and_its_cure(bench: Bench, tmp_path: Path) -> None:
     """The daemon warns of a lack that lasts, is not ready meanwhile, and tells its end once the cure is carried out."""
     selector = {"AUTOSCALER_METRIC_SELECTOR": 'job="mended"'}
@@ -153,6 +156,7 @@ def proxy(engine: Engine, directory: Path, port: int, refused: str = "") -> Iter
         child.stop()
 
 
+@pytest.mark.fault("write-refused")
 def test_refused_updates_through_the_proxy(bench: Bench, service: Callable[..., Load], tmp_path: Path) -> None:
     """A proxy that refuses updates is told once with the call and the cure, until a write passes."""
     load = service()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autoscaler.core.lacks import Lack, Link
 from autoscaler.core.window import Window
-from autoscaler.diagnosis.chain import Case, Surroundings, cases_of, first_broken
+from autoscaler.diagnosis.chain import Gap, Surroundings, first_broken, gaps_of
 from autoscaler.diagnosis.evidence import Evidence
 from autoscaler.metrics.queries import SERVICE_LABEL, MetricSettings
 from autoscaler.policy.metric import Metric, with_built_in
@@ -37,9 +37,9 @@ def window(*values: float, **more: Any) -> Window:
     return Window(STEP, NOW, values, **more)
 
 
-def case(samples: Window | None = None, *, metric: str = "cpu", definition: Metric | None = None, **more: Any) -> Case:
+def gap(samples: Window | None = None, *, metric: str = "cpu", definition: Metric | None = None, **more: Any) -> Gap:
     """A rule of `web` with a look-back of a minute that lacks data."""
-    return Case(view(**more), POLICY, metric, definition or with_built_in({})["cpu"], samples, 60, 60)
+    return Gap(view(**more), POLICY, metric, definition or with_built_in({})["cpu"], samples, 60, 60)
 
 
 def around(evidence: Evidence | None = WHOLE, **more: Any) -> Surroundings:
@@ -52,8 +52,8 @@ def around(evidence: Evidence | None = WHOLE, **more: Any) -> Surroundings:
 
 def found(evidence: Evidence | None = WHOLE, samples: Window | None = None, **more: Any) -> Lack:
     """The first broken link."""
-    given_case = {name: more.pop(name) for name in ("age", "tasks") if name in more}
-    return first_broken(case(samples, **given_case), around(evidence, **more))
+    given_gap = {name: more.pop(name) for name in ("age", "tasks") if name in more}
+    return first_broken(gap(samples, **given_gap), around(evidence, **more))
 
 
 def _evidence(counts: list[int], services: dict[str, int], behind: dict[str, float]) -> Evidence:
@@ -238,23 +238,21 @@ class TestCustomMetrics:
     )
     def test_what_can_be_said(self, metric: Metric, known: tuple[str, ...], link: Link, words: str) -> None:
         """A query that gives nothing is told from one that gives nothing for this service."""
-        lack = first_broken(case(None, metric="queue", definition=metric), around(None, with_samples={"queue": known}))
+        lack = first_broken(gap(None, metric="queue", definition=metric), around(None, with_samples={"queue": known}))
         assert (lack.link, lack.certain) == (link, True)
         assert words in lack.sentence
 
     def test_a_near_name(self) -> None:
         """A name that the query gives, and that Swarm does not have, may be meant."""
         metric = Metric(query="queue", by="svc")
-        lack = first_broken(
-            case(None, metric="queue", definition=metric), around(None, with_samples={"queue": ["wep"]})
-        )
+        lack = first_broken(gap(None, metric="queue", definition=metric), around(None, with_samples={"queue": ["wep"]}))
         assert lack.cure == "there are series of wep, which Swarm does not have"
 
 
 def test_each_metric_that_lacks_data_is_a_case() -> None:
-    """A metric that suffices for one rule and not for another is a case with the look-back of the other."""
+    """A metric that suffices for one rule and not for another is a gap with the look-back of the other."""
     short, long = CPU_HIGH, CPU_LOW.model_copy(update={"for_": 300})
     both = policy(short, long)
-    (only,) = cases_of(view(), both, with_built_in({}), {"cpu": window(*[50.0] * 6)})
+    (only,) = gaps_of(view(), both, with_built_in({}), {"cpu": window(*[50.0] * 6)})
     assert (only.metric, only.look_back, only.longest) == ("cpu", 300, 300)
-    assert cases_of(view(), policy(short), with_built_in({}), {"cpu": window(*[50.0] * 6)}) == []
+    assert gaps_of(view(), policy(short), with_built_in({}), {"cpu": window(*[50.0] * 6)}) == []

@@ -62,6 +62,7 @@ def began(world: World, seconds: int) -> int | None:
 
 
 class TestOneService:
+    @pytest.mark.fault("data-missing")
     def test_ten_minutes_without_data(self) -> None:
         """A service that has lacked data for ten minutes is a problem, with cause and cure, until it has data again."""
         world = several(FakeWitness(LOST_ALONE))
@@ -121,6 +122,7 @@ class TestOneService:
 
 
 class TestAllServices:
+    @pytest.mark.fault("data-missing")
     def test_no_service_has_data(self) -> None:
         """Without data of any service the problem begins two intervals beyond warm-up and longest window."""
         world = several(FakeWitness(NO_LABEL))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from autoscaler.adapters.docker.engine_api import ForbiddenError
 from autoscaler.core.records import Problem
 from autoscaler.errors import RefusedError, UnreachableError
@@ -22,6 +24,7 @@ def busy(*names: str) -> World:
     return world
 
 
+@pytest.mark.fault("write-refused")
 def test_a_proxy_that_refuses_updates() -> None:
     """Refused writes are one problem for all services, told once with the call and the cure, until a write passes."""
     world, journal = busy("api", "web"), Journal()

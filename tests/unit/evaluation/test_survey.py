@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import TYPE_CHECKING
 
+import pytest
 from rich.console import Console
 
 from autoscaler.core.reasons import Reason
@@ -176,6 +177,7 @@ def test_a_scrape_interval_without_rules_by_cpu() -> None:
     assert [problem.kind for problem in world.next().problems] == ["scrape_interval"]
 
 
+@pytest.mark.fault("nothing-matched")
 def test_a_misspelt_name_and_a_glob_that_matches_nothing() -> None:
     """Both are told with the name that may be meant, and the last line does not say that all is well."""
     world = World(policy_for("web", "wob-*"), policy_for("wep"))
