@@ -29,6 +29,8 @@ class Record:
     empty."""
     repeated: bool = False
     """Whether a dry-run already proposed the same change within the cooldown."""
+    refused: bool = False
+    """Whether a write was refused. The problem `write` then reports it, once for all services."""
 
 
 NO_DATA, WRITE = "no_data", "write"

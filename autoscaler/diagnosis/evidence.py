@@ -24,7 +24,7 @@ SHOWN = 3
 _STEP = "autoscaler_step"
 _STEPS = ("metric", "selector", "service_label", "task_label")
 _HOUR = 3600
-_STRIDE = 30
+_STRIDE = 15
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from autoscaler.core.window import Window
-    from autoscaler.diagnosis.chain import Case, Surroundings
+    from autoscaler.diagnosis.chain import Gap, Surroundings
 
 LONGEST = 600.0
 """The seconds for which a service may lack data before it is a problem."""
@@ -33,46 +33,46 @@ class Lasting:
     since: float
     """Unix seconds."""
     filling: float | None = None
-    """The first time in this lack from which on samples were there without a gap; None before."""
+    """The first time in this lack from which on no sample was missing; None before."""
     lack: Lack | None = None
     seen: str = ""
     """What the window looked like when the lack was diagnosed; empty if it was not."""
     diagnosed: float = -inf
 
-    def note(self, case: Case) -> None:
+    def note(self, gap: Gap) -> None:
         """Remember when samples came. That counts once, because samples that come and go are a lack that goes on."""
-        if self.filling is None and case.window is not None and (began := unbroken_since(case.window)) < inf:
+        if self.filling is None and gap.window is not None and (began := unbroken_since(gap.window)) < inf:
             self.filling = began
 
 
-def excused(case: Case, lasting: Lasting, around: Surroundings) -> bool:
+def excused(gap: Gap, lasting: Lasting, around: Surroundings) -> bool:
     """Return whether the window may still fill, because the tasks or the samples began so short a time ago."""
     settings = around.settings
-    full = case.longest + 2 * (around.step + settings.scrape_interval)
-    started = min((task.since for task in case.view.tasks if task.running), default=inf)
+    full = gap.longest + 2 * (around.step + settings.scrape_interval)
+    started = min((task.since for task in gap.view.tasks if task.running), default=inf)
     if started + max(settings.warmup, 2 * settings.scrape_interval) + full > around.at:
         return True
     return lasting.filling is not None and lasting.filling + full > around.at
 
 
-def too_long(case: Case, lasting: Lasting, around: Surroundings, *, everybody: bool) -> bool:
+def too_long(gap: Gap, lasting: Lasting, around: Surroundings, *, everybody: bool) -> bool:
     """Return whether a lack that is not excused has lasted too long; *everybody* says that all services lack data."""
     lasted = around.at - lasting.since
-    of_all = around.settings.warmup + case.longest + 2 * around.step
+    of_all = around.settings.warmup + gap.longest + 2 * around.step
     return lasted >= (min(LONGEST, of_all) if everybody else LONGEST)
 
 
-def seen_lasting(case: Case, around: Surroundings, scraped_for: float | None, looked_back: float) -> Lasting:
-    """Return since when *case* lacks data as far as the samples of the last *looked_back* seconds show.
+def seen_lasting(gap: Gap, around: Surroundings, scraped_for: float | None, looked_back: float) -> Lasting:
+    """Return since when *gap* lacks data as far as the samples of the last *looked_back* seconds show.
 
     Prometheus must have scraped something for as long: *scraped_for*, None if that is not known.
     """
     known = min(0.0 if scraped_for is None else scraped_for, looked_back)
-    window = case.window
+    window = gap.window
     if window is None:
         return Lasting(around.at - known)
-    lasted = min(_lacking_for(window, case.look_back), known)
-    return Lasting(around.at - lasted, unbroken_since(window) if _gaps(window) <= 1 else None)
+    lasted = min(_lacking_for(window, gap.look_back), known)
+    return Lasting(around.at - lasted, unbroken_since(window) if _stops(window) <= 1 else None)
 
 
 def _lacking_for(window: Window, look_back: int) -> float:
@@ -93,7 +93,7 @@ def _earlier(window: Window, back: int) -> Window:
     return replace(window, end=end, values=window.values[:-back], reporting=reporting, owed=owed)
 
 
-def _gaps(window: Window) -> int:
+def _stops(window: Window) -> int:
     """Return how often the samples stop."""
     there = [isfinite(value) for value in window.whole()]
     return sum(now and not after for now, after in pairwise(there))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autoscaler.policy.matching import POLICY_LABEL
 from autoscaler.policy.policy import is_glob
-from autoscaler.util.suggestions import near
+from autoscaler.util.suggestions import nearest
 from autoscaler.util.text import tidy
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _of_labels(policy: Policy) -> str:
 
 
 def _meant(pattern: str, services: Collection[str]) -> str:
-    """Return the names that may be meant, in brackets."""
+    """Return the name that may be meant, in brackets."""
     given = "".join(letter for letter in pattern if letter not in "*?[]!")
-    found = near(given, services, most=2, likeness=0.5)
-    return f" (did you mean {' or '.join(found)}?)" if found else " (docker service ls shows those that there are)"
+    found = nearest(given, services, likeness=0.5)
+    return f" (did you mean {found}?)" if found else " (docker service ls shows those that there are)"

@@ -17,6 +17,7 @@ from autoscaler.decision.recommend import recommend_all
 from autoscaler.diagnosis.unmatched import UnmatchedPolicies
 from autoscaler.errors import BackendError, DeadlineError
 from autoscaler.evaluation.lack_watch import LOOKED_BACK, LackWatch, Look, combined
+from autoscaler.evaluation.refusals import Refusals
 from autoscaler.metrics.windows import Needed
 from autoscaler.plugins.isolation import PluginGuard
 from autoscaler.policy.matching import Matcher
@@ -70,6 +71,8 @@ class Cycle:
     """What operators paused at run time."""
     lacks: LackWatch = field(default_factory=LackWatch)
     """Finds out why data are missing."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """Remembers the writes that were refused."""
     unmatched: UnmatchedPolicies = field(default_factory=UnmatchedPolicies)
     """Finds what in the policies matches no service."""
     record: Callable[[Record], None] = lambda _: None
@@ -115,6 +118,7 @@ class Cycle:
         for record in self._carry_out(policies, assigned, deadline):
             records.append(record)
             self.record(record)
+        problems += self.refusals.problems(view.name for view in cluster.services.values())
         # At last, so that nothing waits for it.
         look = Look(needed, policies, self.windows, cluster, now, problems, records)
         found = self.lacks.look_once(look, deadline) if once else self.lacks.look(look, deadline)
@@ -153,6 +157,7 @@ class Cycle:
             conflicts: dict[str, Record] = {}
             for item, record, order in self._decide_all(assigned, policies, adopted):
                 if order is None:
+                    self.refusals.not_wanted(item.view.name)
                     yield record
                     continue
                 if self._stopping.is_set():
@@ -212,6 +217,7 @@ class Cycle:
     def _act(self, item: Needed, record: Record, order: Order, deadline: Deadline) -> Record:
         view, decision = item.view, record.decision
         receipt = self.swarm.scale(order, deadline)
+        self.refusals.note(view.name, receipt)
         if receipt.written is Written.GONE:
             return _gone(record, receipt.detail)
         memory = self._memories[view.id]
@@ -219,7 +225,7 @@ class Cycle:
         if receipt.written is Written.APPLIED:
             self._memories[view.id] = memory.with_change(decision)
         elif receipt.written is Written.DRY_RUN:
-            event = ScaleEvent(decision.at, decision.requested, decision.desired)
+            event = ScaleEvent(decision.at, decision.requested, decision.desired, proposed=True)
             repeated = _repeats(event, memory.proposed, item.policy)
             if not repeated:
                 proposed = prune((*memory.proposed, event), decision.at)
@@ -230,6 +236,7 @@ class Cycle:
             detail=receipt.detail,
             rollback_warning=_rollback_warning(view),
             repeated=repeated,
+            refused=receipt.refused_by is not None,
         )
 
     def _matcher_of(self, policies: PolicySet) -> Matcher:

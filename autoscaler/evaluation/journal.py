@@ -67,8 +67,8 @@ class Journal:
     def add(self, record: Record) -> bool:
         """Keep *record*; true where it says something that the service's last record did not.
 
-        A decision that was carried out, or failed, is always news; one that is held is news when it is held for another
-        reason or at other counts than before.
+        A decision that was carried out, or failed, is always news, except for a write that is refused again. One that
+        is held is news if it is held for another reason or at other counts than before.
         """
         service = record.decision.service
         with self._lock:
@@ -155,6 +155,8 @@ class Journal:
 def _is_news(record: Record, before: Record | None) -> bool:
     if record.repeated:
         return False
+    if record.refused and before is not None and before.refused and before.detail == record.detail:
+        return False  # the problem `write` goes on
     if record.outcome not in {Outcome.HELD, Outcome.UNCHANGED} or before is None:
         return True
     new, old = record.decision, before.decision

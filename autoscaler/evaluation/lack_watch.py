@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import NO_DATA
 from autoscaler.diagnosis import lasting
-from autoscaler.diagnosis.chain import Surroundings, cases_of, first_broken
+from autoscaler.diagnosis.chain import Surroundings, first_broken, gaps_of
 from autoscaler.diagnosis.lasting import Lasting
 from autoscaler.errors import BackendError
 from autoscaler.policy.metric import PROMETHEUS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from autoscaler.core.lacks import Lack, Link
     from autoscaler.core.records import Problem, Record
-    from autoscaler.diagnosis.chain import Case
+    from autoscaler.diagnosis.chain import Gap
     from autoscaler.diagnosis.evidence import Evidence
     from autoscaler.metrics.windows import MetricWindows, Needed
     from autoscaler.policy.policy import PolicySet
@@ -86,15 +86,15 @@ class LackWatch:
 
     def look(self, look: Look, deadline: Deadline) -> Found:
         """Return the lacks of *look*, with a cause each; never raise for what Prometheus does."""
-        cases = cases_in(look)
-        around = surroundings(look, cases)
-        judged = [case for case in cases if case.metric not in around.silent]
+        gaps = gaps_in(look)
+        around = surroundings(look, gaps)
+        judged = [gap for gap in gaps if gap.metric not in around.silent]
         self._keep(judged, around)
-        for case in judged:
-            self._lasting.setdefault(_key(case), Lasting(around.at)).note(case)
+        for gap in judged:
+            self._lasting.setdefault(_key(gap), Lasting(around.at)).note(gap)
         self._diagnose(judged, around, deadline)
-        known = [self._lasting[_key(case)].lack or first_broken(case, around) for case in judged]
-        lacks = [*known, *(first_broken(case, around) for case in cases if case.metric in around.silent)]
+        known = [self._lasting[_key(gap)].lack or first_broken(gap, around) for gap in judged]
+        lacks = [*known, *(first_broken(gap, around) for gap in gaps if gap.metric in around.silent)]
         return Found(tuple(lacks), self._news(known), self._problems(judged, look, around))
 
     def look_once(self, look: Look, deadline: Deadline) -> Found:
@@ -102,44 +102,44 @@ class LackWatch:
 
         The windows must reach LOOKED_BACK seconds back.
         """
-        cases = cases_in(look)
-        around = surroundings(look, cases)
-        judged = [case for case in cases if case.metric not in around.silent]
+        gaps = gaps_in(look)
+        around = surroundings(look, gaps)
+        judged = [gap for gap in gaps if gap.metric not in around.silent]
         scraped_for = None
         if self.asked is not None and judged:
             try:
                 scraped_for = self.asked.scraped_for(deadline)
             except BackendError:
                 scraped_for = None
-        for case in judged:
-            self._lasting[_key(case)] = lasting.seen_lasting(case, around, scraped_for, LOOKED_BACK)
+        for gap in judged:
+            self._lasting[_key(gap)] = lasting.seen_lasting(gap, around, scraped_for, LOOKED_BACK)
         self._diagnose(judged, around, deadline, every=True)
-        lacks = [self._lasting[_key(case)].lack or first_broken(case, around) for case in judged]
-        lacks += [first_broken(case, around) for case in cases if case.metric in around.silent]
+        lacks = [self._lasting[_key(gap)].lack or first_broken(gap, around) for gap in judged]
+        lacks += [first_broken(gap, around) for gap in gaps if gap.metric in around.silent]
         return Found(tuple(lacks), tuple(lacks), self._problems(judged, look, around))
 
-    def _keep(self, judged: Iterable[Case], around: Surroundings) -> None:
+    def _keep(self, judged: Iterable[Gap], around: Surroundings) -> None:
         """Forget the lacks that are over. A metric without an answer tells nothing about them."""
-        keys = {_key(case) for case in judged}
+        keys = {_key(gap) for gap in judged}
         self._lasting = {key: known for key, known in self._lasting.items() if key in keys or key[1] in around.silent}
         self._told = {key: link for key, link in self._told.items() if key in self._lasting}
 
     def _diagnose(
-        self, judged: Iterable[Case], around: Surroundings, deadline: Deadline, *, every: bool = False
+        self, judged: Iterable[Gap], around: Surroundings, deadline: Deadline, *, every: bool = False
     ) -> None:
         """Find the cause of each lack that has none yet, or that looks different from when its cause was found."""
-        waiting: list[Case] = []
-        for case in judged:
-            known, seen = self._lasting[_key(case)], _seen(case)
+        waiting: list[Gap] = []
+        for gap in judged:
+            known, seen = self._lasting[_key(gap)], _seen(gap)
             again = known.since + lasting.LONGEST <= around.at and known.diagnosed + _AGAIN_AFTER <= around.at
             if known.seen == seen and not again and not every:
                 continue
-            known.lack, known.seen = first_broken(case, around), ""
+            known.lack, known.seen = first_broken(gap, around), ""
             if known.lack.certain and not every:
                 known.seen, known.diagnosed = seen, around.at
             elif not known.lack.passes or every:
-                waiting.append(case)
-        built_in = sorted({case.metric for case in waiting if case.definition.query is None})
+                waiting.append(gap)
+        built_in = sorted({gap.metric for gap in waiting if gap.definition.query is None})
         often = around.at - self._asked_at < _ASKED_EVERY * around.step
         if self.asked is None or not built_in or (often and not every):
             return
@@ -152,10 +152,10 @@ class LackWatch:
             except BackendError:
                 continue  # the next evaluation asks again
         around = replace(around, evidence=evidence)
-        for case in waiting:
-            if case.metric in evidence:
-                known = self._lasting[_key(case)]
-                known.lack, known.seen, known.diagnosed = first_broken(case, around), _seen(case), around.at
+        for gap in waiting:
+            if gap.metric in evidence:
+                known = self._lasting[_key(gap)]
+                known.lack, known.seen, known.diagnosed = first_broken(gap, around), _seen(gap), around.at
 
     def _news(self, known: Iterable[Lack]) -> tuple[Lack, ...]:
         """Return the lacks whose cause was not reported yet."""
@@ -167,15 +167,15 @@ class LackWatch:
                 news.append(lack)
         return tuple(news)
 
-    def _problems(self, judged: Sequence[Case], look: Look, around: Surroundings) -> tuple[Problem, ...]:
+    def _problems(self, judged: Sequence[Gap], look: Look, around: Surroundings) -> tuple[Problem, ...]:
         eligible = _eligible(look)
-        counted = [case for case in judged if case.view.name in eligible]
-        everybody = bool(counted) and eligible == {case.view.name for case in counted}
+        counted = [gap for gap in judged if gap.view.name in eligible]
+        everybody = bool(counted) and eligible == {gap.view.name for gap in counted}
         lasted = [
-            self._lasting[_key(case)].lack
-            for case in counted
-            if not lasting.excused(case, known := self._lasting[_key(case)], around)
-            and lasting.too_long(case, known, around, everybody=everybody)
+            self._lasting[_key(gap)].lack
+            for gap in counted
+            if not lasting.excused(gap, known := self._lasting[_key(gap)], around)
+            and lasting.too_long(gap, known, around, everybody=everybody)
         ]
         lacks = [lack for lack in lasted if lack is not None]
         return tuple(lasting.problems(lacks, eligible, everybody=everybody))
@@ -189,21 +189,21 @@ def combined(met: Sequence[Problem], lasting_lacks: Sequence[Problem]) -> list[P
     return [*left, *(problem for problem in lasting_lacks if problem.key not in known)]
 
 
-def cases_in(look: Look) -> list[Case]:
-    """Return a case for each metric and service that lack data, for services with a count that may change."""
+def gaps_in(look: Look) -> list[Gap]:
+    """Return a gap for each metric and service that lack data, for services with a count that may change."""
     suspects = None if look.records is None else {record.decision.service for record in look.records if _lacks(record)}
-    cases = []
+    gaps = []
     for view, policy in look.needed:
         suspected = suspects is None or view.name in suspects
         if not suspected or view.mode != "replicated" or policy.bounds(look.at).asleep:
             continue
         windows, _ = look.windows.of(view, policy, look.policies.metrics)
-        cases += cases_of(view, policy, look.policies.metrics, windows)
-    return cases
+        gaps += gaps_of(view, policy, look.policies.metrics, windows)
+    return gaps
 
 
-def surroundings(look: Look, cases: Iterable[Case]) -> Surroundings:
-    """Return what is known beside the windows of *cases*, without any evidence."""
+def surroundings(look: Look, gaps: Iterable[Gap]) -> Surroundings:
+    """Return what is known beside the windows of *gaps*, without any evidence."""
     metrics = look.policies.metrics
     silent: dict[str, str] = {}
     for problem in look.problems:
@@ -216,7 +216,7 @@ def surroundings(look: Look, cases: Iterable[Case]) -> Surroundings:
         look.at,
         look.windows.settings,
         look.windows.step,
-        with_samples={name: look.windows.with_samples(name) for name in sorted({case.metric for case in cases})},
+        with_samples={name: look.windows.with_samples(name) for name in sorted({gap.metric for gap in gaps})},
         services=look.cluster.services.keys(),
         hostnames={node.id: node.hostname or node.id for node in look.cluster.nodes},
         scrape_interval=look.windows.scrape_interval,
@@ -246,13 +246,13 @@ def _eligible(look: Look) -> Collection[str]:
     }
 
 
-def _seen(case: Case) -> str:
-    """Return what a case looks like, as far as another look of it may have another cause."""
-    window = case.window
-    if window is None:
+def _seen(gap: Gap) -> str:
+    """Return what a gap looks like, as far as another look of it may have another cause."""
+    window = gap.window
+    if window is None or window.newest is None:
         return "nothing"
-    return f"{window.lacking(case.look_back)} {window.newest is None}"
+    return f"{window.lacking(gap.look_back)}"
 
 
-def _key(case: Case) -> tuple[str, str]:
-    return case.view.name, case.metric
+def _key(gap: Gap) -> tuple[str, str]:
+    return gap.view.name, gap.metric

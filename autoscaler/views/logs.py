@@ -79,7 +79,8 @@ def _traceback(stream: TextIO, failure: ExcInfo) -> None:
 def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None:
     """Log one line for a decision: at info if it is news and not `unchanged`, or if it adopts an outside change.
 
-    A failure that is news is a warning. Everything else is at debug.
+    A failure that is news is a warning, except for a refused write, which the problem `write` warns of. Everything else
+    is at debug.
     """
     decision = record.decision
     facts: dict[str, Any] = {
@@ -103,7 +104,7 @@ def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None
     adopted = any(why.reason is Reason.CHANGED_EXTERNALLY for why in decision.reasons)
     if not adopted and (not news or record.outcome is Outcome.UNCHANGED):
         log.debug("service_evaluated", **facts)
-    elif record.outcome in {Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT}:
+    elif record.outcome in {Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT} and not record.refused:
         log.warning("service_evaluated", **facts)
     else:
         log.info("service_evaluated", **facts)

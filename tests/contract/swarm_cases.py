@@ -487,7 +487,7 @@ class SwarmContract:
         world.change("forgotten", set_env("3"))
         wait_update(world, "forgotten", "completed")
         world.change("forgotten", set_replicas(4))  # an operator's scale saves nothing
-        assert_no_way_back(world, "forgotten", "is not the one before the last deploy: after that, somebody else's")
+        assert_no_way_back(world, "forgotten", "is not the one before the last deploy; somebody else's update")
 
         world.change("forgotten", set_env(token_hex(50_000)))
         wait_update(world, "forgotten", "completed")

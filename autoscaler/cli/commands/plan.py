@@ -35,7 +35,8 @@ def plan(output: str, **options: Any) -> None:
 
     It also adds up what services reserve and what nodes have, and warns if a policy's maximum does not fit.
 
-    The exit code is 0 if there is nothing to do, 2 if something would change, and 1 if the plan is not known.
+    The exit code is 0 if there is nothing to do, 2 if something would change, and 1 if a problem keeps the plan from
+    being known, such as data that have been missing for long.
     """
     settings = Settings.read(options)
     configure(settings.log_format, "error")
