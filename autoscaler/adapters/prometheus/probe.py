@@ -14,7 +14,7 @@ from autoscaler.util.deadline import TimedCall
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.adapters.prometheus.wire import ConnectionSettings
+    from autoscaler.adapters.prometheus.connection import ConnectionSettings
     from autoscaler.errors import BackendError
     from autoscaler.ports import Clock
     from autoscaler.util.deadline import Deadline
