@@ -217,7 +217,7 @@ def _lines(seen: str | Iterable[str]) -> tuple[str, ...]:
     return (seen,) if isinstance(seen, str) else tuple(seen)
 
 
-def shown(lines: Sequence[str]) -> list[str]:
-    """Return the first of *lines*, and how many more there are."""
-    more = len(lines) - _SHOWN
-    return [*lines[:_SHOWN], *([f"and {more} more (--output json has all)"] if more > 0 else [])]
+def shown(lines: Sequence[str], most: int = _SHOWN) -> list[str]:
+    """Return the first of *lines*, at *most* so many, and how many more there are."""
+    more = len(lines) - most
+    return [*lines[:most], *([f"and {more} more (--output json has all)"] if more > 0 else [])]

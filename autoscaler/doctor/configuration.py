@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from autoscaler.core.reasons import Reason
@@ -25,7 +26,9 @@ _needed = judged(lambda installation: installation.needed, _UNREAD)
 
 
 def _valid(installation: Installation) -> Verdict:
-    return listed(installation.given.problems, Grade.FAILURE, "correct the setting")
+    # The message about a setting that does not exist lists all that do.
+    problems = (re.sub(r"; the settings are .*", ")", problem) for problem in installation.given.problems)
+    return listed(problems, Grade.FAILURE, "correct the setting")
 
 
 def _secrets(installation: Installation) -> Verdict:

@@ -35,7 +35,7 @@ def _answers(facts: DaemonFacts, _: Installation) -> Verdict:
         return None
     if facts.wanted:
         return told(facts.trouble)
-    return Unseen(f"nothing answers at {facts.url}; give the daemon's address with --url")
+    return Unseen(f"no daemon at {facts.url}; see --url")
 
 
 @_daemon

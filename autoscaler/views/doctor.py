@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from autoscaler.doctor.checks import CheckResult, Examination
+    from autoscaler.doctor.walk import Walk
 
 WIDTH = 80
 _whole = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
 _MARKS = {Grade.FAILURE: "✗", Grade.WARNING: "!", Grade.HINT: "·", Grade.GOOD: "✓", Grade.SKIPPED: "-"}
 _STYLES = {Grade.FAILURE: "red", Grade.WARNING: "yellow", Grade.HINT: "cyan", Grade.GOOD: "green", Grade.SKIPPED: ""}
 _INDENT = "  "
+_FINDING_LINES = 7
+"""The most lines of a finding, if its texts allow it: three of them, and three more lines, fit on a screen of 24."""
+_SKIPPED_LINES = 2
+_MOST_RULES = 6
+"""The most observations of a link in a walk: a policy rarely has more rules."""
 _LABEL = 6
 
 
@@ -58,6 +64,31 @@ class CountsDocument(TypedDict):
 
 
 @_whole
+class WalkedLinkDocument(TypedDict):
+    """A link of the chain between a service and its next change."""
+
+    statement: str
+    """The sentence that is true if the link holds."""
+    result: Grade
+    """`good` if the link holds."""
+    seen: list[str]
+    cure: str
+    code: str
+    """The check that failed, if the link is broken because of one; else empty."""
+    help: str
+
+
+@_whole
+class WalkDocument(TypedDict):
+    """The walk along the chain of one service. It ends at the first broken link."""
+
+    service: str
+    outcome: str
+    """The answer in one sentence."""
+    links: list[WalkedLinkDocument]
+
+
+@_whole
 class ExaminationDocument(TypedDict):
     """What `autoscaler doctor` found."""
 
@@ -68,11 +99,13 @@ class ExaminationDocument(TypedDict):
     """Whether warnings count as failures."""
     counts: CountsDocument
     checks: list[CheckDocument]
+    walk: WalkDocument | None
+    """null if no service was named. If one was, the exit code is about its chain."""
 
 
-def examination_document(found: Examination, *, strict: bool) -> ExaminationDocument:
+def examination_document(found: Examination, walked: Walk | None = None, *, strict: bool) -> ExaminationDocument:
     """Return the examination as a JSON object."""
-    bad = found.bad(strict=strict)
+    bad = (walked or found).bad(strict=strict)
     return {
         "verdict": "bad" if bad else "good",
         "exit_code": int(bad),
@@ -85,6 +118,25 @@ def examination_document(found: Examination, *, strict: bool) -> ExaminationDocu
             "skipped": found.count(Grade.SKIPPED),
         },
         "checks": [_document(result) for result in found.results],
+        "walk": None if walked is None else _walk_document(walked),
+    }
+
+
+def _walk_document(walked: Walk) -> WalkDocument:
+    return {
+        "service": walked.service,
+        "outcome": walked.outcome,
+        "links": [
+            {
+                "statement": link.statement,
+                "result": link.grade,
+                "seen": list(link.seen),
+                "cure": link.cure,
+                "code": link.code,
+                "help": link.help,
+            }
+            for link in walked.links
+        ],
     }
 
 
@@ -116,25 +168,57 @@ def examination_lines(found: Examination, *, strict: bool, verbose: bool = False
         for result in skipped:
             yield from _wrapped(_line(result, f"not looked at: {result.reason}"), " " * 4, "dim")
     elif skipped:
-        yield from _wrapped(f"Not looked at: {_grouped(skipped)}", _INDENT, "dim")
+        yield from _short(f"Not looked at: {_grouped(skipped)}")
     yield verdict(found, strict=strict), "bold"
 
 
-def finding_lines(result: CheckResult) -> Iterator[tuple[str, str]]:
-    """Yield the lines of one finding: the statement that is not true, what was seen, why it matters, and the cure."""
+def _short(text: str) -> list[tuple[str, str]]:
+    """Return two lines at most."""
+    lines = list(_wrapped(printable(text), _INDENT, "dim"))
+    if len(lines) > _SKIPPED_LINES:
+        cut = f"{_INDENT}… (--verbose shows all)"
+        lines = [*lines[: _SKIPPED_LINES - 1], (cut, "dim")]
+    return lines
+
+
+def finding_lines(result: CheckResult) -> list[tuple[str, str]]:
+    """Return the lines of one finding: the statement that is not true, what was seen, why it matters, and the cure.
+
+    Three findings fit on a screen, so only as much is quoted as there is room for.
+    """
     style = _STYLES[result.grade]
-    yield _line(result, result.check.statement), f"bold {style}"
-    for seen in shown(result.seen):
-        yield from _labelled("seen", seen)
-    yield from _labelled("why", result.check.why)
-    if result.cure:
-        yield from _labelled("cure", result.cure)
-    yield from _labelled("help", result.check.anchor)
+    head = list(_wrapped(_line(result, result.check.statement), " " * 4, f"bold {style}"))
+    rest = [*_labelled("why", result.check.why)]
+    rest += _labelled("cure", result.cure) if result.cure else []
+    rest += _labelled("help", result.check.anchor)
+    for most in (3, 2, 1):
+        seen = [line for each in shown(result.seen, most) for line in _labelled("seen", each)]
+        if len(head) + len(seen) + len(rest) <= _FINDING_LINES:
+            break
+    return [*head, *seen, *rest]
+
+
+def walk_lines(walked: Walk, *, strict: bool) -> Iterator[tuple[str, str]]:
+    """Yield the lines of a walk for people, each with its style."""
+    for link in walked.links:
+        style = _STYLES[link.grade]
+        code = f"{link.code}: " if link.code else ""
+        good = link.grade is Grade.GOOD
+        yield from _wrapped(
+            printable(f"{_MARKS[link.grade]} {code}{link.statement}"), _INDENT, style if good else f"bold {style}"
+        )
+        for seen in shown(link.seen, _MOST_RULES):
+            yield from _labelled("seen", seen)
+        if link.cure:
+            yield from _labelled("cure", link.cure)
+        if not good:
+            yield from _labelled("help", link.help)
+    meaning = _meaning(walked.broken.grade if walked.broken else Grade.GOOD, strict=strict)
+    yield from _wrapped(printable(f"{walked.outcome} ({meaning})."), "", "bold")
 
 
 def verdict(found: Examination, *, strict: bool) -> str:
     """Return the last line: the counts, and what the exit code means."""
-    bad = found.bad(strict=strict)
     counts = ", ".join(
         plural(count, what)
         for count, what in (
@@ -145,9 +229,17 @@ def verdict(found: Examination, *, strict: bool) -> str:
         if count
     )
     good = f"{found.count(Grade.GOOD)} of {len(found.results)} checks are good"
-    because = "something fails" if found.count(Grade.FAILURE) else "warnings count with --strict"
-    meaning = f"exit code 1: {because}" if bad else "exit code 0: nothing fails"
-    return f"{'; '.join(filter(None, (counts, good)))} ({meaning})."
+    worst = next((grade for grade in (Grade.FAILURE, Grade.WARNING) if found.count(grade)), Grade.GOOD)
+    return f"{'; '.join(filter(None, (counts, good)))} ({_meaning(worst, strict=strict)})."
+
+
+def _meaning(worst: Grade, *, strict: bool) -> str:
+    """Return what the exit code means if this is the *worst* grade."""
+    if worst is Grade.FAILURE:
+        return "exit code 1: something fails"
+    if worst is Grade.WARNING:
+        return "exit code 1: warnings count with --strict" if strict else "exit code 0: only --strict counts warnings"
+    return "exit code 0: nothing fails"
 
 
 def _line(result: CheckResult, said: str) -> str:
