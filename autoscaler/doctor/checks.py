@@ -196,7 +196,9 @@ def told(message: str, grade: Grade = Grade.FAILURE) -> Finding:
 
 def apart(message: str) -> tuple[str, str]:
     """Return *message* and the cure that it ends with in brackets, apart: ``it is away (start it)``."""
-    seen, cure = _apart(message)
+    named = re.fullmatch(r"(.*\))( \[[a-z-]+\])", message, re.DOTALL)  # a warning of the lint ends with its id
+    seen, cure = _apart(named[1] if named else message)
+    seen += named[2] if named else ""
     meant = re.fullmatch(r"did you mean ([^?]+)\?", cure)
     return seen, f"write {meant[1]}" if meant else cure
 
