@@ -219,8 +219,8 @@ CHECKS = (
     Check(
         "D-LIMITS",
         POLICIES,
-        "Services whose CPU or memory is measured in percent have a limit",
-        "without a limit 100 % is a core or the memory of the node, so a bound may never be reached",
+        "Services with rules in percent have limits",
+        "without a limit a bound in percent may never be reached",
         "Give the service a limit: `docker service update --limit-cpu CORES --limit-memory BYTES SERVICE`.",
         _limits,
         ("D-POLICIES", "D-READ"),

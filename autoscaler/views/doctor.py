@@ -186,16 +186,17 @@ def finding_lines(result: CheckResult) -> list[tuple[str, str]]:
 
     Three findings fit on a screen, so only as much is quoted as there is room for.
     """
-    style = _STYLES[result.grade]
-    head = list(_wrapped(_line(result, result.check.statement), " " * 4, f"bold {style}"))
-    rest = [*_labelled("why", result.check.why)]
-    rest += _labelled("cure", result.cure) if result.cure else []
-    rest += _labelled("help", result.check.anchor)
+    head = f"{_line(result, result.check.statement)} ({result.check.anchor})"
+    lines = list(_wrapped(head, " " * 4, f"bold {_STYLES[result.grade]}"))
+    rest = [*_labelled("why", result.check.why), *_labelled("cure", result.cure)]
     for most in (3, 2, 1):
         seen = [line for each in shown(result.seen, most) for line in _labelled("seen", each)]
-        if len(head) + len(seen) + len(rest) <= _FINDING_LINES:
+        if len(lines) + len(seen) + len(rest) <= _FINDING_LINES:
             break
-    return [*head, *seen, *rest]
+    else:
+        more = f" (and {len(result.seen) - 1} more)" if len(result.seen) > 1 else ""
+        seen = list(_labelled("seen", result.seen[0] + more))
+    return [*lines, *seen, *rest]
 
 
 def walk_lines(walked: Walk, *, strict: bool) -> Iterator[tuple[str, str]]:
@@ -205,14 +206,14 @@ def walk_lines(walked: Walk, *, strict: bool) -> Iterator[tuple[str, str]]:
         code = f"{link.code}: " if link.code else ""
         good = link.grade is Grade.GOOD
         yield from _wrapped(
-            printable(f"{_MARKS[link.grade]} {code}{link.statement}"), _INDENT, style if good else f"bold {style}"
+            printable(f"{_MARKS[link.grade]} {code}{link.statement}{'' if good else f' ({link.help})'}"),
+            " " * 4,
+            style if good else f"bold {style}",
         )
         for seen in shown(link.seen, _MOST_RULES):
             yield from _labelled("seen", seen)
         if link.cure:
             yield from _labelled("cure", link.cure)
-        if not good:
-            yield from _labelled("help", link.help)
     meaning = _meaning(walked.broken.grade if walked.broken else Grade.GOOD, strict=strict)
     yield from _wrapped(printable(f"{walked.outcome} ({meaning})."), "", "bold")
 
@@ -228,9 +229,9 @@ def verdict(found: Examination, *, strict: bool) -> str:
         )
         if count
     )
-    good = f"{found.count(Grade.GOOD)} of {len(found.results)} checks are good"
+    good = f"{found.count(Grade.GOOD)} of {len(found.results)} checks good"
     worst = next((grade for grade in (Grade.FAILURE, Grade.WARNING) if found.count(grade)), Grade.GOOD)
-    return f"{'; '.join(filter(None, (counts, good)))} ({_meaning(worst, strict=strict)})."
+    return f"{', '.join(filter(None, (counts, good)))} ({_meaning(worst, strict=strict)})."
 
 
 def _meaning(worst: Grade, *, strict: bool) -> str:
@@ -258,7 +259,7 @@ def _grouped(skipped: list[CheckResult]) -> str:
 
 def _labelled(label: str, text: str) -> Iterator[tuple[str, str]]:
     start = f"{_INDENT}{label:<{_LABEL}}"
-    return _wrapped(start + printable(text), " " * len(start), "dim" if label in {"why", "help"} else "")
+    return _wrapped(start + printable(text), " " * len(start), "dim" if label == "why" else "")
 
 
 def _wrapped(text: str, indent: str, style: str) -> Iterator[tuple[str, str]]:
