@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from autoscaler.ports import Clock
     from autoscaler.swarm.cluster import Cluster
 
-_PROBING = 6.0
+_PROBING = 5.0
 """Seconds that engine, Prometheus and daemon have to answer, all at once."""
 _SURVEYING = 6.0
 """Seconds that the survey has, after them."""

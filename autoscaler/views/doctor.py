@@ -229,7 +229,7 @@ def verdict(found: Examination, *, strict: bool) -> str:
         )
         if count
     )
-    good = f"{found.count(Grade.GOOD)} of {len(found.results)} checks good"
+    good = f"{found.count(Grade.GOOD)} of {len(found.results)} good"
     worst = next((grade for grade in (Grade.FAILURE, Grade.WARNING) if found.count(grade)), Grade.GOOD)
     return f"{', '.join(filter(None, (counts, good)))} ({_meaning(worst, strict=strict)})."
 

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from autoscaler.doctor.catalogue import CHECKS
 from autoscaler.doctor.checks import Grade
 from autoscaler.views.doctor import WIDTH, ExaminationDocument, finding_lines
+from tests.docs.doctor import PAGE, sample, steady
 from tests.support.ailments import SECRET, TABLE, Ailment
 from tests.support.backends import invoke
 from tests.support.commands import run
@@ -65,6 +66,17 @@ def test_each_check_is_broken_and_cured(whole: FakeInstallation, ailment: Ailmen
     ailment.cures(whole, broken)
     cured = whole.result(ailment.code)
     assert cured.grade is Grade.GOOD, cured
+    assert steady(sample(broken, whole)) in steady(PAGE.read_text()), "run `python -m tests.docs.doctor`"
+
+
+def test_every_check_has_a_section() -> None:
+    """Each check has one section on the page, which says what is true, why, and the cure."""
+    page = PAGE.read_text()
+    for check in CHECKS:
+        _, _, rest = page.partition(f"\n### {check.code}\n")
+        assert page.count(f"\n### {check.code}\n") == 1
+        assert rest.startswith(f"\n**{check.statement}.**\n\n- Why: {check.why}.\n- Cure: {check.cure}\n")
+    assert "\n## A service that does not scale\n" in page
 
 
 # output
@@ -110,7 +122,7 @@ def test_all_is_good_in_two_lines(doctor: Doctor) -> None:
 
     assert lines == [
         "Not looked at: 8 checks (no daemon at http://127.0.0.1:9595; see --url)",
-        "49 of 57 checks good (exit code 0: nothing fails).",
+        "49 of 57 good (exit code 0: nothing fails).",
     ]
     assert code == 0
 
@@ -133,9 +145,7 @@ def test_three_findings_fit_on_one_screen(doctor: Doctor) -> None:
         "  cure  start the engine, mount its socket into the container",
         "        (/var/run/docker.sock), or set AUTOSCALER_DOCKER_HOST to where it is",
     ]
-    assert re.fullmatch(
-        r"1 failure, 1 warning, 1 hint, \d+ of 57 checks good \(exit code 1: something fails\).", lines[-1]
-    )
+    assert re.fullmatch(r"1 failure, 1 warning, 1 hint, \d+ of 57 good \(exit code 1: something fails\).", lines[-1])
     assert code == 1
 
 
