@@ -79,7 +79,9 @@ def _may(subject: Subject) -> Callable[[Installation], Verdict]:
             seen = [f"{right.request} is refused: {right.said}" for right in refused]
             names = list(dict.fromkeys(name for right in refused for name in right.permission.split()))
             calls = ", ".join(right.request for right in refused)
-            return failure(seen, f"let the socket proxy pass {calls}: {' '.join(f'{name}=1' for name in names)}")
+            flag = f"-allow{refused[0].request.partition(' ')[0]}"
+            given = " ".join(f"{name}=1" for name in names)
+            return failure(seen, f"let the socket proxy pass {calls}: {given}, or its path in {flag}")
         unclear = [right.said for right in rights if right.allowed is None]
         if not rights or unclear:
             return Unseen(unclear[0] if unclear else "no call was tried")
@@ -168,10 +170,9 @@ def _forgotten(pauses: Pauses, installation: Installation) -> Verdict:
 def _alone(autoscalers: Sequence[Deployed], _: Installation) -> Verdict:
     if len(autoscalers) < 2:  # noqa: PLR2004 - one may be there
         return None
-    seen = [
-        f"the service {each.service} runs {each.image}, {'live' if each.live else 'dry-run'}" for each in autoscalers
-    ]
-    cure = f"keep one of them: docker service rm {autoscalers[-1].service}"
+    ordered = sorted(autoscalers, key=lambda each: not each.live)
+    seen = [f"the service {each.service} runs {each.image}, {'live' if each.live else 'dry-run'}" for each in ordered]
+    cure = f"keep one of them: docker service rm {ordered[-1].service}"
     same = len({(each.image, each.live) for each in autoscalers}) == 1
     return warning(seen, cure) if same else failure(seen, cure)
 

@@ -12,16 +12,29 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import TypeAdapter
 
+import autoscaler.simulation
+from autoscaler.adapters.docker.orchestrator import DockerSwarm
 from autoscaler.doctor.catalogue import CHECKS
 from autoscaler.doctor.checks import Grade
+from autoscaler.evaluation.cycle import Cycle
+from autoscaler.metrics.queries import MetricSettings
+from autoscaler.metrics.windows import MetricWindows
+from autoscaler.policy.metric import PROMETHEUS
+from autoscaler.policy_files import loader
+from autoscaler.simulation.prometheus import SimulatedPrometheus
+from autoscaler.simulation.shop import OFFERINGS, Shop
+from autoscaler.testing import ManualClock
 from autoscaler.views.doctor import WIDTH, ExaminationDocument, finding_lines
 from tests.docs.doctor import PAGE, sample, steady
 from tests.support.ailments import SECRET, TABLE, Ailment
 from tests.support.backends import invoke
+from tests.support.builders import STEP
 from tests.support.commands import run
+from tests.support.engine_server import EngineServer
 from tests.support.engine_server import hang as hanging_engine
 from tests.support.installation import FakeInstallation, installation
 from tests.support.prometheus_server import hang as hanging_prometheus
+from tests.support.world import FaultyEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +42,7 @@ if TYPE_CHECKING:
 
 BY_CODE = {ailment.code: ailment for ailment in TABLE}
 DOCUMENT = TypeAdapter(ExaminationDocument)
-AWAY = {"AUTOSCALER_DOCKER_HOST": "tcp://127.0.0.1:9", "AUTOSCALER_PROMETHEUS_URL": "http://127.0.0.1:9"}
+DEMO = Path(autoscaler.simulation.__file__).with_name("demo.yml")
 
 
 @pytest.fixture
@@ -77,6 +90,41 @@ def test_every_check_has_a_section() -> None:
         assert page.count(f"\n### {check.code}\n") == 1
         assert rest.startswith(f"\n**{check.statement}.**\n\n- Why: {check.why}.\n- Cure: {check.cure}\n")
     assert "\n## A service that does not scale\n" in page
+
+
+def test_no_false_alarm_on_the_demo() -> None:
+    """In the demo's world, while it scales, only what is true is found: a maximum without room, and filling windows."""
+    clock = ManualClock()
+    shop = Shop(clock, demo_begins=clock.time + 40 * STEP)
+    source = SimulatedPrometheus(clock, shop.sample, step=STEP)
+    windows = MetricWindows({PROMETHEUS: source}, MetricSettings(STEP, 4 * STEP, 30), STEP)
+    cycle = Cycle(windows, DockerSwarm(shop.engine), clock, 10)
+    policies = loader.load([DEMO])
+    found: dict[Grade, set[str]] = {}
+    with TemporaryDirectory() as folder, installation(Path(folder)) as whole:
+        whole.policies.write_text(DEMO.read_text())
+        whole.start_daemon()
+        whole.model.series.clear()
+        for offering in OFFERINGS:
+            whole.model.task(offering.name, f"{offering.name}.1.x")
+        server = EngineServer(FaultyEngine(shop.engine), Path(folder) / "shop.sock")
+        with server:
+            whole.env["AUTOSCALER_DOCKER_HOST"] = server.url
+            for step in range(160):
+                clock.time += STEP
+                source.record()
+                if step >= 30:
+                    cycle.evaluate(policies)
+                if step >= 30 and step % 10 == 0:
+                    assert whole.daemon is not None
+                    whole.daemon["daemon"]["last_evaluation"] = clock.time
+                    for result in whole.examine(lambda: cycle, clock).results:
+                        found.setdefault(result.grade, set()).add(result.check.code)
+
+    assert {"D-NAMES", "D-WRITE", "D-TIMESTAMPS"} <= found[Grade.GOOD]
+    assert found.get(Grade.FAILURE, set()) == set()
+    assert found.get(Grade.WARNING, set()) <= {"D-ROOM"}
+    assert found.get(Grade.HINT, set()) <= {"D-OVERCOMMIT", "D-WARMUP", "D-WINDOW", "D-TASKS"}
 
 
 # output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from autoscaler import __version__, wiring
@@ -24,11 +24,15 @@ from tests.support.modelled_prometheus import Model, ModelledPrometheus, ModelSe
 from tests.support.world import FaultyEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from autoscaler.doctor.checks import CheckResult, Examination
     from autoscaler.doctor.facts import Installation
+    from autoscaler.doctor.gather import InstallationParts
+    from autoscaler.evaluation.cycle import Cycle
+    from autoscaler.ports import Clock
+    from autoscaler.settings import Settings
 
 Document = dict[str, Any]
 QUEUE = "sum by (service) (rabbitmq_queue_messages)"
@@ -163,22 +167,26 @@ class FakeInstallation:
         """Start this version of the daemon, live, on the policy files."""
         self.daemon = overview(loader.load([self.policies]).revision)
 
-    @property
-    def facts(self) -> Installation:
-        """What the doctor gathers."""
+    def facts(self, cycle: Callable[[], Cycle] | None = None, clock: Clock | None = None) -> Installation:
+        """What the doctor gathers, with a cycle of a test's own perhaps."""
+
+        def parts(settings: Settings) -> InstallationParts:
+            made = wiring.installation_parts(settings)
+            return made if cycle is None else replace(made, cycle=cycle)
+
         return gather(
             Asking(
                 {},
-                wiring.installation_parts,
+                parts,
                 self._overview,
-                SystemClock(),
+                clock or SystemClock(),
                 "http://127.0.0.1:9595",
                 url_given=self.url_given,
                 secrets=self.secrets,
             )
         )
 
-    def examine(self) -> Examination:
+    def examine(self, cycle: Callable[[], Cycle] | None = None, clock: Clock | None = None) -> Examination:
         """What the doctor finds."""
         before = dict(os.environ)
         for name in before:
@@ -186,7 +194,7 @@ class FakeInstallation:
                 del os.environ[name]
         os.environ.update(self.env)
         try:
-            return examine(self.facts, CHECKS)
+            return examine(self.facts(cycle, clock), CHECKS)
         finally:
             os.environ.clear()
             os.environ.update(before)
