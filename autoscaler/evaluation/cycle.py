@@ -117,7 +117,17 @@ class Cycle:
         adopted[view.id] = "; ".join(filter(None, (adopted.get(view.id), changed)))
         windows, bases = self.windows.of(view, item.policy, policies.metrics)
         paused_by = self.pauses.holding(view.name, now)
-        observation = observed(view, memory, windows, adopted[view.id], now, standby=self.standby(), paused=paused_by)
+        ends = self.pauses.ends(view.name, now) if paused_by else {}
+        observation = observed(
+            view,
+            memory,
+            windows,
+            adopted[view.id],
+            now,
+            standby=self.standby(),
+            paused=paused_by,
+            paused_until=ends,
+        )
         return observation, bases
 
     # decide and act
