@@ -83,14 +83,14 @@ class ChangeDocument(TypedDict):
 
 
 @documented
-class RuleRow(TypedDict):
-    """A rule's value and its bounds."""
+class MetricRow(TypedDict):
+    """The newest sample of a metric, and what rules compare it with."""
 
-    rule: str
+    metric: str
     value: float | None
     """The newest sample, rounded; null if it is missing."""
-    bounds: dict[str, float]
-    """The values that the metric is compared with, by their side, such as `above`."""
+    rules: dict[str, dict[str, float]]
+    """The bounds of each rule that looks at the metric, by rule and side, such as `above`."""
 
 
 @documented
@@ -123,7 +123,8 @@ class ServiceRow(TypedDict):
     """The last change that is known, by whomever."""
     paused: list[str]
     """Why changes are paused."""
-    rules: list[RuleRow]
+    metrics: list[MetricRow]
+    """What the rules look at, in the order of the rules. Rules that share a metric share its value."""
 
 
 @documented
@@ -230,7 +231,7 @@ def service_row(facts: Facts, record: Record) -> ServiceRow:
         "hold_ends": hold_ends(record),
         "last_change": _change(record),
         "paused": list(dict.fromkeys(record.paused.values())),
-        "rules": [_rule(item, facts.policy_of(decision)) for item in decision.recommendations],
+        "metrics": _metrics(decision, facts.policy_of(decision)),
     }
 
 
@@ -246,12 +247,18 @@ def _change(record: Record) -> ChangeDocument | None:
     return {"at": event.at, "before": event.before, "after": event.after, "by_others": event.by_others}
 
 
-def _rule(item: Recommendation, policy: Policy | None) -> RuleRow:
-    return {
-        "rule": item.rule,
-        "value": None if item.value is None else rounded(item.value),
-        "bounds": bounds_of(item, policy),
-    }
+def _metrics(decision: Decision, policy: Policy | None) -> list[MetricRow]:
+    """Return the metrics of the rules that decided; of rules that are not in force any more, nothing is known."""
+    found: dict[str, MetricRow] = {}
+    for item in decision.recommendations:
+        rule = None if policy is None else policy.rule(item.rule)
+        if rule is None:
+            continue
+        row = found.setdefault(rule.metric, {"metric": rule.metric, "value": None, "rules": {}})
+        if item.value is not None:
+            row["value"] = rounded(item.value)
+        row["rules"][item.rule] = dict(rule.shown_bounds)
+    return list(found.values())
 
 
 def bounds_of(item: Recommendation, policy: Policy | None) -> dict[str, float]:

@@ -21,7 +21,7 @@ _MOST_BYTES = 16 * 2**20
 """Bytes of all bodies that are kept until the next evaluation."""
 _SMALL = 1024
 """Bytes of a body that is not worth its gzip."""
-_LEVEL = 6
+_LEVEL = 9
 
 
 @dataclass(frozen=True, slots=True)

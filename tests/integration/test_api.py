@@ -139,7 +139,7 @@ async def test_the_overview_says_who_answers(shown: Shown, client: Client) -> No
 
 
 async def test_the_overview_has_a_row_for_each_service(shown: Shown, client: Client) -> None:
-    """A row has the counts, the bounds, the reason with its sentence, the states, the hold's end and the rules."""
+    """A row has the counts, the bounds, the reason with its sentence, the states, the hold's end and the metrics."""
     waits = Why(Reason.COOLING_DOWN, "wants 4; scale-up cooldown 3m", "cpu-high", until=NOW + 90.0)
     shown.evaluated(record(outcome=Outcome.HELD, why=waits, last_change=ScaleEvent(NOW - 90, 2, 3, by_others=True)))
 
@@ -163,7 +163,7 @@ async def test_the_overview_has_a_row_for_each_service(shown: Shown, client: Cli
         "hold_ends": NOW + 90.0,
         "last_change": {"at": NOW - 90, "before": 2, "after": 3, "by_others": True},
         "paused": [],
-        "rules": [{"rule": "cpu-high", "value": 85.52, "bounds": {"above": 70.0}}],
+        "metrics": [{"metric": "cpu", "value": 85.52, "rules": {"cpu-high": {"above": 70.0}}}],
     }
 
 
