@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMES = 10
 _MOST_LINES = 20
-_STYLES = {
+STYLES = {
     Outcome.APPLIED: "bold green",
     Outcome.DRY_RUN: "bold cyan",
     Outcome.UNCHANGED: "dim",
@@ -44,7 +44,7 @@ def count(record: Record) -> str:
 
 def style(record: Record) -> str:
     """Return the colour of the record's outcome, as rich names it."""
-    return _STYLES[record.outcome]
+    return STYLES[record.outcome]
 
 
 def table(records: Sequence[Record], title: str | None = None) -> Table:
