@@ -10,7 +10,7 @@ from autoscaler.core.model import Outcome
 from autoscaler.core.states import State
 from autoscaler.util.text import printable
 from autoscaler.views.grid import Grid, GridRow
-from autoscaler.views.render import STYLES
+from autoscaler.views.render import STYLES, short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 _LONGEST_BAR = 12
 """Characters of a bar; with a larger maximum each stands for several replicas."""
-_WHOLE = 10
-"""Values from here on are shown without decimals."""
 
 
 def board(rows: Sequence[ServiceRow], most_lines: int | None = None) -> Grid:
@@ -89,9 +87,7 @@ def load(row: ServiceRow) -> str:
 
 
 def _value(metric: MetricRow) -> str:
-    value = metric["value"] or 0.0
-    number = f"{value:.0f}" if abs(value) >= _WHOLE else f"{value:.3g}"
-    return printable(f"{metric['metric']} {number} {metric['unit']}".rstrip())
+    return printable(f"{metric['metric']} {short(metric['value'] or 0.0)} {metric['unit']}".rstrip())
 
 
 def _why(row: ServiceRow) -> str:
