@@ -56,6 +56,8 @@ def summary(document: OverviewDocument, *, everything: bool = False) -> str:
     urgent = sum(map(needs_attention, document["services"]))
     if document["daemon"]["last_evaluation"] is None:
         return "No evaluation has ended yet."
+    if not total and any(problem["kind"] == "swarm" for problem in document["problems"]):
+        return "The services are not known, because Swarm did not answer."
     if not total:
         return "No policy matches any service."
     if not urgent:
