@@ -5,12 +5,12 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from autoscaler.doctor.checks import Grade, shown
 from autoscaler.util.amounts import plural
 from autoscaler.util.text import printable
+from autoscaler.views.documents import documented
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from autoscaler.doctor.walk import Walk
 
 WIDTH = 80
-_whole = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
 _MARKS = {Grade.FAILURE: "✗", Grade.WARNING: "!", Grade.HINT: "·", Grade.GOOD: "✓", Grade.SKIPPED: "-"}
 _STYLES = {Grade.FAILURE: "red", Grade.WARNING: "yellow", Grade.HINT: "cyan", Grade.GOOD: "green", Grade.SKIPPED: ""}
 _INDENT = "  "
@@ -31,7 +30,7 @@ _MOST_RULES = 6
 _LABEL = 6
 
 
-@_whole
+@documented
 class CheckDocument(TypedDict):
     """A check and what became of it."""
 
@@ -52,7 +51,7 @@ class CheckDocument(TypedDict):
     """The place in the documents."""
 
 
-@_whole
+@documented
 class CountsDocument(TypedDict):
     """How many checks have each result."""
 
@@ -63,7 +62,7 @@ class CountsDocument(TypedDict):
     skipped: int
 
 
-@_whole
+@documented
 class WalkedLinkDocument(TypedDict):
     """A link of the chain between a service and its next change."""
 
@@ -78,7 +77,7 @@ class WalkedLinkDocument(TypedDict):
     help: str
 
 
-@_whole
+@documented
 class WalkDocument(TypedDict):
     """The walk along the chain of one service. It ends at the first broken link."""
 
@@ -88,7 +87,7 @@ class WalkDocument(TypedDict):
     links: list[WalkedLinkDocument]
 
 
-@_whole
+@documented
 class ExaminationDocument(TypedDict):
     """What `autoscaler doctor` found."""
 

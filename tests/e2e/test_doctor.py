@@ -24,6 +24,7 @@ from tests.support.stack import SERVICES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.e2e.daemon import Daemon
     from tests.e2e.lab import CAdvisor, Engine, Load
 
 pytestmark = pytest.mark.e2e
@@ -70,9 +71,9 @@ class Lab:
         assert done.returncode == document["exit_code"], done.stderr
         return document
 
-    def finding(self, code: str, **env: str) -> dict[str, Any]:
+    def finding(self, code: str, *arguments: str, **env: str) -> dict[str, Any]:
         """What became of one check, once it is known."""
-        return next(check for check in self.doctor(**env)["checks"] if check["code"] == code)
+        return next(check for check in self.doctor(*arguments, **env)["checks"] if check["code"] == code)
 
     def wait_finding(self, code: str, result: str, **env: str) -> dict[str, Any]:
         """What became of one check once it has this result."""
@@ -129,6 +130,20 @@ def test_a_healthy_installation_has_no_finding_and_nothing_is_written(lab: Lab) 
         "D-QUERY": "no policy looks at a query of a service"
     }
     assert stored(lab.engine) == before
+
+
+def test_a_running_daemon(lab: Lab, start: Callable[[str], tuple[Daemon, Daemon]]) -> None:
+    """The leader and the standby are found well by their API, with this policy file in force."""
+    leader, standby = start(POLICIES)
+    for daemon in (leader, standby):
+        wait_for("its windows", lambda url=daemon.url: lab.finding("D-PROBLEMS", "--url", url)["result"] == "good")  # type: ignore[misc]
+        found = {check["code"]: check for check in lab.doctor("--url", daemon.url)["checks"]}
+
+        codes = ("D-DAEMON", "D-MODE", "D-LEADS", "D-VERSION", "D-REVISION", "D-RELOAD", "D-EVALUATION", "D-PROBLEMS")
+        assert {code: found[code]["result"] for code in codes} == dict.fromkeys(codes, "good")
+
+    lab.policies.write_text(POLICIES.replace("max: 4", "max: 5"))
+    assert lab.finding("D-REVISION", "--url", leader.url)["result"] == "warning"
 
 
 # rights

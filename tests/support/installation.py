@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from autoscaler import __version__, wiring
+from autoscaler import wiring
 from autoscaler.adapters.docker.pauses import SwarmPauses
 from autoscaler.adapters.system_clock import SystemClock
+from autoscaler.core.instance import Instance
+from autoscaler.core.records import Evaluation
 from autoscaler.doctor.catalogue import CHECKS
 from autoscaler.doctor.checks import examine
 from autoscaler.doctor.gather import Asking, gather
 from autoscaler.errors import DaemonError
+from autoscaler.evaluation.journal import Journal
 from autoscaler.policy_files import loader
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.simulation.parts import Node
 from autoscaler.util.deadline import Deadline
+from autoscaler.views.overview import Facts, overview_document
 from tests.support.clocks import LateClock
 from tests.support.engine_server import EngineServer
 from tests.support.modelled_prometheus import Model, ModelledPrometheus, ModelSeries
@@ -211,19 +216,10 @@ class FakeInstallation:
 
 def overview(revision: str) -> Document:
     """What a live daemon says that is well."""
-    return {
-        "daemon": {
-            "mode": "live",
-            "role": "leader",
-            "leader": "manager-1",
-            "revision": revision,
-            "version": __version__,
-            "interval": 15.0,
-            "last_evaluation": SystemClock().now() - 5,
-        },
-        "problems": [],
-        "policy_problems": [],
-    }
+    journal = Journal()
+    journal.close(Evaluation(SystemClock().now() - 5))
+    document = overview_document(Facts(journal.snapshot(), Instance(leader="manager-1", revision=revision)))
+    return dict(json.loads(json.dumps(document)))
 
 
 @contextmanager
