@@ -65,12 +65,15 @@ def test_a_healthy_installation_is_good_throughout(whole: FakeInstallation) -> N
 
 @pytest.mark.parametrize("ailment", TABLE, ids=lambda ailment: ailment.code)
 def test_each_check_is_broken_and_cured(whole: FakeInstallation, ailment: Ailment) -> None:
-    """What is broken is found, quoted and explained; the cure, taken as it says, makes the check good."""
+    """The cause is found, quoted and explained, and little else; the cure, taken as it says, makes the check good."""
     ailment.breaks(whole)
 
-    broken = whole.result(ailment.code)
+    found = whole.examine()
 
+    broken = next(result for result in found.results if result.check.code == ailment.code)
     assert broken.grade is ailment.grade
+    others = {result.check.code for result in found.of(Grade.FAILURE, Grade.WARNING, Grade.HINT)} - {ailment.code}
+    assert others <= ailment.effects, "one cause has one finding"
     assert ailment.seen in " ".join(broken.seen)
     assert ailment.cure in broken.cure
     assert broken.seen

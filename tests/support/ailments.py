@@ -41,6 +41,8 @@ class Ailment:
     """A part of what is quoted."""
     cure: str = ""
     """A part of the cure."""
+    effects: frozenset[str] = frozenset()
+    """The other checks that are not good because of it."""
 
 
 # How cures are taken
@@ -234,6 +236,9 @@ def _matches_a_global_service(it: FakeInstallation) -> None:
     it.edit("[web]", '[web, "web_*"]')
 
 
+_EDITED = frozenset({"D-REVISION"})
+"""The daemon has not loaded the edited file."""
+
 TABLE = (
     Ailment("D-SETTINGS", sets_env(AUTOSCALER_INTERVALL="15s"), renames, seen="AUTOSCALER_INTERVALL"),
     Ailment("D-SECRETS", sets_env(AUTOSCALER_HTTP_TOKEN=SECRET), _secret, Grade.HINT),
@@ -244,9 +249,23 @@ TABLE = (
         edits('  spare: {query: "sum by (service) (spare)"}\n', ""),
         Grade.WARNING,
         seen="spare",
+        effects=_EDITED,
     ),
-    Ailment("D-NAMES", edited("[web]", "[wbe]"), partial(writes, "wbe"), seen="Swarm has no service of this name"),
-    Ailment("D-GLOBS", edited("[web]", '[web, "webb*"]'), edits('"webb*"', '"web*"'), Grade.WARNING, seen="webb*"),
+    Ailment(
+        "D-NAMES",
+        edited("[web]", "[wbe]"),
+        partial(writes, "wbe"),
+        seen="Swarm has no service of this name",
+        effects=_EDITED,
+    ),
+    Ailment(
+        "D-GLOBS",
+        edited("[web]", '[web, "webb*"]'),
+        edits('"webb*"', '"web*"'),
+        Grade.WARNING,
+        seen="webb*",
+        effects=_EDITED,
+    ),
     Ailment(
         "D-CONFLICTS",
         lambda it: it.change("web", labels={"autoscaler.policy": "shpo"}),
@@ -269,6 +288,7 @@ TABLE = (
         ),
         Grade.WARNING,
         seen="web_agent is global",
+        effects=_EDITED,
     ),
     Ailment(
         "D-MINIMUM", lambda it: it.change("web", replicas=1), scales, Grade.WARNING, seen="asks for 1, and min is 2"
@@ -395,6 +415,7 @@ TABLE = (
         Grade.WARNING,
         seen="ahead of ours",
         cure="NTP",
+        effects=frozenset({"D-WINDOW"}),
     ),
     Ailment("D-SCRAPE", lambda it: setattr(it.model, "every", 25), sets, Grade.WARNING, seen="every 25s"),
     Ailment(
@@ -469,6 +490,7 @@ TABLE = (
         Grade.HINT,
         seen="started",
         cure="wait",
+        effects=frozenset({"D-WINDOW"}),
     ),
     Ailment(
         "D-SERIES",
@@ -484,7 +506,7 @@ TABLE = (
         seen="cAdvisor dates the samples, up to 20s apart from their scrape",
         cure="honor_timestamps: false",
     ),
-    Ailment("D-SAMPLES", _seldom, sets, seen="every 1m"),
+    Ailment("D-SAMPLES", _seldom, sets, seen="every 1m", effects=frozenset({"D-SCRAPE"})),
     Ailment(
         "D-TASKS",
         lambda it: it.model.forget(instance="node3:8080"),
