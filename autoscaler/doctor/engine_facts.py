@@ -36,7 +36,7 @@ _TRUE = frozenset({"true", "yes", "1"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class EngineCall:
     """A call that the autoscaler makes, in a form that changes nothing."""
 
     request: str
@@ -57,20 +57,21 @@ class _Call:
 _NONE_OF_THEM = {"filters": json.dumps({"id": [NOBODY]})}
 _LEASE, _PAUSES = f"/configs/{lease.CONFIG}", f"/configs/{pauses.CONFIG}"
 _UNWRITTEN = {"version": _NO_VERSION}
-_CALLS = (
-    _Call("GET /services", "SERVICES", Subject.READ),
-    _Call("GET /tasks", "TASKS", Subject.READ, params=_NONE_OF_THEM),
-    _Call("GET /nodes", "NODES", Subject.READ),
-    _Call("GET /services/ID", "SERVICES", Subject.READ, path=f"/services/{NOBODY}"),
-    _Call(f"GET {_LEASE}", "CONFIGS", Subject.LEASE),
-    _Call(f"GET {_PAUSES}", "CONFIGS", Subject.PAUSES),
+CALLS = (
+    EngineCall("GET /services", "SERVICES", Subject.READ),
+    EngineCall("GET /tasks", "TASKS", Subject.READ, params=_NONE_OF_THEM),
+    EngineCall("GET /nodes", "NODES", Subject.READ),
+    EngineCall("GET /services/ID", "SERVICES", Subject.READ, path=f"/services/{NOBODY}"),
+    EngineCall(f"GET {_LEASE}", "CONFIGS", Subject.LEASE),
+    EngineCall(f"GET {_PAUSES}", "CONFIGS", Subject.PAUSES),
     # The engine refuses each of these for two reasons: nothing has the id or the version, and the spec is not valid.
-    _Call(
+    EngineCall(
         "POST /services/ID/update", "SERVICES POST", Subject.WRITE, f"/services/{NOBODY}/update", _UNWRITTEN, body={}
     ),
-    _Call("POST /configs/create", "CONFIGS POST", Subject.WRITE, body={"Name": ""}),
-    _Call(f"POST {_LEASE}/update", "CONFIGS POST", Subject.WRITE, params=_UNWRITTEN, body={"Name": ""}),
+    EngineCall("POST /configs/create", "CONFIGS POST", Subject.WRITE, body={"Name": ""}),
+    EngineCall(f"POST {_LEASE}/update", "CONFIGS POST", Subject.WRITE, params=_UNWRITTEN, body={"Name": ""}),
 )
+"""The calls that the autoscaler makes."""
 
 
 def ask_engine(probe: EngineProbe, deadline: Deadline) -> EngineFacts:
@@ -106,9 +107,9 @@ def _membership(services: EngineReply) -> Membership | None:
 
 
 def _of_the_swarm(probe: EngineProbe, known: EngineFacts, services: EngineReply, deadline: Deadline) -> EngineFacts:
-    replies = {_CALLS[0].request: services}
+    replies = {CALLS[0].request: services}
     rights = []
-    for call in _CALLS:
+    for call in CALLS:
         try:
             reply = replies.get(call.request) or call.ask(probe, deadline)
         except BackendError as error:
@@ -125,7 +126,7 @@ def _of_the_swarm(probe: EngineProbe, known: EngineFacts, services: EngineReply,
     )
 
 
-def _right(call: _Call, reply: EngineReply) -> Right:
+def _right(call: EngineCall, reply: EngineReply) -> Right:
     if reply.came_through:
         return Right(call.request, call.permission, call.subject, allowed=True)
     if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -14,6 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from autoscaler.adapters.docker.probe import EngineProbe
+from autoscaler.adapters.system_clock import SystemClock
+from autoscaler.doctor.engine_facts import CALLS, NOBODY
+from autoscaler.doctor.facts import Subject
+from autoscaler.util.deadline import Deadline
 from tests.e2e.daemon import command
 from tests.e2e.lab import Prometheus, start_load, wait_for
 from tests.e2e.lab.ports import free_port
@@ -356,3 +361,21 @@ def test_two_autoscalers_in_one_swarm(lab: Lab, service: Callable[..., Load]) ->
     assert removed
     lab.engine.remove_service(removed[1])
     assert lab.finding("D-ALONE")["result"] == "good"
+
+
+# the calls that would write
+
+
+def test_calls_that_name_nothing_are_refused_by_the_engine(engine: Engine) -> None:
+    """The engine itself refuses each call that would write, for a reason that shows that the call came through."""
+    before = stored(engine)
+    probe = EngineProbe(engine.socket_url, SystemClock())
+
+    replies = {call.request: call.ask(probe, Deadline(30)) for call in CALLS if call.subject is Subject.WRITE}
+    probe.close()
+
+    said = {request: (reply.status, reply.message) for request, reply in replies.items()}
+    print(said)  # noqa: T201 - XXX
+    assert all(reply.came_through and reply.error for reply in replies.values()), said
+    assert f"service {NOBODY} not found" in said["POST /services/ID/update"][1]
+    assert stored(engine) == before
