@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.core.model import Decision, Direction, Outcome
+    from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Record:
     empty."""
     repeated: bool = False
     """Whether a dry-run already proposed the same change within the cooldown."""
+    last_change: ScaleEvent | None = None
+    """The service's last change, by whomever, with this one if it was applied; None if none is known."""
 
 
 PROBLEM_KINDS = ("swarm", "pauses", "prometheus", "source", "query", "clock", "scrape_interval", "service", "starved")

@@ -1,4 +1,4 @@
-"""The long-running daemon: schedule, signals, reload, lease, drain. The only asyncio beside `web`."""
+"""The long-running daemon: schedule, signals, reload, drain. The only asyncio beside `web`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import errno
 import signal
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,11 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+import autoscaler
 from autoscaler.adapters.system_clock import SystemClock
-from autoscaler.coordination.lease import EXPIRY, LONGEST_BEAT
+from autoscaler.core.instance import Instance, Mode, Role
+from autoscaler.daemon.lease_keeper import LeaseKeeper
 from autoscaler.errors import SettingsError
-from autoscaler.util.deadline import Deadline
 from autoscaler.views.logs import log_problems, log_record
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
@@ -25,6 +27,7 @@ from autoscaler.web.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
     from autoscaler.coordination.lease import Lease
     from autoscaler.core.records import Evaluation, Record
@@ -64,13 +67,13 @@ class Daemon:
     """Is told of each decision that says something new, in the evaluation's thread."""
     speed: float = 1.0
     """Seconds of *clock* that pass in one real second (the demo's time is faster)."""
+    about: Instance = field(default_factory=Instance)
+    """Its mode, and where it looks. What changes while it runs is filled in by `instance`."""
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
     _reload_forced: bool = False
     _evaluating: asyncio.Task[Any] | None = None
-    _drained: asyncio.Event = field(default_factory=asyncio.Event)
-    """Is set when no write is on its way any more, and none will be."""
-    _lease_told: tuple[bool, str, bool] | None = None
-    """What the log was told of the lease: whether it is held, who holds it, and whether it cannot be used."""
+    _keeper: LeaseKeeper | None = field(default=None, init=False)
+    """Keeps the lease; None without a lease."""
     _paused_told: tuple[str, ...] = ()
     """What the log was told of the pauses."""
     _last_end: float = field(default_factory=time.monotonic)
@@ -81,10 +84,12 @@ class Daemon:
         self.cycle.record = self._record
         if self.lease is not None:
             self.cycle.standby = self.lease.objection
+            self._keeper = LeaseKeeper(self.lease, self._tick_if_idle, self.speed)
 
     async def run(self) -> None:
         """Run until SIGTERM, SIGINT or `stop`; a write on its way is finished first."""
         log = structlog.get_logger()
+        self.about = replace(self.about, started=self.clock.now())
         server = await self._serve()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,29 +102,21 @@ class Daemon:
             misfire_grace_time=None,  # late is better than never, and coalesced into one
             coalesce=True,
         )
-        log.info(
-            "daemon_started",
-            policies=len(self.policies.current.policies),
-            revision=self.policies.current.revision,
-            interval=self.interval,
-            listen=self.address,
-        )
-        await self._beat()  # so that already the first evaluation may act
-        keeping = asyncio.create_task(self._keep_lease())
-        scheduler.start()
+        if self._keeper is not None:
+            await self._keeper.beat()  # so that already the first evaluation may act
+        self._log_start(log)
         try:
-            await self._tick()  # the first one at once: an operator waits for it
-            await self._stopped.wait()
+            async with self._keeping_lease():
+                scheduler.start()
+                try:
+                    await self._tick()  # the first one at once: an operator waits for it
+                    await self._stopped.wait()
+                finally:
+                    scheduler.shutdown(wait=False)
+                    await self._drain()
         finally:
-            scheduler.shutdown(wait=False)
-            self.cycle.stop()
-            if self._evaluating is not None:
-                # Never cancelled: APScheduler would (docs/facts.md#shutdown-does-not-wait), and a write must be
-                # finished and verified.
-                await asyncio.wait([self._evaluating])
-            self._drained.set()
-            await keeping
-            await self._give_back()
+            if self._keeper is not None:
+                await self._keeper.hand_over()
             if server is not None:
                 await server.stop()
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -128,16 +125,31 @@ class Daemon:
 
     async def run_once(self) -> tuple[Evaluation, str]:
         """One evaluation, and why it had to stand by: empty where the lease was had for it, or none is needed."""
-        stood_by = await self._await_lease()
-        keeping = asyncio.create_task(self._keep_lease())
-        self._evaluating = evaluating = asyncio.create_task(asyncio.to_thread(self.evaluate_once))
+        stood_by = "" if self._keeper is None else await self._keeper.wait()
         try:
-            return await evaluating, stood_by
+            async with self._keeping_lease():
+                self._evaluating = evaluating = asyncio.create_task(asyncio.to_thread(self.evaluate_once))
+                return await evaluating, stood_by
         finally:
-            self._drained.set()
-            await keeping
-            if self.lease is not None:
-                await asyncio.to_thread(self.lease.give_back, Deadline(LONGEST_BEAT))
+            if self._keeper is not None:
+                await self._keeper.give_back()
+
+    def instance(self) -> Instance:
+        """Return what this autoscaler is at this moment."""
+        role, leader = (None if self.about.mode is Mode.DRY_RUN else Role.LEADER), ""
+        if self.lease is not None:
+            role, leader = Role.LEADER if self.lease.held else Role.STANDBY, self.lease.holder
+        left = self._seconds_left()
+        due = None if left is None else round(self.clock.now() + left * self.speed, 2)
+        return replace(
+            self.about,
+            role=role,
+            leader=leader,
+            revision=self.policies.current.revision,
+            interval=self.interval,
+            next_evaluation=due,
+            seconds_left=left,
+        )
 
     def stop(self) -> None:
         """Stop soon: no further evaluation begins, and no further write in the one that runs."""
@@ -171,7 +183,16 @@ class Daemon:
         if self.listen is None:
             return None
         controls = replace(self.controls, reload=self.reload, now=self.clock.now)
-        views = Views(self.journal, self.telemetry.registry, self.healthy, self.ready, self.policies.document, controls)
+        views = Views(
+            self.journal,
+            self.telemetry.registry,
+            self.healthy,
+            self.ready,
+            self.policies.document,
+            controls,
+            instance=self.instance,
+            loaded=self.policies.in_force,
+        )
         host, port = self.listen
         try:
             server = await Server.start(application(views), host, port)
@@ -192,6 +213,42 @@ class Daemon:
         step = self.interval
         return datetime.fromtimestamp((real // step + 1) * step + _AFTER_THE_STEP, UTC)
 
+    def _seconds_left(self) -> float | None:
+        """Return the real seconds until the next evaluation is due; None if none is."""
+        if self.about.started is None or self._stopped.is_set():
+            return None
+        if self.speed != 1:
+            last = self.journal.last_evaluation
+            began = self.about.started if last is None else last
+            return max(0.0, began + self.interval - self.clock.now()) / self.speed
+        since_slot = (SystemClock().now() - _AFTER_THE_STEP) % self.interval
+        return self.interval - since_slot
+
+    def _log_start(self, log: structlog.stdlib.BoundLogger) -> None:
+        instance = self.instance()
+        log.info(
+            "daemon_started",
+            mode=instance.mode.value,
+            role=instance.role.value if instance.role else None,
+            policies=len(self.policies.current.policies),
+            revision=instance.revision,
+            prometheus=instance.prometheus,
+            docker=instance.docker,
+            interval=self.interval,
+            listen=self.address,
+            version=autoscaler.__version__,
+        )
+
+    def _keeping_lease(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext() if self._keeper is None else self._keeper.keeping()
+
+    async def _drain(self) -> None:
+        """Let the evaluation that runs finish and verify its write."""
+        self.cycle.stop()
+        if self._evaluating is not None:
+            # Never cancelled, as APScheduler would (docs/facts.md#shutdown-does-not-wait).
+            await asyncio.wait([self._evaluating])
+
     def _force_reload(self) -> None:
         self._reload_forced = True
 
@@ -205,77 +262,14 @@ class Daemon:
             return
         self._evaluating = asyncio.create_task(asyncio.to_thread(self._evaluate))
 
+    async def _tick_if_idle(self) -> None:
+        """Use a lease that has just come at once, unless an evaluation runs."""
+        if not self._busy:
+            await self._tick()
+
     @property
     def _busy(self) -> bool:
         return self._evaluating is not None and not self._evaluating.done()
-
-    # the lease
-
-    async def _keep_lease(self) -> None:
-        """Ask for the lease at every beat until the last evaluation is over; one that comes is used at once."""
-        while self.lease is not None and not await self._drains_within(self.lease.rest):
-            if await self._beat() and not self._busy:
-                await self._tick()
-
-    async def _drains_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds / self.speed):
-                return await self._drained.wait()
-        except TimeoutError:
-            return False
-
-    async def _beat(self) -> bool:
-        """Ask for the lease, and log what is new of it; whether it has just come."""
-        if self.lease is None:
-            return False
-        await self._ask(self.lease)
-        told, self._lease_told = self._lease_told, _state(self.lease)
-        if told == self._lease_told:
-            return False
-        log = structlog.get_logger()
-        held, holder, troubled = self._lease_told
-        had = told is not None and told[0]
-        if held:
-            log.info("lease_acquired", holder=holder)
-        elif had:
-            consequence = "nothing is scaled by this autoscaler until it has the lease again"
-            log.warning("lease_lost", holder=holder, detail=self.lease.objection(), consequence=consequence)
-        else:
-            (log.warning if troubled else log.info)("lease_awaited", holder=holder, detail=self.lease.objection())
-        return held and not had
-
-    async def _ask(self, lease: Lease) -> None:
-        try:
-            await asyncio.to_thread(lease.beat, Deadline(LONGEST_BEAT))
-        except Exception:  # noqa: BLE001 - a defect of ours costs one beat, not the daemon; it is logged whole
-            structlog.get_logger().exception("lease_failed")
-
-    async def _await_lease(self) -> str:
-        """Ask for the lease until it is had, is seen to be another's, or cannot be used; why it is not had."""
-        if self.lease is None:
-            return ""
-        await self._ask(self.lease)
-        first = self.lease.cell
-        while not self.lease.held and not self.lease.trouble and self.lease.cell == first:
-            await asyncio.sleep(self.lease.rest / self.speed)
-            await self._ask(self.lease)
-        self._lease_told = _state(self.lease)
-        if objection := self.lease.objection():
-            cure = "" if self.lease.trouble else " (stop the other autoscaler first, or look with --dry-run)"
-            structlog.get_logger().warning("lease_awaited", holder=self.lease.holder, detail=f"{objection}{cure}")
-            return objection
-        return ""
-
-    async def _give_back(self) -> None:
-        """Let another autoscaler act at once."""
-        if self.lease is None:
-            return
-        held = self.lease.held
-        if await asyncio.to_thread(self.lease.give_back, Deadline(LONGEST_BEAT)):
-            structlog.get_logger().info("lease_given_back")
-        elif held:
-            consequence = f"another autoscaler takes it when it has not been renewed for {EXPIRY:.0f} s"
-            structlog.get_logger().warning("lease_left_behind", consequence=consequence)
 
     # evaluations
 
@@ -316,9 +310,3 @@ class Daemon:
         log_record(structlog.get_logger(), record, news=news)
         if news:
             self.on_news(record)
-
-
-def _state(lease: Lease) -> tuple[bool, str, bool]:
-    """Whether *lease* is held, who holds it, and whether it cannot be used: what makes news of it."""
-    held = lease.held
-    return held, lease.holder, bool(lease.trouble) and not held

@@ -188,7 +188,8 @@ class Cycle:
         decision = decide(item.policy, observation, memory.history, recommendations)
         self._memories[item.view.id] = memory.with_decision(decision, item.policy.longest_stabilization)
         outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
-        record = Record(decision, outcome, bases=bases, paused=paused(item.policy, observation))
+        last = memory.events[-1] if memory.events else None
+        record = Record(decision, outcome, bases=bases, paused=paused(item.policy, observation), last_change=last)
         return record, self._order(item.view, decision, memory) if decision.changes else None
 
     def _order(self, view: ServiceView, decision: Decision, memory: ServiceHistory) -> Order:
@@ -201,9 +202,10 @@ class Cycle:
         if receipt.written is Written.GONE:
             return _gone(record, receipt.detail)
         memory = self._memories[view.id]
-        repeated = False
+        repeated, last_change = False, record.last_change
         if receipt.written is Written.APPLIED:
             self._memories[view.id] = memory.with_change(decision)
+            last_change = ScaleEvent(decision.at, decision.requested, decision.desired)
         elif receipt.written is Written.DRY_RUN:
             event = ScaleEvent(decision.at, decision.requested, decision.desired)
             repeated = _repeats(event, memory.proposed, item.policy)
@@ -216,6 +218,7 @@ class Cycle:
             detail=receipt.detail,
             rollback_warning=_rollback_warning(view),
             repeated=repeated,
+            last_change=last_change,
         )
 
     def _matcher_of(self, policies: PolicySet) -> Matcher:

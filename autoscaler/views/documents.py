@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from autoscaler.util.amounts import Amount
 
 
-_whole = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
+documented = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
+"""Marks a type of the API: its docstrings are the description of its keys, and it has no other keys."""
 
 
-@_whole
+@documented
 class WhyDocument(TypedDict):
     """One reason that shaped a decision."""
 
@@ -37,7 +38,7 @@ class WhyDocument(TypedDict):
     detail: str
 
 
-@_whole
+@documented
 class RuleDocument(TypedDict):
     """What one rule made of its metric."""
 
@@ -50,7 +51,7 @@ class RuleDocument(TypedDict):
     detail: str
 
 
-@_whole
+@documented
 class RecordDocument(TypedDict):
     """A decision and what became of it."""
 
@@ -76,7 +77,7 @@ class RecordDocument(TypedDict):
     rollback_warning: str
 
 
-@_whole
+@documented
 class ProblemDocument(TypedDict):
     """What kept an evaluation from doing all of its work."""
 
@@ -85,7 +86,7 @@ class ProblemDocument(TypedDict):
     detail: str
 
 
-@_whole
+@documented
 class PoliciesDocument(TypedDict):
     """The policies."""
 
@@ -95,7 +96,7 @@ class PoliciesDocument(TypedDict):
     """What is wrong with the files as they are now; the last good set stays in force."""
 
 
-@_whole
+@documented
 class ServicesDocument(TypedDict):
     """What the last evaluation left behind."""
 
@@ -108,7 +109,7 @@ class ServicesDocument(TypedDict):
     """When it began, Unix seconds; null before the first."""
 
 
-@_whole
+@documented
 class PauseDocument(TypedDict):
     """A pause in force."""
 
@@ -123,7 +124,7 @@ class PauseDocument(TypedDict):
     reason: str
 
 
-@_whole
+@documented
 class DoneDocument(TypedDict):
     """What was done to the pauses, and those in force."""
 

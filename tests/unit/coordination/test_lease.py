@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,11 +12,10 @@ from autoscaler.errors import BackendError, RefusedError, UnreachableError
 from autoscaler.util.deadline import Deadline
 from tests.support.builders import observation, steady, written
 from tests.support.deciding import decide
+from tests.support.leases import SharedLease
 from tests.support.world import World, only, reasons, said, settled_world
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from autoscaler.core.model import Decision
 
 HIGH = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}
@@ -25,50 +24,10 @@ STANDBY = "node-1 holds the lease; this autoscaler is on standby"
 
 
 @dataclass
-class Shared:
-    """The lease of a Swarm in memory, and how it fails; a LeaseStore."""
-
-    cell: Cell | None = None
-    error: BackendError | None = None
-    """What every call raises."""
-    lost: bool = False
-    """Whether the answers of writes that are carried out are lost."""
-    between: Callable[[], None] = lambda: None
-    """What happens between a look and the write that follows."""
-    meanwhile: Callable[[], None] = lambda: None
-    """What happens while a write is on its way."""
-    calls: list[str] = field(default_factory=list)
-
-    def look(self, _: Deadline) -> Cell | None:
-        """The lease as it is."""
-        self._call("look")
-        seen = self.cell
-        self.between()
-        return seen
-
-    def write(self, holder: str, seen: Cell | None, _: Deadline, *, renewal: bool = False) -> bool:
-        """Compare and swap."""
-        self._call("write")
-        self.meanwhile()
-        if seen != self.cell:
-            return False
-        version = seen.version if seen else 10
-        self.cell = Cell(version + 1, holder, version if renewal else 0)
-        if self.lost:
-            raise UnreachableError("the connection was cut")
-        return True
-
-    def _call(self, what: str) -> None:
-        self.calls.append(what)
-        if self.error is not None:
-            raise self.error
-
-
-@dataclass
 class Bench:
     """Two autoscalers of one Swarm, whose own clocks are days apart; time passes for both alike."""
 
-    shared: Shared
+    shared: SharedLease
     time: float = 1000.0
 
     def __post_init__(self) -> None:
@@ -92,7 +51,7 @@ class Bench:
 @pytest.fixture
 def bench() -> Bench:
     """Two autoscalers that have not asked for the lease yet."""
-    return Bench(Shared())
+    return Bench(SharedLease())
 
 
 # taking and keeping it
