@@ -43,8 +43,5 @@ class Instance:
     """The time at which the next evaluation is due, in Unix seconds; None if none is."""
     seconds_left: float | None = None
     """Real seconds until then."""
-
-    @property
-    def exports_services(self) -> bool:
-        """Return whether its metrics have series by service. Those of a standby would repeat the leader's."""
-        return self.role is not Role.STANDBY
+    now: float | None = None
+    """The time of its clock, in Unix seconds; None if it does not run."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent
+    from autoscaler.core.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Record:
     """Whether a dry-run already proposed the same change within the cooldown."""
     last_change: ScaleEvent | None = None
     """The service's last change, by whomever, with this one if it was applied; None if none is known."""
+    windows: Mapping[str, Window] = field(default_factory=dict, repr=False, compare=False)
+    """The window of each metric that the rules judged, for people to look at."""
 
 
 PROBLEM_KINDS = ("swarm", "pauses", "prometheus", "source", "query", "clock", "scrape_interval", "service", "starved")

@@ -140,15 +140,16 @@ class Daemon:
         if self.lease is not None:
             role, leader = Role.LEADER if self.lease.held else Role.STANDBY, self.lease.holder
         left = self._seconds_left()
-        due = None if left is None else round(self.clock.now() + left * self.speed, 2)
+        now = self.clock.now()
         return replace(
             self.about,
             role=role,
             leader=leader,
             revision=self.policies.current.revision,
             interval=self.interval,
-            next_evaluation=due,
+            next_evaluation=None if left is None else round(now + left * self.speed, 2),
             seconds_left=left,
+            now=now,
         )
 
     def stop(self) -> None:

@@ -189,7 +189,14 @@ class Cycle:
         self._memories[item.view.id] = memory.with_decision(decision, item.policy.longest_stabilization)
         outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
         last = memory.events[-1] if memory.events else None
-        record = Record(decision, outcome, bases=bases, paused=paused(item.policy, observation), last_change=last)
+        record = Record(
+            decision,
+            outcome,
+            bases=bases,
+            paused=paused(item.policy, observation),
+            last_change=last,
+            windows=observation.windows,
+        )
         return record, self._order(item.view, decision, memory) if decision.changes else None
 
     def _order(self, view: ServiceView, decision: Decision, memory: ServiceHistory) -> Order:

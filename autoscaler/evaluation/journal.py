@@ -90,7 +90,8 @@ class Journal:
             self._latest[service] = record
             self._marks.note(record)
             if news and record.outcome is not Outcome.UNCHANGED:
-                self._notable.setdefault(service, deque(maxlen=_KEPT)).append(record)
+                # Without its windows: those of 20 decisions on a thousand services would fill the memory.
+                self._notable.setdefault(service, deque(maxlen=_KEPT)).append(replace(record, windows={}))
             if not record.repeated:
                 count = (service, record.outcome)
                 self._decisions[count] = self._decisions.get(count, 0) + 1

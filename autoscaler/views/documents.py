@@ -62,6 +62,12 @@ class RecordDocument(TypedDict):
     requested: int
     running: int
     desired: int
+    recommended: int
+    """The count that the rules want, before bounds and holds."""
+    min: int | None
+    """The minimum in force, schedules and labels included; null if no policy could be applied."""
+    max: int | None
+    """The maximum in force; null as in `min`."""
     unplaced: int
     """Replicas that find no room."""
     outcome: Outcome
@@ -94,19 +100,6 @@ class PoliciesDocument(TypedDict):
     """Names the content of those in force."""
     problems: list[str]
     """What is wrong with the files as they are now; the last good set stays in force."""
-
-
-@documented
-class ServicesDocument(TypedDict):
-    """What the last evaluation left behind."""
-
-    services: list[RecordDocument]
-    policies: PoliciesDocument
-    paused: list[str]
-    """What is paused at run time, a sentence each."""
-    problems: list[ProblemDocument]
-    last_evaluation: float | None
-    """When it began, Unix seconds; null before the first."""
 
 
 @documented
@@ -145,6 +138,9 @@ def record_document(record: Record) -> RecordDocument:
         "requested": decision.requested,
         "running": decision.running,
         "desired": decision.desired,
+        "recommended": decision.recommended,
+        "min": decision.minimum,
+        "max": decision.maximum,
         "unplaced": decision.unplaced,
         "outcome": record.outcome,
         "detail": record.detail,

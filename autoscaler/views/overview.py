@@ -83,14 +83,15 @@ class ChangeDocument(TypedDict):
 
 
 @documented
-class RuleRow(TypedDict):
-    """A rule's value and its bounds."""
+class MetricRow(TypedDict):
+    """The newest sample of a metric, and what rules compare it with."""
 
-    rule: str
+    metric: str
     value: float | None
     """The newest sample, rounded; null if it is missing."""
-    bounds: dict[str, float]
-    """The values that the metric is compared with, by their side, such as `above`."""
+    unit: str
+    rules: dict[str, dict[str, float]]
+    """The bounds of each rule that looks at the metric, by rule and side, such as `above`."""
 
 
 @documented
@@ -114,6 +115,12 @@ class ServiceRow(TypedDict):
     rule: str | None
     why: str
     """The reason in words, at most 240 characters."""
+    detail: str
+    """Why the outcome is not what was decided, at most 240 characters; empty if it is."""
+    lacking: str
+    """What the first rule that lacks data says, at most 240 characters; empty if none does."""
+    unplaced: int
+    """Replicas that find no room."""
     states: list[State]
     since: dict[State, float]
     """Since when the service is in these states, as far as this process saw; Unix seconds."""
@@ -123,7 +130,8 @@ class ServiceRow(TypedDict):
     """The last change that is known, by whomever."""
     paused: list[str]
     """Why changes are paused."""
-    rules: list[RuleRow]
+    metrics: list[MetricRow]
+    """What the rules look at, in the order of the rules. Rules that share a metric share its value."""
 
 
 @documented
@@ -209,7 +217,7 @@ def _problem(problem: Problem, since: Mapping[tuple[str, str], float]) -> Lastin
 def service_row(facts: Facts, record: Record) -> ServiceRow:
     """Return a record in short as a JSON object."""
     decision = record.decision
-    why = decision.primary.detail
+    lacking = (item for item in decision.recommendations if item.lacks_data)
     shown = states(record)
     marks = facts.snapshot.since.get(decision.service, {})
     return {
@@ -224,13 +232,16 @@ def service_row(facts: Facts, record: Record) -> ServiceRow:
         "outcome": record.outcome,
         "reason": decision.primary.reason,
         "rule": decision.primary.rule,
-        "why": why if len(why) <= _MOST_WHY else f"{why[: _MOST_WHY - 1]}…",
+        "why": _cut(decision.primary.detail),
+        "detail": _cut(record.detail),
+        "lacking": _cut(next((f"{item.rule}: {item.detail}" for item in lacking), "")),
+        "unplaced": decision.unplaced,
         "states": list(shown),
         "since": {state: marks[state] for state in shown if state in marks},
         "hold_ends": hold_ends(record),
         "last_change": _change(record),
         "paused": list(dict.fromkeys(record.paused.values())),
-        "rules": [_rule(item, facts.policy_of(decision)) for item in decision.recommendations],
+        "metrics": _metrics(record, facts.policy_of(decision)),
     }
 
 
@@ -246,12 +257,24 @@ def _change(record: Record) -> ChangeDocument | None:
     return {"at": event.at, "before": event.before, "after": event.after, "by_others": event.by_others}
 
 
-def _rule(item: Recommendation, policy: Policy | None) -> RuleRow:
-    return {
-        "rule": item.rule,
-        "value": None if item.value is None else rounded(item.value),
-        "bounds": bounds_of(item, policy),
-    }
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_WHY else f"{text[: _MOST_WHY - 1]}…"
+
+
+def _metrics(record: Record, policy: Policy | None) -> list[MetricRow]:
+    """Return the metrics of the rules that decided; of rules that are not in force any more, nothing is known."""
+    found: dict[str, MetricRow] = {}
+    for item in record.decision.recommendations:
+        rule = None if policy is None else policy.rule(item.rule)
+        if rule is None:
+            continue
+        window = record.windows.get(rule.metric)
+        unit = "" if window is None else window.unit
+        row = found.setdefault(rule.metric, {"metric": rule.metric, "value": None, "unit": unit, "rules": {}})
+        if item.value is not None:
+            row["value"] = rounded(item.value)
+        row["rules"][item.rule] = dict(rule.shown_bounds)
+    return list(found.values())
 
 
 def bounds_of(item: Recommendation, policy: Policy | None) -> dict[str, float]:
