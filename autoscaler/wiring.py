@@ -68,6 +68,7 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
         pauses=KnownPauses(CountedPauses(SwarmPauses(engine), telemetry.count_request)),
         clock=clock,
         deadline=deadline(settings),
+        interval=settings.interval,
     )
 
 

@@ -20,6 +20,7 @@ from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.core.instance import Instance, Mode, Role
 from autoscaler.daemon.lease_keeper import LeaseKeeper
 from autoscaler.errors import SettingsError
+from autoscaler.views.explanations import explained
 from autoscaler.views.logs import log_problems, log_record
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
@@ -193,6 +194,7 @@ class Daemon:
             controls,
             instance=self.instance,
             loaded=self.policies.in_force,
+            explain=explained,
         )
         host, port = self.listen
         try:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autoscaler.core.explanation import ExplainedStep, Explanation, RuleRow
+from autoscaler.core.explanation import Chance, ExplainedStep, Explanation, RuleRow
+from autoscaler.core.model import Direction
+from autoscaler.core.reasons import Reason
 from autoscaler.explanation.outlook import chances
+from autoscaler.explanation.situation import Situation
 from autoscaler.explanation.sooner import sooner
 from autoscaler.explanation.verdict import attention, verdict, wanted
-from autoscaler.explanation.words import amount, exact
+from autoscaler.explanation.words import amount, exact, sentence
 from autoscaler.strategies import RuleInput, Table, Target, Threshold
 from autoscaler.strategies.registry import is_built_in
 from autoscaler.util.durations import words
@@ -16,13 +20,58 @@ from autoscaler.util.durations import words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from autoscaler.core.model import Recommendation
+    from autoscaler.core.model import History, Observation, Recommendation
+    from autoscaler.core.records import Record
     from autoscaler.core.window import Window
-    from autoscaler.explanation.situation import Situation
+    from autoscaler.policy.places import Places
+    from autoscaler.policy.policy import Policy
     from autoscaler.strategies import Rule
 
 _MOST_CHANGES = 5
 """The most earlier changes that an explanation tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explainer:
+    """The inputs of one decision, by reference, so that it can be explained when somebody asks."""
+
+    policy: Policy
+    observation: Observation
+    history: History
+    interval: int
+    places: Places | None
+
+    def __call__(self, record: Record) -> Explanation:
+        """Return the explanation of *record*, whose decision came from these inputs."""
+        inputs = (self.policy, self.observation, self.history)
+        situation = Situation(*inputs, record.decision, record.outcome, self.interval, self.places)
+        return explain(situation, record.detail)
+
+
+def explain_untouched(record: Record) -> Explanation:
+    """Return the explanation of a *record* of a service that no policy could be applied to."""
+    decision = record.decision
+    why = decision.primary
+    cures = {
+        Reason.SERVICE_NOT_FOUND: "docker service ls shows the names; correct services in the policy",
+        Reason.POLICY_CONFLICT: "let one policy alone match the service, or correct its labels",
+    }
+    return Explanation(
+        service=decision.service,
+        policy=decision.policy,
+        at=decision.at,
+        outcome=record.outcome,
+        reason=why.reason,
+        verdict=f"is left alone. {sentence(f'{why.detail[:1].upper()}{why.detail[1:]}')}",
+        requested=decision.requested,
+        running=decision.running,
+        desired=decision.desired,
+        minimum=decision.minimum,
+        maximum=decision.maximum,
+        attention=why.reason.meaning,
+        chances=tuple(Chance(way, obstacle=why.reason.meaning) for way in Direction),
+        sooner=cures.get(why.reason, ""),
+    )
 
 
 def explain(situation: Situation, detail: str = "") -> Explanation:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from autoscaler.core.explanation import Chance, Condition
 from autoscaler.core.model import Direction
 from autoscaler.core.reasons import Reason
-from autoscaler.explanation.assumptions import ABOVE, AT, BELOW, Assumed, asked, candidates
 from autoscaler.decision.ineffective import HELPED
+from autoscaler.explanation.assumptions import ABOVE, AT, BELOW, Assumed, asked, candidates
 from autoscaler.explanation.play import Play
 from autoscaler.strategies import Threshold
 from autoscaler.strategies.registry import is_built_in
@@ -93,14 +93,17 @@ class _Search:
             return self._expected(expected, begins, now), None
         possible: dict[str, Chance] = {}
         nearest: Decision | None = last
-        for rule, assumption in self._assumptions(begins, now):
-            values = {**now, **{metric: assumed.value for metric, assumed in assumption.items()}}
-            found, ended = self._first(values)
-            if found is not None and self._is_mine(found):
-                chance = self._possible(found, rule, assumption, begins, now)
-                possible[rule.name] = min(possible.get(rule.name, chance), chance, key=self._rank(now))
-            elif ended is not None and self.asks(ended):
-                nearest = ended
+        for rule in self.situation.policy.rules:
+            for assumption in self._assumptions(rule, begins, now):
+                values = {**now, **{metric: assumed.value for metric, assumed in assumption.items()}}
+                found, ended = self._first(values)
+                if found is not None and self._is_mine(found):
+                    chance = self._possible(found, rule, assumption, begins, now)
+                    possible[rule.name] = min(possible.get(rule.name, chance), chance, key=self._rank(now))
+                    if isinstance(rule, Threshold):
+                        break  # farther beyond its bound it asks for the same, and no sooner
+                elif ended is not None and self.asks(ended):
+                    nearest = ended
         if not possible:
             return None, nearest
         first, *others = sorted(possible.values(), key=self._rank(now))
@@ -138,14 +141,24 @@ class _Search:
 
     # Assumptions
 
-    def _assumptions(self, seen: Observation, now: Mapping[str, float]) -> Iterator[tuple[Rule, _Assumption]]:
-        """Yield what metrics may do for a rule to ask: its own alone, and with those that speak against a change."""
-        policy = self.situation.policy
-        for rule in policy.rules:
-            for assumed in self._asking(rule, seen):
-                yield rule, {rule.metric: assumed}
-                if others := self._others_agree(rule, seen, now):
-                    yield rule, {rule.metric: assumed, **others}
+    def _assumptions(self, rule: Rule, seen: Observation, now: Mapping[str, float]) -> Iterator[_Assumption]:
+        """Yield what metrics may do for *rule* to ask: its own alone, and with those that speak against a change.
+
+        Values that are nearest to the present one come first.
+        """
+        others = self._others_agree(rule, seen, now)
+        up = self.direction is Direction.UP
+        value = now.get(rule.metric)
+
+        def distance(assumed: Assumed) -> float:
+            if value is None:
+                return assumed.value if up else -assumed.value
+            return abs(assumed.value - value)
+
+        for assumed in sorted(self._asking(rule, seen), key=distance):
+            yield {rule.metric: assumed}
+            if others:
+                yield {rule.metric: assumed, **others}
 
     def _asking(self, rule: Rule, seen: Observation) -> list[Assumed]:
         """Return the values of the rule's metric for which it asks for a change in this direction."""

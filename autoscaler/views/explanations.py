@@ -13,6 +13,7 @@ from autoscaler.core.reasons import Reason
 if TYPE_CHECKING:
     from autoscaler.core.explanation import Chance, Condition, Explanation, RuleRow
     from autoscaler.core.model import ScaleEvent
+    from autoscaler.core.records import Record
 
 _whole = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
 
@@ -84,6 +85,8 @@ class OtherWayDocument(TypedDict):
 
     at: float | None
     """The earliest moment, Unix seconds."""
+    count: int | None
+    """The count after it; null if it is not known."""
     conditions: list[ConditionDocument]
     """What metrics must do, all of it."""
 
@@ -156,6 +159,12 @@ class ExplanationDocument(TypedDict):
     """The last changes, newest first."""
 
 
+def explained(record: Record) -> ExplanationDocument | None:
+    """Return the decision of *record* explained as a JSON object; None if its inputs are not kept."""
+    explanation = record.explanation()
+    return None if explanation is None else explanation_document(explanation)
+
+
 def explanation_document(explanation: Explanation) -> ExplanationDocument:
     """Return *explanation* as a JSON object; times are Unix seconds, missing values null."""
     return {
@@ -213,7 +222,7 @@ def _chance(chance: Chance) -> NextChangeDocument:
         "requires": list(chance.requires),
         "obstacle": chance.obstacle,
         "otherwise": [
-            {"at": other.at, "conditions": [_condition(each) for each in other.conditions]}
+            {"at": other.at, "count": other.count, "conditions": [_condition(each) for each in other.conditions]}
             for other in chance.otherwise
         ],
     }

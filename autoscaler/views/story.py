@@ -10,7 +10,7 @@ from itertools import groupby
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from autoscaler.core.model import Direction
+from autoscaler.core.model import Direction, Outcome
 from autoscaler.explanation.words import amount, clock, exact
 from autoscaler.util.amounts import plural
 from autoscaler.util.durations import words
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ExplainedStepDocument,
         ExplanationDocument,
         NextChangeDocument,
+        OtherWayDocument,
     )
 
 WIDTH = 100
@@ -133,19 +134,33 @@ def _chance_in_words(chance: NextChangeDocument, document: ExplanationDocument) 
     if chance["at"] is None:
         after = f", also once {' and '.join(chance['requires'])}" if chance["requires"] else ""
         return f"not by itself: {chance['obstacle']}{after}"
-    up = chance["direction"] == Direction.UP.value
-    count = f"to {chance['count']}" if chance["count"] is not None else ("more" if up else "fewer")
+    would = "would go " if document["outcome"] == Outcome.DRY_RUN.value else ""
+    count = would + _count(chance["count"], chance["direction"])
     begins = words(max(chance["at"] - document["at"], 0))
-    conditions = [_conditions_in_words(chance["conditions"], expected=chance["expected"])]
-    conditions += [_conditions_in_words(other["conditions"], expected=False) for other in chance["otherwise"]]
-    shown = ", or if ".join(filter(None, conditions[:_MOST_WAYS]))
-    more = len(conditions) - _MOST_WAYS
-    condition = f", if {shown}" if shown else ""
-    condition += f", or by {plural(more, 'other rule')}" if more > 0 else ""
+    condition = _conditions_in_words(chance["conditions"], expected=chance["expected"])
+    conditions = f" if {condition}" if condition else ""
     if chance["requires"]:
-        return f"{count} within {begins} once {' and '.join(chance['requires'])}{condition}"
-    moment = f"{clock(chance['at'], document['at'])} (in {begins})"
-    return f"{count} at {moment}{condition}" if chance["expected"] else f"{count}, not before {moment}{condition}"
+        first = f"{count}{conditions}, within {begins} once {' and '.join(chance['requires'])}"
+    elif chance["expected"]:
+        first = f"{count} at {clock(chance['at'], document['at'])} (in {begins}){conditions}"
+    else:
+        first = f"not before {clock(chance['at'], document['at'])} (in {begins}), {count}{conditions}"
+    ways = [first, *(_other_way(other, chance, document) for other in chance["otherwise"][: _MOST_WAYS - 1])]
+    more = len(chance["otherwise"]) - len(ways) + 1
+    return ", ".join([*ways, *([f"or by {plural(more, 'other rule')}"] if more > 0 else [])])
+
+
+def _other_way(other: OtherWayDocument, chance: NextChangeDocument, document: ExplanationDocument) -> str:
+    condition = _conditions_in_words(other["conditions"], expected=False)
+    later = other["at"] is not None and other["at"] != chance["at"] and not chance["requires"]
+    moment = f" from {clock(other['at'], document['at'])} on" if later and other["at"] is not None else ""
+    return f"or {_count(other['count'], chance['direction'])}{moment} if {condition}"
+
+
+def _count(count: int | None, direction: Direction) -> str:
+    if count is not None:
+        return f"to {count}"
+    return "more" if direction == Direction.UP.value else "fewer"
 
 
 def _conditions_in_words(conditions: Sequence[ConditionDocument], *, expected: bool) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.core.model import BY_OPERATOR, Direction, History, Outcome, Recommended, ScaleEvent, ScaleUpStreak
 from autoscaler.core.reasons import Reason
 from autoscaler.core.window import Doubt
+from autoscaler.explanation.explain import explain
 from autoscaler.explanation.situation import Situation
 from autoscaler.policy.places import Places
+from autoscaler.views.explanations import explanation_document
+from autoscaler.views.story import render_story
 from tests.support.builders import MISSING, NOW, STEP, observation, steady, window, written
 from tests.support.deciding import decide
 
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from autoscaler.core.model import Observation
     from autoscaler.core.window import Window
     from autoscaler.policy.policy import Policy
+    from autoscaler.views.explanations import ExplanationDocument
 
 HIGH = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "45s", "add": 2}
 LOW = {"name": "cpu-low", "metric": "cpu", "below": 25, "for": "3m", "remove": 1}
@@ -183,3 +189,34 @@ SITUATIONS: dict[str, Situation] = {
     "write_unknown": situation(shop(), at(100), outcome=Outcome.UNKNOWN),
 }
 """By its name."""
+GOLDEN = Path(__file__).parents[1] / "golden" / "explanations"
+
+
+def document_of(name: str) -> ExplanationDocument:
+    """The explanation of the situation *name* as a document."""
+    return explanation_document(explain(SITUATIONS[name]))
+
+
+def text_of(document: ExplanationDocument) -> str:
+    """The text of an explanation, six seconds after the evaluation, as a live leader tells it."""
+    return render_story(document, now=document["at"] + 6, role="live, leader") + "\n"
+
+
+def json_of(document: ExplanationDocument) -> str:
+    """The document as JSON."""
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Write all golden files: `python -m tests.support.situations`."""
+    GOLDEN.mkdir(parents=True, exist_ok=True)
+    for old in GOLDEN.iterdir():
+        old.unlink()
+    for name in SITUATIONS:
+        document = document_of(name)
+        (GOLDEN / f"{name}.txt").write_text(text_of(document))
+        (GOLDEN / f"{name}.json").write_text(json_of(document))
+
+
+if __name__ == "__main__":
+    main()
