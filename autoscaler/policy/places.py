@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _SEPARATOR = "/"
 
 
-class Place(NamedTuple):
+class PolicyLine(NamedTuple):
     """A line of a policy file."""
 
     file: str
@@ -38,14 +38,14 @@ class Places:
     defaults: Places | None = field(default=None, compare=False)
     """The lines of the keys that the policy leaves to `defaults`."""
 
-    def of(self, *keys: str) -> Place:
+    def of(self, *keys: str) -> PolicyLine:
         """Return where the part at *keys* is written: by the policy, by the defaults, else the nearest part above."""
         for length in range(len(keys), 0, -1):
             key = _SEPARATOR.join(keys[:length])
             for places in (self, self.defaults):
                 if places is not None and key in places.lines:
-                    return Place(places.file, places.lines[key])
-        return Place(self.file, self.lines.get("", 1))
+                    return PolicyLine(places.file, places.lines[key])
+        return PolicyLine(self.file, self.lines.get("", 1))
 
     def written(self, *keys: str) -> bool:
         """Return whether the policy or its defaults write the part at *keys*."""

@@ -113,7 +113,7 @@ class NextChangeDocument(TypedDict):
 
 
 @_whole
-class ChangeDocument(TypedDict):
+class EarlierChangeDocument(TypedDict):
     """An earlier change of the count."""
 
     at: float
@@ -155,7 +155,7 @@ class ExplanationDocument(TypedDict):
     """The next change up and the next one down; empty if the service is not scaled at all."""
     sooner: str
     """The command or the line of a policy that would change the count at once; empty if there is none."""
-    before: list[ChangeDocument]
+    before: list[EarlierChangeDocument]
     """The last changes, newest first."""
 
 
@@ -240,7 +240,7 @@ def _condition(condition: Condition) -> ConditionDocument:
     }
 
 
-def _change(event: ScaleEvent) -> ChangeDocument:
+def _change(event: ScaleEvent) -> EarlierChangeDocument:
     return {
         "at": event.at,
         "before": event.before,

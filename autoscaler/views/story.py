@@ -32,6 +32,7 @@ WIDTH = 100
 """The most columns of the text."""
 MOST_LINES = 16
 _MARGIN = 11
+_HEADER: tuple[str, ...] = ("rule", "saw", "bound", "asks for", "since", "samples")
 _MOST_RULES = 4
 _MOST_CHANGES = 2
 _MOST_WAYS = 2
@@ -89,9 +90,11 @@ def _table(rules: Sequence[ExplainedRuleDocument]) -> list[str]:
     if not rules:
         return []
     deciding = sorted(rules, key=lambda rule: (not rule["decides"], rule["asks"] is None and not rule["lack"]))
-    rows: list[tuple[str, ...]] = [("rule", "saw", "bound", "asks for", "since", "samples")]
-    rows += [_cells(rule) for rule in deciding[:_MOST_RULES]]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for with_base in (True, False):
+        rows = [_HEADER, *(_cells(rule, with_base=with_base) for rule in deciding[:_MOST_RULES])]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+        if sum(widths) + 3 * (len(widths) - 1) <= WIDTH:
+            break
     for column in (0, 1, 2):  # the widest texts give way
         over = sum(widths) + 3 * (len(widths) - 1) - WIDTH
         if over > 0:
@@ -102,8 +105,9 @@ def _table(rules: Sequence[ExplainedRuleDocument]) -> list[str]:
     return lines
 
 
-def _cells(rule: ExplainedRuleDocument) -> tuple[str, ...]:
-    saw = f"{rule['metric']} {rule['saw'] or 'missing'}"
+def _cells(rule: ExplainedRuleDocument, *, with_base: bool) -> tuple[str, ...]:
+    base = f" of {rule['base']}" if with_base and rule["base"] and rule["saw"] else ""
+    saw = f"{rule['metric']} {rule['saw'] or 'missing'}{base}"
     asks = "no data" if rule["lack"] else "-" if rule["asks"] is None else str(rule["asks"])
     since = "-" if rule["since"] is None else clock(rule["since"], rule["since"])
     mark = " or earlier" if rule["since_or_earlier"] and rule["since"] is not None else ""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ATTENTION = 2
 
 
-class Moment(click.ParamType[float]):
+class PastMoment(click.ParamType[float]):
     """A moment in the past, as Unix seconds."""
 
     name = "moment"
@@ -40,7 +40,7 @@ class Moment(click.ParamType[float]):
 @click.command()
 @click.argument("service")
 @click.option(
-    "--at", type=Moment(), metavar="TIME", help="Explain the decision of that time: 08:25, 15m, 2027-01-15T08:25."
+    "--at", type=PastMoment(), metavar="TIME", help="Explain the decision of that time: 08:25, 15m, 2027-01-15T08:25."
 )
 @click.option("--offline", is_flag=True, help="Ask no daemon. Evaluate once, and change nothing.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 if the service needs attention.")
