@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from autoscaler.core.model import Decision, Direction, Outcome
+    from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,10 @@ class Record:
     empty."""
     repeated: bool = False
     """Whether a dry-run already proposed the same change within the cooldown."""
+    changes: tuple[ScaleEvent, ...] = ()
+    """The changes of the service's count that were known before this decision, oldest first."""
+    adopted: tuple[ScaleEvent, ...] = ()
+    """The changes by others that this evaluation found; they are in `changes` too."""
 
 
 PROBLEM_KINDS = ("swarm", "pauses", "prometheus", "source", "query", "clock", "scrape_interval", "service", "starved")

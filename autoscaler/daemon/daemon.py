@@ -18,7 +18,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.daemon.lease_keeper import LeaseKeeper
 from autoscaler.errors import SettingsError
-from autoscaler.views.logs import log_problems, log_record
+from autoscaler.views.logs import log_adopted, log_hold_end, log_problems, log_record
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
 from autoscaler.web.server import Server
@@ -255,7 +255,12 @@ class Daemon:
             )
 
     def _record(self, record: Record) -> None:
+        log = structlog.get_logger()
+        ended = self.journal.hold_ended_by(record)
         news = self.journal.add(record)
-        log_record(structlog.get_logger(), record, news=news)
+        log_adopted(log, record)
+        log_record(log, record, news=news)
+        if ended is not None:
+            log_hold_end(log, ended, record)
         if news:
             self.on_news(record)

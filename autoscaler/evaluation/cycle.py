@@ -72,6 +72,8 @@ class Cycle:
     """Is called with each defect that keeps a service from being decided on; what it raises ends the evaluation."""
     _memories: dict[str, ServiceHistory] = field(default_factory=dict)
     _matcher: Matcher | None = None
+    _found: dict[str, tuple[ScaleEvent, ...]] = field(default_factory=dict)
+    """The changes by others that this evaluation found, by the service's id."""
     _defects: list[Problem] = field(default_factory=list)
     """What kept services from being decided on in this evaluation."""
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -97,6 +99,7 @@ class Cycle:
         if trouble := self.pauses.look(Deadline(deadline.remaining(at_most=_LONGEST_LOOK))):
             problems.append(Problem("pauses", trouble))
         self._defects.clear()
+        self._found.clear()
         records = list(untouched)
         for record in untouched:
             self.record(record)
@@ -113,6 +116,8 @@ class Cycle:
         view = item.view
         memory, changed = look(view, self._memories.get(view.id), now)
         self._memories[view.id] = memory
+        if memory.found:
+            self._found[view.id] = (*self._found.get(view.id, ()), *memory.found)
         # Memory finds a change once, and a conflict lets it look again within the evaluation.
         adopted[view.id] = "; ".join(filter(None, (adopted.get(view.id), changed)))
         windows, bases = self.windows.of(view, item.policy, policies.metrics)
@@ -178,7 +183,15 @@ class Cycle:
         decision = decide(item.policy, observation, memory.history, recommendations)
         self._memories[item.view.id] = memory.with_decision(decision, item.policy.longest_stabilization)
         outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
-        record = Record(decision, outcome, bases=bases, paused=paused(item.policy, observation))
+        found = self._found.get(item.view.id, ())
+        record = Record(
+            decision,
+            outcome,
+            bases=bases,
+            paused=paused(item.policy, observation),
+            changes=memory.events,
+            adopted=found,
+        )
         return record, self._order(item.view, decision, memory) if decision.changes else None
 
     def _order(self, view: ServiceView, decision: Decision, memory: ServiceHistory) -> Order:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
     from autoscaler.core.records import Problem, Record
+    from autoscaler.evaluation.journal import EndedHold
 
 
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
@@ -106,6 +107,35 @@ def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None
         log.info("service_evaluated", **facts)
     if record.rollback_warning and record.outcome is Outcome.APPLIED:
         log.warning("rollback_point_replaced", service=decision.service, consequence=record.rollback_warning)
+
+
+def log_adopted(log: FilteringBoundLogger, record: Record) -> None:
+    """Log one line for each change of the count by somebody else that the evaluation found."""
+    for event in record.adopted:
+        log.info(
+            "count_changed_externally",
+            service=record.decision.service,
+            before=event.before,
+            after=event.after,
+            by=event.reason or "unknown",
+            seconds_ago=round(record.decision.at - event.at),
+        )
+
+
+def log_hold_end(log: FilteringBoundLogger, ended: EndedHold, record: Record) -> None:
+    """Log that *record* ended a hold without a change; otherwise the last line read would still be that of the hold."""
+    held, decision = ended.last.decision, record.decision
+    log.info(
+        "hold_ended",
+        service=decision.service,
+        policy=decision.policy,
+        held_for=held.primary.reason.value,
+        rule=held.primary.rule,
+        held_seconds=round(decision.at - ended.since),
+        requested=decision.requested,
+        reason=decision.primary.reason.value,
+        why=decision.primary.detail,
+    )
 
 
 _PROBLEM_EVENTS = {
