@@ -34,9 +34,20 @@ class Record:
     """The changes by others that this evaluation found; they are in `changes` too."""
 
 
-PROBLEM_KINDS = ("swarm", "pauses", "prometheus", "source", "query", "clock", "scrape_interval", "service", "starved")
+PROBLEM_KINDS = (
+    "swarm",
+    "pauses",
+    "prometheus",
+    "source",
+    "query",
+    "clock",
+    "scrape_interval",
+    "service",
+    "starved",
+    "history",
+)
 """All kinds of problems."""
-_HINDERS_NOTHING = frozenset({"clock", "scrape_interval", "starved"})
+_HINDERS_NOTHING = frozenset({"clock", "scrape_interval", "starved", "history"})
 """Kinds that do not keep an evaluation from any of its work."""
 
 

@@ -149,6 +149,7 @@ _PROBLEM_EVENTS = {
     "clock": ("clock_skew_found", "clock_skew_ended"),
     "scrape_interval": ("scrape_interval_differed", "scrape_interval_corrected"),
     "starved": ("node_starved", "node_starved_ended"),
+    "history": ("history_lost", "history_recovered"),
 }
 
 
@@ -173,6 +174,7 @@ _CONSEQUENCES = {
     "service": "this service is left alone; the others are scaled",
     "clock": "windows use Prometheus' clock; cooldowns and schedules use ours",
     "scrape_interval": "windows may look incomplete, or hold each sample several times",
+    "history": "the history is kept in memory, and a restart loses it; scaling goes on",
     "starved": "no rule removes replicas by cpu from services that run there; all else goes on",
 }
 _DATA_ARE_MISSING = "no service is scaled down on missing data; scaling goes on when the data are back"
