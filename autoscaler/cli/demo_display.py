@@ -17,6 +17,7 @@ from rich.text import Text
 
 from autoscaler.adapters.counted import CountedSource, CountedSwarm
 from autoscaler.adapters.docker.orchestrator import DockerSwarm
+from autoscaler.core.instance import Instance
 from autoscaler.core.model import Outcome
 from autoscaler.daemon.daemon import Daemon
 from autoscaler.daemon.reload import Policies
@@ -77,7 +78,7 @@ async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int],
     clock = VirtualClock(speed)
     shop = Shop(clock, demo_begins=_OPENING + _STEPS_BEFORE * _INTERVAL)
     journal = Journal()
-    telemetry = Telemetry(journal, lambda: policies.error is None)
+    telemetry = Telemetry(journal, lambda: policies.error is None, policies=lambda: policies.current)
     source = SimulatedPrometheus(clock, shop.sample, step=_INTERVAL)
     for _ in range(_STEPS_BEFORE):  # so that windows are complete from the beginning
         clock.skip(_INTERVAL)
@@ -97,6 +98,7 @@ async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int],
         telemetry=telemetry,
         any_port=True,  # a newcomer needs no particular one
         speed=speed,
+        about=Instance(prometheus="simulated", docker="simulated"),
     )
     maxima = {name: policy.replicas.max for name, policy in policies.current.named.items()}
     display = Display(daemon, maxima, Console(highlight=False))

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent
+    from autoscaler.core.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,10 @@ class Record:
     """The changes of the service's count that were known before this decision, oldest first."""
     adopted: tuple[ScaleEvent, ...] = ()
     """The changes by others that this evaluation found; they are in `changes` too."""
+    last_change: ScaleEvent | None = None
+    """The service's last change, by whomever, with this one if it was applied; None if none is known."""
+    windows: Mapping[str, Window] = field(default_factory=dict, repr=False, compare=False)
+    """The window of each metric that the rules judged, for people to look at."""
 
 
 PROBLEM_KINDS = (

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from autoscaler.core.model import Outcome
+from autoscaler.evaluation.marks import Marks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from autoscaler.core.model import Direction
     from autoscaler.core.records import Evaluation, Problem, Record
+    from autoscaler.core.states import State
 
 _KEPT = 20
 _OF_PROMETHEUS = frozenset({"query", "clock", "scrape_interval", "starved"})
@@ -39,6 +42,12 @@ class Snapshot:
     """Of `swarm` and `prometheus`, those that answered at least once."""
     missed: int
     """How many evaluations were due while one was still running."""
+    since: Mapping[str, Mapping[State, float]] = field(default_factory=dict)
+    """Since when each service has been in its states, Unix seconds; services without a state are absent."""
+    scaled: Mapping[tuple[str, Direction, str], int] = field(default_factory=dict)
+    """How often each service was scaled, by service, direction and rule; the rule is empty if none decided."""
+    problems_since: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Since when each problem lasts, Unix seconds, by its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,18 @@ class Journal:
     _last_evaluation: float | None = None
     _reached: frozenset[str] = frozenset()
     _missed: int = 0
+    _marks: Marks = field(default_factory=Marks)
+    _closed: int = 0
+
+    @property
+    def closed(self) -> int:
+        """Return how many evaluations are over: what is made of the journal once for each can be kept until then."""
+        return self._closed
+
+    @property
+    def last_evaluation(self) -> float | None:
+        """Return when the last evaluation began, in Unix seconds; None before the first."""
+        return self._last_evaluation
 
     def add(self, record: Record) -> bool:
         """Keep *record*; true where it says something that the service's last record did not.
@@ -83,8 +104,10 @@ class Journal:
                 self._held_since.pop(service, None)
             elif news or service not in self._held_since:
                 self._held_since[service] = record.decision.at
+            self._marks.note(record)
             if news and record.outcome is not Outcome.UNCHANGED:
-                self._notable.setdefault(service, deque(maxlen=_KEPT)).append(record)
+                # Without its windows: those of 20 decisions on a thousand services would fill the memory.
+                self._notable.setdefault(service, deque(maxlen=_KEPT)).append(replace(record, windows={}))
             if not record.repeated:
                 count = (service, record.outcome)
                 self._decisions[count] = self._decisions.get(count, 0) + 1
@@ -119,7 +142,9 @@ class Journal:
                 self._paused = evaluation.paused
                 self._forget_all_but({record.decision.service for record in evaluation.records})
             self._problems = tuple(now.values())
+            self._marks.note_problems(self._problems, evaluation.at)
             self._last_evaluation = evaluation.at
+            self._closed += 1
         began = [problem for key, problem in now.items() if key not in before]
         began += [
             replace(problem, kind="swarm_cause")
@@ -146,6 +171,9 @@ class Journal:
                 self._last_evaluation,
                 self._reached,
                 self._missed,
+                dict(self._marks.since),
+                dict(self._marks.scaled),
+                dict(self._marks.problems),
             )
 
     def notable(self, service: str) -> tuple[Record, ...]:
@@ -154,6 +182,7 @@ class Journal:
             return tuple(self._notable.get(service, ()))
 
     def _forget_all_but(self, services: set[str]) -> None:
+        self._marks.forget_all_but(services)
         self._latest = {name: record for name, record in self._latest.items() if name in services}
         self._notable = {name: records for name, records in self._notable.items() if name in services}
         self._held_since = {name: since for name, since in self._held_since.items() if name in services}

@@ -156,7 +156,7 @@ _PROBLEM_EVENTS = {
 def log_problems(log: FilteringBoundLogger, began: list[Problem], ended: list[Problem]) -> None:
     """Log one line for each problem that began or ended, and none for a problem that goes on."""
     for problem in began:
-        fields = {"detail": problem.detail, "consequence": _consequence(problem.kind)}
+        fields = {"detail": problem.detail, "consequence": consequence_of(problem.kind)}
         log.warning(_PROBLEM_EVENTS[problem.kind][0], **fields, **_subject(problem))
     for problem in ended:
         log.info(_PROBLEM_EVENTS[problem.kind][1], **_subject(problem))
@@ -180,5 +180,6 @@ _CONSEQUENCES = {
 _DATA_ARE_MISSING = "no service is scaled down on missing data; scaling goes on when the data are back"
 
 
-def _consequence(kind: str) -> str:
+def consequence_of(kind: str) -> str:
+    """Return what does not work while a problem of *kind* lasts."""
     return _CONSEQUENCES.get(kind, _DATA_ARE_MISSING)
