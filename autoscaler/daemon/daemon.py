@@ -198,6 +198,7 @@ class Daemon:
             controls,
             instance=self.instance,
             loaded=self.policies.in_force,
+            history=self.history,
         )
         host, port = self.listen
         try:

@@ -20,7 +20,11 @@ STEP = 15.0
 
 
 def record(
-    at: float, outcome: Outcome = Outcome.HELD, reason: Reason = Reason.COOLING_DOWN, value: float | None = 80, **more: Any
+    at: float,
+    outcome: Outcome = Outcome.HELD,
+    reason: Reason = Reason.COOLING_DOWN,
+    value: float | None = 80,
+    **more: Any,
 ) -> Record:
     """A record of `web`, whose rule `cpu-high` saw *value*."""
     told = (Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 6, value),)
@@ -81,9 +85,7 @@ def test_a_service_that_an_evaluation_leaves_out_ends_its_run() -> None:
     """A run has no gaps: a service that was not decided on begins another run later."""
     chronicle = Chronicle(document)
 
-    begun, ended, again = told(
-        chronicle, evaluation(record(NOW)), evaluation(), evaluation(record(NOW + 2 * STEP))
-    )
+    begun, ended, again = told(chronicle, evaluation(record(NOW)), evaluation(), evaluation(record(NOW + 2 * STEP)))
 
     assert (begun.at, ended.until, ended.ongoing) == (NOW, NOW, False)
     assert (again.at, again.begun) == (NOW + 2 * STEP, 3)
