@@ -62,16 +62,15 @@ class _Run:
         """Go on with *decision*, the *number*th evaluation's."""
         self.last = number
         self.until = decision.at
+        lows, highs = self.lows, self.highs
         for index, item in enumerate(decision.recommendations):
             value = item.value
-            if value is None:
+            if value is None or lows[index] <= value <= highs[index]:
                 continue
-            if not value >= self.lows[index]:  # also if there was none yet
-                self.lows[index] = value
-                self.stale = True
-            if not value <= self.highs[index]:
-                self.highs[index] = value
-                self.stale = True
+            # Also if there was none yet: no comparison with NaN is true.
+            lows[index] = value if not value >= lows[index] else lows[index]
+            highs[index] = value if not value <= highs[index] else highs[index]
+            self.stale = True
 
     def so_far(self, *, ongoing: bool) -> Happening:
         """Return it as it is now."""
@@ -106,7 +105,7 @@ class Chronicle:
             self.beat = Beat(latest, self.beat.evaluations + 1)
             for record in evaluation.records:
                 self._follow(record, new)
-            self._end_absent(new)
+            self._end_absent(len(evaluation.records), new)
             self._follow_pauses(evaluation, new)
         self._follow_problems(evaluation.at, began, ended, new)
         return new, self.beat
@@ -175,9 +174,9 @@ class Chronicle:
         self._runs[decision.service] = run
         return replace(run.so_far(ongoing=True), facts=_facts(record, kind), document=self.document(record))
 
-    def _end_absent(self, new: list[Happening]) -> None:
+    def _end_absent(self, decided: int, new: list[Happening]) -> None:
         """End the runs of services that this evaluation did not decide on."""
-        if any(run.last != self.beat.evaluations for run in self._runs.values()):
+        if len(self._runs) > decided:
             for service, run in list(self._runs.items()):
                 if run.last != self.beat.evaluations:
                     new.append(run.so_far(ongoing=False))

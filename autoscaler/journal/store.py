@@ -41,8 +41,8 @@ _FOREVER = 2**62
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _SCHEMA = """
 CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE samples (id INTEGER PRIMARY KEY, service INTEGER NOT NULL, at INTEGER NOT NULL, packed BLOB NOT NULL);
-CREATE INDEX samples_of_service ON samples (service, at);
+CREATE TABLE samples (id INTEGER PRIMARY KEY, topic INTEGER NOT NULL, at INTEGER NOT NULL, packed BLOB NOT NULL);
+CREATE INDEX samples_by_topic ON samples (topic, at);
 CREATE TABLE happenings (
     at INTEGER NOT NULL, service INTEGER NOT NULL, kind INTEGER NOT NULL, subject INTEGER NOT NULL,
     until INTEGER, begun INTEGER NOT NULL, times INTEGER NOT NULL, sample INTEGER, ranges TEXT, body BLOB NOT NULL,
@@ -54,6 +54,14 @@ CREATE TABLE beat (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, evaluations INTE
 """
 _KINDS = tuple(HappeningKind)
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
+_BEGIN = (
+    "INSERT INTO happenings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
+    "SET until = excluded.until, times = excluded.times, ranges = coalesce(excluded.ranges, ranges)"
+)
+_GO_ON = (
+    "UPDATE happenings SET until = ?, times = ?, ranges = coalesce(?, ranges) "
+    "WHERE at = ? AND service = ? AND kind = ? AND subject = ?"
+)
 _COLUMNS = "h.at, s.name, h.kind, j.name, h.until, h.begun, h.times, h.sample, h.ranges, h.body"
 _JOINED = "happenings h JOIN names s ON s.id = h.service JOIN names j ON j.id = h.subject"
 
@@ -66,7 +74,9 @@ class HistoryStore:
         self._largest = largest or (_LARGEST_MEMORY if path == IN_MEMORY else _LARGEST_FILE)
         self._lock = threading.Lock()
         self._samples: tuple[int, bytes] = (0, b"")
-        """The sample that was read last, by its id: a page of one service needs the same one again and again."""
+        """The sample that was read last, by its id: the happenings of a page share a few."""
+        self._numbers: dict[str, int] = {}
+        """The names that were written since the last look for what is too old, by their numbers."""
         with _explained():
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
             try:
@@ -112,9 +122,10 @@ class HistoryStore:
                     break
                 self._forget_samples()
             self._forget_samples()
+            self._forget_caches()
             run(
                 "DELETE FROM names WHERE id NOT IN (SELECT service FROM happenings UNION SELECT subject FROM "
-                "happenings UNION SELECT service FROM samples)"
+                "happenings UNION SELECT topic FROM samples)"
             )
 
     def copy_to(self, other: HistoryStore, newest: int) -> None:
@@ -208,6 +219,10 @@ class HistoryStore:
 
     # of the database
 
+    def _forget_caches(self) -> None:
+        self._samples = (0, b"")
+        self._numbers.clear()
+
     def _forget_samples(self) -> None:
         self._database.execute(
             "DELETE FROM samples WHERE id NOT IN (SELECT sample FROM happenings WHERE sample IS NOT NULL)"
@@ -258,37 +273,38 @@ class HistoryStore:
         run("DELETE FROM beat")
 
     def _put(self, happening: Happening) -> None:
-        run = self._database.execute
-        service, subject = self._name(happening.service), self._name(happening.subject)
-        at, kind = _milliseconds(happening.at), _NUMBERS[happening.kind]
         until = None if happening.ongoing else _milliseconds(happening.until or happening.at)
         ranges = _ranges_text(happening.values)
-        changed = run(
-            "UPDATE happenings SET until = ?, times = ?, ranges = coalesce(?, ranges) "
-            "WHERE at = ? AND service = ? AND kind = ? AND subject = ?",
-            (until, happening.times, ranges, at, service, kind, subject),
+        key = (
+            _milliseconds(happening.at),
+            self._name(happening.service),
+            _NUMBERS[happening.kind],
+            self._name(happening.subject),
         )
-        if changed.rowcount:
+        if not happening.facts and self._database.execute(_GO_ON, (until, happening.times, ranges, *key)).rowcount:
             return
         text = text_of({"facts": dict(happening.facts), "document": happening.document})
-        sample, body = self._pack(service, at, text) if happening.document else (None, deflate(text))
-        row = (at, service, kind, subject, until, happening.begun, happening.times, sample, ranges, body)
-        run("INSERT INTO happenings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        sample, body = None, b""
+        if happening.document:
+            sample, body = self._pack(self._name(str(happening.facts.get("policy", ""))), key[0], text)
+        else:
+            body = deflate(text)
+        self._database.execute(_BEGIN, (*key, until, happening.begun, happening.times, sample, ranges, body))
 
-    def _pack(self, service: int, at: int, text: bytes) -> tuple[int, bytes]:
-        """Return the id of a sample of *service* and *text* as what differs from it."""
+    def _pack(self, topic: int, at: int, text: bytes) -> tuple[int, bytes]:
+        """Return the id of a sample of the *topic* and *text* as what differs from it."""
         newest = self._database.execute(
-            "SELECT id, at, packed FROM samples WHERE service = ? ORDER BY at DESC LIMIT 1", (service,)
+            "SELECT id, at, packed FROM samples WHERE topic = ? ORDER BY at DESC LIMIT 1", (topic,)
         ).fetchone()
         sample = b""
         if newest is not None and newest[1] <= at < newest[1] + _SAMPLED_FOR:
             sample = self._sample(newest[0])
             packed = deflate(text, sample)
-            if not is_unlike(text, packed):
+            if not is_unlike(text, packed, sample):
                 return newest[0], packed
         sample = sample_with(sample, text)
         made = self._database.execute(
-            "INSERT INTO samples (service, at, packed) VALUES (?, ?, ?)", (service, at, deflate(sample))
+            "INSERT INTO samples (topic, at, packed) VALUES (?, ?, ?)", (topic, at, deflate(sample))
         )
         number = made.lastrowid or 0
         self._samples = number, sample
@@ -303,10 +319,14 @@ class HistoryStore:
         return self._samples[1]
 
     def _name(self, name: str) -> int:
-        row = self._database.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
-        if row is not None:
-            number: int = row[0]
-            return number
+        number = self._numbers.get(name)
+        if number is None:
+            row = self._database.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
+            number = row[0] if row is not None else self._new_name(name)
+            self._numbers[name] = number
+        return number
+
+    def _new_name(self, name: str) -> int:
         return self._database.execute("INSERT INTO names (name) VALUES (?)", (name,)).lastrowid or 0
 
     def _raw(self, row: tuple[Any, ...]) -> Happening:
@@ -358,7 +378,7 @@ class HistoryStore:
                 yield
                 self._database.execute("COMMIT")
             except BaseException:
-                self._samples = (0, b"")
+                self._forget_caches()
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise
@@ -391,18 +411,28 @@ def _milliseconds(moment: float) -> int:
 
 
 def _ranges_text(values: Mapping[str, tuple[float, float]]) -> str | None:
-    """Return the ranges in the order of the rules, with four digits each: ``40.2,83;``; None if there are none."""
-    if not values:
-        return None
-    return ";".join("" if isnan(low) else f"{low:.4g},{high:.4g}" for low, high in values.values())
+    """Return the ranges in the order of the rules, with four digits each; None if there are none.
+
+    ``40.2,83;=;7;`` is a range, the same range again, a single value, and no value.
+    """
+    parts: list[str] = []
+    last = ""
+    for low, high in values.values():
+        part = "" if isnan(low) else f"{low:.4g}" if low == high else f"{low:.4g},{high:.4g}"
+        parts.append("=" if part and part == last else part)
+        last = part or last
+    return ";".join(parts) if last else None
 
 
 def _ranges(text: str | None, rules: Iterable[str]) -> dict[str, tuple[float, float]]:
     found: dict[str, tuple[float, float]] = {}
+    last = (0.0, 0.0)
     for rule, part in zip(rules, (text or "").split(";"), strict=False):
-        if part:
+        if part and part != "=":
             low, _, high = part.partition(",")
-            found[rule] = float(low), float(high)
+            last = float(low), float(high or low)
+        if part:
+            found[rule] = last
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,8 @@ class HistoryContract:
     def test_a_batch_is_kept_whole_or_not_at_all(self, store: HistoryStore) -> None:
         """A batch that cannot be written leaves nothing of itself behind."""
         store.append([CHANGED])
-        broken = replace(OTHER, facts={1: 2, "a": 3})  # keys of two types cannot be sorted
+        mixed: Any = {1: 2, "a": 3}  # keys of two types cannot be sorted
+        broken = replace(OTHER, facts=mixed)
 
         with pytest.raises(TypeError):
             store.append([HELD, broken])
@@ -123,7 +125,7 @@ class HistoryContract:
 
         assert store.at("web", NOW - 1) is None
         assert store.at("nobody", NOW) is None
-        assert [found and found.at for found in map(lambda at: store.at("web", at), (NOW, NOW + 44, NOW + 1e5))] == [
+        assert [found and found.at for found in (store.at("web", at) for at in (NOW, NOW + 44, NOW + 1e5))] == [
             NOW,
             NOW,
             NOW + 45,
@@ -159,5 +161,5 @@ class HistoryContract:
 
         assert other.between(0, FOREVER) == store.between(0, FOREVER)
         other.append([], Beat(NOW + 105, 8))
-        assert [each.until for each in other.between(0, FOREVER).happenings][0] == NOW + 105
+        assert next(each.until for each in other.between(0, FOREVER).happenings) == NOW + 105
         other.close()

@@ -84,7 +84,7 @@ async def test_what_happens_is_told(tmp_path: Path) -> None:
     assert any("policies loaded" in line for line in lines)
     assert any("web0  1 → 2" in line or "by rule  above_threshold [cpu-high]" in line for line in lines)
     assert any("→ 2  applied  by operator" in line for line in lines)
-    held = [line for line in lines if "held ×" in line]
+    held = [line for line in lines if "  held " in line]
     assert held
     assert len(held) == len([each for each in happenings if each["kind"] == "hold"])
     assert {each["kind"] for each in json.loads(changes)["happenings"]} == {"change", "started"}
