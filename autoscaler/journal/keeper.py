@@ -159,6 +159,8 @@ class HistoryKeeper:
                 self._write(*note(self._chronicle))
             except Exception:  # noqa: BLE001 - a defect of ours costs one note, not the history; it is logged whole
                 structlog.get_logger().exception("history_failed")
+            finally:
+                self._notes.task_done()
         self._store.close()
 
     def _write(self, happenings: list[Happening], beat: Beat | None) -> None:
