@@ -132,6 +132,7 @@ def test_kill_9_in_the_middle_of_a_write(tmp_path: Path, seed: int) -> None:
         start = batches[-1] + 1
 
 
+@pytest.mark.fault("history-unwritable")
 def test_a_full_disk(tmp_path: Path) -> None:
     """On a full disk the history goes on in memory and says why; once there is room the file has all of it."""
     process = started(FULL, tmp_path)
@@ -148,6 +149,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert notes == [1.8e9 + 15 * index for index in range(1, round((float(last) - 1.8e9) / 15) + 1)]
 
 
+@pytest.mark.fault("history-unwritable")
 def test_a_folder_that_cannot_be_written(keeping: Callable[[], HistoryKeeper], tmp_path: Path) -> None:
     """If the folder is not one, or takes no files, the history is in memory and says why."""
     (tmp_path / "state").write_text("a file")
@@ -161,6 +163,7 @@ def test_a_folder_that_cannot_be_written(keeping: Callable[[], HistoryKeeper], t
         keeper.stop(NOW)
 
 
+@pytest.mark.fault("history-damaged")
 def test_a_damaged_file_is_set_aside(keeping: Callable[[], HistoryKeeper], tmp_path: Path) -> None:
     """A damaged file gets another name and is never deleted; after three of them the history stays in memory."""
     folder = tmp_path / "state"
@@ -183,6 +186,7 @@ def test_a_damaged_file_is_set_aside(keeping: Callable[[], HistoryKeeper], tmp_p
     assert (folder / FILE).read_bytes() == b"damaged"
 
 
+@pytest.mark.fault("history-shared")
 def test_two_processes_on_one_file(keeping: Callable[[], HistoryKeeper], tmp_path: Path) -> None:
     """A second process keeps its history in memory and says why; it takes the file over when the first one ends."""
     (tmp_path / "state").mkdir()
@@ -205,6 +209,7 @@ def test_two_processes_on_one_file(keeping: Callable[[], HistoryKeeper], tmp_pat
     assert {"w0", "w19", "w44"} <= services
 
 
+@pytest.mark.fault("history-unwritable")
 def test_a_disk_that_hangs(keeping: Callable[[], HistoryKeeper]) -> None:
     """While a write hangs no evaluation waits: what there is no place for is left out, and that is told."""
     keeper = keeping()
@@ -231,6 +236,7 @@ def test_a_defect_costs_one_note(tmp_path: Path) -> None:
     keeper.stop(NOW)
 
 
+@pytest.mark.fault("history-unwritable")
 async def test_no_evaluation_is_stopped(tmp_path: Path) -> None:
     """A history that cannot be kept is a problem that is logged once; evaluations and scaling go on."""
     made = with_history(tmp_path, Path("/proc/self/state"))
