@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from tests.e2e.daemon import FAST
 from tests.e2e.guide import policy
-from tests.e2e.lab import Prometheus, python_base, wait_for
+from tests.e2e.lab import LabError, Prometheus, python_base, wait_for
 from tests.e2e.lab.images import BASE
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def _history(engine: Engine, starts: int) -> Any:
     container = engine.docker("ps", "--quiet", "--filter", f"name={NAME}.").split()
     try:
         text = engine.docker("exec", container[0], "autoscaler", "history", "--output", "json")
-    except (IndexError, subprocess.CalledProcessError):
+    except (IndexError, LabError):
         return None  # it does not listen yet
     history = json.loads(text)
     known = [item for item in history["happenings"] if item["kind"] == "started"]
