@@ -15,7 +15,7 @@ from yarl import URL
 from autoscaler.errors import DaemonError, SettingsError
 from autoscaler.settings import Settings, split_address
 from autoscaler.util.text import tidy
-from autoscaler.web.answers import HEADERS
+from autoscaler.web.answers import CLOCK, HEADERS, NEXT_EVALUATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +41,17 @@ url_option = click.option(
 
 
 @dataclass(frozen=True, slots=True)
+class DaemonAnswer:
+    """A document of a running daemon, and the time there."""
+
+    document: dict[str, Any]
+    seconds_left: float | None = None
+    """Real seconds until its next evaluation; None if it does not say."""
+    now: float | None = None
+    """The time of its clock, in Unix seconds; None if it does not say."""
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonClient:
     """Asks one running daemon. Every method raises DaemonError with the cure if it gives no usable answer."""
 
@@ -53,14 +64,20 @@ class DaemonClient:
 
     def get(self, path: str, **query: float | str | None) -> dict[str, Any]:
         """Return the JSON document at *path*, such as ``/api/v1/overview``; a *query* of None is left out."""
-        given = {name: str(value) for name, value in query.items() if value is not None}
-        return asyncio.run(self._get(self.url.joinpath(path.lstrip("/")).update_query(given)))
+        return self.ask(path, **query).document
 
-    async def _get(self, url: URL) -> dict[str, Any]:
+    def ask(self, path: str, **query: float | str | None) -> DaemonAnswer:
+        """Return the same as `get`, with what the answer's headers say of time."""
+        given = {name: str(value) for name, value in query.items() if value is not None}
+        return asyncio.run(self._ask(self.url.joinpath(path.lstrip("/")).update_query(given)))
+
+    async def _ask(self, url: URL) -> DaemonAnswer:
         timeout = aiohttp.ClientTimeout(total=_PATIENCE, connect=_CONNECTING)
         try:
             async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
-                return self._document(response.status, response.headers, await response.read())
+                document = self._document(response.status, response.headers, await response.read())
+                left, now = (_number(response.headers.get(name)) for name in (NEXT_EVALUATION, CLOCK))
+                return DaemonAnswer(document, left, now)
         except TimeoutError as error:
             raise DaemonError(
                 f"{self.shown} does not answer within {_PATIENCE:.0f} s (is it overloaded, or does a firewall drop "
@@ -133,3 +150,10 @@ def _checked(url: str) -> URL:
 
 def _words(error: BaseException) -> str:
     return tidy(str(error) or type(error).__name__, _LONGEST_WORDS)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

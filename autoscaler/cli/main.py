@@ -24,7 +24,9 @@ _COMMANDS = {
     "run": "run:run",
     "schema": "schema:schema",
     "stack-file": "stack_file:fill_stack_file",
+    "status": "status:status",
     "test": "test:test",
+    "watch": "watch:watch",
 }
 """Where each command is, in `autoscaler.cli.commands`."""
 

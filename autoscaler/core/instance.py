@@ -43,3 +43,5 @@ class Instance:
     """The time at which the next evaluation is due, in Unix seconds; None if none is."""
     seconds_left: float | None = None
     """Real seconds until then."""
+    now: float | None = None
+    """The time of its clock, in Unix seconds; None if it does not run."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from autoscaler.core.lacks import Lack
     from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent
     from autoscaler.core.window import Window
 
@@ -33,18 +34,23 @@ class Record:
     """The changes of the service's count that were known before this decision, oldest first."""
     adopted: tuple[ScaleEvent, ...] = ()
     """The changes by others that this evaluation found; they are in `changes` too."""
+    refused: bool = False
+    """Whether a write was refused. The problem `write` then reports it, once for all services."""
     last_change: ScaleEvent | None = None
     """The service's last change, by whomever, with this one if it was applied; None if none is known."""
     windows: Mapping[str, Window] = field(default_factory=dict, repr=False, compare=False)
     """The window of each metric that the rules judged, for people to look at."""
 
 
+NO_DATA, WRITE = "no_data", "write"
 PROBLEM_KINDS = (
     "swarm",
     "pauses",
     "prometheus",
     "source",
     "query",
+    NO_DATA,
+    WRITE,
     "clock",
     "scrape_interval",
     "service",
@@ -62,13 +68,17 @@ class Problem:
 
     kind: str
     """One of PROBLEM_KINDS. The journal also uses `swarm_cause`, if a Swarm that was silent has given the cause
-    since."""
+    since, and `no_data_cause`, if data lack for another cause than before."""
     detail: str
     subject: str = ""
     """The subject by kind: `query`: the metric whose query failed; `source`: the plugin's source that does not answer;
-    `service`: the service that could not be decided on; `starved`: the node."""
+    `service`: the service that could not be decided on; `starved`: the node; `no_data`: the service, or `metric NAME`
+    if it lacks for many services, or empty if all services lack data; `write`: the service, or empty if it is about
+    all."""
     silent: bool = False
     """Whether no answer came in time. The detail then says little about the cause."""
+    cause: str = ""
+    """A word for the cause of a problem that may go on for another cause; empty if it has one cause only."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -85,6 +95,12 @@ class Evaluation:
     problems: tuple[Problem, ...] = ()
     paused: tuple[str, ...] = ()
     """The pauses that are set at run time, one sentence each."""
+    lacks: tuple[Lack, ...] = ()
+    """The missing data, each with the first broken link of its chain."""
+    lack_news: tuple[Lack, ...] = ()
+    """Those of them that began, or whose link changed, since the evaluation before."""
+    unmatched: tuple[str, ...] = ()
+    """The policies, and the globs and names in them, that match no service; a sentence each."""
 
     @property
     def incomplete(self) -> bool:

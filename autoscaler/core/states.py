@@ -48,7 +48,7 @@ _MEANINGS = {
     State.MISCONFIGURED: "a policy means the service and cannot be applied to it",
     State.LACKS_DATA: "a rule of the service lacks data to judge by",
     State.NO_ROOM: "Swarm finds no room for replicas of the service",
-    State.AT_MAXIMUM: "rules want more replicas than the maximum, which is above the minimum",
+    State.AT_MAXIMUM: "the count is at the maximum, which is above the minimum, and rules want more",
     State.INEFFECTIVE: "the last increases did not help, so no more replicas are added",
     State.PAUSED: "changes of the service are paused, in one direction or in both",
     State.HELD: "the last decision was held",
@@ -84,11 +84,12 @@ def _states(record: Record) -> Iterator[State]:
 
 
 def wants_more(record: Record) -> bool:
-    """Return whether the rules want more replicas than the maximum allows.
+    """Return whether the service is at its maximum and its rules want more.
 
     A service that is pinned, with a minimum as high as its maximum, is as its operator wants it.
     """
     decision = record.decision
-    if decision.maximum is None or decision.minimum == decision.maximum:
+    most = decision.maximum
+    if most is None or decision.minimum == most or decision.requested < most:
         return False
-    return decision.recommended > max(decision.maximum, decision.requested)
+    return decision.recommended > decision.requested

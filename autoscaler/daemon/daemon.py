@@ -19,9 +19,10 @@ import autoscaler
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.core.instance import Instance, Mode, Role
 from autoscaler.daemon.lease_keeper import LeaseKeeper
+from autoscaler.daemon.readiness import readiness
 from autoscaler.errors import SettingsError
 from autoscaler.journal.keeper import HistoryKeeper
-from autoscaler.views.logs import log_adopted, log_hold_end, log_problems, log_record
+from autoscaler.views.logs import log_adopted, log_hold_end, log_lacks, log_problems, log_record
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
 from autoscaler.web.server import Server
@@ -72,15 +73,17 @@ class Daemon:
     """Seconds of *clock* that pass in one real second (the demo's time is faster)."""
     about: Instance = field(default_factory=Instance)
     """Its mode, and where it looks. What changes while it runs is filled in by `instance`."""
-    _stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    _reload_forced: bool = False
-    _evaluating: asyncio.Task[Any] | None = None
+    _stopped: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _reload_forced: bool = field(default=False, init=False)
+    _evaluating: asyncio.Task[Any] | None = field(default=None, init=False)
     _keeper: LeaseKeeper | None = field(default=None, init=False)
     """Keeps the lease; None without a lease."""
-    _paused_told: tuple[str, ...] = ()
+    _paused_told: tuple[str, ...] = field(default=(), init=False)
     """What the log was told of the pauses."""
-    _last_end: float = field(default_factory=time.monotonic)
-    address: tuple[str, int] | None = None
+    _unmatched_told: set[str] = field(default_factory=set, init=False)
+    """What the log was told of parts of the policies that match no service."""
+    _last_end: float = field(default_factory=time.monotonic, init=False)
+    address: tuple[str, int] | None = field(default=None, init=False)
     """Where it listens, once it does."""
 
     def __post_init__(self) -> None:
@@ -146,15 +149,16 @@ class Daemon:
         if self.lease is not None:
             role, leader = Role.LEADER if self.lease.held else Role.STANDBY, self.lease.holder
         left = self._seconds_left()
-        due = None if left is None else round(self.clock.now() + left * self.speed, 2)
+        now = self.clock.now()
         return replace(
             self.about,
             role=role,
             leader=leader,
             revision=self.policies.current.revision,
             interval=self.interval,
-            next_evaluation=due,
+            next_evaluation=None if left is None else round(now + left * self.speed, 2),
             seconds_left=left,
+            now=now,
         )
 
     def stop(self) -> None:
@@ -171,13 +175,8 @@ class Daemon:
         return Health(good=True, detail="healthy")
 
     def ready(self) -> Health:
-        """Whether policies are loaded and both backends have answered once."""
-        missing = {"swarm", "prometheus"} - self.journal.snapshot().reached
-        if not self.policies.current.policies:
-            return Health(good=False, detail="no policies are loaded")
-        if missing:
-            return Health(good=False, detail=f"not reached yet: {', '.join(sorted(missing))}")
-        return Health(good=True, detail="ready")
+        """Return whether any service can be decided on and written."""
+        return readiness(self.journal.snapshot(), loaded=bool(self.policies.current.policies))
 
     def reload(self) -> PoliciesDocument:
         """Read the policy files anew, for the next evaluation; what came of it."""
@@ -293,6 +292,12 @@ class Daemon:
         began, ended = self.journal.close(evaluation)
         log_problems(log, began, ended)
         self.history.evaluated(evaluation, began, ended)
+        log_lacks(log, evaluation.lack_news)
+        for said in evaluation.unmatched:
+            if said not in self._unmatched_told:
+                log.warning("policy_unmatched", detail=said, consequence="this part of the policies does nothing")
+        if not evaluation.met("swarm"):
+            self._unmatched_told = set(evaluation.unmatched)
         if not evaluation.met("swarm") and evaluation.paused != self._paused_told:
             self._paused_told = evaluation.paused
             log.info("pauses_changed", paused=list(evaluation.paused))

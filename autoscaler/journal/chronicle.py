@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoscaler.core.model import Outcome
 from autoscaler.core.reasons import Reason
+from autoscaler.core.records import NO_DATA, WRITE
 from autoscaler.journal.happening import Beat, Happening, HappeningKind
 
 if TYPE_CHECKING:
@@ -87,13 +88,13 @@ class Chronicle:
     document: DocumentOf
     earliest: float = -inf
     """The time from which on changes that labels tell are of interest."""
-    beat: Beat = field(default_factory=lambda: Beat(0.0, 0))
+    beat: Beat = field(default_factory=lambda: Beat(0.0, 0), init=False)
     """The last evaluation that Swarm answered."""
-    _runs: dict[str, _Run] = field(default_factory=dict)
-    _changes: dict[str, tuple[ScaleEvent, ...]] = field(default_factory=dict)
+    _runs: dict[str, _Run] = field(default_factory=dict, init=False)
+    _changes: dict[str, tuple[ScaleEvent, ...]] = field(default_factory=dict, init=False)
     """The changes of each service that are known, as last seen."""
-    _problems: dict[tuple[str, str], Happening] = field(default_factory=dict)
-    _pauses: dict[str, Happening] = field(default_factory=dict)
+    _problems: dict[tuple[str, str], Happening] = field(default_factory=dict, init=False)
+    _pauses: dict[str, Happening] = field(default_factory=dict, init=False)
 
     def evaluated(
         self, evaluation: Evaluation, began: Iterable[Problem] = (), ended: Iterable[Problem] = ()
@@ -209,11 +210,11 @@ class Chronicle:
         over = [self._problems.pop(problem.key, None) for problem in ended]
         new.extend(replace(known, until=at, ongoing=False) for known in over if known is not None)
         for problem in began:
-            kind = "swarm" if problem.kind == "swarm_cause" else problem.kind
+            kind = problem.kind.removesuffix("_cause")
             key = (kind, problem.subject)
             if (known := self._problems.pop(key, None)) is not None:
                 new.append(replace(known, until=at, ongoing=False))
-            service = problem.subject if kind in _OF_SERVICES else ""
+            service = problem.subject if kind in _OF_SERVICES and " " not in problem.subject else ""
             facts = {"problem": kind, "subject": problem.subject, "detail": problem.detail}
             subject = f"{kind} {problem.subject}".rstrip()
             begun = Happening(HappeningKind.PROBLEM, at, service, subject, ongoing=True, facts=facts)
@@ -234,8 +235,8 @@ class Chronicle:
             new.append(begun)
 
 
-_OF_SERVICES = frozenset({"service", "write", "no_data"})
-"""The kinds of problems whose subject is a service."""
+_OF_SERVICES = frozenset({"service", NO_DATA, WRITE})
+"""The kinds of problems whose subject is a service, if it has no blank in it."""
 
 
 def _facts(record: Record, kind: HappeningKind) -> dict[str, Any]:

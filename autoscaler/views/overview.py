@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from typing_extensions import TypedDict
@@ -21,6 +22,7 @@ from autoscaler.views.render import problem_line
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from autoscaler.core.lacks import Lack
     from autoscaler.core.model import Decision, Recommendation
     from autoscaler.core.records import Problem, Record
     from autoscaler.evaluation.journal import Snapshot
@@ -89,6 +91,7 @@ class MetricRow(TypedDict):
     metric: str
     value: float | None
     """The newest sample, rounded; null if it is missing."""
+    unit: str
     rules: dict[str, dict[str, float]]
     """The bounds of each rule that looks at the metric, by rule and side, such as `above`."""
 
@@ -114,6 +117,12 @@ class ServiceRow(TypedDict):
     rule: str | None
     why: str
     """The reason in words, at most 240 characters."""
+    detail: str
+    """Why the outcome is not what was decided, at most 240 characters; empty if it is."""
+    lacking: str
+    """Why data are missing, with the cure if it is known, at most 240 characters; empty if none are."""
+    unplaced: int
+    """Replicas that find no room."""
     states: list[State]
     since: dict[State, float]
     """Since when the service is in these states, as far as this process saw; Unix seconds."""
@@ -135,6 +144,8 @@ class OverviewDocument(TypedDict):
     problems: list[LastingProblemDocument]
     policy_problems: list[str]
     """What is wrong with the policy files as they are now; the last valid set stays in force."""
+    unmatched: list[str]
+    """What in the policies matches no service, a sentence each."""
     paused: list[str]
     """The pauses at run time, a sentence each."""
     counts: dict[State, int]
@@ -144,7 +155,7 @@ class OverviewDocument(TypedDict):
     services: list[ServiceRow]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Facts:
     """Everything that documents are made from, at one moment."""
 
@@ -153,6 +164,11 @@ class Facts:
     policies: PolicySet | None = None
     """The policies in force; they know the bounds of rules."""
     policy_problems: Sequence[str] = ()
+
+    @cached_property
+    def lacks(self) -> dict[str, Lack]:
+        """Return the first lack of each service that has one."""
+        return {lack.service: lack for lack in reversed(self.snapshot.lacks)}
 
     def policy_of(self, decision: Decision) -> Policy | None:
         """Return the policy that decided, if it is still in force."""
@@ -167,6 +183,7 @@ def overview_document(facts: Facts) -> OverviewDocument:
         "daemon": daemon_document(facts),
         "problems": problems_document(facts),
         "policy_problems": list(facts.policy_problems),
+        "unmatched": list(facts.snapshot.unmatched),
         "paused": list(facts.snapshot.paused),
         "counts": {state: found[state] for state in State},
         "attention": [row["service"] for row in rows if any(state.needs_attention for state in row["states"])],
@@ -210,7 +227,6 @@ def _problem(problem: Problem, since: Mapping[tuple[str, str], float]) -> Lastin
 def service_row(facts: Facts, record: Record) -> ServiceRow:
     """Return a record in short as a JSON object."""
     decision = record.decision
-    why = decision.primary.detail
     shown = states(record)
     marks = facts.snapshot.since.get(decision.service, {})
     return {
@@ -225,13 +241,16 @@ def service_row(facts: Facts, record: Record) -> ServiceRow:
         "outcome": record.outcome,
         "reason": decision.primary.reason,
         "rule": decision.primary.rule,
-        "why": why if len(why) <= _MOST_WHY else f"{why[: _MOST_WHY - 1]}…",
+        "why": _cut(decision.primary.detail),
+        "detail": _cut(record.detail),
+        "lacking": _cut(_lacking(facts, record)),
+        "unplaced": decision.unplaced,
         "states": list(shown),
         "since": {state: marks[state] for state in shown if state in marks},
         "hold_ends": hold_ends(record),
         "last_change": _change(record),
         "paused": list(dict.fromkeys(record.paused.values())),
-        "metrics": _metrics(decision, facts.policy_of(decision)),
+        "metrics": _metrics(record, facts.policy_of(decision)),
     }
 
 
@@ -247,14 +266,29 @@ def _change(record: Record) -> ChangeDocument | None:
     return {"at": event.at, "before": event.before, "after": event.after, "by_others": event.by_others}
 
 
-def _metrics(decision: Decision, policy: Policy | None) -> list[MetricRow]:
+def _lacking(facts: Facts, record: Record) -> str:
+    """Return why the first rule lacks data: the broken link with its cure if it was found, else what the rule says."""
+    first = next((item for item in record.decision.recommendations if item.lacks_data), None)
+    if first is None:
+        return ""
+    found = facts.lacks.get(record.decision.service)
+    return f"{first.rule}: {first.detail}" if found is None else f"{found.metric}: {found.text}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_WHY else f"{text[: _MOST_WHY - 1]}…"
+
+
+def _metrics(record: Record, policy: Policy | None) -> list[MetricRow]:
     """Return the metrics of the rules that decided; of rules that are not in force any more, nothing is known."""
     found: dict[str, MetricRow] = {}
-    for item in decision.recommendations:
+    for item in record.decision.recommendations:
         rule = None if policy is None else policy.rule(item.rule)
         if rule is None:
             continue
-        row = found.setdefault(rule.metric, {"metric": rule.metric, "value": None, "rules": {}})
+        window = record.windows.get(rule.metric)
+        unit = "" if window is None else window.unit
+        row = found.setdefault(rule.metric, {"metric": rule.metric, "value": None, "unit": unit, "rules": {}})
         if item.value is not None:
             row["value"] = rounded(item.value)
         row["rules"][item.rule] = dict(rule.shown_bounds)

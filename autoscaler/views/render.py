@@ -9,23 +9,28 @@ from rich.table import Table
 from rich.text import Text
 
 from autoscaler.core.model import Outcome
+from autoscaler.diagnosis.lasting import grouped, text
 from autoscaler.util.amounts import cores, memory, plural
 from autoscaler.util.durations import words
 from autoscaler.util.text import printable
+from autoscaler.views.grid import Grid, GridRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
+    from autoscaler.core.lacks import Lack
     from autoscaler.core.records import Problem, Record
     from autoscaler.evaluation.survey import Reading, Survey
     from autoscaler.swarm.capacity import Capacity, ServiceCapacity
     from autoscaler.util.amounts import Amount
 
 _MOST_NAMES = 10
+_WHOLE = 10
+"""Values from here on are shown without decimals."""
 _MOST_LINES = 20
-_STYLES = {
+STYLES = {
     Outcome.APPLIED: "bold green",
     Outcome.DRY_RUN: "bold cyan",
     Outcome.UNCHANGED: "dim",
@@ -44,42 +49,72 @@ def count(record: Record) -> str:
 
 def style(record: Record) -> str:
     """Return the colour of the record's outcome, as rich names it."""
-    return _STYLES[record.outcome]
+    return STYLES[record.outcome]
 
 
-def table(records: Sequence[Record], title: str | None = None) -> Table:
-    """Return a table with a row per service: replicas, reason, rule, and the facts in words."""
-    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    grid.add_column("SERVICE", overflow="fold")
-    grid.add_column("REPLICAS", no_wrap=True)
-    grid.add_column("RUNNING", justify="right")
-    grid.add_column("REASON", no_wrap=True)
-    grid.add_column("RULE", overflow="fold")
-    grid.add_column("WHY", overflow="fold", ratio=1)
-    for record in records:
-        decision = record.decision
-        grid.add_row(
-            _text(decision.service),
-            _text(count(record), style(record)),
-            str(decision.running),
-            _text(decision.primary.reason.value, style(record)),
-            _text(decision.primary.rule or ""),
-            _text(_why(record)),
-        )
-    return grid
+def table(records: Sequence[Record]) -> Grid:
+    """Return a table with a row per service: replicas, bounds, reason, values, and the facts in words."""
+    return Grid(
+        ("SERVICE", "REPLICAS", "MIN", "MAX", "REASON", "VALUES", "WHY"),
+        [
+            GridRow(
+                (
+                    _text(record.decision.service),
+                    _text(_counts(record), style(record)),
+                    _text(_bound(record.decision.minimum)),
+                    _text(_bound(record.decision.maximum)),
+                    _text(record.decision.primary.reason.value, style(record)),
+                    _text(_values(record)),
+                ),
+                _text(_with_rule(record)),
+            )
+            for record in records
+        ],
+        right=frozenset({"MIN", "MAX"}),
+    )
 
 
-def plan(
+def _counts(record: Record) -> str:
+    """Return the count and its change, with the running replicas if they are not as many: ``3 → 4 (2 run)``."""
+    decision = record.decision
+    running = "" if decision.running == decision.requested else f" ({decision.running} run)"
+    return f"{count(record)}{running}"
+
+
+def _bound(bound: int | None) -> str:
+    return "" if bound is None else str(bound)
+
+
+def _values(record: Record) -> str:
+    """Return the newest value of each metric: ``cpu 83 %  memory 41 %``."""
+    newest = ((name, window.newest, window.unit) for name, window in record.windows.items())
+    return "  ".join(f"{name} {short(value)} {unit}".rstrip() for name, value, unit in newest if value is not None)
+
+
+def short(value: float) -> str:
+    """Return a value in short: without decimals from 10 on."""
+    return f"{value:.0f}" if abs(value) >= _WHOLE else f"{value:.3g}"
+
+
+def _with_rule(record: Record) -> str:
+    rule = record.decision.primary.rule
+    return f"[{rule}] {_why(record)}" if rule else _why(record)
+
+
+def plan(  # noqa: PLR0913, PLR0917 - what a plan shows
     records: Sequence[Record],
     problems: Sequence[Problem],
     capacity: Capacity | None = None,
     paused: Sequence[str] = (),
     in_force: Sequence[str] = (),
+    lacks: Sequence[Lack] = (),
+    unmatched: Sequence[str] = (),
 ) -> RenderableType:
     """Return what an evaluation would do: the table, the problems, the warnings, and a sentence that sums up.
 
-    The sums of *capacity* follow, with a warning for each maximum that does not fit. Each pause in *paused* and each
-    cooldown *in_force* has a line.
+    The sums of *capacity* follow, if they are given, with a warning for each maximum that does not fit. Each pause in
+    *paused* and each cooldown *in_force* has a line, and so has each cause of missing data in *lacks* and each part of
+    the policies that is *unmatched*.
     """
     parts: list[RenderableType] = []
     ordered = sorted(records, key=lambda record: (not record.decision.changes, record.decision.service))
@@ -88,6 +123,8 @@ def plan(
         parts.append(Text())
     parts.extend(_text(said, "dim") for said in some(in_force))
     parts.extend(_text(f"problem: {problem_line(problem)}", "bold red") for problem in problems)
+    parts.extend(missing_data(lacks))
+    parts.extend(_text(f"warning: {said}", "yellow") for said in unmatched)
     parts.extend(_text(f"paused: {said}", "yellow") for said in paused)
     parts.extend(
         _text(f"warning: {record.decision.service}: {record.rollback_warning}", "yellow")
@@ -114,8 +151,9 @@ def survey(found: Survey) -> RenderableType:
             grid.add_row(*_reading(reading))
         parts += [grid, Text()]
     parts += [_text(f"problem: {problem_line(problem)}", "bold red") for problem in found.problems]
+    parts += missing_data(found.lacks)
     parts += [_text(f"untouched: {line(record)}", "yellow") for record in found.untouched]
-    parts += [_text(f"warning: {said}", "yellow") for said in found.doubtful]
+    parts += [_text(f"warning: {said}", "yellow") for said in (*found.nothing_matched, *found.doubtful)]
     if found.asleep:
         parts.append(
             _text(
@@ -130,12 +168,30 @@ def survey(found: Survey) -> RenderableType:
     parts += [_text(f"remark: {remark}", "yellow") for remark in found.remarks]
     if found.capacity is not None and found.capacity.places:
         parts += [Text(), _places(found.capacity.places), Text(), *_sums(found.capacity), Text()]
-    lacking = sum(bool(reading.lack) for reading in found.readings)
     if found.readings:
-        what = "All have data." if not lacking else f"{plural(lacking, 'lacks', 'lack')} data."
-        checked = plural(len(found.readings), "reading")
-        parts.append(_text(f"Checked {checked}, one for each metric of a service. {what}", "bold"))
+        parts.append(_text(_conclusion(found), "bold"))
     return Group(*parts)
+
+
+def _conclusion(found: Survey) -> str:
+    """Return how many readings were checked, and whether all have data."""
+    lacking = {(each.metric, each.service) for each in found.readings if each.lack}
+    lacking |= {(each.metric, each.service) for each in found.lacks if not each.passes}
+    what = "All have data."
+    if lacking:
+        what = f"{plural(len(lacking), 'lacks', 'lack')} data."
+    elif nothing := len(found.nothing_matched):
+        entries = plural(nothing, "entry", "entries")
+        what = f"None lacks data, but {entries} of the policies {'matches' if nothing == 1 else 'match'} no service."
+    return f"Checked {plural(len(found.readings), 'reading')}, one for each metric of a service. {what}"
+
+
+def missing_data(lacks: Sequence[Lack]) -> list[Text]:
+    """Return a line for each cause of missing data, with the services that it concerns and the cure."""
+    return [
+        _text(f"waits: {text(group)}", "dim") if group[0].passes else _text(f"no data: {text(group)}", "yellow")
+        for group in grouped(lacks)[:_MOST_LINES]
+    ]
 
 
 def _reading(reading: Reading) -> tuple[Text, ...]:
@@ -248,6 +304,8 @@ def problem_line(problem: Problem) -> str:
         "query": f"the query of {problem.subject}",
         "source": f"the metric source {problem.subject}",
         "service": f"the service {problem.subject}",
+        "no_data": "no data",
+        "write": f"writes to {problem.subject}" if problem.subject else "writes to Swarm",
         "starved": f"the node {problem.subject} is starved of CPU",
     }
     return f"{where.get(problem.kind, problem.kind.replace('_', ' '))}: {problem.detail}"

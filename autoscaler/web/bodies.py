@@ -14,8 +14,6 @@ from aiohttp import ETag, hdrs, web
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-NEXT_EVALUATION = "X-Next-Evaluation-In"
-"""The header with the real seconds until the next evaluation: whoever polls asks again just after that."""
 _MOST_BODIES = 128
 _MOST_BYTES = 16 * 2**20
 """Bytes of all bodies that are kept until the next evaluation."""
@@ -52,12 +50,12 @@ class Bodies:
 
     version: Callable[[], Hashable]
     """Returns another value once answers are out of date."""
-    seconds_left: Callable[[], float | None]
-    """Returns the real seconds until the next evaluation; None if none is due."""
+    headers: Callable[[], dict[str, str]]
+    """Returns the headers that are new with every answer."""
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """Lets one answer be made at a time."""
-    _kept: dict[str, Body] = field(default_factory=dict)
-    _of: Hashable = None
+    _kept: dict[str, Body] = field(default_factory=dict, init=False)
+    _of: Hashable = field(default=None, init=False)
 
     async def answer(self, request: web.Request, make: Callable[[], Any]) -> web.Response:
         """Return the answer to *request*: what *make* returns, as JSON, or 304 if the client has it already.
@@ -65,10 +63,7 @@ class Bodies:
         *make* runs in a thread, because it takes a while for thousands of services. What it raises is raised here.
         """
         body = await self._body(request.path_qs, make)
-        headers: dict[str, str] = {hdrs.VARY: hdrs.ACCEPT_ENCODING}
-        left = self.seconds_left()
-        if left is not None:
-            headers[NEXT_EVALUATION] = f"{left:.2f}"
+        headers = {hdrs.VARY: hdrs.ACCEPT_ENCODING, **self.headers()}
         response = self._response(request, body, headers)
         response.etag = ETag(body.tag, is_weak=True)  # the same for both encodings
         return response

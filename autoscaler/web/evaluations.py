@@ -32,7 +32,7 @@ from autoscaler.views.services import (
     services_document,
     windows_document,
 )
-from autoscaler.web.answers import ErrorDocument, RefusedRequestError
+from autoscaler.web.answers import CLOCK, NEXT_EVALUATION, ErrorDocument, RefusedRequestError
 from autoscaler.web.bodies import Bodies
 from autoscaler.web.openapi import Endpoint
 
@@ -90,7 +90,7 @@ class EvaluationEndpoints:
     explain: Callable[[Record], dict[str, Any] | None] = no_explanation
 
     def __post_init__(self) -> None:
-        self.bodies = Bodies(self._version, lambda: self.instance().seconds_left)
+        self.bodies = Bodies(self._version, self._headers)
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints with their descriptions."""
@@ -215,6 +215,11 @@ class EvaluationEndpoints:
     def _facts(self) -> Facts:
         loaded = self.loaded()
         return Facts(self.journal.snapshot(), self.instance(), loaded.policies, loaded.problems)
+
+    def _headers(self) -> dict[str, str]:
+        instance = self.instance()
+        found = {NEXT_EVALUATION: instance.seconds_left, CLOCK: instance.now}
+        return {name: f"{value:.2f}" for name, value in found.items() if value is not None}
 
     def _version(self) -> Hashable:
         """Return a value that changes with everything that answers show."""

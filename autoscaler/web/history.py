@@ -87,7 +87,7 @@ class HistoryEndpoints:
     known: Callable[[], Mapping[str, object]]
     """The services that the last evaluation decided on, by name."""
     now: Callable[[], float]
-    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1), init=False)
     """Answers are made one after another, so that many readers cost memory and a thread for one answer."""
 
     def endpoints(self) -> list[Endpoint]:

@@ -32,7 +32,9 @@ QUICK = {"Parallelism": 0, "Monitor": 500_000_000}
 """A rollout of all tasks at once, which counts as completed half a second later."""
 STATE = ScaleState(3, (ScaleEvent(1_800_000_000.125, 2, 3, reason="above_threshold", rule="cpu-high"),)).encode()
 _LONG = tuple(
-    ScaleEvent(1_800_000_000.125 + index, 900_000 + index, 900_001 + index, index % 2 == 0, "x" * 25, "y" * 63)
+    ScaleEvent(
+        1_800_000_000.125 + index, 900_000 + index, 900_001 + index, index % 2 == 0, reason="x" * 25, rule="y" * 63
+    )
     for index in range(24)
 )
 _WANTED = ("running", "ready")
@@ -175,6 +177,11 @@ def view_of(swarm: DockerSwarm, name: str) -> ServiceView:
 def scale(swarm: DockerSwarm, what: Order) -> Receipt:
     """Carry the order out, with time enough."""
     return swarm.scale(what, Deadline(20))
+
+
+def _states(world: World, name: str) -> set[str]:
+    """The states of a service's tasks."""
+    return {task["Status"]["State"] for task in world.tasks(name)}
 
 
 def settled(world: World, spec: Document) -> ServiceView:
@@ -499,7 +506,7 @@ class SwarmContract:
         world.change("forgotten", set_env("3"))
         wait_update(world, "forgotten", "completed")
         world.change("forgotten", set_replicas(4))  # an operator's scale saves nothing
-        assert_no_way_back(world, "forgotten", "is not the one before the last deploy: after that, somebody else's")
+        assert_no_way_back(world, "forgotten", "is not the one before the last deploy; somebody else's update")
 
         world.change("forgotten", set_env(token_hex(50_000)))
         wait_update(world, "forgotten", "completed")
@@ -586,7 +593,7 @@ class SwarmContract:
     def test_unsupported_modes(self, world: World, mode: Document, words: str) -> None:
         """Only replicated services are scaled: any update of a job would execute it again."""
         world.create(replicated("unsupported") | {"Mode": mode})
-        world.wait("its task", lambda: bool(world.tasks("unsupported")))
+        world.wait("its tasks", lambda: _states(world, "unsupported") == {"running"})
         view = view_of(world.swarm(), "unsupported")
         before = world.raw("unsupported")
 

@@ -18,8 +18,8 @@ from autoscaler.core.window import Window
 from autoscaler.evaluation.journal import Journal
 from autoscaler.policy.policy import PolicySet
 from autoscaler.views.policies import PoliciesInForce
+from autoscaler.web.answers import CLOCK, NEXT_EVALUATION
 from autoscaler.web.app import Health, Views, application
-from autoscaler.web.bodies import NEXT_EVALUATION
 from autoscaler.web.telemetry import Telemetry
 from tests.support.builders import CPU_HIGH, NOW, STEP, written
 from tests.support.world import decided
@@ -40,6 +40,7 @@ LIVE = Instance(
     started=NOW - 60.0,
     next_evaluation=NOW + 15.25,
     seconds_left=12.5,
+    now=NOW + 2.75,
 )
 
 
@@ -158,12 +159,15 @@ async def test_the_overview_has_a_row_for_each_service(shown: Shown, client: Cli
         "reason": "cooling_down",
         "rule": "cpu-high",
         "why": "wants 4; scale-up cooldown 3m",
+        "detail": "",
+        "lacking": "",
+        "unplaced": 0,
         "states": ["held", "changed"],
         "since": {"held": NOW},
         "hold_ends": NOW + 90.0,
         "last_change": {"at": NOW - 90, "before": 2, "after": 3, "by_others": True},
         "paused": [],
-        "metrics": [{"metric": "cpu", "value": 85.52, "rules": {"cpu-high": {"above": 70.0}}}],
+        "metrics": [{"metric": "cpu", "value": 85.52, "unit": "", "rules": {"cpu-high": {"above": 70.0}}}],
     }
 
 
@@ -172,8 +176,8 @@ async def test_the_overview_counts_states_and_names_what_needs_attention(shown: 
     shown.evaluated(
         record("applied"),
         record("lacks", Outcome.HELD, item=LACKS),
-        record("most", Outcome.HELD, recommended=9),
-        record("pinned", Outcome.HELD, recommended=9, minimum=6),
+        record("most", Outcome.HELD, recommended=9, maximum=3),
+        record("pinned", Outcome.HELD, recommended=9, minimum=3, maximum=3),
         record("stays", Outcome.HELD, paused={Direction.UP: "paused by ana", Direction.DOWN: "paused by ana"}),
         record("fails", Outcome.FAILED),
         record("waits", unplaced=1),
@@ -189,8 +193,8 @@ async def test_the_overview_counts_states_and_names_what_needs_attention(shown: 
 
 async def test_a_state_has_the_time_of_its_beginning(shown: Shown, client: Client) -> None:
     """A state that goes on keeps its time; one that ends and comes again begins again."""
-    for number, wants in enumerate((9, 9, 5, 9)):
-        shown.evaluated(record(outcome=Outcome.HELD, recommended=wants, at=NOW + number * STEP))
+    for number, wants in enumerate((9, 9, 3, 9)):
+        shown.evaluated(record(outcome=Outcome.HELD, recommended=wants, maximum=3, at=NOW + number * STEP))
 
     (row,) = (await document(client, "/api/v1/overview"))["services"]
 
@@ -244,6 +248,7 @@ async def test_an_answer_is_made_once_per_evaluation(shown: Shown, client: Clien
 
     assert (first.status, again.status, later.status) == (200, 304, 200)
     assert first.headers[NEXT_EVALUATION] == again.headers[NEXT_EVALUATION] == "12.50"
+    assert first.headers[CLOCK] == f"{NOW + 2}.75"
     assert (await again.read(), again.headers["ETag"]) == (b"", first.headers["ETag"])
     assert (await later.json())["daemon"]["mode"] == "live"
 
@@ -296,7 +301,7 @@ async def test_pages_have_each_service_once(shown: Shown, client: Client, limit:
 
 async def test_services_can_be_listed_by_state(shown: Shown, client: Client) -> None:
     """A page has only the services in the state that the request names."""
-    shown.evaluated(record("good"), record("full", Outcome.HELD, recommended=9))
+    shown.evaluated(record("good"), record("full", Outcome.HELD, recommended=9, maximum=3))
 
     page = await document(client, "/api/v1/services?state=at_maximum")
 
