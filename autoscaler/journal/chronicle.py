@@ -173,7 +173,7 @@ class Chronicle:
         run = _Run(key, head, turn, self.beat.evaluations, decision.at, rules, [nan] * count, [nan] * count)
         run.take(decision, self.beat.evaluations)
         self._runs[decision.service] = run
-        return replace(run.so_far(ongoing=True), facts=_facts(record, kind), document=self.document(record))
+        return replace(run.so_far(ongoing=True), facts=_facts(record, kind), document=self.document(record) or None)
 
     def _end_absent(self, decided: int, new: list[Happening]) -> None:
         """End the runs of services that this evaluation did not decide on."""

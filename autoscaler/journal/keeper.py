@@ -35,8 +35,8 @@ _ROUNDS = 20
 _COPIED = 5000
 """Happenings that are taken over from a file that can no longer be written."""
 _ALL = 10**9
-_LAST_WORDS = 5.0
-"""Seconds that the end of the process waits for what is still to be written."""
+_LAST_WORDS = 2.0
+"""Seconds that the end of the process waits for a place in the queue, and for what is still to be written."""
 _MOST_SET_ASIDE = 3
 
 
@@ -65,7 +65,8 @@ class HistoryKeeper:
         self._about = dict(about)
         self._path = None if folder is None else folder / FILE
         self._kept_for = kept_for
-        self._chronicle = Chronicle(document)
+        self._make_document = document
+        self._chronicle = Chronicle(self._document)
         self._store = HistoryStore()
         self._in_file = False
         self._notes: Queue[Note | None] = Queue(_WAITING)
@@ -84,7 +85,7 @@ class HistoryKeeper:
         self._note(lambda chronicle: (chronicle.started(at, self._about), None))
 
     def stop(self, at: float) -> None:
-        """Write what is left, note that the process stopped, and close the file; waits five seconds at most."""
+        """Write what is left, note that the process stopped, and close the file; waits four seconds at most."""
         if self._thread is None:
             return
         self._note(lambda chronicle: (chronicle.stopped(at), None))
@@ -114,6 +115,14 @@ class HistoryKeeper:
         if self._missed:
             trouble = trouble or f"the disk is slow: {self._missed} notes are missing in the history"
         return Problem("history", trouble) if trouble else None
+
+    def _document(self, record: Record) -> Mapping[str, Any]:
+        """Return the document of *record*; nothing if it cannot be made, because the run must be known all the same."""
+        try:
+            return self._make_document(record)
+        except Exception:  # noqa: BLE001 - a defect of ours costs one document; it is logged whole
+            structlog.get_logger().exception("history_failed")
+            return {}
 
     def _note(self, note: Note) -> None:
         if self._thread is None:

@@ -7,22 +7,33 @@ log. After kill -9 the next opening finds all that was committed.
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import threading
 import zlib
 from contextlib import contextmanager
 from dataclasses import replace
-from math import inf, isnan
 from typing import TYPE_CHECKING, Any, Final
 
 from autoscaler.errors import JournalError
 from autoscaler.journal.compression import deflate, inflate, is_unlike, sample_with, text_of
 from autoscaler.journal.happening import Beat, Happening, HappeningKind, Page
-from autoscaler.util.text import tidy
+from autoscaler.journal.rows import (
+    BEGIN,
+    COLUMNS,
+    GO_ON,
+    JOINED,
+    KINDS,
+    NUMBERS,
+    SCHEMA,
+    cursor_of,
+    cursor_values,
+    milliseconds,
+    ranges_of,
+    ranges_text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
 IN_MEMORY: Final = ":memory:"
@@ -37,33 +48,6 @@ _PATIENCE = 2.0
 """Seconds that a reader waits while a batch is written."""
 _SAMPLED_FOR = 6 * 3600 * 1000
 """Milliseconds for which a sample serves, so that it can be forgotten with what was packed with it."""
-_FOREVER = 2**62
-_WHOLE = re.compile(r"[0-9]{1,18}")
-_SCHEMA = """
-CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE samples (id INTEGER PRIMARY KEY, topic INTEGER NOT NULL, at INTEGER NOT NULL, packed BLOB NOT NULL);
-CREATE INDEX samples_by_topic ON samples (topic, at);
-CREATE TABLE happenings (
-    at INTEGER NOT NULL, service INTEGER NOT NULL, kind INTEGER NOT NULL, subject INTEGER NOT NULL,
-    until INTEGER, begun INTEGER NOT NULL, times INTEGER NOT NULL, sample INTEGER, ranges TEXT, body BLOB NOT NULL,
-    PRIMARY KEY (at, service, kind, subject)
-) WITHOUT ROWID;
-CREATE INDEX happenings_of_service ON happenings (service, at);
-CREATE INDEX happenings_that_go_on ON happenings (service) WHERE until IS NULL;
-CREATE TABLE beat (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, evaluations INTEGER NOT NULL);
-"""
-_KINDS = tuple(HappeningKind)
-_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
-_BEGIN = (
-    "INSERT INTO happenings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
-    "SET until = excluded.until, times = excluded.times, ranges = coalesce(excluded.ranges, ranges)"
-)
-_GO_ON = (
-    "UPDATE happenings SET until = ?, times = ?, ranges = coalesce(?, ranges) "
-    "WHERE at = ? AND service = ? AND kind = ? AND subject = ?"
-)
-_COLUMNS = "h.at, s.name, h.kind, j.name, h.until, h.begun, h.times, h.sample, h.ranges, h.body"
-_JOINED = "happenings h JOIN names s ON s.id = h.service JOIN names j ON j.id = h.subject"
 
 
 class HistoryStore:
@@ -102,12 +86,12 @@ class HistoryStore:
             for happening in happenings:
                 self._put(happening)
             if beat is not None:
-                values = (_milliseconds(beat.at), beat.evaluations)
+                values = (milliseconds(beat.at), beat.evaluations)
                 self._database.execute("INSERT OR REPLACE INTO beat VALUES (1, ?, ?)", values)
 
     def expire(self, before: float) -> None:
         """Forget all that was over *before* that time; and the oldest, if the store is larger than it may be."""
-        oldest = _milliseconds(before)
+        oldest = milliseconds(before)
         with self._writing():
             run = self._database.execute
             run("DELETE FROM happenings WHERE until < ?", (oldest,))
@@ -131,7 +115,7 @@ class HistoryStore:
     def copy_to(self, other: HistoryStore, newest: int) -> None:
         """Give *other* the *newest* happenings and all that goes on."""
         statement = (
-            f"SELECT {_COLUMNS} FROM {_JOINED} WHERE h.until IS NULL OR h.at >= coalesce("  # noqa: S608
+            f"SELECT {COLUMNS} FROM {JOINED} WHERE h.until IS NULL OR h.at >= coalesce("  # noqa: S608
             "(SELECT at FROM happenings ORDER BY at DESC LIMIT 1 OFFSET ?), 0) ORDER BY h.at"
         )
         with self._reading():
@@ -158,19 +142,19 @@ class HistoryStore:
         Without *kinds* all kinds are returned. *after* is the cursor of the page before; a wrong one raises ValueError.
         """
         wanted = ["h.at <= :until", "(h.until IS NULL OR h.until >= :since)"]
-        values: dict[str, Any] = {"since": _milliseconds(since), "until": _milliseconds(until), "limit": limit + 1}
+        values: dict[str, Any] = {"since": milliseconds(since), "until": milliseconds(until), "limit": limit + 1}
         if service is not None:
             wanted.append("h.service = (SELECT id FROM names WHERE name = :service)")
             values["service"] = service
         if kinds:
-            wanted.append(f"h.kind IN ({', '.join(str(_NUMBERS[kind]) for kind in sorted(kinds))})")
+            wanted.append(f"h.kind IN ({', '.join(str(NUMBERS[kind]) for kind in sorted(kinds))})")
         if after is not None:
             wanted.append(f"(h.at, h.service, h.kind, h.subject) {'<' if newest_first else '>'} (:c0, :c1, :c2, :c3)")
-            values.update(_cursor_values(after))
+            values.update(cursor_values(after))
         way = "DESC" if newest_first else "ASC"
         order = ", ".join(f"h.{column} {way}" for column in ("at", "service", "kind", "subject"))
         statement = (
-            f"SELECT {_COLUMNS}, h.service, h.subject FROM {_JOINED} "  # noqa: S608 - columns and numbers of ours
+            f"SELECT {COLUMNS}, h.service, h.subject FROM {JOINED} "  # noqa: S608 - columns and numbers of ours
             f"WHERE {' AND '.join(wanted)} ORDER BY {order} LIMIT :limit"
         )
         with self._reading():
@@ -178,23 +162,23 @@ class HistoryStore:
             beat = self._beat()
             found = tuple(self._so_far(self._raw(row[:-2]), beat) for row in rows[:limit])
         last = rows[limit - 1] if len(rows) > limit else None
-        return Page(found, _cursor(last) if last else None)
+        return Page(found, cursor_of(last) if last else None)
 
     def at(self, service: str, moment: float) -> Happening | None:
         """Return the run of decisions that was the newest one on *service* at that moment; None if there was none."""
         statement = (
-            f"SELECT {_COLUMNS} FROM {_JOINED} WHERE h.service = (SELECT id FROM names WHERE name = ?) "  # noqa: S608
+            f"SELECT {COLUMNS} FROM {JOINED} WHERE h.service = (SELECT id FROM names WHERE name = ?) "  # noqa: S608
             "AND h.at <= ? AND h.begun > 0 ORDER BY h.at DESC LIMIT 1"
         )
         with self._reading():
-            row = self._database.execute(statement, (service, _milliseconds(moment))).fetchone()
+            row = self._database.execute(statement, (service, milliseconds(moment))).fetchone()
             return None if row is None else self._so_far(self._raw(row), self._beat())
 
     def run_at(self, moment: float) -> Happening | None:
         """Return the run of the process that had begun last at that moment; None if nothing is known of any."""
-        statement = f"SELECT {_COLUMNS} FROM {_JOINED} WHERE h.kind = ? AND h.at <= ? ORDER BY h.at DESC LIMIT 1"  # noqa: S608
+        statement = f"SELECT {COLUMNS} FROM {JOINED} WHERE h.kind = ? AND h.at <= ? ORDER BY h.at DESC LIMIT 1"  # noqa: S608
         with self._reading():
-            values = (_NUMBERS[HappeningKind.STARTED], _milliseconds(moment))
+            values = (NUMBERS[HappeningKind.STARTED], milliseconds(moment))
             row = self._database.execute(statement, values).fetchone()
             return None if row is None else self._so_far(self._raw(row), self._beat())
 
@@ -247,7 +231,7 @@ class HistoryStore:
             if empty:
                 run(f"PRAGMA application_id = {_APPLICATION}")
                 run(f"PRAGMA user_version = {_VERSION}")
-                for statement in filter(str.strip, _SCHEMA.split(";")):
+                for statement in filter(str.strip, SCHEMA.split(";")):
                     run(statement)
             else:
                 self._check()
@@ -268,20 +252,20 @@ class HistoryStore:
         run(
             "UPDATE happenings SET until = max(at, ?), times = CASE WHEN begun > 0 THEN max(1, ? - begun + 1) "
             "ELSE times END WHERE until IS NULL",
-            (_milliseconds(last.at), last.evaluations),
+            (milliseconds(last.at), last.evaluations),
         )
         run("DELETE FROM beat")
 
     def _put(self, happening: Happening) -> None:
-        until = None if happening.ongoing else _milliseconds(happening.until or happening.at)
-        ranges = _ranges_text(happening.values)
+        until = None if happening.ongoing else milliseconds(happening.until or happening.at)
+        ranges = ranges_text(happening.values)
         key = (
-            _milliseconds(happening.at),
+            milliseconds(happening.at),
             self._name(happening.service),
-            _NUMBERS[happening.kind],
+            NUMBERS[happening.kind],
             self._name(happening.subject),
         )
-        if not happening.facts and self._database.execute(_GO_ON, (until, happening.times, ranges, *key)).rowcount:
+        if not happening.facts and self._database.execute(GO_ON, (until, happening.times, ranges, *key)).rowcount:
             return
         text = text_of({"facts": dict(happening.facts), "document": happening.document})
         sample, body = None, b""
@@ -289,7 +273,7 @@ class HistoryStore:
             sample, body = self._pack(self._name(str(happening.facts.get("policy", ""))), key[0], text)
         else:
             body = deflate(text)
-        self._database.execute(_BEGIN, (*key, until, happening.begun, happening.times, sample, ranges, body))
+        self._database.execute(BEGIN, (*key, until, happening.begun, happening.times, sample, ranges, body))
 
     def _pack(self, topic: int, at: int, text: bytes) -> tuple[int, bytes]:
         """Return the id of a sample of the *topic* and *text* as what differs from it."""
@@ -334,11 +318,11 @@ class HistoryStore:
         try:
             content = json.loads(inflate(body, b"" if sample is None else self._sample(sample)))
             facts, document = content["facts"], content["document"]
-            values = _ranges(ranges, facts.get("rules", ()))
+            values = ranges_of(ranges, facts.get("rules", ()))
         except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
             raise JournalError("the file is damaged", damaged=True) from error
         return Happening(
-            kind=_KINDS[kind],
+            kind=KINDS[kind],
             at=at / 1000,
             service=service,
             subject=subject,
@@ -404,44 +388,3 @@ def _explained() -> Iterator[None]:
         damaged = name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
         locked = name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
         raise JournalError(str(error), damaged=damaged, locked=locked) from error
-
-
-def _milliseconds(moment: float) -> int:
-    return _FOREVER if moment == inf else round(moment * 1000)
-
-
-def _ranges_text(values: Mapping[str, tuple[float, float]]) -> str | None:
-    """Return the ranges in the order of the rules, with four digits each; None if there are none.
-
-    ``40.2,83;=;7;`` is a range, the same range again, a single value, and no value.
-    """
-    parts: list[str] = []
-    last = ""
-    for low, high in values.values():
-        part = "" if isnan(low) else f"{low:.4g}" if low == high else f"{low:.4g},{high:.4g}"
-        parts.append("=" if part and part == last else part)
-        last = part or last
-    return ";".join(parts) if last else None
-
-
-def _ranges(text: str | None, rules: Iterable[str]) -> dict[str, tuple[float, float]]:
-    found: dict[str, tuple[float, float]] = {}
-    last = (0.0, 0.0)
-    for rule, part in zip(rules, (text or "").split(";"), strict=False):
-        if part and part != "=":
-            low, _, high = part.partition(",")
-            last = float(low), float(high or low)
-        if part:
-            found[rule] = last
-    return found
-
-
-def _cursor(row: tuple[Any, ...]) -> str:
-    return f"{row[0]}-{row[-2]}-{row[2]}-{row[-1]}"
-
-
-def _cursor_values(cursor: str) -> dict[str, int]:
-    parts = cursor.split("-")
-    if len(parts) != len(("at", "service", "kind", "subject")) or not all(_WHOLE.fullmatch(part) for part in parts):
-        raise ValueError(f"{tidy(cursor, 60)!r} is not a cursor (give the `next` of the page before)")
-    return {f"c{index}": int(part) for index, part in enumerate(parts)}

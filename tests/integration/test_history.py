@@ -72,6 +72,7 @@ async def test_what_happens_is_told(tmp_path: Path) -> None:
         await made.next_evaluations(3)
         happenings = (await asked(made, "/api/v1/services/web0/history"))["happenings"]
         text = await told(made, "web0")
+        later = (await asked(made, "/api/v1/services/web0/history?kind=hold"))["happenings"]
         changes = await told(made, "--changes", "--output", "json")
 
     by = [each["facts"]["by"] for each in happenings if each["kind"] == "change"]
@@ -86,7 +87,7 @@ async def test_what_happens_is_told(tmp_path: Path) -> None:
     assert any("→ 2  applied  by operator" in line for line in lines)
     held = [line for line in lines if "  held " in line]
     assert held
-    assert len(held) == len([each for each in happenings if each["kind"] == "hold"])
+    assert len([each for each in happenings if each["kind"] == "hold"]) <= len(held) <= len(later)
     assert {each["kind"] for each in json.loads(changes)["happenings"]} == {"change", "started"}
 
 

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autoscaler.core.records import Evaluation
+from autoscaler.core.model import Outcome, Why
+from autoscaler.core.reasons import Reason
+from autoscaler.core.records import Evaluation, Record
 from autoscaler.journal.keeper import FILE, HistoryKeeper
 from autoscaler.journal.store import HistoryStore
 from tests.integration.test_history import asked, with_history
 from tests.support.builders import NOW
 from tests.support.daemons import running
 from tests.support.waiting import PATIENCE, until, wait
+from tests.support.world import decided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -222,6 +225,24 @@ def test_a_disk_that_hangs(keeping: Callable[[], HistoryKeeper]) -> None:
     wait("the notes to be written", lambda: not keeper._notes.unfinished_tasks)
     note(keeper)
     wait("the problem to end", lambda: keeper.problem is None)
+
+
+def test_a_defect_of_a_document_costs_the_document(tmp_path: Path) -> None:
+    """If the whole document of a decision cannot be made, the run is known without it."""
+
+    def broken(_: Record) -> dict[str, object]:
+        raise ZeroDivisionError
+
+    keeper = HistoryKeeper(tmp_path, document=broken)
+    keeper.start(NOW)
+    why = Why(Reason.NO_BREACH)
+    keeper.evaluated(Evaluation(NOW, (Record(decided(why), Outcome.UNCHANGED),)))
+    note(keeper)
+
+    found = keeper.at("web", NOW)
+    assert found is not None
+    assert (found.facts["reason"], found.document) == ("no_breach", None)
+    keeper.stop(NOW)
 
 
 def test_a_defect_costs_one_note(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
@@ -73,7 +74,7 @@ def history(service: str | None, since: int, output: str, url: str | None, **onl
 def _pages(
     client: DaemonClient, service: str | None, kinds: tuple[HappeningKind, ...], since: float
 ) -> Iterator[dict[str, Any]]:
-    path = "/api/v1/history" if service is None else f"/api/v1/services/{service}/history"
+    path = "/api/v1/history" if service is None else f"/api/v1/services/{quote(service, safe='')}/history"
     after: str | None = None
     for _ in range(_MOST_PAGES):
         page = client.get(path, kind=",".join(kinds), since=since, limit=_LARGEST_PAGE, after=after)
