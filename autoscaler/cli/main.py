@@ -17,6 +17,7 @@ _COMMANDS = {
     "check": "check:check",
     "demo": "demo:demo",
     "explain": "explain:explain",
+    "history": "history:history",
     "pause": "pauses:pause",
     "plan": "plan:plan",
     "resume": "pauses:resume",

@@ -13,11 +13,13 @@ from aiohttp import hdrs, web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from autoscaler.core.instance import Instance
+from autoscaler.journal.keeper import HistoryKeeper
 from autoscaler.views.documents import DoneDocument, PoliciesDocument
 from autoscaler.views.policies import PoliciesInForce
 from autoscaler.web.answers import HEADERS, ErrorDocument, RefusedRequestError, refusal
 from autoscaler.web.control import Control, Controls, PauseBody, ResumeBody
 from autoscaler.web.evaluations import EvaluationEndpoints, no_explanation
+from autoscaler.web.history import HistoryEndpoints
 from autoscaler.web.openapi import Endpoint, openapi
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ class Views:
     """What the autoscaler is at the moment."""
     loaded: Callable[[], PoliciesInForce] = PoliciesInForce
     """The policies in force, and where they stand."""
+    history: HistoryKeeper = field(default_factory=HistoryKeeper)
+    """What happened."""
     explain: Callable[[Record], ExplanationDocument | None] = no_explanation
     """Explains a decision as a JSON object; None if it cannot."""
 
@@ -70,7 +74,13 @@ def application(views: Views) -> web.Application:
     """The application, with its endpoints and their description."""
     app = web.Application(middlewares=[_answer_in_documents, _refuse_oversized], client_max_size=_LARGEST_REQUEST)
     evaluations = EvaluationEndpoints(views.journal, views.instance, views.loaded, explain=views.explain)
-    endpoints = [*_health_and_metrics(views), *evaluations.endpoints(), *_changing(Control(views.controls))]
+    history = HistoryEndpoints(views.history, lambda: views.journal.snapshot().latest, views.controls.now)
+    endpoints = [
+        *_health_and_metrics(views),
+        *evaluations.endpoints(),
+        *history.endpoints(),
+        *_changing(Control(views.controls)),
+    ]
     described = openapi(endpoints)
 
     async def description(_: web.Request) -> web.Response:

@@ -7,7 +7,7 @@ import pytest
 from autoscaler.core.model import Decision, Outcome, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Evaluation, Problem, Record
-from autoscaler.evaluation.journal import Journal
+from autoscaler.evaluation.journal import EndedHold, Journal
 
 LOST = Problem("prometheus", "connection refused")
 
@@ -53,6 +53,32 @@ def test_a_repeated_proposal_is_neither_news_nor_counted() -> None:
     proposal = record(Outcome.DRY_RUN, Reason.BELOW_MIN)
     assert [journal.add(proposal), journal.add(replace(proposal, repeated=True))] == [True, False]
     assert journal.snapshot().decisions == {("web", Outcome.DRY_RUN): 1}
+
+
+def at(when: float, made: Record) -> Record:
+    """The same record at another time."""
+    return replace(made, decision=replace(made.decision, at=when))
+
+
+def test_the_end_of_a_hold_is_known_with_its_beginning() -> None:
+    """A hold that ends without a change is over once, and says since when it lasted for its reason."""
+    journal, ended = Journal(), []
+    cooling, blocked = record(Outcome.HELD, Reason.COOLING_DOWN), record(Outcome.HELD, Reason.TASKS_PENDING)
+    calm = record(Outcome.UNCHANGED)
+
+    for made in (at(0, cooling), at(15, blocked), at(30, blocked), at(45, calm), at(60, calm)):
+        ended.append(journal.hold_ended_by(made))
+        journal.add(made)
+
+    assert ended == [None, None, None, EndedHold(at(30, blocked), 15), None]
+
+
+def test_a_change_ends_a_hold_without_a_line_of_its_own() -> None:
+    """The line of the change says that the hold is over."""
+    journal = Journal()
+    journal.add(record(Outcome.HELD, Reason.COOLING_DOWN))
+
+    assert journal.hold_ended_by(record(Outcome.APPLIED, Reason.ABOVE_THRESHOLD)) is None
 
 
 def test_a_problem_begins_once_and_ends_once() -> None:

@@ -4,16 +4,18 @@ import json
 import logging
 import re
 import sys
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
 import pytest
 import structlog
 
-from autoscaler.core.model import Outcome, Recommendation, Why
+from autoscaler.core.model import BY_DEPLOY, BY_OPERATOR, Outcome, Recommendation, ScaleEvent, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Problem, Record
-from autoscaler.views.logs import configure, consequence_of, log_problems, log_record
+from autoscaler.evaluation.journal import EndedHold
+from autoscaler.views.logs import configure, consequence_of, log_adopted, log_hold_end, log_problems, log_record
 from tests.support.world import decided
 
 SECRET = "hunter2"  # noqa: S105 - nobody's password
@@ -90,6 +92,35 @@ def test_a_decision_is_one_line_of_facts() -> None:
 def test_news_is_told_aloud(outcome: Outcome, *, news: bool, level: str) -> None:
     """News is at info, what went wrong a warning; what is unchanged or no news is at debug."""
     assert [line["level"] for line in logged((record(outcome), news))] == [level]
+
+
+def test_the_end_of_a_hold_is_one_line() -> None:
+    """The end of a hold says for how long the service was held for its reason, and what is so now."""
+    held, over = record(Outcome.HELD), record(Outcome.UNCHANGED)
+    stream = StringIO()
+    configure("json", "info", stream)
+
+    log_hold_end(structlog.get_logger(), EndedHold(held, held.decision.at - 60), over)
+
+    (line,) = lines(stream)
+    assert (line["event"], line["level"], line["service"]) == ("hold_ended", "info", "web")
+    assert (line["held_for"], line["held_seconds"]) == (held.decision.primary.reason, 60)
+    assert line["reason"] == over.decision.primary.reason
+
+
+@pytest.mark.parametrize(("reason", "by"), [(BY_OPERATOR, "operator"), (BY_DEPLOY, "deploy"), ("", "unknown")])
+def test_a_change_by_somebody_else_is_one_line(reason: str, by: str) -> None:
+    """A change of the count by an operator or a deploy has a line of its own, which says by whom."""
+    made = record(Outcome.HELD)
+    event = ScaleEvent(made.decision.at - 5, 3, 7, by_others=True, reason=reason)
+    stream = StringIO()
+    configure("json", "info", stream)
+
+    log_adopted(structlog.get_logger(), replace(made, adopted=(event,)))
+
+    (line,) = lines(stream)
+    assert (line["event"], line["before"], line["after"], line["by"]) == ("count_changed_externally", 3, 7, by)
+    assert line["seconds_ago"] == 5
 
 
 def test_the_level_is_the_least_that_is_written() -> None:
