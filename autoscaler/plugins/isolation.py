@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from autoscaler.strategies.base import Rule, RuleInput
 
 MOST_REPLICAS = 1_000_000
-"""More than any policy allows, whatever the metric says."""
+"""A count that is more than any policy allows."""
 LONGEST_DETAIL = 300
-"""Characters."""
+"""The most characters of a text in an opinion."""
 OWN_REASONS = (
     Reason.ABOVE_TARGET,
     Reason.BELOW_TARGET,
@@ -39,11 +39,11 @@ OWN_REASONS = (
     Reason.TABLE_VALUE,
     Reason.NO_BREACH,
 )
-"""The reasons that a rule can have; the others are those of what follows it, or say that it lacks data."""
+"""The reasons that a rule can give. Others are given by later steps, or mean that the rule lacks data."""
 
 
 def flaw(rule_input: RuleInput, opinion: object) -> str:
-    """What keeps *opinion* from being a rule's on *rule_input*, and what would be right; empty where nothing does."""
+    """Return why *opinion* cannot be a rule's on *rule_input*, and what would be right; empty if it can."""
     if type(opinion) is not Recommendation:
         return f"gave {_shown(opinion)}, no Recommendation (return self.asks_for(…) or self.no_opinion(…))"
     return (
@@ -101,7 +101,7 @@ def _shown(value: object) -> str:
 # Asking
 
 _READING = 2.0
-"""Seconds that reading a rule of a plugin's strategy may take."""
+"""The most seconds for reading a rule of a plugin's strategy."""
 _WORKERS: WeakKeyDictionary[type[Rule], Worker] = WeakKeyDictionary()
 
 
@@ -144,12 +144,12 @@ class PluginGuard:
         self._together = together
         self._turn: float | None = None
         self._spent: dict[type[Rule], float] = {}
-        """Seconds of this turn, by strategy."""
+        """The seconds that each strategy used in this turn."""
         self._late: set[type[Rule]] = set()
-        """The strategies that did not come back in this turn."""
+        """The strategies that did not return in this turn."""
 
     def judge(self, rule: Rule, rule_input: RuleInput, at: float) -> Recommendation:
-        """Return the opinion of *rule* on a window that suffices to judge by, or that a plugin's rule lacks data.
+        """Return the opinion of *rule* on a sufficient window, or a plugin's lack of data.
 
         *at* tells evaluations apart: it is the time of the decision.
         """
@@ -158,7 +158,7 @@ class PluginGuard:
         return self._ask(rule, rule_input, at, _recommended)
 
     def judge_on_partial(self, rule: Rule, rule_input: RuleInput, at: float) -> Recommendation | None:
-        """Return what *rule* is certain of although only some of the tasks report; None if that is nothing."""
+        """Return what *rule* is certain of although only some tasks report; None if it is certain of nothing."""
         if is_built_in(type(rule)):
             return rule.recommend_on_partial(rule_input)
         opinion = self._ask(rule, rule_input, at, _recommended_on_partial)
@@ -167,7 +167,7 @@ class PluginGuard:
     def _ask(
         self, rule: Rule, rule_input: RuleInput, turn: float, question: Callable[[Rule, RuleInput], object]
     ) -> Recommendation:
-        """What *rule* answers the *question*, or that it lacks data where that is no opinion of a rule's."""
+        """Return the answer of *rule* to the *question*, or its lack of data if that is not an opinion."""
         kind = type(rule)
         if turn != self._turn:
             self._turn = turn
