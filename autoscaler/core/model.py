@@ -44,6 +44,8 @@ class ScaleEvent:
     after: int
     by_others: bool = field(default=False, compare=False)
     """Whether somebody else made the change: an operator or a stack deploy. Comparisons leave this field out."""
+    proposed: bool = field(default=False, compare=False)
+    """Whether a dry-run would have made the change, so that nothing changed. Comparisons leave this field out."""
 
     @property
     def direction(self) -> Direction:

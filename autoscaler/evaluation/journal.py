@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from autoscaler.core.model import Outcome
+from autoscaler.core.records import NO_DATA, WRITE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from autoscaler.core.lacks import Lack
     from autoscaler.core.records import Evaluation, Problem, Record
 
 _KEPT = 20
-_OF_PROMETHEUS = frozenset({"query", "clock", "scrape_interval", "starved"})
+_OF_PROMETHEUS = frozenset({"query", "clock", "scrape_interval", "starved", NO_DATA})
 """The kinds of problems that only an answer of Prometheus can show to be over."""
 
 
@@ -39,6 +41,10 @@ class Snapshot:
     """Of `swarm` and `prometheus`, those that answered at least once."""
     missed: int
     """How many evaluations were due while one was still running."""
+    lacks: tuple[Lack, ...] = ()
+    """The data that lacked at the last evaluation that Swarm answered, and why."""
+    unmatched: tuple[str, ...] = ()
+    """What in the policies matched no service then, a sentence each."""
 
 
 @dataclass(slots=True)
@@ -55,12 +61,14 @@ class Journal:
     _last_evaluation: float | None = field(default=None, init=False)
     _reached: frozenset[str] = field(default=frozenset(), init=False)
     _missed: int = field(default=0, init=False)
+    _lacks: tuple[Lack, ...] = field(default=(), init=False)
+    _unmatched: tuple[str, ...] = field(default=(), init=False)
 
     def add(self, record: Record) -> bool:
         """Keep *record*; true where it says something that the service's last record did not.
 
-        A decision that was carried out, or failed, is always news; one that is held is news when it is held for another
-        reason or at other counts than before.
+        A decision that was carried out, or failed, is always news, except for a write that is refused again. One that
+        is held is news if it is held for another reason or at other counts than before.
         """
         service = record.decision.service
         with self._lock:
@@ -84,7 +92,7 @@ class Journal:
             now = {problem.key: problem for problem in evaluation.problems}
             # What was not looked at may still be as it was: without Swarm Prometheus is not asked, and without an
             # answer of Prometheus its clock and the other queries are not known.
-            unknown = {"prometheus", "pauses", "service", *_OF_PROMETHEUS} if evaluation.met("swarm") else set()
+            unknown = {"prometheus", "pauses", "service", WRITE, *_OF_PROMETHEUS} if evaluation.met("swarm") else set()
             unknown |= _OF_PROMETHEUS if evaluation.met("prometheus") else set()
             now = {key: problem for key, problem in before.items() if problem.kind in unknown} | now
             # A cause that is known is kept while nothing more is heard: a manager without a leader hangs now and then.
@@ -92,6 +100,8 @@ class Journal:
             if not evaluation.met("swarm"):
                 self._reached |= {"swarm"} if evaluation.met("prometheus") else {"swarm", "prometheus"}
                 self._paused = evaluation.paused
+                self._lacks = evaluation.lacks
+                self._unmatched = evaluation.unmatched
                 self._forget_all_but({record.decision.service for record in evaluation.records})
             self._problems = tuple(now.values())
             self._last_evaluation = evaluation.at
@@ -100,6 +110,11 @@ class Journal:
             replace(problem, kind="swarm_cause")
             for key, problem in now.items()
             if problem.kind == "swarm" and key in before and before[key].silent and not problem.silent
+        ]
+        began += [
+            replace(problem, kind="no_data_cause")
+            for key, problem in now.items()
+            if problem.kind == NO_DATA and key in before and before[key].cause != problem.cause
         ]
         ended = [problem for key, problem in before.items() if key not in now]
         return began, ended
@@ -121,6 +136,8 @@ class Journal:
                 self._last_evaluation,
                 self._reached,
                 self._missed,
+                self._lacks,
+                self._unmatched,
             )
 
     def notable(self, service: str) -> tuple[Record, ...]:
@@ -138,6 +155,8 @@ class Journal:
 def _is_news(record: Record, before: Record | None) -> bool:
     if record.repeated:
         return False
+    if record.refused and before is not None and before.refused and before.detail == record.detail:
+        return False  # the problem `write` goes on
     if record.outcome not in {Outcome.HELD, Outcome.UNCHANGED} or before is None:
         return True
     new, old = record.decision, before.decision

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
-from autoscaler.core.records import Problem
+from autoscaler.core.lacks import Link
+from autoscaler.core.records import NO_DATA, Problem
 from autoscaler.core.window import MISSING, Window
 from autoscaler.errors import BackendError, UnreachableError
 from autoscaler.metrics import queries
@@ -136,7 +137,8 @@ class MetricWindows:
                 where = "behind" if offset < 0 else "ahead of"
                 detail = f"Prometheus' clock is {words(abs(offset))} {where} ours ({self.clock_cure(offset)})"
                 problems.append(Problem("clock", detail))
-            problems += self._differing_interval(now, deadline)
+            by_cpu = any(each.query.metric == CPU and each.metric.query is None for each in questions)
+            problems += self._differing_interval(now, deadline, by_cpu=by_cpu)
         self._ask_all(questions, lost, now, deadline, problems)
         self._in_force = {
             (question.query.metric, question.query.service): cache
@@ -184,6 +186,11 @@ class MetricWindows:
         known = self._in_force.get((queries.STARVATION, ""))
         self._starvation.note(known, self._clock.newest(metrics[CPU]), views, nodes, now)
         return list(self._starvation.problems(now))
+
+    def with_samples(self, name: str) -> tuple[str, ...]:
+        """Return the services that the window of the metric *name* has samples of."""
+        held = (cache for (metric, _), cache in self._in_force.items() if metric == name)
+        return tuple(service for cache in held for service in cache.services)
 
     def tells_of_starvation(self, metrics: Mapping[str, Metric], deadline: Deadline) -> bool:
         """Return whether Prometheus has the series that show starved tasks; true also if no policy needs them.
@@ -280,8 +287,11 @@ class MetricWindows:
             if question.metric.source == PROMETHEUS and any(isfinite(series.values[-1]) for series in answer.values()):
                 self._clock.saw_sample(last + question.metric.offset)
 
-    def _differing_interval(self, now: float, deadline: Deadline) -> Iterator[Problem]:
-        """Yield a problem if the real scrape interval differs from the setting, as far as it is known."""
+    def _differing_interval(self, now: float, deadline: Deadline, *, by_cpu: bool) -> Iterator[Problem]:
+        """Yield a problem if the real scrape interval differs from the setting, as far as it is known.
+
+        It is a problem of missing data if policies scale *by_cpu*, and the interval is too long for that.
+        """
         if now - self._probed_at >= _PROBED_EVERY or self.scrape_interval is None:
             try:
                 self.scrape_interval = self.probe(deadline)
@@ -291,8 +301,15 @@ class MetricWindows:
         real, said = self.scrape_interval, self.settings.scrape_interval
         if real is not None and abs(real - said) > max(_TOLERANCE * said, 0.5):
             cure = f"set AUTOSCALER_SCRAPE_INTERVAL={words(real)}"
-            detail = f"Prometheus scrapes every {words(real)}, the settings say every {words(said)} ({cure})"
-            yield Problem("scrape_interval", detail)
+            detail = f"Prometheus scrapes every {words(real)}, the settings say every {words(said)}"
+            window = self.settings.rate_window
+            if by_cpu and 2 * real > window:
+                effect = f"the rate window of {words(window)} holds less than the two samples that cpu needs"
+                cure = f"{cure} and AUTOSCALER_RATE_WINDOW={words(4 * real)}, or scrape more often"
+                said_so = f"nothing scales by cpu: {detail}, and {effect} ({cure})"
+                yield Problem(NO_DATA, said_so, f"metric {CPU}", cause=f"{CPU}:{Link.SCRAPE_INTERVAL}")
+            else:
+                yield Problem("scrape_interval", f"{detail} ({cure})")
 
     # showing
 

@@ -15,7 +15,7 @@ from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL
 from autoscaler.util.suggestions import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from autoscaler.policy.policy import Policy, PolicySet
 
@@ -70,6 +70,8 @@ class Matcher:
     policies: PolicySet
     _found: dict[tuple[str, bool, tuple[tuple[str, str], ...]], Match] = field(default_factory=dict, init=False)
     _hints: dict[str, str] = field(default_factory=dict, init=False)
+    _missing: tuple[frozenset[str], dict[str, str]] | None = field(default=None, init=False)
+    """The messages on missing services, and the services that there were when they were made."""
     _looked_at: frozenset[str] = field(init=False)
     """The labels of others by which a policy matches services."""
 
@@ -89,6 +91,19 @@ class Matcher:
                 self._found.clear()  # services come and go for months
             self._found[key] = self._find(service, told, own=own)
         return self._found[key]
+
+    def missing(self, service: str, known: Collection[str]) -> str:
+        """Return the message that Swarm has no service of this name, and which *known* ones may be meant."""
+        names = frozenset(known)
+        if self._missing is None or self._missing[0] != names:
+            self._missing = names, {}
+        said = self._missing[1]
+        if service not in said:
+            # A hundred misspelt names among thousands of services would take seconds.
+            found = nearest(service, names, likeness=0.5) if len(said) < _MOST_HINTS else ""
+            cure = f" (did you mean {found}?)" if found else ""
+            said[service] = f"Swarm has no service of this name{cure}"
+        return said[service]
 
     def _find(self, service: str, labels: Mapping[str, str], *, own: bool) -> Match:
         if labels.get(ENABLED_LABEL) == "false":

@@ -279,11 +279,12 @@ class Policy(Frozen):
     def look_backs(self) -> dict[str, int]:
         """The metrics that rules and guards look at, with the longest look-back that one of them needs, in seconds."""
         longest: dict[str, int] = {}
-        for metric, look_back in self._looks():
+        for metric, look_back in self.looks():
             longest[metric] = max(longest.get(metric, 0), look_back)
         return longest
 
-    def _looks(self) -> Iterator[tuple[str, int]]:
+    def looks(self) -> Iterator[tuple[str, int]]:
+        """Yield the metric and the look-back in seconds of each rule and guard."""
         yield from ((rule.metric, rule.look_back) for rule in self.rules)
         yield from ((guard.metric, guard.for_) for guard in self.guards)
 

@@ -110,7 +110,13 @@ def _reading(views: Views) -> list[Endpoint]:
             healthy,
             health,
         ),
-        Endpoint(get, "/-/ready", "200 once policies are loaded and both backends have answered.", ready, health),
+        Endpoint(
+            get,
+            "/-/ready",
+            "200 while any service can be decided on and written; else 503, with the reason.",
+            ready,
+            health,
+        ),
         Endpoint(get, "/api/v1/services", "The newest decision on each service.", services, {200: ServicesDocument}),
     ]
 

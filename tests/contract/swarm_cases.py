@@ -173,6 +173,11 @@ def scale(swarm: DockerSwarm, what: Order) -> Receipt:
     return swarm.scale(what, Deadline(20))
 
 
+def _states(world: World, name: str) -> set[str]:
+    """The states of a service's tasks."""
+    return {task["Status"]["State"] for task in world.tasks(name)}
+
+
 def settled(world: World, spec: Document) -> ServiceView:
     """The service of this spec, created, and running."""
     name, count = spec["Name"], spec["Mode"]["Replicated"]["Replicas"]
@@ -569,7 +574,7 @@ class SwarmContract:
     def test_unsupported_modes(self, world: World, mode: Document, words: str) -> None:
         """Only replicated services are scaled: any update of a job would execute it again."""
         world.create(replicated("unsupported") | {"Mode": mode})
-        world.wait("its task", lambda: bool(world.tasks("unsupported")))
+        world.wait("its tasks", lambda: _states(world, "unsupported") == {"running"})
         view = view_of(world.swarm(), "unsupported")
         before = world.raw("unsupported")
 

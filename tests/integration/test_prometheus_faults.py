@@ -124,6 +124,26 @@ def test_a_passing_fault_is_not_even_noticed(server: PrometheusServer, name: str
     assert fetch(source(server.url))["web"].values == [1.5, 2.5]
 
 
+@pytest.mark.parametrize(
+    ("code", "body"), [(500, 'unsupported API version "v1"\n'), (400, "no such page"), (405, "GET only")]
+)
+def test_another_server_than_prometheus(server: PrometheusServer, code: int, body: str) -> None:
+    """What a Prometheus never answers, such as cAdvisor's refusal, names the setting to correct."""
+    server.fail(status(code, body))
+    with pytest.raises(BackendError) as raised:
+        fetch(source(server.url))
+    cure = "does AUTOSCALER_PROMETHEUS_URL name another server, such as cAdvisor?"
+    assert str(raised.value).endswith(f" (this is not the answer of a Prometheus; {cure})")
+
+
+def test_an_error_of_prometheus_itself(server: PrometheusServer) -> None:
+    """An error in Prometheus' own form leaves no doubt about the URL."""
+    server.fail(status(500, {"status": "error", "errorType": "internal", "error": "disk full"}))
+    with pytest.raises(BackendError) as raised:
+        fetch(source(server.url))
+    assert str(raised.value).endswith("fails with HTTP 500: disk full")
+
+
 def test_a_retry_after_within_the_deadline_is_obeyed(server: PrometheusServer) -> None:
     """A server that asks for a second is given it, if the deadline allows."""
     server.fail(status(429, "", {"Retry-After": "1"}), times=1)

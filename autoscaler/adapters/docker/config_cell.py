@@ -8,7 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autoscaler.adapters.docker.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_api import (
+    AlreadyExistsError,
+    ForbiddenError,
+    NotFoundError,
+    VersionConflictError,
+)
 from autoscaler.adapters.docker.engine_errors import documented
 from autoscaler.errors import RefusedError
 
@@ -40,6 +45,8 @@ class ConfigCell:
         except NotFoundError:
             return None
         except RefusedError as error:
+            if isinstance(error, ForbiddenError) and error.cured:
+                raise
             raise RefusedError(
                 f"{error} ({self.to_look} the config {self.name}, through a socket proxy too)"
             ) from error
@@ -64,6 +71,8 @@ class ConfigCell:
         except (AlreadyExistsError, NotFoundError, VersionConflictError):
             return False
         except RefusedError as error:
+            if isinstance(error, ForbiddenError) and error.cured:
+                raise
             raise RefusedError(
                 f"{error} ({self.to_write} the config {self.name}, through a socket proxy too)"
             ) from error

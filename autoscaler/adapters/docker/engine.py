@@ -177,7 +177,7 @@ class DockerEngine:
         try:
             if isinstance(content, ValueError):
                 raise not_docker(self._where, str(content))
-            answer = parse(self._where, status, content) if isinstance(content, str) else content
+            answer = parse(self._where, status, content, f"{method} {path}") if isinstance(content, str) else content
         except (AlreadyExistsError, NotFoundError, VersionConflictError):
             self._client = used
             raise

@@ -33,6 +33,15 @@ class AlreadyExistsError(RefusedError):
     """The engine already has an object of this name. Nothing was created."""
 
 
+class ForbiddenError(RefusedError):
+    """Something in front of the engine, such as a socket proxy, or the engine itself does not permit this call."""
+
+    def __init__(self, message: str, *, cured: bool = False) -> None:
+        super().__init__(message)
+        self.cured = cured
+        """Whether the message says what to allow."""
+
+
 class EngineApi(Protocol):
     """Docker's documents, in and out. Every call ends by its deadline and raises only BackendError."""
 

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import requests
 from docker.errors import InvalidVersion
 
-from autoscaler.adapters.docker.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_api import (
+    AlreadyExistsError,
+    ForbiddenError,
+    NotFoundError,
+    VersionConflictError,
+)
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -45,10 +50,6 @@ _NO_SWARM = (
     "this engine is not in a Swarm, or its manager does not run; make this engine a manager with `docker swarm init`, "
     "or run the autoscaler on a manager"
 )
-_FORBIDDEN = (
-    "a proxy in front of the engine refused the request; a socket proxy must allow reading services, tasks, nodes and "
-    "configs, updating services, and creating and updating configs (SERVICES, TASKS, NODES, CONFIGS and POST)"
-)
 _TOO_LARGE = "the service (with its previous spec) or config is larger than Swarm stores; shorten long labels"
 _FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
     (InvalidVersion, RefusedError, "the engine is too old; upgrade it"),
@@ -70,10 +71,10 @@ _SAID: tuple[tuple[str, type[BackendError], str], ...] = (
 _CLEAR: dict[int, type[RefusedError]] = {HTTPStatus.NOT_FOUND: NotFoundError, HTTPStatus.CONFLICT: AlreadyExistsError}
 
 
-def parse(where: str, status: int, content: str | bytes) -> Any:
+def parse(where: str, status: int, content: str | bytes, call: str = "GET /version") -> Any:
     """Return the JSON of the engine's answer, None if it is empty; raise the error that its status and words mean.
 
-    *where* names the engine and begins every message.
+    *where* names the engine and begins every message. *call* is the method and the path of the request.
     """
     try:
         answer = json.loads(content)
@@ -85,8 +86,9 @@ def parse(where: str, status: int, content: str | bytes) -> Any:
         return answer
     message = answer.get("message") if isinstance(answer, dict) else None
     if not isinstance(message, str):
-        if status == HTTPStatus.FORBIDDEN:
-            raise RefusedError(f"{where}: {_FORBIDDEN}")
+        if status in (HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED):
+            refused = f"a proxy in front of the engine refused {call}"
+            raise ForbiddenError(f"{where}: {refused} ({_allow(call)})", cured=True)
         redirected = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
         lacks = ", a redirect, which is not followed" if redirected else " without Docker's message"
         raise not_docker(where, f"status {status}{lacks}")
@@ -155,9 +157,19 @@ def _refusal(where: str, status: int, message: str) -> BackendError:
     for words, meaning, sentence in _SAID:
         if words in message:
             return meaning(f"{where}: {sentence}")
+    if status == HTTPStatus.FORBIDDEN:
+        return ForbiddenError(f"{where}: refused with status {status}: {message}")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TransientError(f"{where}: status {status}: {message}")
     return RefusedError(f"{where}: refused with status {status}: {message}")
+
+
+def _allow(call: str) -> str:
+    """Return what a socket proxy must allow for the *call*: by flags on paths, or by the sections of the API."""
+    method, _, path = call.partition(" ")
+    section = path.strip("/").partition("/")[0].upper()
+    writing = "" if method == "GET" else f" and {method}=1"
+    return f"let the socket proxy allow it: its path in -allow{method}, or {section}=1{writing}"
 
 
 def _of_answer(where: str, response: requests.Response) -> BackendError:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autoscaler.adapters.docker import documents, rollback_point
-from autoscaler.adapters.docker.engine_api import NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_api import ForbiddenError, NotFoundError, VersionConflictError
 from autoscaler.adapters.docker.engine_errors import documented
 from autoscaler.errors import BackendError, RefusedError, UnreachableError
-from autoscaler.ports import Receipt, Written
+from autoscaler.ports import Receipt, RefusedBy, Written
 from autoscaler.swarm.cluster import STATE_LABEL, unknown_service
 from autoscaler.util.deadline import Deadline
 
@@ -77,7 +77,7 @@ class DockerSwarm:
         except NotFoundError as error:
             return Receipt(Written.GONE, str(error))
         except BackendError as error:
-            return Receipt(Written.REFUSED, f"nothing was written: {error}")
+            return Receipt(Written.REFUSED, f"nothing was written: {error}", _refused_by(error))
 
     def roll_back(self, service: str, deadline: Deadline) -> RolledBack:
         """Set *service* back to the version before its last deploy; the count stays as it is.
@@ -157,6 +157,12 @@ class DockerSwarm:
                 continue
             return Receipt(Written.UNKNOWN, f"{doubt}; read back: not applied yet, it may still be")
         return Receipt(Written.UNKNOWN, f"{doubt}; it may have been applied")
+
+
+def _refused_by(error: BackendError) -> RefusedBy | None:
+    if not isinstance(error, RefusedError):
+        return None  # there was no answer, and the next evaluation meets the same trouble
+    return RefusedBy.PROXY if isinstance(error, ForbiddenError) else RefusedBy.ENGINE
 
 
 def _point_to_save(document: Document) -> str | None:

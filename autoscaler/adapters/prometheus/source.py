@@ -130,6 +130,14 @@ class PrometheusSource:
         answer = self._call(lambda timeout: self._prometheus.custom_query(expression, timeout=timeout), deadline)
         return [dict(series["metric"]) for series in answer]
 
+    def values(self, expression: str, deadline: Deadline) -> list[tuple[dict[str, str], float]]:
+        """Return the labels and the value of each series that *expression* gives now. Raises BackendError."""
+        answer = self._call(lambda timeout: self._prometheus.custom_query(expression, timeout=timeout), deadline)
+        try:
+            return [(dict(series["metric"]), float(series["value"][1])) for series in answer]
+        except (LookupError, TypeError, ValueError) as error:
+            raise RefusedError(f"Prometheus answers a query for numbers with {str(answer)[:100]}") from error
+
     def scrape_interval(self, series: str, deadline: Deadline) -> float | None:
         """Return the seconds between the scrapes of the series that the expression *series* gives.
 

@@ -175,12 +175,13 @@ class Wire:
         said = self._said(_loaded(body)) or self._shown(body)
         said = f": {said}" if said else ""
         if status in {requests.codes.too_many_requests, requests.codes.request_timeout} or status >= 500:  # noqa: PLR2004 - HTTP's server errors
-            message = f"{self._where} fails with HTTP {status}{said}"
+            strange = status == requests.codes.internal_server_error and not _error_type(_loaded(body))
+            message = f"{self._where} fails with HTTP {status}{said}{_STRANGER if strange else ''}"
             if _error_type(_loaded(body)) in {"timeout", "canceled"}:
                 # Prometheus' own time limit for a query. Another attempt would only cause the same load.
                 return RefusedError(f"{message} (the query takes it too long; simplify it, or use a recording rule)")
             return PassingError(message, _seconds(response.headers.get("Retry-After", "")))
-        cure = _CURES.get(status, "")
+        cure = _CURES.get(status, "" if _error_type(_loaded(body)) else _STRANGER)
         if response.is_redirect or response.is_permanent_redirect:
             target = urlsplit(response.headers.get("Location", ""))
             target = target._replace(netloc=target.netloc.rpartition("@")[2], query="", fragment="")
@@ -230,6 +231,7 @@ class Wire:
         return line if len(line) <= _LONGEST_QUOTE else f"{line[:_LONGEST_QUOTE]}…"
 
 
+_STRANGER = f" (this is not the answer of a Prometheus; does {_PREFIX}URL name another server, such as cAdvisor?)"
 _CURES = {
     401: f" (set {PREFIX}USERNAME and {PREFIX}PASSWORD, or {PREFIX}BEARER_TOKEN, to what it accepts)",
     403: f" (allow queries to the user of {PREFIX}USERNAME or {PREFIX}BEARER_TOKEN)",

@@ -16,7 +16,7 @@ from autoscaler.policy import pacing
 from autoscaler.policy_files import loader
 from autoscaler.settings import Settings
 from autoscaler.views import render
-from autoscaler.views.documents import capacity_document, problem_document, record_document
+from autoscaler.views.documents import capacity_document, lack_document, problem_document, record_document
 from autoscaler.views.logs import configure
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def plan(output: str, **options: Any) -> None:
 
     It also adds up what services reserve and what nodes have, and warns if a policy's maximum does not fit.
 
-    The exit code is 0 if there is nothing to do, 2 if something would change, and 1 if the plan is not known.
+    The exit code is 0 if there is nothing to do, 2 if something would change, and 1 if a problem keeps the plan from
+    being known, such as data that have been missing for long.
     """
     settings = Settings.read(options)
     configure(settings.log_format, "error")
@@ -48,6 +49,8 @@ def plan(output: str, **options: Any) -> None:
             {
                 "services": [record_document(record) for record in evaluation.records],
                 "problems": [problem_document(problem) for problem in evaluation.problems],
+                "lacks": [lack_document(lack) for lack in evaluation.lacks],
+                "unmatched": list(evaluation.unmatched),
                 "paused": list(evaluation.paused),
                 "in_force": in_force,
                 "capacity": None if capacity is None else capacity_document(capacity),
@@ -55,7 +58,16 @@ def plan(output: str, **options: Any) -> None:
         )
     else:
         lines = pacing.lines(in_force)
-        terminal().print(render.plan(evaluation.records, evaluation.problems, capacity, evaluation.paused, lines))
+        shown = render.plan(
+            evaluation.records,
+            evaluation.problems,
+            capacity,
+            evaluation.paused,
+            lines,
+            evaluation.lacks,
+            evaluation.unmatched,
+        )
+        terminal().print(shown)
     sys.exit(_plan_exit(evaluation))
 
 
