@@ -1,7 +1,7 @@
-"""Opinions of rules: this package's are asked directly; if a plugin's fails, only its rule lacks data.
+"""Opinions of rules: rules of this package are asked directly; if a plugin fails, only its rule lacks data.
 
-A plugin's strategy may raise, never come back or return nonsense. Its rule lacks data then, which lowers no count, and
-the detail says why.
+A plugin's strategy may raise, never return, or return nonsense. Then its rule lacks data, which never lowers a count.
+The detail says why.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def worker_of(rule: type[Rule]) -> Worker:
 
 
 def read_in_time(rule: type[Rule], read: Callable[[], Any]) -> Any:
-    """Return what *read* returns, which runs the code of the strategy; raises DeadlineError if it takes too long."""
+    """Return what *read* returns, which runs the code of the strategy; raise DeadlineError if it takes too long."""
     return worker_of(rule).call(read, _READING)
 
 
@@ -128,14 +128,14 @@ def _recommended_on_partial(rule: Rule, rule_input: RuleInput) -> object:
 
 
 class PluginGuard:
-    """Asks rules for their opinions: this package's directly, a plugin's with a time limit.
+    """Asks rules for their opinions: those of this package directly, those of plugins with a time limit.
 
-    *a_call* are the seconds for one call of a plugin's strategy, *each* those for all calls of one strategy in an
-    evaluation, *together* those for all strategies in an evaluation.
+    *a_call* is the most seconds of one call of a plugin's strategy. *each* is the most seconds of all calls of one
+    strategy in an evaluation, and *together* that of all strategies.
 
-    A call that takes too long is abandoned, and its strategy is not asked again before it has come back, nor at all in
-    the same evaluation. So a strategy that hangs costs an evaluation of a thousand services one second, and one that
-    is slow no more than *each*; all of them *together* leave an evaluation the time to write.
+    A call that takes too long is abandoned. Its strategy is not asked again in the same evaluation, nor before the call
+    has returned. So a strategy that hangs takes one second of an evaluation of a thousand services, and a slow one at
+    most *each*. The limit *together* leaves an evaluation the time to write.
     """
 
     def __init__(self, *, a_call: float = 1.0, each: float = 2.0, together: float = 4.0) -> None:
@@ -151,7 +151,7 @@ class PluginGuard:
     def judge(self, rule: Rule, rule_input: RuleInput, at: float) -> Recommendation:
         """Return the opinion of *rule* on a sufficient window, or a plugin's lack of data.
 
-        *at* tells evaluations apart: it is the time of the decision.
+        *at* is the time of the decision, by which evaluations are told apart.
         """
         if is_built_in(type(rule)):
             return rule.recommend(rule_input)
@@ -194,7 +194,7 @@ class PluginGuard:
 
 
 def _answer(rule: Rule, rule_input: RuleInput, question: Callable[[Rule, RuleInput], object]) -> Recommendation:
-    """What *rule* answers the *question*, made anew of plain values, or that it failed; raises nothing."""
+    """Return the answer of *rule* to the *question* as plain values, or its failure; never raise."""
     try:
         opinion = question(rule, rule_input)
         what = flaw(rule_input, opinion)
@@ -212,7 +212,7 @@ def _failed(rule: Rule, rule_input: RuleInput, what: str) -> Recommendation:
 
 
 def _where(strategy: type[Rule], traceback: TracebackType | None) -> str:
-    """The innermost line of the plugin's own that *traceback* goes through, as ``, in peak.strategy, line 31``."""
+    """Return the plugin's own innermost line in *traceback*, as ``, in peak.strategy, line 31``."""
     package, place = strategy.__module__.partition(".")[0], ""
     while traceback is not None:
         module = str(traceback.tb_frame.f_globals.get("__name__"))

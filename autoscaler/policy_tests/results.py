@@ -136,7 +136,7 @@ class _Judge:
         )
 
     def _timeline(self, at: int) -> Timeline:
-        """What was evaluated around *at*, from the expectation before it on."""
+        """Return the timeline around *at*, from the previous expectation on."""
         since = max((each.at for each in self.tested.said.expect if each.at < at), default=0)
         failed = at // self.interval
         first = max(0, min(since // self.interval, failed - AROUND))

@@ -57,7 +57,7 @@ class Evaluated:
 def run(
     case: PolicyTest, policies: PolicySet, source: SeriesSource, interval: int, until: int
 ) -> dict[str, list[Evaluated]]:
-    """What each evaluation from 0 to *until* seconds makes of each service of *case*, in the order of time."""
+    """Yield the results of each evaluation from 0 to *until* seconds, by service of *case*, in the order of time."""
     start = float(case.start)
     swarm = VirtualSwarm(start, {each.name: TestedService.at_the_beginning(each, start) for each in case.services})
     policies = _without_strangers(policies, case)
