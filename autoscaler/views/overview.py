@@ -73,7 +73,7 @@ class LastingProblemDocument(ProblemDocument):
 
 
 @documented
-class ChangeDocument(TypedDict):
+class LastChangeDocument(TypedDict):
     """A change of a service's count."""
 
     at: float
@@ -128,7 +128,7 @@ class ServiceRow(TypedDict):
     """Since when the service is in these states, as far as this process saw; Unix seconds."""
     hold_ends: float | None
     """When the hold ends by itself, Unix seconds; null if nothing holds, or the end is not known."""
-    last_change: ChangeDocument | None
+    last_change: LastChangeDocument | None
     """The last change that is known, by whomever."""
     paused: list[str]
     """Why changes are paused."""
@@ -259,7 +259,7 @@ def hold_ends(record: Record) -> float | None:
     return record.decision.primary.until if record.outcome is Outcome.HELD else None
 
 
-def _change(record: Record) -> ChangeDocument | None:
+def _change(record: Record) -> LastChangeDocument | None:
     event = record.last_change
     if event is None:
         return None
