@@ -17,7 +17,7 @@ from autoscaler.core.states import State, states
 from autoscaler.util.amounts import rounded
 from autoscaler.views.documents import ProblemDocument, documented, problem_document
 from autoscaler.views.logs import consequence_of
-from autoscaler.views.render import problem_line
+from autoscaler.views.problems import problem_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
