@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from typing_extensions import TypedDict
@@ -17,12 +16,11 @@ from autoscaler.core.states import State, states
 from autoscaler.util.amounts import rounded
 from autoscaler.views.documents import ProblemDocument, documented, problem_document
 from autoscaler.views.logs import consequence_of
-from autoscaler.views.render import problem_line
+from autoscaler.views.problems import problem_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from autoscaler.core.lacks import Lack
     from autoscaler.core.model import Decision, Recommendation
     from autoscaler.core.records import Problem, Record
     from autoscaler.evaluation.journal import Snapshot
@@ -73,7 +71,7 @@ class LastingProblemDocument(ProblemDocument):
 
 
 @documented
-class ChangeDocument(TypedDict):
+class LastChangeDocument(TypedDict):
     """A change of a service's count."""
 
     at: float
@@ -128,7 +126,7 @@ class ServiceRow(TypedDict):
     """Since when the service is in these states, as far as this process saw; Unix seconds."""
     hold_ends: float | None
     """When the hold ends by itself, Unix seconds; null if nothing holds, or the end is not known."""
-    last_change: ChangeDocument | None
+    last_change: LastChangeDocument | None
     """The last change that is known, by whomever."""
     paused: list[str]
     """Why changes are paused."""
@@ -155,7 +153,7 @@ class OverviewDocument(TypedDict):
     services: list[ServiceRow]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that documents are made from, at one moment."""
 
@@ -164,11 +162,6 @@ class Facts:
     policies: PolicySet | None = None
     """The policies in force; they know the bounds of rules."""
     policy_problems: Sequence[str] = ()
-
-    @cached_property
-    def lacks(self) -> dict[str, Lack]:
-        """Return the first lack of each service that has one."""
-        return {lack.service: lack for lack in reversed(self.snapshot.lacks)}
 
     def policy_of(self, decision: Decision) -> Policy | None:
         """Return the policy that decided, if it is still in force."""
@@ -259,7 +252,7 @@ def hold_ends(record: Record) -> float | None:
     return record.decision.primary.until if record.outcome is Outcome.HELD else None
 
 
-def _change(record: Record) -> ChangeDocument | None:
+def _change(record: Record) -> LastChangeDocument | None:
     event = record.last_change
     if event is None:
         return None

@@ -14,6 +14,7 @@ from autoscaler.util.amounts import cores, memory, plural
 from autoscaler.util.durations import words
 from autoscaler.util.text import printable
 from autoscaler.views.grid import Grid, GridRow
+from autoscaler.views.problems import problem_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -296,19 +297,6 @@ def line(record: Record) -> str:
         f"{decision.service}  {count(record)}  {record.outcome.value}  {decision.primary.reason.value}{rule}"
         f"  {_why(record)}"
     )
-
-
-def problem_line(problem: Problem) -> str:
-    """Return a problem in one sentence."""
-    where = {
-        "query": f"the query of {problem.subject}",
-        "source": f"the metric source {problem.subject}",
-        "service": f"the service {problem.subject}",
-        "no_data": "no data",
-        "write": f"writes to {problem.subject}" if problem.subject else "writes to Swarm",
-        "starved": f"the node {problem.subject} is starved of CPU",
-    }
-    return f"{where.get(problem.kind, problem.kind.replace('_', ' '))}: {problem.detail}"
 
 
 def _why(record: Record) -> str:

@@ -81,10 +81,10 @@ def application(views: Views) -> web.Application:
         *history.endpoints(),
         *_changing(Control(views.controls)),
     ]
-    described = openapi(endpoints)
 
     async def description(_: web.Request) -> web.Response:
-        return web.json_response(described)
+        # Made when it is asked for: the schemas of all documents take memory that a daemon needs for its work.
+        return web.json_response(await asyncio.to_thread(openapi, endpoints))
 
     for endpoint in (*endpoints, Endpoint(hdrs.METH_GET, "/api/v1/openapi.json", "This description.", description)):
         route = web.get if endpoint.method == hdrs.METH_GET else web.post  # where GET is, HEAD is too
