@@ -15,8 +15,10 @@ from autoscaler.adapters.prometheus.source import ConnectionSettings, Prometheus
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.coordination.pauses import KnownPauses
 from autoscaler.coordination.pausing import Pausing
+from autoscaler.diagnosis.evidence import Witness
 from autoscaler.evaluation.cycle import Cycle
 from autoscaler.evaluation.journal import Journal
+from autoscaler.evaluation.lack_watch import LackWatch
 from autoscaler.metrics import queries
 from autoscaler.metrics.windows import MetricWindows
 from autoscaler.plugins import entry_points as plugins
@@ -69,6 +71,7 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
         clock=clock,
         deadline=deadline(settings),
         interval=settings.interval,
+        lacks=LackWatch(Witness(source.values, metric_settings)),
     )
 
 

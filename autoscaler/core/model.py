@@ -54,6 +54,8 @@ class ScaleEvent:
     if it is not known. It is text, because a later version may have other reasons. Comparisons leave it out too."""
     rule: str = field(default="", compare=False)
     """The rule behind the change; empty if there was none, or it is not known. Comparisons leave it out too."""
+    proposed: bool = field(default=False, compare=False)
+    """Whether a dry-run would have made the change, so that nothing changed. Comparisons leave this field out."""
 
     @property
     def direction(self) -> Direction:

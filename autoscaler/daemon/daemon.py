@@ -19,9 +19,10 @@ import autoscaler
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.core.instance import Instance, Mode, Role
 from autoscaler.daemon.lease_keeper import LeaseKeeper
+from autoscaler.daemon.readiness import readiness
 from autoscaler.errors import SettingsError
 from autoscaler.views.explanations import explained
-from autoscaler.views.logs import log_problems, log_record
+from autoscaler.views.logs import log_lacks, log_problems, log_record
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
 from autoscaler.web.server import Server
@@ -70,15 +71,17 @@ class Daemon:
     """Seconds of *clock* that pass in one real second (the demo's time is faster)."""
     about: Instance = field(default_factory=Instance)
     """Its mode, and where it looks. What changes while it runs is filled in by `instance`."""
-    _stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    _reload_forced: bool = False
-    _evaluating: asyncio.Task[Any] | None = None
+    _stopped: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _reload_forced: bool = field(default=False, init=False)
+    _evaluating: asyncio.Task[Any] | None = field(default=None, init=False)
     _keeper: LeaseKeeper | None = field(default=None, init=False)
     """Keeps the lease; None without a lease."""
-    _paused_told: tuple[str, ...] = ()
+    _paused_told: tuple[str, ...] = field(default=(), init=False)
     """What the log was told of the pauses."""
-    _last_end: float = field(default_factory=time.monotonic)
-    address: tuple[str, int] | None = None
+    _unmatched_told: set[str] = field(default_factory=set, init=False)
+    """What the log was told of parts of the policies that match no service."""
+    _last_end: float = field(default_factory=time.monotonic, init=False)
+    address: tuple[str, int] | None = field(default=None, init=False)
     """Where it listens, once it does."""
 
     def __post_init__(self) -> None:
@@ -167,13 +170,8 @@ class Daemon:
         return Health(good=True, detail="healthy")
 
     def ready(self) -> Health:
-        """Whether policies are loaded and both backends have answered once."""
-        missing = {"swarm", "prometheus"} - self.journal.snapshot().reached
-        if not self.policies.current.policies:
-            return Health(good=False, detail="no policies are loaded")
-        if missing:
-            return Health(good=False, detail=f"not reached yet: {', '.join(sorted(missing))}")
-        return Health(good=True, detail="ready")
+        """Return whether any service can be decided on and written."""
+        return readiness(self.journal.snapshot(), loaded=bool(self.policies.current.policies))
 
     def reload(self) -> PoliciesDocument:
         """Read the policy files anew, for the next evaluation; what came of it."""
@@ -285,6 +283,12 @@ class Daemon:
         with self.telemetry.duration.time():
             evaluation = self.cycle.evaluate(self.policies.current)
         log_problems(log, *self.journal.close(evaluation))
+        log_lacks(log, evaluation.lack_news)
+        for said in evaluation.unmatched:
+            if said not in self._unmatched_told:
+                log.warning("policy_unmatched", detail=said, consequence="this part of the policies does nothing")
+        if not evaluation.met("swarm"):
+            self._unmatched_told = set(evaluation.unmatched)
         if not evaluation.met("swarm") and evaluation.paused != self._paused_told:
             self._paused_told = evaluation.paused
             log.info("pauses_changed", paused=list(evaluation.paused))

@@ -10,7 +10,8 @@ from autoscaler.policy.places import Places
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from autoscaler.policy_files.yaml_document import Document, Path
+    from autoscaler.policy_files.diagnostic import Path
+    from autoscaler.policy_files.yaml_document import Document
 
 _NAMED = ("rules", "schedules", "guards")
 """Keys of lists whose items have names."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, about_file, described, shown
+from autoscaler.policy_files.diagnostic import MAX_PROBLEMS, about_file, described, shown
 from autoscaler.strategies import Rule, registered
 from autoscaler.util.suggestions import nearest
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
-    from autoscaler.policy_files.yaml_document import Diagnostic, Document, Path
+    from autoscaler.policy_files.diagnostic import Diagnostic, Path
+    from autoscaler.policy_files.yaml_document import Document
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autoscaler.policy.matching import ENABLED_LABEL, POLICY_LABEL, Match, Matcher
-from autoscaler.policy_files.yaml_document import shown
+from autoscaler.policy_files.diagnostic import shown
 from autoscaler.policy_tests.series import MOST_STEPS
 from autoscaler.util.durations import words
 from autoscaler.util.suggestions import nearest
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from autoscaler.policy.policy import Policy, PolicySet
-    from autoscaler.policy_files.yaml_document import Diagnostic
-    from autoscaler.policy_files.yaml_document import Path as Way
+    from autoscaler.policy_files.diagnostic import Diagnostic
+    from autoscaler.policy_files.diagnostic import Path as Way
     from autoscaler.policy_tests.files import PolicyTest, Tested
 
 _SHOWN = 20

@@ -11,8 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from autoscaler.core.reasons import Reason
 from autoscaler.errors import PolicyError
 from autoscaler.policy_files import loader
+from autoscaler.policy_files.diagnostic import about_file, described, path_in_words
 from autoscaler.policy_files.validation import validate
-from autoscaler.policy_files.yaml_document import Document, SequenceNode, about_file, described, path_in_words, read
+from autoscaler.policy_files.yaml_document import Document, read
+from autoscaler.policy_files.yaml_nodes import SequenceNode
 from autoscaler.policy_tests.series import Samples
 from autoscaler.strategies.base import Frozen
 from autoscaler.util.durations import Duration
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from autoscaler.policy.policy import PolicySet
-    from autoscaler.policy_files.yaml_document import Diagnostic
-    from autoscaler.policy_files.yaml_document import Path as Way
+    from autoscaler.policy_files.diagnostic import Diagnostic
+    from autoscaler.policy_files.diagnostic import Path as Way
+
 
 _YEARS = range(1980, 2500)
 _START = 1_767_571_200

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import PlainValidator
 
 from autoscaler.core.window import MISSING
-from autoscaler.policy_files.yaml_document import described, shown
+from autoscaler.policy_files.diagnostic import described, shown
 
 MOST_STEPS = 100_000
 """How many evaluations, and how many samples of a series, a test may have."""

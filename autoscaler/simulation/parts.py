@@ -43,7 +43,7 @@ class Node:
     """Tasks that hold room here."""
     nano_cpus_reserved: int = 0
     memory_reserved: int = 0
-    _view: NodeView | None = None
+    _view: NodeView | None = field(default=None, init=False)
 
     @property
     def document(self) -> Document:
@@ -117,7 +117,7 @@ class Task:
     """How many tasks that failed it follows."""
     then: list[Task] = field(default_factory=list)
     """The tasks that run once its container has gone."""
-    _document: Document | None = None
+    _document: Document | None = field(default=None, init=False)
 
     @property
     def reservations(self) -> tuple[int, int]:
@@ -209,7 +209,7 @@ class SimulatedService:
     failed, where none is to follow it."""
     ended: list[Task] = field(default_factory=list)
     """Stopping, failed and replaced tasks, and ghosts on nodes that are down."""
-    _document: Document | None = None
+    _document: Document | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:

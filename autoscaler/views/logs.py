@@ -10,13 +10,16 @@ import structlog
 
 from autoscaler.core.model import Outcome
 from autoscaler.core.reasons import Reason
+from autoscaler.diagnosis.lasting import grouped
 from autoscaler.views.log_format import for_people, main_facts_first
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Literal, TextIO
 
     from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+    from autoscaler.core.lacks import Lack
     from autoscaler.core.records import Problem, Record
 
 
@@ -71,7 +74,8 @@ def _with_exc_info(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None:
     """Log one line for a decision: at info if it is news and not `unchanged`, or if it adopts an outside change.
 
-    A failure that is news is a warning. Everything else is at debug.
+    A failure that is news is a warning, except for a refused write, which the problem `write` warns of. Everything else
+    is at debug.
     """
     decision = record.decision
     facts: dict[str, Any] = {
@@ -95,7 +99,7 @@ def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None
     adopted = any(why.reason is Reason.CHANGED_EXTERNALLY for why in decision.reasons)
     if not adopted and (not news or record.outcome is Outcome.UNCHANGED):
         log.debug("service_evaluated", **facts)
-    elif record.outcome in {Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT}:
+    elif record.outcome in {Outcome.FAILED, Outcome.UNKNOWN, Outcome.CONFLICT} and not record.refused:
         log.warning("service_evaluated", **facts)
     else:
         log.info("service_evaluated", **facts)
@@ -110,6 +114,9 @@ _PROBLEM_EVENTS = {
     "prometheus": ("prometheus_lost", "prometheus_recovered"),
     "source": ("metric_source_lost", "metric_source_recovered"),
     "query": ("query_failed", "query_recovered"),
+    "no_data": ("data_missed", "data_found"),
+    "no_data_cause": ("data_lack_changed", ""),
+    "write": ("write_refused", "write_accepted"),
     "service": ("service_failed", "service_recovered"),
     "clock": ("clock_skew_found", "clock_skew_ended"),
     "scrape_interval": ("scrape_interval_differed", "scrape_interval_corrected"),
@@ -126,7 +133,28 @@ def log_problems(log: FilteringBoundLogger, began: list[Problem], ended: list[Pr
         log.info(_PROBLEM_EVENTS[problem.kind][1], **_subject(problem))
 
 
+def log_lacks(log: FilteringBoundLogger, news: Sequence[Lack]) -> None:
+    """Log one line at info for each cause of missing data that is new, with the services that it concerns."""
+    for group in grouped(news):
+        names = [lack.service for lack in group]
+        log.info(
+            "data_lack_found",
+            metric=group[0].metric,
+            services=names[:_MOST_NAMES],
+            count=len(names),
+            link=group[0].link.value,
+            cause=group[0].sentence,
+            cure=group[0].cure,
+        )
+
+
+_MOST_NAMES = 10
+
+
 def _subject(problem: Problem) -> dict[str, str]:
+    if problem.kind in {"no_data", "no_data_cause", "write"}:
+        word, _, name = problem.subject.rpartition(" ")
+        return {word or "service": name} if name else {}
     word = {"source": "source", "service": "service", "starved": "node"}.get(problem.kind, "metric")
     return {word: problem.subject} if problem.subject else {}
 
@@ -135,6 +163,7 @@ _CONSEQUENCES = {
     "swarm": "nothing is scaled until Swarm answers again",
     "swarm_cause": "nothing is scaled until Swarm answers again",
     "pauses": "the pauses that were read last stay in force; if none were read yet, nothing is scaled",
+    "write": "nothing is scaled until a write is accepted; the log repeats nothing until then",
     "service": "this service is left alone; the others are scaled",
     "clock": "windows use Prometheus' clock; cooldowns and schedules use ours",
     "scrape_interval": "windows may look incomplete, or hold each sample several times",

@@ -52,7 +52,8 @@ def render_story(
     tail = [
         *_labelled("the count", _path(document["steps"]), 2),
         *_next(document),
-        *_labelled("sooner", [document["sooner"]] if document["sooner"] else [], 1),
+        *_data(document),
+        *_labelled("sooner", [document["sooner"]] if document["sooner"] and not document["lacks"] else [], 1),
         *_labelled("before", _before(document), 1),
         *(_cut(remark) for remark in remarks),
     ]
@@ -180,6 +181,15 @@ def _condition_in_words(condition: ConditionDocument, *, expected: bool) -> str:
     lasting = f" for {words(condition['lasting'])}" if condition["lasting"] and not stays else ""
     side = {"from": "at least", "up to": "at most"}.get(condition["side"], condition["side"])
     return f"{condition['metric']} {verb} {side} {bound}{lasting}"
+
+
+def _data(document: ExplanationDocument) -> list[str]:
+    """Return why data are missing, and the cure: the first broken link of the first lack."""
+    if not document["lacks"]:
+        return []
+    first, *others = document["lacks"]
+    more = f"; {plural(len(others), 'more metric lacks', 'more metrics lack')} data" if others else ""
+    return _paragraph("data", f"{first['metric']}: {first['cause']} ({first['cure']}){more}", 3, deeper=0)
 
 
 def _before(document: ExplanationDocument) -> list[str]:

@@ -112,7 +112,13 @@ def _health_and_metrics(views: Views) -> list[Endpoint]:
             healthy,
             health,
         ),
-        Endpoint(get, "/-/ready", "200 once policies are loaded and both backends have answered.", ready, health),
+        Endpoint(
+            get,
+            "/-/ready",
+            "200 while any service can be decided on and written; else 503, with the reason.",
+            ready,
+            health,
+        ),
     ]
 
 

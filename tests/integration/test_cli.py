@@ -128,7 +128,8 @@ def test_run_once_fails_where_a_write_is_refused(backends: Backends) -> None:
     result = invoke("run", "--once")
 
     assert result.exit_code == 1
-    assert [event["outcome"] for event in events(result.stderr)] == ["failed"]
+    assert [event["event"] for event in events(result.stderr)] == ["service_evaluated", "write_refused"]
+    assert events(result.stderr)[0]["outcome"] == "failed"
 
 
 @pytest.mark.parametrize(("fault", "code"), [(cut, 1), (applied_then_cut, 0)])

@@ -145,7 +145,7 @@ def _offline(service: str, options: dict[str, Any]) -> ExplanationDocument:
         if evaluation.met("swarm"):
             raise SettingsError([problem_line(problem) for problem in evaluation.problems])
         raise SettingsError([_unknown(service, found)])
-    story = explained(found[service])
+    story = explained(found[service], evaluation.lacks)
     if story is None:
         raise SettingsError([f"{service} cannot be explained (see `autoscaler plan {service}`)"])
     return story

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
     from autoscaler.policy.metric import Metric
     from autoscaler.policy.policy import Policy
+    from autoscaler.policy_files.diagnostic import Path
     from autoscaler.policy_files.lint.ids import LintId
     from autoscaler.policy_files.lint.played import Effort
-    from autoscaler.policy_files.yaml_document import Document, Path
+    from autoscaler.policy_files.yaml_document import Document
 
 MOST_REPLICAS = 10_000
 

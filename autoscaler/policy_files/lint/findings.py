@@ -5,19 +5,20 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from autoscaler.policy_files.diagnostic import MAX_PROBLEMS, Diagnostic, path_in_words
 from autoscaler.policy_files.lint import bounds, cooldowns, flaps, metrics, queries, schedules, undecided
 from autoscaler.policy_files.lint.case import LintCase
 from autoscaler.policy_files.lint.ids import LintId
 from autoscaler.policy_files.lint.ignores import Ignores
 from autoscaler.policy_files.lint.played import Effort
-from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, Diagnostic, path_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from autoscaler.policy.policy import Policy, PolicySet
+    from autoscaler.policy_files.diagnostic import Path
     from autoscaler.policy_files.lint.case import Origin, Warned
-    from autoscaler.policy_files.yaml_document import Document, Path
+    from autoscaler.policy_files.yaml_document import Document
 
 _EFFORT = 200_000
 """A second or two; a thousand usual policies take a tenth of it."""

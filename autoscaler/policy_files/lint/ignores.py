@@ -6,15 +6,16 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from autoscaler.policy_files.diagnostic import Diagnostic, shown
 from autoscaler.policy_files.lint.ids import LintId
 from autoscaler.policy_files.validation import did_you_mean
-from autoscaler.policy_files.yaml_document import Diagnostic, shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from autoscaler.policy_files.diagnostic import Path
     from autoscaler.policy_files.yaml_comments import Comment
-    from autoscaler.policy_files.yaml_document import Document, Path
+    from autoscaler.policy_files.yaml_document import Document
 
 _PART = 2
 """The steps from a document to a policy or a metric."""

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from autoscaler.policy import promql
 from autoscaler.policy.metric import PROMETHEUS
+from autoscaler.policy_files.diagnostic import shown
 from autoscaler.policy_files.lint.case import LintCase, Warned
 from autoscaler.policy_files.lint.ids import LintId
-from autoscaler.policy_files.yaml_document import shown
 from autoscaler.strategies import Target
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
-    from autoscaler.policy_files.yaml_document import Path
+    from autoscaler.policy_files.diagnostic import Path
 
 
 def unused(name: str, used: Container[str]) -> Iterator[Warned]:

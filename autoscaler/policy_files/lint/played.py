@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from autoscaler.policy.guards import Guard
     from autoscaler.policy.metric import Metric
     from autoscaler.policy.policy import Bounds, Limit, Policy
-    from autoscaler.policy_files.yaml_document import Path
+    from autoscaler.policy_files.diagnostic import Path
     from autoscaler.strategies import Rule
     from autoscaler.strategies.steps import StepAdjustment
 

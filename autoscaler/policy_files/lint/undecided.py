@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from autoscaler.policy.guards import Guard
-    from autoscaler.policy_files.yaml_document import Path
+    from autoscaler.policy_files.diagnostic import Path
     from autoscaler.strategies import Rule
 
 

@@ -14,9 +14,10 @@ from autoscaler.policy.metric import with_built_in
 from autoscaler.policy.policy import PolicySet
 from autoscaler.policy_files import lint as advice
 from autoscaler.policy_files import loader
+from autoscaler.policy_files.diagnostic import MAX_PROBLEMS
 from autoscaler.policy_files.lint import LintId
 from autoscaler.policy_files.lint.played import Effort, flaps
-from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, read
+from autoscaler.policy_files.yaml_document import read
 from autoscaler.swarm.history import KEPT_EVENTS, prune
 from tests.support.builders import NOW, observation, window, written
 from tests.support.deciding import decide

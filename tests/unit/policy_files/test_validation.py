@@ -148,7 +148,7 @@ KNOWN_RULE_KEYS = (
         (
             "min: 3",
             "min: 0",
-            "5:21: policies[0].replicas.min: min 0, and no rule could wake the service: at 0 replicas the",
+            "5:21: policies[0].replicas.min: min is 0, but no rule could wake the service: at 0 replicas no ",
         ),
         (
             "scale_up: {cooldown: 5m}",
