@@ -70,8 +70,8 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
         pauses=KnownPauses(CountedPauses(SwarmPauses(engine), telemetry.count_request)),
         clock=clock,
         deadline=deadline(settings),
-        interval=settings.interval,
         lacks=LackWatch(Witness(source.values, metric_settings)),
+        interval=settings.interval,
     )
 
 

@@ -120,7 +120,7 @@ class ServiceRow(TypedDict):
     detail: str
     """Why the outcome is not what was decided, at most 240 characters; empty if it is."""
     lacking: str
-    """Why data are missing, with the cure if it is known, at most 240 characters; empty if none are."""
+    """Why the first rule that lacks data does, with the cure, at most 240 characters; empty if none does."""
     unplaced: int
     """Replicas that find no room."""
     states: list[State]
@@ -145,7 +145,7 @@ class OverviewDocument(TypedDict):
     policy_problems: list[str]
     """What is wrong with the policy files as they are now; the last valid set stays in force."""
     unmatched: list[str]
-    """What in the policies matches no service, a sentence each."""
+    """The parts of the policies that match no service, a sentence each."""
     paused: list[str]
     """The pauses at run time, a sentence each."""
     counts: dict[State, int]
@@ -252,6 +252,16 @@ def service_row(facts: Facts, record: Record) -> ServiceRow:
         "paused": list(dict.fromkeys(record.paused.values())),
         "metrics": _metrics(record, facts.policy_of(decision)),
     }
+
+
+def _lacking(facts: Facts, record: Record) -> str:
+    """Return why the service lacks data: the broken link with its cure, if it is known."""
+    decision = record.decision
+    first = next((item for item in decision.recommendations if item.lacks_data), None)
+    if first is None:
+        return ""
+    lack = facts.snapshot.lacks_by_service.get(decision.service)
+    return f"{first.rule}: {first.detail}" if lack is None else f"{first.rule}: {lack.metric}: {lack.text}"
 
 
 def hold_ends(record: Record) -> float | None:
