@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from typing_extensions import TypedDict
@@ -21,6 +22,7 @@ from autoscaler.views.problems import problem_line
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from autoscaler.core.lacks import Lack
     from autoscaler.core.model import Decision, Recommendation
     from autoscaler.core.records import Problem, Record
     from autoscaler.evaluation.journal import Snapshot
@@ -153,7 +155,7 @@ class OverviewDocument(TypedDict):
     services: list[ServiceRow]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Facts:
     """Everything that documents are made from, at one moment."""
 
@@ -162,6 +164,11 @@ class Facts:
     policies: PolicySet | None = None
     """The policies in force; they know the bounds of rules."""
     policy_problems: Sequence[str] = ()
+
+    @cached_property
+    def lacks(self) -> dict[str, Lack]:
+        """Return the first lack of each service that has one."""
+        return {lack.service: lack for lack in reversed(self.snapshot.lacks)}
 
     def policy_of(self, decision: Decision) -> Policy | None:
         """Return the policy that decided, if it is still in force."""

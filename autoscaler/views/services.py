@@ -101,13 +101,15 @@ def service_document(
     facts: Facts, record: Record, place: str, explain: Callable[[Record], ExplanationDocument | None]
 ) -> ServiceDocument:
     """Return everything about the service of *record* as a JSON object."""
+    lacks = [lack_document(lack) for lack in facts.snapshot.lacks if lack.service == record.decision.service]
+    explanation = explain(record)
     return {
         "daemon": daemon_document(facts),
         "service": service_row(facts, record),
         "place": place,
         "decision": record_document(record),
-        "lacks": [lack_document(lack) for lack in facts.snapshot.lacks if lack.service == record.decision.service],
-        "explanation": explain(record),
+        "lacks": lacks,
+        "explanation": None if explanation is None else {**explanation, "lacks": lacks},
     }
 
 
