@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from autoscaler.core.lacks import Link
 from autoscaler.core.model import Outcome
 from autoscaler.diagnosis.lasting import grouped, text
 from autoscaler.util.amounts import cores, memory, plural
@@ -157,7 +158,11 @@ def _conclusion(found: Survey) -> str:
 
 
 def missing_data(lacks: Sequence[Lack]) -> list[Text]:
-    """Return a line for each cause of missing data, with the services that it concerns and the cure."""
+    """Return a line for each cause of missing data, with the services that it concerns and the cure.
+
+    A source that does not answer has no line, because it is a problem.
+    """
+    lacks = [lack for lack in lacks if lack.link is not Link.SOURCE]
     return [
         _text(f"waits: {text(group)}", "dim") if group[0].passes else _text(f"no data: {text(group)}", "yellow")
         for group in grouped(lacks)[:_MOST_LINES]
