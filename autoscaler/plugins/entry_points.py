@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from autoscaler.errors import ConfigurationError
 from autoscaler.plugins.isolation import read_in_time
-from autoscaler.policy import policy
+from autoscaler.policy import file, policy
 from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.strategies import Rule, registered
 from autoscaler.strategies.base import LONGEST_LOOK_BACK, Frozen
@@ -85,7 +85,7 @@ def metric_sources() -> Mapping[str, Callable[[], object]]:
 
 def rebuild() -> None:
     """Let policy files name the strategies that were registered after the first policy was read."""
-    for model in (policy.Policy, policy.Defaults, policy.PolicyFile, policy.PolicySet):
+    for model in (policy.Policy, file.Defaults, file.PolicyFile, policy.PolicySet):
         if model.__pydantic_complete__:
             model.model_rebuild(force=True)
 
@@ -181,7 +181,8 @@ def _problems_of_fields(name: str, strategy: type[Rule]) -> Iterator[str]:
 
 
 def _parts_of_a_policy() -> set[str]:
-    return {part.__name__ for part in vars(policy).values() if isinstance(part, type) and issubclass(part, Frozen)}
+    models = (*vars(policy).values(), *vars(file).values())
+    return {part.__name__ for part in models if isinstance(part, type) and issubclass(part, Frozen)}
 
 
 def _problems_of_source(_: str, factory: object) -> Iterator[str]:

@@ -14,8 +14,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.errors import PolicyError
+from autoscaler.policy.file import OWN_KEYS, Defaults, PolicyFile
 from autoscaler.policy.metric import Metric, with_built_in
-from autoscaler.policy.policy import OWN_KEYS, Defaults, PolicyFile, PolicySet
+from autoscaler.policy.policy import PolicySet
 from autoscaler.policy_files import cross_checks as checks
 from autoscaler.policy_files import lint as advice
 from autoscaler.policy_files.diagnostic import MAX_PROBLEMS, about_file

@@ -173,6 +173,11 @@ def scale(swarm: DockerSwarm, what: Order) -> Receipt:
     return swarm.scale(what, Deadline(20))
 
 
+def _states(world: World, name: str) -> set[str]:
+    """The states of a service's tasks."""
+    return {task["Status"]["State"] for task in world.tasks(name)}
+
+
 def settled(world: World, spec: Document) -> ServiceView:
     """The service of this spec, created, and running."""
     name, count = spec["Name"], spec["Mode"]["Replicated"]["Replicas"]
@@ -482,7 +487,7 @@ class SwarmContract:
         world.change("forgotten", set_env("3"))
         wait_update(world, "forgotten", "completed")
         world.change("forgotten", set_replicas(4))  # an operator's scale saves nothing
-        assert_no_way_back(world, "forgotten", "is not the one before the last deploy: after that, somebody else's")
+        assert_no_way_back(world, "forgotten", "is not the one before the last deploy; somebody else's update")
 
         world.change("forgotten", set_env(token_hex(50_000)))
         wait_update(world, "forgotten", "completed")
@@ -569,7 +574,7 @@ class SwarmContract:
     def test_unsupported_modes(self, world: World, mode: Document, words: str) -> None:
         """Only replicated services are scaled: any update of a job would execute it again."""
         world.create(replicated("unsupported") | {"Mode": mode})
-        world.wait("its task", lambda: bool(world.tasks("unsupported")))
+        world.wait("its tasks", lambda: _states(world, "unsupported") == {"running"})
         view = view_of(world.swarm(), "unsupported")
         before = world.raw("unsupported")
 

@@ -439,7 +439,7 @@ class TestWrites:
         receipt = bench.scale()
 
         assert receipt.written is Written.UNKNOWN
-        assert receipt.detail.endswith("read back: not applied so far, it may still be")
+        assert receipt.detail.endswith("read back: not applied yet, it may still be")
         assert (bench.posts, bench.written) == (1, (2, ""))
 
     def test_drip(self, bench: Bench) -> None:

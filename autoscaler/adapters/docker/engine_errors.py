@@ -1,4 +1,4 @@
-"""What goes wrong between the autoscaler and a Docker Engine, in sentences that name the cure. Pure."""
+"""The errors between the autoscaler and a Docker Engine, in sentences that name the cure. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_QUOTE = 300
 
 
 class TransientError(UnreachableError):
-    """No usable answer, and a read may well succeed a moment later."""
+    """No usable answer came. A read may succeed a moment later."""
 
 
 _NO_SOCKET = (
@@ -59,7 +59,7 @@ _FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
     (PermissionError, UnreachableError, _NO_PERMISSION),
     (ConnectionRefusedError, TransientError, _NOBODY_LISTENS),
 )
-"""What an exception among the causes means, the first that is found."""
+"""The meaning of an exception among the causes. The first one that is found counts."""
 _SAID: tuple[tuple[str, type[BackendError], str], ...] = (
     ("Worker nodes can't be used", UnreachableError, _WORKER),
     ("not a swarm manager", UnreachableError, _NO_SWARM),
@@ -67,12 +67,12 @@ _SAID: tuple[tuple[str, type[BackendError], str], ...] = (
     ("raft message is too large", RefusedError, _TOO_LARGE),
     ("received message larger than max", RefusedError, _TOO_LARGE),
 )
-"""What the engine's words mean, the first that are found."""
+"""The meaning of the engine's words. The first ones that are found count."""
 _CLEAR: dict[int, type[RefusedError]] = {HTTPStatus.NOT_FOUND: NotFoundError, HTTPStatus.CONFLICT: AlreadyExistsError}
 
 
 def parse(where: str, status: int, content: str | bytes, call: str = "GET /version") -> Any:
-    """The JSON of the engine's answer, None where it is empty; raises the error that its status and words mean.
+    """Return the JSON of the engine's answer, None if it is empty; raise the error that its status and words mean.
 
     *where* names the engine and begins every message. *call* is the method and the path of the request.
     """
@@ -96,9 +96,9 @@ def parse(where: str, status: int, content: str | bytes, call: str = "GET /versi
 
 
 def failure(where: str, error: Exception) -> BackendError:
-    """The error that an exception of the client's libraries means.
+    """Return the error that an exception of the client's libraries means.
 
-    They wrap each other, as causes and as arguments, up to four deep (docs/facts.md#dockers-errors).
+    The libraries wrap exceptions as causes and as arguments, up to four deep (docs/facts.md#dockers-errors).
     """
     wrapped = list(causes(error))
     for cause in wrapped:
@@ -116,7 +116,7 @@ def failure(where: str, error: Exception) -> BackendError:
 
 
 def not_docker(where: str, what: str) -> UnreachableError:
-    """The error that an answer means which the engine cannot have sent."""
+    """Return the error for an answer that the engine cannot have sent."""
     return UnreachableError(
         f"{where}: the answer is not the Docker API's ({what}); does AUTOSCALER_DOCKER_HOST name the engine?"
     )
@@ -124,7 +124,7 @@ def not_docker(where: str, what: str) -> UnreachableError:
 
 @contextmanager
 def documented() -> Iterator[None]:
-    """Turn what parsing raises for a document that is none of Docker's into UnreachableError."""
+    """Raise UnreachableError if parsing fails because a document is not one of Docker's."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
@@ -135,7 +135,7 @@ def documented() -> Iterator[None]:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """*error* and the exceptions it wraps, as its causes or among its arguments, outermost first."""
+    """Yield *error* and the exceptions that it wraps as causes or arguments, outermost first."""
     seen: list[BaseException] = []
     waiting = [error]
     while waiting:
@@ -149,7 +149,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _refusal(where: str, status: int, message: str) -> BackendError:
-    """The error that the engine's words mean: they decide, because its status is often only 500."""
+    """Return the error that the engine's words mean. They decide, because its status is often only 500."""
     if status in _CLEAR:
         return _CLEAR[status](f"{where}: {message}")
     if "update out of sequence" in message:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from autoscaler.cli.main import main
 from autoscaler.errors import ConfigurationError
 from autoscaler.plugins import entry_points as plugins
-from autoscaler.policy.policy import policy_schema
+from autoscaler.policy.file import policy_schema
 from autoscaler.policy_files import loader
 from autoscaler.strategies import Rule, Threshold, registered, registry
 from tests.support.builders import refused
