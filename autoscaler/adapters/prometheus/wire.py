@@ -231,7 +231,7 @@ class Wire:
         return line if len(line) <= _LONGEST_QUOTE else f"{line[:_LONGEST_QUOTE]}…"
 
 
-_STRANGER = f" (this is not the answer of a Prometheus; does {_PREFIX}URL name another server, such as cAdvisor?)"
+_STRANGER = f" (this is not the answer of a Prometheus; does {PREFIX}URL name another server, such as cAdvisor?)"
 _CURES = {
     401: f" (set {PREFIX}USERNAME and {PREFIX}PASSWORD, or {PREFIX}BEARER_TOKEN, to what it accepts)",
     403: f" (allow queries to the user of {PREFIX}USERNAME or {PREFIX}BEARER_TOKEN)",
