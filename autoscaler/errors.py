@@ -4,6 +4,7 @@ AutoscalerError
 ├── ConfigurationError          the operator's input is wrong; the message says where, what, and what would be right
 │   ├── PolicyError             one or many problems in policy files
 │   └── SettingsError           one or many problems in the environment or on the command line
+├── DaemonError                 a running daemon did not answer a command, or refused it
 └── BackendError                Swarm or Prometheus did not do what was asked
     ├── UnreachableError        no usable answer: refused, cut, timed out, not a manager, no quorum, 5xx
     │   └── DeadlineError       the time allowed for the call ran out; the call may still be going on
@@ -36,6 +37,10 @@ class SettingsError(ConfigurationError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class DaemonError(AutoscalerError):
+    """A running daemon did not answer a command, or refused it; the message says the cure."""
 
 
 class BackendError(AutoscalerError):

@@ -73,6 +73,12 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def without_credentials(url: str) -> str:
+    """Return *url* without a user and a password, as it may be shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def _docker_host(value: str) -> str:
     if "@" in value:  # the message does not repeat it, for it may hold a password
         raise ValueError("holds a user, and an engine asks for none (write tcp://HOST:2375, without user and password)")

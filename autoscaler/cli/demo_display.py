@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from autoscaler.adapters.counted import CountedSource, CountedSwarm
 from autoscaler.adapters.docker.orchestrator import DockerSwarm
+from autoscaler.core.instance import Instance
 from autoscaler.core.model import Outcome
 from autoscaler.daemon.daemon import Daemon
 from autoscaler.daemon.reload import Policies
@@ -27,9 +27,14 @@ from autoscaler.metrics.windows import MetricWindows
 from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.simulation.prometheus import SimulatedPrometheus
 from autoscaler.simulation.shop import Shop
+from autoscaler.util.amounts import plural
 from autoscaler.util.durations import words
 from autoscaler.views import render
+from autoscaler.views.board import board
+from autoscaler.views.grid import Hanging
 from autoscaler.views.logs import configure
+from autoscaler.views.moments import clock_face
+from autoscaler.views.overview import Facts, overview_document
 from autoscaler.web.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -43,6 +48,11 @@ _STEPS_BEFORE = 80
 _DEADLINE = 10.0
 _SETTINGS = queries.MetricSettings(scrape_interval=15, rate_window=60, warmup=30)
 _SHOWN_EVENTS = 8
+_FEWEST_EVENTS = 3
+_OTHER_LINES = 6
+"""Lines beside the rows and the events."""
+_WIDE = 110
+"""Columns from which on an event or a row hardly takes two lines."""
 _REFRESHED = 4
 """Times per second."""
 
@@ -77,7 +87,7 @@ async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int],
     clock = VirtualClock(speed)
     shop = Shop(clock, demo_begins=_OPENING + _STEPS_BEFORE * _INTERVAL)
     journal = Journal()
-    telemetry = Telemetry(journal, lambda: policies.error is None)
+    telemetry = Telemetry(journal, lambda: policies.error is None, policies=lambda: policies.current)
     source = SimulatedPrometheus(clock, shop.sample, step=_INTERVAL)
     for _ in range(_STEPS_BEFORE):  # so that windows are complete from the beginning
         clock.skip(_INTERVAL)
@@ -97,9 +107,9 @@ async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int],
         telemetry=telemetry,
         any_port=True,  # a newcomer needs no particular one
         speed=speed,
+        about=Instance(prometheus="simulated", docker="simulated"),
     )
-    maxima = {name: policy.replicas.max for name, policy in policies.current.named.items()}
-    display = Display(daemon, maxima, Console(highlight=False))
+    display = Display(daemon, Console(highlight=False))
     daemon.on_news = display.tell
     if lasting is not None:
         asyncio.get_running_loop().call_later(lasting, daemon.stop)
@@ -111,7 +121,6 @@ class Display:
     """What the demo prints: a live table on a terminal, a line per event elsewhere."""
 
     daemon: Daemon
-    maxima: dict[str, int]
     console: Console
     _events: deque[str] = field(default_factory=lambda: deque(maxlen=_SHOWN_EVENTS), init=False)
     _changes: int = field(default=0, init=False)
@@ -123,7 +132,7 @@ class Display:
             return
         self._changes += record.outcome is Outcome.APPLIED
         self._holds += record.outcome is Outcome.HELD
-        event = f"{_clock_face(record.decision.at)}  {render.line(record)}"
+        event = f"{clock_face(record.decision.at)}  {render.line(record)}"
         self._events.append(event)
         if not self.console.is_terminal:
             # Without rich's folding: a line is an event.
@@ -132,10 +141,11 @@ class Display:
     async def show(self) -> None:
         """Run the daemon and show what it does until it ends."""
         began = self.daemon.clock.now()
+        services = len(self.daemon.policies.current.named)
         self.console.print(
-            f"A shop of {len(self.maxima)} services on a simulated Swarm; time runs {self.daemon.speed:g} times as "
-            "fast. Ctrl-C ends.",
-            soft_wrap=True,
+            f"A shop of {services} services on a simulated Swarm; time runs {self.daemon.speed:g} times as fast. "
+            "Ctrl-C ends.",
+            soft_wrap=not self.console.is_terminal,
         )
         if self.console.is_terminal:
             with Live(
@@ -145,51 +155,22 @@ class Display:
         else:
             await self.daemon.run()
         lasted = words(self.daemon.clock.now() - began)
+        done = f"{plural(self._changes, 'change')} applied, {plural(self._holds, 'decision')} held"
         self.console.print(
-            f"{lasted} of simulated time: {self._changes} changes applied, {self._holds} decisions held. "
-            "README.md says how to go on: dry-run first, on your own Swarm.",
-            soft_wrap=True,
+            f"{lasted} of simulated time: {done}. README.md says how to go on: dry-run first, on your own Swarm.",
+            soft_wrap=not self.console.is_terminal,
         )
 
     def _screen(self) -> RenderableType:
-        snapshot = self.daemon.journal.snapshot()
-        where = "http://{}:{}/api/v1/services".format(*self.daemon.address) if self.daemon.address else ""
-        grid = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-        for heading in ("SERVICE", "REPLICAS", "LOAD", "DECISION", "WHY"):
-            grid.add_column(heading, no_wrap=heading != "WHY", overflow="fold")
-        for name, record in sorted(snapshot.latest.items()):
-            decision = record.decision
-            grid.add_row(
-                name,
-                self._bar(record),
-                _load(record),
-                Text(decision.primary.reason.value, render.style(record)),
-                Text(decision.primary.detail),
-            )
+        where = "http://{}:{}/api/v1/overview".format(*self.daemon.address) if self.daemon.address else ""
+        policies = self.daemon.policies.in_force()
+        facts = Facts(self.daemon.journal.snapshot(), self.daemon.instance(), policies.policies, policies.problems)
+        rows = overview_document(facts)["services"]
+        below = 1 if self.console.width >= _WIDE else 2
+        left = max(_FEWEST_EVENTS, (self.console.height - len(rows) * below - _OTHER_LINES) // below)
         return Group(
-            Text(f"{_clock_face(self.daemon.clock.now())}  {where}", "dim"),
-            grid,
+            Text(f"{clock_face(self.daemon.clock.now())}  {where}", "dim"),
+            board(rows),
             Text(),
-            *(Text(event, "dim", no_wrap=True, overflow="ellipsis") for event in self._events),
+            *(Hanging(event, "dim") for event in list(self._events)[-left:]),
         )
-
-    def _bar(self, record: Record) -> Text:
-        """Running replicas filled, requested ones that do not run yet shaded, room up to the maximum empty."""
-        decision = record.decision
-        most = self.maxima.get(decision.service, decision.desired)
-        waiting = max(0, decision.desired - decision.running)
-        room = max(0, most - decision.running - waiting)
-        bar = Text("█" * decision.running, "green")
-        bar.append("▒" * waiting, "yellow")
-        bar.append("·" * room, "dim")
-        bar.append(f" {render.count(record)}")
-        return bar
-
-
-def _load(record: Record) -> Text:
-    values = {item.rule.split("-")[0]: item.value for item in record.decision.recommendations}
-    return Text("  ".join(f"{name} {value:.0f} %" for name, value in values.items() if value is not None))
-
-
-def _clock_face(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")

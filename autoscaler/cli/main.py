@@ -10,7 +10,7 @@ import click
 
 import autoscaler
 from autoscaler.cli.commands.output import ERROR, complain, problems_of
-from autoscaler.errors import ConfigurationError
+from autoscaler.errors import ConfigurationError, DaemonError
 from autoscaler.plugins import entry_points as plugins
 
 _COMMANDS = {
@@ -23,7 +23,9 @@ _COMMANDS = {
     "run": "run:run",
     "schema": "schema:schema",
     "stack-file": "stack_file:fill_stack_file",
+    "status": "status:status",
     "test": "test:test",
+    "watch": "watch:watch",
 }
 """Where each command is, in `autoscaler.cli.commands`."""
 
@@ -47,6 +49,9 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except ConfigurationError as error:
             complain(*problems_of(error))
+            sys.exit(ERROR)
+        except DaemonError as error:
+            complain(str(error))
             sys.exit(ERROR)
 
 

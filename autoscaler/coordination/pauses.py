@@ -78,6 +78,18 @@ class Pauses:
         words = {direction: "; ".join(self._words(service, direction, now)) for direction in Direction}
         return {direction: said for direction, said in words.items() if said}
 
+    def ends(self, service: str, now: float) -> dict[Direction, float]:
+        """Return when changes of *service* that are paused at *now* are free again, by direction, if that is known."""
+        if service in self.damaged or ALL in self.damaged:
+            return {}
+        found: dict[Direction, float] = {}
+        for direction in Direction:
+            known = (self.of.get(name, {}).get(direction) for name in (service, ALL))
+            ends = [inf if pause.until is None else pause.until for pause in known if pause and not pause.over(now)]
+            if ends and max(ends) < inf:
+                found[direction] = max(ends)
+        return found
+
     def _words(self, service: str, direction: Direction, now: float) -> Iterator[str]:
         for name in (service, ALL):
             if name in self.damaged:
@@ -270,6 +282,10 @@ class KnownPauses:
             said = f"this autoscaler could not read the pauses in Swarm since it was started: {self._trouble}"
             return dict.fromkeys(Direction, said)
         return self._known.holding(service, now)
+
+    def ends(self, service: str, now: float) -> dict[Direction, float]:
+        """Return the same as `Pauses.ends`; nothing if the pauses were never read."""
+        return {} if self._known is None else self._known.ends(service, now)
 
     def lines(self, now: float) -> tuple[str, ...]:
         """Return the same as Pauses.lines."""

@@ -108,6 +108,8 @@ class Observation:
     mode: str = "replicated"
     rollout: str = ""
     """Why the service counts as rolling out, in words; empty if it does not."""
+    rollout_until: float | None = None
+    """When a service that was just deployed has settled, Unix seconds; None if that is not known."""
     pending: str = ""
     """Swarm's message on the replicas that do not run, with their age; empty if there is none."""
     stuck: bool = False
@@ -118,6 +120,8 @@ class Observation:
     """Why this autoscaler must not act, in words; empty if it holds the lease or needs none."""
     paused: Mapping[Direction, str] = field(default_factory=dict)
     """Who paused changes of the service at run time, and why, in words; only for the directions that are paused."""
+    paused_until: Mapping[Direction, float] = field(default_factory=dict)
+    """When each run-time pause ends by itself, Unix seconds; without the directions whose pause has no end."""
     changed_externally: str = ""
     """The outside change that this evaluation adopted, in words; empty if there was none."""
     lowered_from: int | None = None
@@ -175,6 +179,8 @@ class Why:
     reason: Reason
     detail: str = ""
     rule: str | None = None
+    until: float | None = field(default=None, compare=False)
+    """When the hold ends by itself, Unix seconds; None if that is not known. Comparisons leave this field out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +219,10 @@ class Decision:
     """Replicas that Swarm has found no node for."""
     gives_back: bool = False
     """Whether the decision lowers the count because Swarm finds no room, perhaps among other reasons."""
+    minimum: int | None = None
+    """The least count allowed at that time, schedules included; None if no policy could be applied."""
+    maximum: int | None = None
+    """The largest count allowed at that time; None as in `minimum`."""
 
     @property
     def judged(self) -> bool:

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from autoscaler.core.lacks import Lack
-    from autoscaler.core.model import Decision, Direction, Outcome
+    from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent
+    from autoscaler.core.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ class Record:
     """Whether a dry-run already proposed the same change within the cooldown."""
     refused: bool = False
     """Whether a write was refused. The problem `write` then reports it, once for all services."""
+    last_change: ScaleEvent | None = None
+    """The service's last change, by whomever, with this one if it was applied; None if none is known."""
+    windows: Mapping[str, Window] = field(default_factory=dict, repr=False, compare=False)
+    """The window of each metric that the rules judged, for people to look at."""
 
 
 NO_DATA, WRITE = "no_data", "write"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from autoscaler.core.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 MISSING = nan
 _ROUNDING = 1e-9
@@ -123,6 +123,25 @@ class Window:
     def doubt(self, look_back: int) -> Doubt | None:
         """Return why the samples of ``[end - look_back, end]`` must not justify a scale-down; None if they may."""
         return next((doubt for doubt in self.doubts if self.end - look_back < doubt.until), None)
+
+    def present(self, look_back: int) -> tuple[int, int]:
+        """Return how many samples of ``[end - look_back, end]`` are there, and how many there should be."""
+        return len(self.span(look_back)), -(-look_back // self.step) + 1
+
+    def holding_since(self, holds: Callable[[float], bool]) -> int | None:
+        """Return since when *holds* is true of every sample up to *end*, as far as the window shows.
+
+        Missing samples do not end the run. None if the newest sample is missing, or *holds* is not true of it.
+        """
+        since = None
+        for age, value in enumerate(reversed(self.values)):
+            if isfinite(value):
+                if not holds(value):
+                    break
+                since = self.end - age * self.step
+            elif since is None:
+                break
+        return since
 
     def with_absent_as_zero(self) -> Window:
         """Return the window with the tasks that do not report counted as 0: a lower bound of the true values."""

@@ -15,7 +15,9 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+import autoscaler
 from autoscaler.adapters.system_clock import SystemClock
+from autoscaler.core.instance import Instance, Mode, Role
 from autoscaler.daemon.lease_keeper import LeaseKeeper
 from autoscaler.daemon.readiness import readiness
 from autoscaler.errors import SettingsError
@@ -66,6 +68,8 @@ class Daemon:
     """Is told of each decision that says something new, in the evaluation's thread."""
     speed: float = 1.0
     """Seconds of *clock* that pass in one real second (the demo's time is faster)."""
+    about: Instance = field(default_factory=Instance)
+    """Its mode, and where it looks. What changes while it runs is filled in by `instance`."""
     _stopped: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _reload_forced: bool = field(default=False, init=False)
     _evaluating: asyncio.Task[Any] | None = field(default=None, init=False)
@@ -88,6 +92,7 @@ class Daemon:
     async def run(self) -> None:
         """Run until SIGTERM, SIGINT or `stop`; a write on its way is finished first."""
         log = structlog.get_logger()
+        self.about = replace(self.about, started=self.clock.now())
         server = await self._serve()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -100,15 +105,9 @@ class Daemon:
             misfire_grace_time=None,  # late is better than never, and coalesced into one
             coalesce=True,
         )
-        log.info(
-            "daemon_started",
-            policies=len(self.policies.current.policies),
-            revision=self.policies.current.revision,
-            interval=self.interval,
-            listen=self.address,
-        )
         if self._keeper is not None:
             await self._keeper.beat()  # so that already the first evaluation may act
+        self._log_start(log)
         try:
             async with self._keeping_lease():
                 scheduler.start()
@@ -138,6 +137,24 @@ class Daemon:
             if self._keeper is not None:
                 await self._keeper.give_back()
 
+    def instance(self) -> Instance:
+        """Return what this autoscaler is at this moment."""
+        role, leader = (None if self.about.mode is Mode.DRY_RUN else Role.LEADER), ""
+        if self.lease is not None:
+            role, leader = Role.LEADER if self.lease.held else Role.STANDBY, self.lease.holder
+        left = self._seconds_left()
+        now = self.clock.now()
+        return replace(
+            self.about,
+            role=role,
+            leader=leader,
+            revision=self.policies.current.revision,
+            interval=self.interval,
+            next_evaluation=None if left is None else round(now + left * self.speed, 2),
+            seconds_left=left,
+            now=now,
+        )
+
     def stop(self) -> None:
         """Stop soon: no further evaluation begins, and no further write in the one that runs."""
         self.cycle.stop()
@@ -165,7 +182,16 @@ class Daemon:
         if self.listen is None:
             return None
         controls = replace(self.controls, reload=self.reload, now=self.clock.now)
-        views = Views(self.journal, self.telemetry.registry, self.healthy, self.ready, self.policies.document, controls)
+        views = Views(
+            self.journal,
+            self.telemetry.registry,
+            self.healthy,
+            self.ready,
+            self.policies.document,
+            controls,
+            instance=self.instance,
+            loaded=self.policies.in_force,
+        )
         host, port = self.listen
         try:
             server = await Server.start(application(views), host, port)
@@ -185,6 +211,32 @@ class Daemon:
             return datetime.fromtimestamp(real + self.interval / self.speed, UTC)
         step = self.interval
         return datetime.fromtimestamp((real // step + 1) * step + _AFTER_THE_STEP, UTC)
+
+    def _seconds_left(self) -> float | None:
+        """Return the real seconds until the next evaluation is due; None if none is."""
+        if self.about.started is None or self._stopped.is_set():
+            return None
+        if self.speed != 1:
+            last = self.journal.last_evaluation
+            began = self.about.started if last is None else last
+            return max(0.0, began + self.interval - self.clock.now()) / self.speed
+        since_slot = (SystemClock().now() - _AFTER_THE_STEP) % self.interval
+        return self.interval - since_slot
+
+    def _log_start(self, log: structlog.stdlib.BoundLogger) -> None:
+        instance = self.instance()
+        log.info(
+            "daemon_started",
+            mode=instance.mode.value,
+            role=instance.role.value if instance.role else None,
+            policies=len(self.policies.current.policies),
+            revision=instance.revision,
+            prometheus=instance.prometheus,
+            docker=instance.docker,
+            interval=self.interval,
+            listen=self.address,
+            version=autoscaler.__version__,
+        )
 
     def _keeping_lease(self) -> AbstractAsyncContextManager[None]:
         return nullcontext() if self._keeper is None else self._keeper.keeping()

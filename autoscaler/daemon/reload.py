@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from autoscaler.errors import PolicyError
 from autoscaler.policy.policy import PolicySet
 from autoscaler.policy_files import loader
+from autoscaler.views.policies import PoliciesInForce
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from autoscaler.views.documents import PoliciesDocument
@@ -30,6 +31,8 @@ class Policies:
     current: PolicySet = field(default_factory=PolicySet)
     error: PolicyError | None = None
     """What is wrong with the files as they are now; None where they are in force."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """File and line of each policy in force, by its name."""
     _judged: str = field(default="", init=False)
     """The fingerprint of what was last taken up or refused."""
     _seen: str = field(default="", init=False)
@@ -43,7 +46,12 @@ class Policies:
 
     def _judge(self, files: loader.Files) -> None:
         self._judged = self._seen = files.fingerprint
-        self.current = files.as_set().policies
+        loaded = files.as_set()
+        self.places = {
+            name: f"{origin.document.file}:{origin.document.place(origin.path).line}"
+            for name, origin in loaded.origins.items()
+        }
+        self.current = loaded.policies
         self.error = None
 
     def reload(self, *, forced: bool = False) -> bool:
@@ -66,3 +74,8 @@ class Policies:
     def document(self) -> PoliciesDocument:
         """The revision in force, and what is wrong with the files as they are now, as a JSON object."""
         return {"revision": self.current.revision, "problems": self.error.problems if self.error else []}
+
+    def in_force(self) -> PoliciesInForce:
+        """Return the policies in force with their places, and what is wrong with the files as they are now."""
+        with self._lock:
+            return PoliciesInForce(self.current, self.places, self.error.problems if self.error else [])

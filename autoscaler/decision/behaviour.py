@@ -45,7 +45,10 @@ def stabilize(case: Case, count: int) -> Step:
     if stable == count:
         return Step(count)
     lesser = f"{stable} was recommended within the {words(window)} of stabilization"
-    return Step(stable, Why(Reason.STABILIZED, f"wants {count}; {lesser}"), held=stable == requested)
+    until = window + max(
+        made.at for made in history.recommended if (made.replicas < count if up else made.replicas > count)
+    )
+    return Step(stable, Why(Reason.STABILIZED, f"wants {count}; {lesser}", until=until), held=stable == requested)
 
 
 def limit(case: Case, count: int) -> Step:
@@ -67,13 +70,13 @@ def limit(case: Case, count: int) -> Step:
         return Step(requested, Why(Reason.STEP_LIMITED, detail), held=True)
     if not behaviour.limits:
         return Step(count)
-    allowed = [_allowed(each, observation, history, up=up) for each in behaviour.limits]
-    farthest = max if up == (behaviour.select == "max") else min
-    limited = max(requested, min(count, farthest(allowed))) if up else min(requested, max(count, farthest(allowed)))
+    limited = _limited(case, count, behaviour, observation.at)
     if limited == count:
         return Step(count)
     detail = f"wants {count}; the limit of {_in_words(behaviour)} allows {limited} now"
-    return Step(limited, Why(Reason.STEP_LIMITED, detail), held=limited == requested)
+    ends = sorted({event.at + each.per for event in history.events for each in behaviour.limits})
+    later = (at for at in ends if at > observation.at and _limited(case, count, behaviour, at) != limited)
+    return Step(limited, Why(Reason.STEP_LIMITED, detail, until=next(later, None)), held=limited == requested)
 
 
 def guard_against_flapping(case: Case, count: int) -> Step:
@@ -124,17 +127,26 @@ def cool_down(case: Case, count: int) -> Step:
         f"since {last.before} → {last.after}{' by somebody else' if last.by_others else ''}"
         f"{' (proposed)' if last.proposed else ''}"
     )
-    return Step(requested, Why(Reason.COOLING_DOWN, detail), held=True)
+    return Step(requested, Why(Reason.COOLING_DOWN, detail, until=last.at + cooldown), held=True)
 
 
 def _direction(up: bool) -> Direction:  # noqa: FBT001 - a name for a truth value is what this is
     return Direction.UP if up else Direction.DOWN
 
 
-def _allowed(limit: Limit, observation: Observation, history: History, *, up: bool) -> int:
-    """Return the farthest count that *limit* allows, from the count at the beginning of its period."""
-    changes = (event.after - event.before for event in history.events if observation.at - event.at < limit.per)
-    began = observation.requested - sum(changes)
+def _limited(case: Case, count: int, behaviour: Behaviour, at: float) -> int:
+    """Return the part of the change to *count* that the limits of *behaviour* leave at *at*."""
+    requested = case.requested
+    up = count > requested
+    allowed = [_allowed(each, requested, case.history, at, up=up) for each in behaviour.limits]
+    farthest = max if up == (behaviour.select == "max") else min
+    return max(requested, min(count, farthest(allowed))) if up else min(requested, max(count, farthest(allowed)))
+
+
+def _allowed(limit: Limit, requested: int, history: History, at: float, *, up: bool) -> int:
+    """Return the farthest count that *limit* allows at *at*, from the count at the beginning of its period."""
+    changes = (event.after - event.before for event in history.events if at - event.at < limit.per)
+    began = requested - sum(changes)
     if limit.replicas is not None:
         return began + limit.replicas if up else began - limit.replicas
     share = (limit.percent or 0) / 100

@@ -89,6 +89,8 @@ def decide(
         held=gated.count == requested and (hindered or any(step.held for step in shaped)),
         unplaced=len(observation.unplaced_since),
         gives_back=gives_back,
+        minimum=bounds.min,
+        maximum=bounds.max,
     )
 
 

@@ -44,14 +44,15 @@ def bound(case: Case, count: int) -> Step:
     """
     bounds, requested = case.bounds, case.requested
     if bounds.asleep and count == 0 == requested:
-        return Step(0, Why(Reason.SCHEDULE_BOUNDS, _describe_sleep(case)))
+        until = case.policy.schedule_ends(bounds.max_by, case.observation.at)
+        return Step(0, Why(Reason.SCHEDULE_BOUNDS, _describe_sleep(case), until=until))
     wanted = f"wants {count}, " if count != requested else f"{count} is "
     if count < bounds.min:
         reason = Reason.BELOW_MIN if requested < bounds.min else Reason.AT_MIN
-        return Step(bounds.min, _why(reason, f"{wanted}below min {bounds.min}", bounds.min_by))
+        return Step(bounds.min, _why(case, reason, f"{wanted}below min {bounds.min}", bounds.min_by))
     if count > bounds.max:
         reason = Reason.ABOVE_MAX if requested > bounds.max else Reason.AT_MAX
-        why = _why(reason, f"{wanted}above max {bounds.max}", bounds.max_by)
+        why = _why(case, reason, f"{wanted}above max {bounds.max}", bounds.max_by)
         return Step(bounds.max, why, held=requested == bounds.max)
     return Step(count)
 
@@ -61,7 +62,8 @@ def _describe_sleep(case: Case) -> str:
     return said if case.observation.asleep else f"{said}; it stays at 0 after that, because somebody else set it to 0"
 
 
-def _why(reason: Reason, detail: str, schedule: str) -> Why:
+def _why(case: Case, reason: Reason, detail: str, schedule: str) -> Why:
     if schedule:
-        return Why(Reason.SCHEDULE_BOUNDS, f"{detail} of the schedule {schedule}")
+        until = case.policy.schedule_ends(schedule, case.observation.at)
+        return Why(Reason.SCHEDULE_BOUNDS, f"{detail} of the schedule {schedule}", until=until)
     return Why(reason, detail)

@@ -29,7 +29,7 @@ def primary(case: Case, shaped: Sequence[Step]) -> Why:
     for step in reversed(shaped):
         if step.why is not None:
             rule = step.why.rule or (winner.rule if winner else None)
-            return Why(step.why.reason, step.why.detail, rule)
+            return Why(step.why.reason, step.why.detail, rule, step.why.until)
     if winner is not None:
         return Why(winner.reason, winner.detail, winner.rule)
     for item in case.recommendations:

@@ -75,7 +75,9 @@ def _closed(case: Case, count: int) -> Iterator[Why]:
     if observation.requested == 0 and case.bounds.min > 0 and not observation.asleep:
         yield Why(Reason.SCALED_TO_ZERO, "somebody set the service to 0 replicas; scale it to 1 or more to resume")
     if observation.rollout:
-        yield Why(Reason.ROLLOUT_IN_PROGRESS, observation.rollout)
-    said = paused(case.policy, observation).get(Direction.UP if count > observation.requested else Direction.DOWN)
-    if said:
-        yield Why(Reason.PAUSED, f"wants {count}; {said}")
+        yield Why(Reason.ROLLOUT_IN_PROGRESS, observation.rollout, until=observation.rollout_until)
+    direction = Direction.UP if count > observation.requested else Direction.DOWN
+    if said := paused(case.policy, observation).get(direction):
+        written = case.policy.paused in {True, direction}
+        until = None if written else observation.paused_until.get(direction)
+        yield Why(Reason.PAUSED, f"wants {count}; {said}", until=until)

@@ -64,4 +64,4 @@ def wait_for_room(case: Case, count: int) -> Step:
         return Step(count)
     ago = f"replicas that found no room were given back {words(age)} ago"
     detail = f"wants {count}; {ago}, the next attempt is in {words(patience - age)}"
-    return Step(observation.requested, Why(Reason.NO_ROOM, detail), held=True)
+    return Step(observation.requested, Why(Reason.NO_ROOM, detail, until=gave_back + patience), held=True)

@@ -145,7 +145,17 @@ class Cycle:
         adopted[view.id] = "; ".join(filter(None, (adopted.get(view.id), changed)))
         windows, bases = self.windows.of(view, item.policy, policies.metrics)
         paused_by = self.pauses.holding(view.name, now)
-        observation = observed(view, memory, windows, adopted[view.id], now, standby=self.standby(), paused=paused_by)
+        ends = self.pauses.ends(view.name, now) if paused_by else {}
+        observation = observed(
+            view,
+            memory,
+            windows,
+            adopted[view.id],
+            now,
+            standby=self.standby(),
+            paused=paused_by,
+            paused_until=ends,
+        )
         return observation, bases
 
     # decide and act
@@ -207,7 +217,15 @@ class Cycle:
         decision = decide(item.policy, observation, memory.history, recommendations)
         self._memories[item.view.id] = memory.with_decision(decision, item.policy.longest_stabilization)
         outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
-        record = Record(decision, outcome, bases=bases, paused=paused(item.policy, observation))
+        last = memory.events[-1] if memory.events else None
+        record = Record(
+            decision,
+            outcome,
+            bases=bases,
+            paused=paused(item.policy, observation),
+            last_change=last,
+            windows=observation.windows,
+        )
         return record, self._order(item.view, decision, memory) if decision.changes else None
 
     def _order(self, view: ServiceView, decision: Decision, memory: ServiceHistory) -> Order:
@@ -221,9 +239,10 @@ class Cycle:
         if receipt.written is Written.GONE:
             return _gone(record, receipt.detail)
         memory = self._memories[view.id]
-        repeated = False
+        repeated, last_change = False, record.last_change
         if receipt.written is Written.APPLIED:
             self._memories[view.id] = memory.with_change(decision)
+            last_change = ScaleEvent(decision.at, decision.requested, decision.desired)
         elif receipt.written is Written.DRY_RUN:
             event = ScaleEvent(decision.at, decision.requested, decision.desired, proposed=True)
             repeated = _repeats(event, memory.proposed, item.policy)
@@ -237,6 +256,7 @@ class Cycle:
             rollback_warning=_rollback_warning(view),
             repeated=repeated,
             refused=receipt.refused_by is not None,
+            last_change=last_change,
         )
 
     def _matcher_of(self, policies: PolicySet) -> Matcher:

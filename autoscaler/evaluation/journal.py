@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from autoscaler.core.model import Outcome
 from autoscaler.core.records import NO_DATA, WRITE
+from autoscaler.evaluation.marks import Marks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from autoscaler.core.lacks import Lack
+    from autoscaler.core.model import Direction
     from autoscaler.core.records import Evaluation, Problem, Record
+    from autoscaler.core.states import State
 
 _KEPT = 20
 _OF_PROMETHEUS = frozenset({"query", "clock", "scrape_interval", "starved", NO_DATA})
@@ -41,8 +44,16 @@ class Snapshot:
     """How many evaluations were due while one was still running."""
     lacks: tuple[Lack, ...] = ()
     """The data that lacked at the last evaluation that Swarm answered, and why."""
+    lacks_by_service: Mapping[str, Lack] = field(default_factory=dict)
+    """The first of these lacks of each service, by its name."""
     unmatched: tuple[str, ...] = ()
     """What in the policies matched no service then, a sentence each."""
+    since: Mapping[str, Mapping[State, float]] = field(default_factory=dict)
+    """Since when each service has been in its states, Unix seconds; services without a state are absent."""
+    scaled: Mapping[tuple[str, Direction, str], int] = field(default_factory=dict)
+    """How often each service was scaled, by service, direction and rule; the rule is empty if none decided."""
+    problems_since: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Since when each problem lasts, Unix seconds, by its key."""
 
 
 @dataclass(slots=True)
@@ -60,6 +71,18 @@ class Journal:
     _missed: int = field(default=0, init=False)
     _lacks: tuple[Lack, ...] = field(default=(), init=False)
     _unmatched: tuple[str, ...] = field(default=(), init=False)
+    _marks: Marks = field(default_factory=Marks, init=False)
+    _closed: int = field(default=0, init=False)
+
+    @property
+    def closed(self) -> int:
+        """Return how many evaluations are over: what is made of the journal once for each can be kept until then."""
+        return self._closed
+
+    @property
+    def last_evaluation(self) -> float | None:
+        """Return when the last evaluation began, in Unix seconds; None before the first."""
+        return self._last_evaluation
 
     def add(self, record: Record) -> bool:
         """Keep *record*; true where it says something that the service's last record did not.
@@ -72,8 +95,10 @@ class Journal:
             before = self._latest.get(service)
             news = _is_news(record, before)
             self._latest[service] = record
+            self._marks.note(record)
             if news and record.outcome is not Outcome.UNCHANGED:
-                self._notable.setdefault(service, deque(maxlen=_KEPT)).append(record)
+                # Without its windows: those of 20 decisions on a thousand services would fill the memory.
+                self._notable.setdefault(service, deque(maxlen=_KEPT)).append(replace(record, windows={}))
             if not record.repeated:
                 count = (service, record.outcome)
                 self._decisions[count] = self._decisions.get(count, 0) + 1
@@ -100,7 +125,9 @@ class Journal:
                 self._unmatched = evaluation.unmatched
                 self._forget_all_but({record.decision.service for record in evaluation.records})
             self._problems = tuple(now.values())
+            self._marks.note_problems(self._problems, evaluation.at)
             self._last_evaluation = evaluation.at
+            self._closed += 1
         began = [problem for key, problem in now.items() if key not in before]
         began += [
             replace(problem, kind="swarm_cause")
@@ -132,7 +159,11 @@ class Journal:
                 self._last_evaluation,
                 self._missed,
                 self._lacks,
+                {lack.service: lack for lack in reversed(self._lacks)},
                 self._unmatched,
+                dict(self._marks.since),
+                dict(self._marks.scaled),
+                dict(self._marks.problems),
             )
 
     def notable(self, service: str) -> tuple[Record, ...]:
@@ -141,6 +172,7 @@ class Journal:
             return tuple(self._notable.get(service, ()))
 
     def _forget_all_but(self, services: set[str]) -> None:
+        self._marks.forget_all_but(services)
         self._latest = {name: record for name, record in self._latest.items() if name in services}
         self._notable = {name: records for name, records in self._notable.items() if name in services}
         self._decisions = {key: count for key, count in self._decisions.items() if key[0] in services}

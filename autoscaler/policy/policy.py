@@ -249,6 +249,10 @@ class Policy(Frozen):
         highest, highest_by = min(above, default=(max(self.replicas.max, lowest), ""))
         return Bounds(lowest, highest, lowest_by, highest_by)
 
+    def schedule_ends(self, name: str, at: float) -> float | None:
+        """Return when the schedule *name*, active at *at*, ends, in Unix seconds; None if it never does."""
+        return next((schedule.ends(at) for schedule in self.schedules if schedule.name == name), None)
+
     @property
     def highest(self) -> int:
         """The largest max that can ever be in force, by whatever schedule."""

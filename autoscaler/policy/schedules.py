@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Annotated, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -96,6 +97,24 @@ class Schedule(Frozen):
         """Return whether *at*, in Unix seconds, lies between a start and the next end."""
         began, ended = firings(self.start, self.timezone).last(at), firings(self.end, self.timezone).last(at)
         return began > -inf and began >= ended
+
+    def ends(self, at: float) -> float | None:
+        """Return the first moment after *at* at which the schedule is not active any more; None if there is none."""
+        return _end_from(self.start, self.end, self.timezone, firings(self.end, self.timezone).next(at))
+
+
+@lru_cache(maxsize=1024)
+def _end_from(start: str, end: str, timezone: str, moment: float) -> float | None:
+    """Return the first firing of *end* from *moment* on at which *start* does not fire too; None if none is near.
+
+    An evaluation asks for the same moment again and again. Other `Firings` than the shared ones look into the future,
+    because those remember what is around the present.
+    """
+    begins = Firings(start, timezone)
+    for ended in islice((moment, *islice(Firings(end, timezone).after(moment), _MOST_FOUND)), _MOST_FOUND):
+        if ended < inf and begins.last(ended) < ended:
+            return ended
+    return None
 
 
 @lru_cache(maxsize=16_384)

@@ -19,13 +19,15 @@ from autoscaler.util.durations import words
 from autoscaler.util.text import describe_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from autoscaler.core.window import Window
 
 LONGEST_LOOK_BACK = 30 * 86400
 """The most seconds of samples that a rule may ask for."""
-_CONSTANTS = ("look_back", "adds_above")
+_CONSTANTS = ("look_back", "adds_above", "shown_bounds")
+_MOST_BOUNDS = 8
+"""The most bounds of a rule that are shown."""
 
 
 class Frozen(BaseModel):
@@ -80,6 +82,21 @@ class Rule(Frozen, ABC):
     def adds_above(self) -> float | None:
         """The value of the metric above which the rule adds replicas, where it has such a bound."""
         return None
+
+    @property
+    def shown_bounds(self) -> Mapping[str, float]:
+        """The values that the metric is compared with, by their side: ``{"above": 70}``. They are only shown.
+
+        A strategy that declares none has an empty mapping.
+        """
+        return {}
+
+    def side_of(self, value: float, rule_input: RuleInput) -> str:  # noqa: ARG002 - what a strategy may look at
+        """Return where *value* lies, as a key of `shown_bounds`; empty if the rule has no opinion on such a value.
+
+        It shows since when the metric has been there. No decision depends on it.
+        """
+        return ""
 
     @abstractmethod
     def recommend(self, rule_input: RuleInput) -> Recommendation:
@@ -154,11 +171,11 @@ class Rule(Frozen, ABC):
     def _settled(cls, value: object, valid: Callable[[object], Self]) -> Self:
         """The rule that *value* is. Raises ValueError for whatever the strategy's own code does meanwhile."""
 
-        def read() -> tuple[Self, Any, Any]:
+        def read() -> tuple[Self, Any, Any, Any]:
             rule = valid(value)
-            return rule, rule.look_back, rule.adds_above
+            return rule, rule.look_back, rule.adds_above, rule.shown_bounds
 
-        def read_foreign() -> tuple[Self, Any, Any]:
+        def read_foreign() -> tuple[Self, Any, Any, Any]:
             try:
                 return read()
             except ValidationError:
@@ -169,16 +186,20 @@ class Rule(Frozen, ABC):
                 ) from error
 
         try:
-            known: tuple[Self, Any, Any]
+            known: tuple[Self, Any, Any, Any]
             known = read() if is_built_in(cls) else cls.reading(read_foreign)
         except DeadlineError as error:
             raise ValueError(f"{error} while it reads these keys (correct the strategy)") from error
-        rule, look_back, adds_above = known
+        rule, look_back, adds_above, bounds = known
         if type(look_back) is not int or not 0 <= look_back <= LONGEST_LOOK_BACK:
             longest = f"{LONGEST_LOOK_BACK}, which are {words(LONGEST_LOOK_BACK)}"
             raise ValueError(f"the rule looks back {look_back!r:.40} seconds (whole seconds from 0 to {longest})")
         if adds_above is not None and (type(adds_above) not in (int, float) or not isfinite(adds_above)):
             raise ValueError(f"the rule adds replicas above {adds_above!r:.40} (a finite number, or None)")
+        if not _shows(bounds):
+            raise ValueError(
+                f"the rule shows the bounds {bounds!r:.40} (at most {_MOST_BOUNDS} finite numbers by their side)"
+            )
         return rule
 
     def __copy__(self) -> Self:
@@ -186,3 +207,10 @@ class Rule(Frozen, ABC):
         for name in _CONSTANTS:
             copied.__dict__.pop(name, None)  # the copy's fields may be given other values
         return copied
+
+
+def _shows(bounds: object) -> bool:
+    """Return whether *bounds* are a few finite numbers, each by the name of its side."""
+    if not isinstance(bounds, dict) or len(bounds) > _MOST_BOUNDS:
+        return False
+    return all(type(side) is str and type(bound) in {int, float} and isfinite(bound) for side, bound in bounds.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,9 @@ from autoscaler.strategies.base import Frozen, Rule, RuleInput
 from autoscaler.strategies.quantities import Number, Step, size
 from autoscaler.strategies.registry import strategy
 from autoscaler.util.durations import Duration, words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _DIGITS = 9
 """The decimal places of a distance from the bound that count; what follows them is floating point's."""
@@ -106,6 +109,17 @@ class Steps(Rule):
     def adds_above(self) -> float | None:
         """The bound, where passing it adds replicas; an exact count may."""
         return self.above if any(step.remove is None for step in self.steps) else None
+
+    @property
+    def shown_bounds(self) -> Mapping[str, float]:
+        """The bound, by the side of it that the rule waits for."""
+        return {"above": self.above} if self.above is not None else {"below": self.below or 0.0}
+
+    def side_of(self, value: float, rule_input: RuleInput) -> str:  # noqa: ARG002 - the bound alone decides
+        """``above`` or ``below`` if *value* is beyond the bound; otherwise empty."""
+        if self.above is not None:
+            return "above" if value > self.above else ""
+        return "below" if value < (self.below or 0.0) else ""
 
     def recommend(self, rule_input: RuleInput) -> Recommendation:
         """The step for the newest sample's distance from the bound, when every sample of the window is beyond it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -11,6 +11,9 @@ from autoscaler.core.model import Recommendation
 from autoscaler.core.reasons import Reason
 from autoscaler.strategies.base import Rule, RuleInput
 from autoscaler.strategies.registry import strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def _rows_once(table: object) -> object:
@@ -48,6 +51,15 @@ class Table(Rule):
     def look_back(self) -> int:
         """Only the newest sample counts."""
         return 0
+
+    @property
+    def shown_bounds(self) -> Mapping[str, float]:
+        """The value at which the first row begins."""
+        return {"from": next(iter(self.table))}
+
+    def side_of(self, value: float, rule_input: RuleInput) -> str:  # noqa: ARG002 - the first row alone decides
+        """``from`` if *value* has reached the first row; otherwise empty."""
+        return "from" if value >= next(iter(self.table)) else ""
 
     def recommend(self, rule_input: RuleInput) -> Recommendation:
         """The count of the last row whose value is at most the newest sample; no opinion below the first."""

@@ -14,6 +14,8 @@ from autoscaler.strategies.quantities import Number, Share
 from autoscaler.strategies.registry import strategy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from autoscaler.core.window import Window
 
 _ROUNDING = 1e-9
@@ -46,6 +48,22 @@ class Target(Rule):
     def look_back(self) -> int:
         """Only the newest sample counts."""
         return 0
+
+    @property
+    def shown_bounds(self) -> Mapping[str, float]:
+        """The target, and the ends of its tolerance."""
+        within = self.target * self.tolerance
+        return {"target": self.target, "above": self.target + within, "below": self.target - within}
+
+    def side_of(self, value: float, rule_input: RuleInput) -> str:
+        """``above`` or ``below`` if *value*, for the tasks that run now, is beyond the tolerance; otherwise empty."""
+        have = rule_input.running
+        if rule_input.window.total and not have:
+            return "above" if value > 0 else ""
+        ratio = value / self.target / (have if rule_input.window.total else 1)
+        if abs(ratio - 1) <= self.tolerance + _ROUNDING:
+            return ""
+        return "above" if ratio > 1 else "below"
 
     def recommend(self, rule_input: RuleInput) -> Recommendation:
         """``ceil(tasks behind the sample * value / target)`` of an average, ``ceil(total / target)`` of a total.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,9 @@ from autoscaler.strategies.base import Rule, RuleInput
 from autoscaler.strategies.quantities import Number, Share, Step, size
 from autoscaler.strategies.registry import strategy
 from autoscaler.util.durations import Duration, words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _ROUNDING = 1e-9
 """What floating point may add to a whole number without making it the next one."""
@@ -57,6 +60,17 @@ class Threshold(Rule):
     def adds_above(self) -> float | None:
         """The bound, where passing it adds replicas."""
         return self.above if self.add is not None else None
+
+    @property
+    def shown_bounds(self) -> Mapping[str, float]:
+        """The bound, by the side of it that the rule waits for."""
+        return {"above": self.above} if self.above is not None else {"below": self.below or 0.0}
+
+    def side_of(self, value: float, rule_input: RuleInput) -> str:  # noqa: ARG002 - the bound alone decides
+        """``above`` or ``below`` if *value* is beyond the bound; otherwise empty."""
+        if self.above is not None:
+            return "above" if value > self.above else ""
+        return "below" if value < (self.below or 0.0) else ""
 
     def recommend(self, rule_input: RuleInput) -> Recommendation:
         """The step, when every sample of the window, or `at_least` of them, is strictly beyond the bound.

@@ -44,6 +44,7 @@ _BY_OTHERS = "others"
 """Marks a change in the label that somebody else made."""
 
 _NOT_PAUSED: Mapping[Direction, str] = MappingProxyType({})
+_NO_ENDS: Mapping[Direction, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,11 +298,14 @@ def observed(  # noqa: PLR0913 - as many as a decision depends on
     *,
     standby: str = "",
     paused: Mapping[Direction, str] = _NOT_PAUSED,
+    paused_until: Mapping[Direction, float] = _NO_ENDS,
 ) -> Observation:
     """Return the facts for a decision at *now*; *changed* is the outside change that `remember` found, in words.
 
-    *standby* and *paused* are as in Observation.
+    *standby*, *paused* and *paused_until* are as in Observation.
     """
+    rolling = view.rolling(now)
+    settling = "" if rolling else _settling(view, memory, now)
     return Observation(
         service=view.name,
         at=now,
@@ -309,7 +313,8 @@ def observed(  # noqa: PLR0913 - as many as a decision depends on
         running=view.running,
         windows=windows,
         mode=view.mode,
-        rollout=view.rolling(now) or _settling(view, memory, now),
+        rollout=rolling or settling,
+        rollout_until=memory.version_since + SETTLE_TIME if settling else None,
         pending=view.pending(now) if view.running < view.requested else "",
         stuck=view.stuck(now),
         unplaced_since=tuple(sorted(memory.unplaced.values())),
@@ -318,6 +323,7 @@ def observed(  # noqa: PLR0913 - as many as a decision depends on
         asleep=memory.asleep,
         standby=standby,
         paused=paused,
+        paused_until=paused_until,
     )
 
 

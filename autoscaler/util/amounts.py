@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_TWO_DIGITS = 10
 _UNITS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
 
@@ -31,6 +32,11 @@ class Amount:
         parts = [cores(self.cores)] if self.nano_cpus else []
         parts += [memory(self.memory)] if self.memory else []
         return " and ".join(parts) or "nothing"
+
+
+def rounded(value: float) -> float:
+    """Return *value* as people read it: with two decimals from 10 on, with four significant digits below."""
+    return round(value, 2) if abs(value) >= _TWO_DIGITS else float(f"{value:.4g}")
 
 
 def plural(number: int, thing: str, things: str = "") -> str:

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from autoscaler.util.amounts import Amount
 
 
-_whole = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
+documented = with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
+"""Marks a type of the API: its docstrings are the description of its keys, and it has no other keys."""
 
 
-@_whole
+@documented
 class WhyDocument(TypedDict):
     """One reason that shaped a decision."""
 
@@ -39,7 +40,7 @@ class WhyDocument(TypedDict):
     detail: str
 
 
-@_whole
+@documented
 class RuleDocument(TypedDict):
     """What one rule made of its metric."""
 
@@ -52,7 +53,7 @@ class RuleDocument(TypedDict):
     detail: str
 
 
-@_whole
+@documented
 class RecordDocument(TypedDict):
     """A decision and what became of it."""
 
@@ -63,6 +64,12 @@ class RecordDocument(TypedDict):
     requested: int
     running: int
     desired: int
+    recommended: int
+    """The count that the rules want, before bounds and holds."""
+    min: int | None
+    """The minimum in force, schedules and labels included; null if no policy could be applied."""
+    max: int | None
+    """The maximum in force; null as in `min`."""
     unplaced: int
     """Replicas that find no room."""
     outcome: Outcome
@@ -78,7 +85,7 @@ class RecordDocument(TypedDict):
     rollback_warning: str
 
 
-@_whole
+@documented
 class ProblemDocument(TypedDict):
     """What kept an evaluation from doing all of its work."""
 
@@ -87,7 +94,7 @@ class ProblemDocument(TypedDict):
     detail: str
 
 
-@_whole
+@documented
 class LackDocument(TypedDict):
     """Missing data, and the first broken link between the metric and the service."""
 
@@ -102,7 +109,7 @@ class LackDocument(TypedDict):
     """Whether the lack ends by itself."""
 
 
-@_whole
+@documented
 class PoliciesDocument(TypedDict):
     """The policies."""
 
@@ -112,20 +119,7 @@ class PoliciesDocument(TypedDict):
     """What is wrong with the files as they are now; the last good set stays in force."""
 
 
-@_whole
-class ServicesDocument(TypedDict):
-    """What the last evaluation left behind."""
-
-    services: list[RecordDocument]
-    policies: PoliciesDocument
-    paused: list[str]
-    """What is paused at run time, a sentence each."""
-    problems: list[ProblemDocument]
-    last_evaluation: float | None
-    """When it began, Unix seconds; null before the first."""
-
-
-@_whole
+@documented
 class PauseDocument(TypedDict):
     """A pause in force."""
 
@@ -140,7 +134,7 @@ class PauseDocument(TypedDict):
     reason: str
 
 
-@_whole
+@documented
 class DoneDocument(TypedDict):
     """What was done to the pauses, and those in force."""
 
@@ -161,6 +155,9 @@ def record_document(record: Record) -> RecordDocument:
         "requested": decision.requested,
         "running": decision.running,
         "desired": decision.desired,
+        "recommended": decision.recommended,
+        "min": decision.minimum,
+        "max": decision.maximum,
         "unplaced": decision.unplaced,
         "outcome": record.outcome,
         "detail": record.detail,

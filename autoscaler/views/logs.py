@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from io import StringIO
-from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -13,13 +11,13 @@ import structlog
 from autoscaler.core.model import Outcome
 from autoscaler.core.reasons import Reason
 from autoscaler.diagnosis.lasting import grouped
-from autoscaler.util.text import printable
+from autoscaler.views.log_format import for_people, main_facts_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal, TextIO
 
-    from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
     from autoscaler.core.lacks import Lack
     from autoscaler.core.records import Problem, Record
@@ -40,9 +38,9 @@ def configure(log_format: Literal["auto", "console", "json"], level: str, stream
         structlog.processors.StackInfoRenderer(),
     ]
     rendering: list[Processor] = (
-        [_printable, structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=_traceback)]
+        [_with_exc_info, for_people(terminal=stream.isatty())]
         if console
-        else [_TRACEBACKS, structlog.processors.JSONRenderer()]
+        else [main_facts_first, _TRACEBACKS, structlog.processors.JSONRenderer()]
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -64,16 +62,13 @@ def configure(log_format: Literal["auto", "console", "json"], level: str, stream
     )
 
 
-def _printable(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Return the event with printable texts; structlog lets control characters through."""
-    return {key: printable(value) if isinstance(value, str) else value for key, value in event.items()}
-
-
-def _traceback(stream: TextIO, failure: ExcInfo) -> None:
-    """Write a traceback whose messages cannot be mistaken for log lines."""
-    text = StringIO()
-    structlog.dev.plain_traceback(text, failure)
-    stream.write("\n" + indent(printable(text.getvalue(), keep="\n").strip("\n"), "  "))
+def _with_exc_info(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Return the event with the exception itself, if it only says that there is one."""
+    if event.get("exc_info") is True:
+        event["exc_info"] = sys.exc_info()
+    elif isinstance(failure := event.get("exc_info"), BaseException):
+        event["exc_info"] = (type(failure), failure, failure.__traceback__)
+    return event
 
 
 def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None:
@@ -132,7 +127,7 @@ _PROBLEM_EVENTS = {
 def log_problems(log: FilteringBoundLogger, began: list[Problem], ended: list[Problem]) -> None:
     """Log one line for each problem that began or ended, and none for a problem that goes on."""
     for problem in began:
-        fields = {"detail": problem.detail, "consequence": _consequence(problem.kind)}
+        fields = {"detail": problem.detail, "consequence": consequence_of(problem.kind)}
         log.warning(_PROBLEM_EVENTS[problem.kind][0], **fields, **_subject(problem))
     for problem in ended:
         log.info(_PROBLEM_EVENTS[problem.kind][1], **_subject(problem))
@@ -177,5 +172,6 @@ _CONSEQUENCES = {
 _DATA_ARE_MISSING = "no service is scaled down on missing data; scaling goes on when the data are back"
 
 
-def _consequence(kind: str) -> str:
+def consequence_of(kind: str) -> str:
+    """Return what does not work while a problem of *kind* lasts."""
     return _CONSEQUENCES.get(kind, _DATA_ARE_MISSING)

@@ -15,6 +15,7 @@ from autoscaler.diagnosis.lasting import grouped, text
 from autoscaler.util.amounts import cores, memory, plural
 from autoscaler.util.durations import words
 from autoscaler.util.text import printable
+from autoscaler.views.grid import Grid, GridRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from autoscaler.util.amounts import Amount
 
 _MOST_NAMES = 10
+_WHOLE = 10
+"""Values from here on are shown without decimals."""
 _MOST_LINES = 20
-_STYLES = {
+STYLES = {
     Outcome.APPLIED: "bold green",
     Outcome.DRY_RUN: "bold cyan",
     Outcome.UNCHANGED: "dim",
@@ -48,29 +51,56 @@ def count(record: Record) -> str:
 
 def style(record: Record) -> str:
     """Return the colour of the record's outcome, as rich names it."""
-    return _STYLES[record.outcome]
+    return STYLES[record.outcome]
 
 
-def table(records: Sequence[Record], title: str | None = None) -> Table:
-    """Return a table with a row per service: replicas, reason, rule, and the facts in words."""
-    grid = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    grid.add_column("SERVICE", overflow="fold")
-    grid.add_column("REPLICAS", no_wrap=True)
-    grid.add_column("RUNNING", justify="right")
-    grid.add_column("REASON", no_wrap=True)
-    grid.add_column("RULE", overflow="fold")
-    grid.add_column("WHY", overflow="fold", ratio=1)
-    for record in records:
-        decision = record.decision
-        grid.add_row(
-            _text(decision.service),
-            _text(count(record), style(record)),
-            str(decision.running),
-            _text(decision.primary.reason.value, style(record)),
-            _text(decision.primary.rule or ""),
-            _text(_why(record)),
-        )
-    return grid
+def table(records: Sequence[Record]) -> Grid:
+    """Return a table with a row per service: replicas, bounds, reason, values, and the facts in words."""
+    return Grid(
+        ("SERVICE", "REPLICAS", "MIN", "MAX", "REASON", "VALUES", "WHY"),
+        [
+            GridRow(
+                (
+                    _text(record.decision.service),
+                    _text(_counts(record), style(record)),
+                    _text(_bound(record.decision.minimum)),
+                    _text(_bound(record.decision.maximum)),
+                    _text(record.decision.primary.reason.value, style(record)),
+                    _text(_values(record)),
+                ),
+                _text(_with_rule(record)),
+            )
+            for record in records
+        ],
+        right=frozenset({"MIN", "MAX"}),
+    )
+
+
+def _counts(record: Record) -> str:
+    """Return the count and its change, with the running replicas if they are not as many: ``3 → 4 (2 run)``."""
+    decision = record.decision
+    running = "" if decision.running == decision.requested else f" ({decision.running} run)"
+    return f"{count(record)}{running}"
+
+
+def _bound(bound: int | None) -> str:
+    return "" if bound is None else str(bound)
+
+
+def _values(record: Record) -> str:
+    """Return the newest value of each metric: ``cpu 83 %  memory 41 %``."""
+    newest = ((name, window.newest, window.unit) for name, window in record.windows.items())
+    return "  ".join(f"{name} {short(value)} {unit}".rstrip() for name, value, unit in newest if value is not None)
+
+
+def short(value: float) -> str:
+    """Return a value in short: without decimals from 10 on."""
+    return f"{value:.0f}" if abs(value) >= _WHOLE else f"{value:.3g}"
+
+
+def _with_rule(record: Record) -> str:
+    rule = record.decision.primary.rule
+    return f"[{rule}] {_why(record)}" if rule else _why(record)
 
 
 def plan(  # noqa: PLR0913, PLR0917 - what a plan shows
@@ -84,9 +114,9 @@ def plan(  # noqa: PLR0913, PLR0917 - what a plan shows
 ) -> RenderableType:
     """Return what an evaluation would do: the table, the problems, the warnings, and a sentence that sums up.
 
-    The sums of *capacity* follow, with a warning for each maximum that does not fit. Each pause in *paused* and each
-    cooldown *in_force* has a line, and so has each cause of missing data in *lacks* and each part of the policies that
-    is *unmatched*.
+    The sums of *capacity* follow, if they are given, with a warning for each maximum that does not fit. Each pause in
+    *paused* and each cooldown *in_force* has a line, and so has each cause of missing data in *lacks* and each part of
+    the policies that is *unmatched*.
     """
     parts: list[RenderableType] = []
     ordered = sorted(records, key=lambda record: (not record.decision.changes, record.decision.service))

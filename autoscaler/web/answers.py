@@ -23,6 +23,12 @@ HEADERS = {
 """On every answer, errors included; nothing here is for a browser to keep, guess at, run or frame."""
 
 
+NEXT_EVALUATION = "X-Next-Evaluation-In"
+"""The header with the real seconds until the next evaluation: whoever polls asks again just after that."""
+CLOCK = "X-Autoscaler-Time"
+"""The header with the time of the daemon's clock in Unix seconds, from which the age of an evaluation follows."""
+
+
 class ErrorDocument(TypedDict):
     """Why a request was refused, with what would be right."""
 

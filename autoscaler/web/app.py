@@ -6,21 +6,18 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiohttp import hdrs, web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from autoscaler.views.documents import (
-    DoneDocument,
-    PoliciesDocument,
-    ServicesDocument,
-    problem_document,
-    record_document,
-)
+from autoscaler.core.instance import Instance
+from autoscaler.views.documents import DoneDocument, PoliciesDocument
+from autoscaler.views.policies import PoliciesInForce
 from autoscaler.web.answers import HEADERS, ErrorDocument, RefusedRequestError, refusal
 from autoscaler.web.control import Control, Controls, PauseBody, ResumeBody
+from autoscaler.web.evaluations import EvaluationEndpoints, no_explanation
 from autoscaler.web.openapi import Endpoint, openapi
 
 if TYPE_CHECKING:
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+    from autoscaler.core.records import Record
     from autoscaler.evaluation.journal import Journal
 
 _LARGEST_REQUEST = 64 * 1024
@@ -59,12 +57,19 @@ class Views:
     policies: Callable[[], PoliciesDocument]
     """The revision in force, and what is wrong with the files as they are now."""
     controls: Controls = field(default_factory=Controls)
+    instance: Callable[[], Instance] = Instance
+    """What the autoscaler is at the moment."""
+    loaded: Callable[[], PoliciesInForce] = PoliciesInForce
+    """The policies in force, and where they stand."""
+    explain: Callable[[Record], dict[str, Any] | None] = no_explanation
+    """Explains a decision as a JSON object; None if it cannot."""
 
 
 def application(views: Views) -> web.Application:
     """The application, with its endpoints and their description."""
     app = web.Application(middlewares=[_answer_in_documents, _refuse_oversized], client_max_size=_LARGEST_REQUEST)
-    endpoints = [*_reading(views), *_changing(Control(views.controls))]
+    evaluations = EvaluationEndpoints(views.journal, views.instance, views.loaded, explain=views.explain)
+    endpoints = [*_health_and_metrics(views), *evaluations.endpoints(), *_changing(Control(views.controls))]
     described = openapi(endpoints)
 
     async def description(_: web.Request) -> web.Response:
@@ -77,7 +82,7 @@ def application(views: Views) -> web.Application:
     return app
 
 
-def _reading(views: Views) -> list[Endpoint]:
+def _health_and_metrics(views: Views) -> list[Endpoint]:
     turn = asyncio.Semaphore(1)
 
     async def made(make: Callable[[], bytes]) -> bytes:
@@ -94,10 +99,6 @@ def _reading(views: Views) -> list[Endpoint]:
 
     async def ready(_: web.Request) -> web.Response:
         return _health(views.ready())
-
-    async def services(_: web.Request) -> web.Response:
-        body = await made(lambda: json.dumps(_services(views)).encode())
-        return web.Response(body=body, content_type="application/json", charset="utf-8")
 
     health = {200: _TEXT, 503: _TEXT}
     get = hdrs.METH_GET
@@ -117,19 +118,7 @@ def _reading(views: Views) -> list[Endpoint]:
             ready,
             health,
         ),
-        Endpoint(get, "/api/v1/services", "The newest decision on each service.", services, {200: ServicesDocument}),
     ]
-
-
-def _services(views: Views) -> ServicesDocument:
-    snapshot = views.journal.snapshot()
-    return {
-        "services": [record_document(record) for _, record in sorted(snapshot.latest.items())],
-        "policies": views.policies(),
-        "paused": list(snapshot.paused),
-        "problems": [problem_document(problem) for problem in snapshot.problems],
-        "last_evaluation": snapshot.last_evaluation,
-    }
 
 
 def _changing(control: Control) -> list[Endpoint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _COMPONENTS = "#/components/schemas/"
 _SCHEME = "token"
+_PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,21 @@ class Endpoint:
     body: type[BaseModel] | None = None
     guarded: bool = False
     """Whether a request must bear the token."""
+    query: type[BaseModel] | None = None
+    """The parameters after the question mark."""
+
+    def parameters(self) -> list[dict[str, Any]]:
+        """Return the parameters of the path and of the query, as OpenAPI 3.1 has them."""
+        named = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            for name in _PARAMETER.findall(self.path)
+        ]
+        schema = {} if self.query is None else self.query.model_json_schema(ref_template=_COMPONENTS + "{model}")
+        asked = [
+            {"name": name, "in": "query", "description": part.get("description", ""), "schema": part}
+            for name, part in schema.get("properties", {}).items()
+        ]
+        return [*named, *asked]
 
 
 def openapi(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
@@ -45,6 +62,8 @@ def openapi(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
                 for status, answer in endpoint.answers.items()
             },
         }
+        if parameters := endpoint.parameters():
+            operation["parameters"] = parameters
         if endpoint.body is not None:
             operation["requestBody"] = {"content": _content(endpoint.body, schemas)}
         if endpoint.guarded:

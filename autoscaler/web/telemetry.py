@@ -1,12 +1,12 @@
 """The autoscaler's own metrics, in Prometheus' exposition format.
 
-What belongs to a service is collected from the journal at each scrape, so that a service which no policy applies to
-any more leaves no series behind.
+A standby exports its mode, its role and its health, and no series by service: those would repeat the leader's.
 """
 
 from __future__ import annotations
 
 from collections import Counter as Counts
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -14,9 +14,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import autoscaler
-from autoscaler.core.model import Direction
-from autoscaler.core.reasons import Reason
+from autoscaler.core.instance import Mode
 from autoscaler.core.records import PROBLEM_KINDS
+from autoscaler.web.service_metrics import service_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from autoscaler.evaluation.journal import Journal, Snapshot
+    from autoscaler.policy.policy import PolicySet
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library's own gauges beside each counter, which nobody asked for
+_RESULTS = ("success", "refused", "unreachable")
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 
 
@@ -33,7 +35,13 @@ class Telemetry:
     """The registry behind `/metrics`, and the counters that the daemon and the adapters feed."""
 
     def __init__(
-        self, journal: Journal, reload_successful: Callable[[], bool], leader: Callable[[], bool] = lambda: True
+        self,
+        journal: Journal,
+        reload_successful: Callable[[], bool],
+        leader: Callable[[], bool] = lambda: True,
+        *,
+        mode: Mode = Mode.LIVE,
+        policies: Callable[[], PolicySet] | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self.duration = Histogram(
@@ -54,7 +62,19 @@ class Telemetry:
             ["operation", "result"],
             registry=self.registry,
         )
-        self.registry.register(_JournalCollector(journal, reload_successful))
+        for result in _RESULTS:
+            self._queries.labels(result)
+        self.registry.register(
+            _JournalCollector(journal, reload_successful, policies, lambda: mode is Mode.DRY_RUN or leader())
+        )
+        modes = Gauge(
+            "autoscaler_mode",
+            "1 for the mode in force, 0 for the other: live or dry_run.",
+            ["mode"],
+            registry=self.registry,
+        )
+        for each in Mode:
+            modes.labels(each.value).set(each is mode)
         Gauge(
             "autoscaler_leader",
             "1 if this autoscaler is the leader (it holds the lease) and may scale; 0 on standby and in a dry-run.",
@@ -71,27 +91,24 @@ class Telemetry:
 
 
 class _JournalCollector(Collector):
-    def __init__(self, journal: Journal, reload_successful: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        reload_successful: Callable[[], bool],
+        policies: Callable[[], PolicySet] | None,
+        exports_services: Callable[[], bool],
+    ) -> None:
         self._journal = journal
         self._reload_successful = reload_successful
+        self._policies = policies
+        self._exports_services = exports_services
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of the journal as it is now."""
         snapshot = self._journal.snapshot()
-        yield from _replicas(snapshot)
-        yield from _decisions(snapshot)
-        yield _paused(snapshot)
+        shown = snapshot if self._exports_services() else replace(snapshot, latest={}, decisions={}, held={}, scaled={})
+        yield from service_metrics(shown, None if self._policies is None else self._policies())
         yield _problems(snapshot)
-        value = GaugeMetricFamily(
-            "autoscaler_rule_value",
-            "The newest sample that the rule judged; absent if the sample is missing.",
-            labels=["service", "rule"],
-        )
-        for service, record in snapshot.latest.items():
-            for item in record.decision.recommendations:
-                if item.value is not None:
-                    value.add_metric([service, item.rule], item.value)
-        yield value
         yield GaugeMetricFamily(
             "autoscaler_last_evaluation_timestamp_seconds",
             "Time at which the last evaluation began, in Unix seconds; 0 before the first one.",
@@ -112,34 +129,6 @@ class _JournalCollector(Collector):
         yield info
 
 
-def _replicas(snapshot: Snapshot) -> Iterator[Metric]:
-    helps = {
-        "requested": "Replicas in the service's spec.",
-        "running": "Tasks that run and are meant to run, on a node that is ready.",
-        "desired": "Replicas that the last decision asks for.",
-        "unplaced": "Replicas that wait for a node: there is no room, or no node meets their placement constraints.",
-    }
-    for which, text in helps.items():
-        gauge = GaugeMetricFamily(f"autoscaler_{which}_replicas", text, labels=["service"])
-        for service, record in snapshot.latest.items():
-            if record.decision.primary.reason is Reason.SERVICE_NOT_FOUND:
-                continue  # none is not 0
-            gauge.add_metric([service], getattr(record.decision, which))
-        yield gauge
-
-
-def _paused(snapshot: Snapshot) -> Metric:
-    gauge = GaugeMetricFamily(
-        "autoscaler_paused",
-        "1 if changes of the service in this direction are paused, by its policy or by an operator; else 0.",
-        labels=["service", "direction"],
-    )
-    for service, record in snapshot.latest.items():
-        for direction in Direction:
-            gauge.add_metric([service, direction.value], direction in record.paused)
-    return gauge
-
-
 def _problems(snapshot: Snapshot) -> Metric:
     gauge = GaugeMetricFamily(
         "autoscaler_problems",
@@ -151,14 +140,3 @@ def _problems(snapshot: Snapshot) -> Metric:
     for kind in PROBLEM_KINDS:
         gauge.add_metric([kind], met[kind])
     return gauge
-
-
-def _decisions(snapshot: Snapshot) -> Iterator[Metric]:
-    decisions = CounterMetricFamily("autoscaler_decisions", "Decisions, by outcome.", labels=["service", "outcome"])
-    for (service, outcome), count in snapshot.decisions.items():
-        decisions.add_metric([service, outcome.value], count)
-    yield decisions
-    held = CounterMetricFamily("autoscaler_held", "Held decisions, by primary reason.", labels=["service", "reason"])
-    for (service, reason), count in snapshot.held.items():
-        held.add_metric([service, reason], count)
-    yield held

@@ -375,7 +375,7 @@ AUTOSCALERS = (
         does="The standby takes over within 30 s, also if the dead node led the Swarm. A single autoscaler acts again "
         "after 18 to 20 s.",
         see="`lease_acquired`; reason `not_leader`; `autoscaler_leader`.",
-        cure="Alert if `sum(autoscaler_leader)` is not 1 for more than a minute (it is 0 in dry-run).",
+        cure="Alert if `sum(autoscaler_leader)` is not 1 for more than a minute while `autoscaler_mode` is live.",
         real="killed, alone and in the stack; stopped for 40 s; its node killed",
         fake="",
     ),

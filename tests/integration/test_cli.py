@@ -15,6 +15,7 @@ import requests
 
 import autoscaler
 from autoscaler.cli.main import main
+from autoscaler.policy_files import loader
 from tests.support.backends import POLICIES, Backends, events, invoke
 from tests.support.engine_server import WORKER, Exchange, Fault, applied_then_cut, cut, hang
 from tests.support.prometheus_server import refusing_url
@@ -148,22 +149,27 @@ def test_run_once_fails_where_a_write_is_not_known_to_be_made(backends: Backends
 
 
 @pytest.mark.parametrize(
-    ("percent", "code", "words"),
+    ("percent", "code", "row"),
     [
-        (50, 0, ["web", "3", "3", "no_breach"]),
-        (85, 2, ["web", "3", "→", "4", "3", "above_threshold", "cpu-high"]),
-        (10, 2, ["web", "3", "→", "2", "3", "below_threshold", "cpu-low"]),
+        (50, 0, "web 3 2 6 no_breach cpu 50 % cpu 50 %"),
+        (85, 2, "web 3 → 4 2 6 above_threshold cpu 85 % [cpu-high] cpu 85 %"),
+        (10, 2, "web 3 → 2 2 6 below_threshold cpu 10 % [cpu-low] cpu 10 %"),
     ],
 )
-def test_plan_prints_what_would_change(backends: Backends, percent: int, code: int, words: list[str]) -> None:
-    """`plan` prints each service with its counts, reason and values, and exits with 0 or 2; it writes nothing."""
+def test_plan_prints_what_would_change(backends: Backends, percent: int, code: int, row: str) -> None:
+    """`plan` prints each service with counts, bounds, reason and values, and exits with 0 or 2; it writes nothing."""
     backends.load(percent)
 
     result = invoke("plan")
 
     assert result.exit_code == code
-    assert result.stdout.splitlines()[1].split()[: len(words)] == words
-    assert f"{percent} %" in result.stdout
+    assert row in " ".join(result.stdout.split())
+    assert "CAPACITY" not in result.stdout
+    revision = loader.load([backends.directory / "policies.yml"]).revision
+    assert result.stdout.splitlines()[-1] == (
+        f"Looked at Prometheus {backends.prometheus.url} and Docker {backends.swarm.url}, with the policies of "
+        f"revision {revision}. With these settings `autoscaler run` is live."
+    )
     assert "shop: cooldown 3m up, 5m down" in result.stdout
     assert (backends.writes, "\x1b" in result.output) == (0, False)
 
@@ -186,6 +192,27 @@ def test_plan_as_json_holds_the_same_facts(backends: Backends) -> None:
     assert service["bases"] == {"cpu": "1 core (no limit)"}
     assert service["rules"][0]["value"] == 85.0
     assert document["in_force"] == {"shop": "cooldown 3m up, 5m down"}
+
+
+def test_plan_shows_the_services_that_are_named(backends: Backends) -> None:
+    """`plan SERVICE` shows that service alone, by name or glob; an unknown one is an error with near names."""
+    backends.load(85)
+
+    named, globbed, unknown = invoke("plan", "web"), invoke("plan", "w*"), invoke("plan", "wbe", "zzz")
+
+    assert (named.exit_code, named.stdout) == (globbed.exit_code, globbed.stdout)
+    assert named.stdout.splitlines()[1].startswith("web ")
+    assert unknown.exit_code == 1
+    assert unknown.stderr.splitlines() == [
+        "no policy applies to wbe (did you mean web?)",
+        "no policy applies to zzz (`autoscaler plan` without a name lists all services)",
+    ]
+
+
+def test_plan_adds_up_if_it_is_asked_to(backends: Backends) -> None:
+    """`plan --capacity` shows the sums of CPU and memory although all maxima find room."""
+    assert "CAPACITY" in invoke("plan", "--capacity").stdout
+    assert backends.writes == 0
 
 
 def crowd(backends: Backends) -> None:

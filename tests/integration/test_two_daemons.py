@@ -14,6 +14,7 @@ from autoscaler.adapters.counted import CountedLease
 from autoscaler.adapters.docker.engine import DockerEngine
 from autoscaler.adapters.docker.lease import CONFIG, HOLDER_LABEL, SwarmLease
 from autoscaler.coordination.lease import Lease
+from autoscaler.core.instance import Mode, Role
 from autoscaler.core.model import Outcome
 from autoscaler.core.reasons import Reason
 from autoscaler.daemon.daemon import Daemon
@@ -173,6 +174,11 @@ async def test_of_two_one_acts(tmp_path: Path) -> None:
         await swarm.start(other)
 
         assert (one.leads, other.leads) == (True, False)
+        instances = [each.daemon.instance() for each in (one, other)]
+        assert [(each.mode, each.role, each.leader) for each in instances] == [
+            (Mode.LIVE, Role.LEADER, "one"),
+            (Mode.LIVE, Role.STANDBY, "one"),
+        ]
         assert swarm.updates == [4]
         await swarm.pass_time(60, one, other)
         assert other.told() == (Outcome.HELD, Reason.NOT_LEADER)

@@ -30,8 +30,17 @@ METRICS = {
     "autoscaler_running_replicas",
     "autoscaler_desired_replicas",
     "autoscaler_unplaced_replicas",
+    "autoscaler_recommended_replicas",
+    "autoscaler_min_replicas",
+    "autoscaler_max_replicas",
     "autoscaler_decisions",
     "autoscaler_held",
+    "autoscaler_hold",
+    "autoscaler_hold_ends_timestamp_seconds",
+    "autoscaler_scaled",
+    "autoscaler_last_change_timestamp_seconds",
+    "autoscaler_mode",
+    "autoscaler_rule_bound",
     "autoscaler_paused",
     "autoscaler_problems",
     "autoscaler_rule_value",
@@ -232,51 +241,6 @@ async def test_odd_names_are_escaped(site: Site, client: TestClient[web.Request,
     found = await samples(await client.get("/metrics"))
 
     assert found["autoscaler_requested_replicas", (("service", 'we"b\\\n'),)] == 3
-
-
-async def test_the_services_document(site: Site, client: TestClient[web.Request, web.Application]) -> None:
-    """`/api/v1/services` has the newest decision of each service by name, the policies' state, and the problems."""
-    site.policies = {"revision": "r1", "problems": ["p.yml:1:1: version: is missing (write version: 1)"]}
-    site.evaluated(
-        record("web"),
-        replace(record("api"), detail="read back", bases={"cpu": "1 core (no limit)"}),
-        problems=(Problem("query", "bad_data", "memory"),),
-    )
-
-    response = await client.get("/api/v1/services")
-    document = await response.json()
-
-    assert response.content_type == "application/json"
-    assert [entry["service"] for entry in document["services"]] == ["api", "web"]
-    assert document["services"][0] | {"reasons": [], "rules": []} == {
-        "service": "api",
-        "policy": "shop",
-        "at": 0.0,
-        "requested": 3,
-        "running": 2,
-        "desired": 4,
-        "unplaced": 0,
-        "outcome": "applied",
-        "detail": "read back",
-        "primary": {"reason": "above_threshold", "rule": "cpu-high", "detail": "cpu 85 %"},
-        "reasons": [],
-        "rules": [],
-        "bases": {"cpu": "1 core (no limit)"},
-        "paused": {},
-        "rollback_warning": "",
-    }
-    assert document["policies"] == site.policies
-    assert document["problems"] == [{"kind": "query", "subject": "memory", "detail": "bad_data"}]
-    assert document["last_evaluation"] == 1_800_000_000.0
-
-
-async def test_the_services_document_before_the_first_evaluation(
-    client: TestClient[web.Request, web.Application],
-) -> None:
-    """Before anything was evaluated the document is there, and empty."""
-    document = await (await client.get("/api/v1/services")).json()
-
-    assert (document["services"], document["problems"], document["last_evaluation"]) == ([], [], None)
 
 
 async def test_health_and_readiness(site: Site, client: TestClient[web.Request, web.Application]) -> None:

@@ -11,7 +11,7 @@ import click
 from autoscaler import wiring
 from autoscaler.cli.commands.options import evaluation_options, output_option
 from autoscaler.cli.commands.output import ERROR, complain, print_json, problems_of
-from autoscaler.cli.commands.terminal import terminal
+from autoscaler.cli.commands.terminal import show
 from autoscaler.errors import ConfigurationError
 from autoscaler.evaluation import survey
 from autoscaler.policy import pacing
@@ -76,7 +76,7 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
         for text in render.some(pacing.lines(pacing.by_policies(policies))):
             click.echo(text)
         if found is not None:
-            terminal().print(render.survey(found))
+            show(render.survey(found))
     sys.exit(ERROR if found is not None and not found.good else 0)
 
 

@@ -21,11 +21,12 @@ from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.cli.commands.options import evaluation_options, log_options
 from autoscaler.cli.commands.output import ERROR
 from autoscaler.coordination.lease import Lease
+from autoscaler.core.instance import Instance, Mode
 from autoscaler.core.model import Outcome
 from autoscaler.daemon.daemon import Daemon
 from autoscaler.daemon.reload import Policies
 from autoscaler.evaluation.journal import Journal
-from autoscaler.settings import Settings
+from autoscaler.settings import Settings, without_credentials
 from autoscaler.views.logs import configure
 from autoscaler.web.control import Controls
 from autoscaler.web.telemetry import Telemetry
@@ -72,7 +73,14 @@ def daemon_of(settings: Settings, policies: Policies) -> Daemon:
     """The daemon under *settings*, with *policies* already loaded."""
     journal = Journal()
     lease: Lease | None = None
-    telemetry = Telemetry(journal, lambda: policies.error is None, lambda: lease is not None and lease.held)
+    mode = Mode.DRY_RUN if settings.dry_run else Mode.LIVE
+    telemetry = Telemetry(
+        journal,
+        lambda: policies.error is None,
+        lambda: lease is not None and lease.held,
+        mode=mode,
+        policies=lambda: policies.current,
+    )
     if not settings.dry_run:
         # A client of its own: beats come while an evaluation waits for the engine.
         store = CountedLease(SwarmLease(DockerEngine(settings.docker_host)), telemetry.count_request)
@@ -91,4 +99,5 @@ def daemon_of(settings: Settings, policies: Policies) -> Daemon:
             pause=None if settings.dry_run else partial(wiring.pause, settings),
             resume=None if settings.dry_run else partial(wiring.resume, settings),
         ),
+        about=Instance(mode, prometheus=without_credentials(settings.prometheus_url), docker=settings.docker_host),
     )

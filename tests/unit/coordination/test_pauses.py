@@ -440,3 +440,15 @@ def test_pauses_are_read_once() -> None:
     world.next()
 
     assert world.api.calls["config"] == 1
+
+
+def test_when_a_pause_ends() -> None:
+    """A direction is free again when the last of its pauses ends; nobody knows when if one of them has no end."""
+    soon, late, endless = Pause(0, 100, "ana"), Pause(0, 200, "bob"), Pause(0, None, "eve")
+    up, down = Direction.UP, Direction.DOWN
+    pauses = Pauses({"web": {up: soon, down: soon}, ALL: {up: late, down: endless}})
+
+    assert pauses.ends("web", 50) == {up: 200}
+    assert pauses.ends("other", 50) == {up: 200}
+    assert pauses.ends("web", 250) == {}
+    assert Pauses({"web": {up: soon}}, damaged={"web": "?"}).ends("web", 50) == {}

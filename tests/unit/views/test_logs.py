@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from io import StringIO
 from typing import Any
@@ -13,7 +14,7 @@ from autoscaler.core.lacks import Lack, Link
 from autoscaler.core.model import Outcome, Recommendation, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Problem, Record
-from autoscaler.views.logs import configure, log_lacks, log_problems, log_record
+from autoscaler.views.logs import configure, consequence_of, log_lacks, log_problems, log_record
 from tests.support.world import decided
 
 SECRET = "hunter2"  # noqa: S105 - nobody's password
@@ -224,6 +225,81 @@ def test_lines_go_to_the_standard_error_of_the_moment(monkeypatch: pytest.Monkey
     structlog.get_logger().info("daemon_started")
 
     assert [line["event"] for line in lines(stream)] == ["daemon_started"]
+
+
+def people(stream: StringIO) -> list[str]:
+    """The lines of the stream without the time of day at their beginning, which each has."""
+    found = [re.fullmatch(r"(\d\d:\d\d:\d\d  )?(.*)", line) for line in stream.getvalue().splitlines()]
+    return [line[2] for line in found if line]
+
+
+def test_people_read_a_decision_as_the_demo_prints_it() -> None:
+    """On the console a decision is time, service, count, outcome, reason, rule and the facts."""
+    stream = StringIO()
+    configure("console", "info", stream)
+
+    log_record(structlog.get_logger(), record(), news=True)
+    log_record(structlog.get_logger(), record(Outcome.FAILED, detail="the proxy refused it"), news=True)
+
+    assert re.match(r"\d\d:\d\d:\d\d  web  3 → 4  applied", stream.getvalue())
+    assert people(stream) == [
+        "web  3 → 4  applied  above_threshold [cpu-high]  cpu 85 %, above 70 %",
+        "warning: web  3 → 4  failed  above_threshold [cpu-high]  cpu 85 %, above 70 %; the proxy refused it",
+    ]
+
+
+def test_people_read_facts_in_words() -> None:
+    """On the console facts stand in their order as words, not as Python writes them, and sentences come last."""
+    stream = StringIO()
+    configure("console", "info", stream)
+    log = structlog.get_logger()
+
+    log.info("daemon_started", mode="live", role=None, policies=3, listen=("127.0.0.1", 9602), interval=15.0, odd=[])
+    log_problems(log, [Problem("query", "HTTP 400", "rps")], [])
+    log.error("policies_refused", problems=["a.yml:1:1: wrong", "b.yml: missing"], consequence="revision r1 stays")
+    log.info("measured", values={"cpu-high": 39.93050917232268, "cpu-low": None}, deep=0.000123456)
+
+    assert people(stream) == [
+        "daemon_started  mode live, policies 3, listen 127.0.0.1:9602, interval 15",
+        f"warning: query_failed  metric rps: HTTP 400; {consequence_of('query')}",
+        "error: policies_refused: revision r1 stays",
+        "    a.yml:1:1: wrong",
+        "    b.yml: missing",
+        "measured  values cpu-high 39.93, deep 0.0001235",
+    ]
+
+
+def test_programs_read_the_main_facts_first() -> None:
+    """In JSON time, level, event and service come first, and values are rounded as people read them."""
+    (line,) = logged((_precise(), True))
+    stream = StringIO()
+    configure("json", "info", stream)
+    structlog.get_logger().info("measured", values={"a": 39.93050917232268, "b": 0.0012345678, "c": None})
+
+    assert list(line)[:5] == ["timestamp", "level", "event", "service", "policy"]
+    assert line["values"]["cpu-high"] == 85.12
+    assert lines(stream)[0]["values"] == {"a": 39.93, "b": 0.001235, "c": None}
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_terminal_breaks_lines_between_words(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """On a terminal a long line goes on below, indented, and no word is broken."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    stream = Terminal()
+    configure("console", "info", stream)
+    sentence = " ".join(f"word{number}" for number in range(60))
+
+    structlog.get_logger().warning("swarm_lost", detail=sentence)
+
+    shown = re.sub(r"\x1b\[\d*m", "", stream.getvalue()).splitlines()
+    assert all(len(line) <= width for line in shown)
+    assert all(line.startswith("    ") for line in shown[1:])
+    assert " ".join(shown).split()[3:] == sentence.split()
+
+
+def _precise() -> Record:
+    told = (Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 4, 85.123456),)
+    return Record(decided(Why(Reason.ABOVE_THRESHOLD), desired=4, recommendations=told), Outcome.APPLIED)
 
 
 def _failure() -> ValueError:

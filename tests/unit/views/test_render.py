@@ -5,16 +5,21 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
+from autoscaler.cli.commands.terminal import show
 from autoscaler.core.lacks import Lack, Link
 from autoscaler.core.model import Outcome, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Problem, Record
+from autoscaler.core.window import Window
 from autoscaler.evaluation.survey import Survey
 from autoscaler.swarm.capacity import Capacity, ServiceCapacity
 from autoscaler.util.amounts import Amount
 from autoscaler.views import render
+from tests.support.builders import NOW, STEP
 from tests.support.world import decided
 
 if TYPE_CHECKING:
@@ -44,11 +49,45 @@ def printed(what: RenderableType, width: int = 120) -> list[str]:
 
 
 def test_a_row_has_every_fact_of_a_decision() -> None:
-    """A row of the table says service, replicas and where they go, running ones, reason, rule and the facts."""
-    heading, row = printed(render.table([UP]))
+    """A row of the table says service, replicas and where they go, bounds, reason, values, rule and the facts."""
+    decision = replace(UP.decision, minimum=2, maximum=6, running=2)
+    windows = {"cpu": Window(NOW, STEP, (60.0, 85.4), unit="%"), "rps": Window(NOW, STEP, (1.234,))}
+    heading, row = printed(render.table([replace(UP, decision=decision, windows=windows)]))
 
-    assert heading.split() == ["SERVICE", "REPLICAS", "RUNNING", "REASON", "RULE", "WHY"]
-    assert row.split(maxsplit=7) == ["web", "3", "→", "4", "3", "above_threshold", "cpu-high", HIGH.detail]
+    assert heading.split() == ["SERVICE", "REPLICAS", "MIN", "MAX", "REASON", "VALUES", "WHY"]
+    assert row == f"web      3 → 4 (2 run)    2    6  above_threshold  cpu 85 %  rps 1.23  [cpu-high] {HIGH.detail}"
+
+
+@given(
+    width=st.integers(40, 200),
+    sentence=st.lists(st.text("abcdefgh%", min_size=1, max_size=20), min_size=1, max_size=60).map(" ".join),
+    services=st.lists(st.text("abc_", min_size=1, max_size=12), min_size=1, max_size=4),
+)
+def test_no_width_breaks_a_word(width: int, sentence: str, services: list[str]) -> None:
+    """Whatever the width, each word of a table is whole, and no line is longer than the console."""
+    records = [record(Why(Reason.NO_BREACH, sentence), Outcome.HELD, service=service) for service in services]
+    lines = printed(render.table(records), width)
+
+    assert all(len(line) <= width for line in lines)
+    found = " ".join(lines).split()
+    for name in services:
+        position = found.index(name)
+        del found[position]
+    for word in sentence.split() * len(services):
+        found.remove(word)
+
+
+def test_what_a_program_reads_is_never_wrapped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Off a terminal each row is one line, however long its sentence is, and ends with it."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    sentence = "word " * 200
+    show(render.table([record(Why(Reason.NO_BREACH, f"{sentence}end"), Outcome.HELD)]))
+
+    heading, row = capsys.readouterr().out.splitlines()
+    assert heading.endswith("WHY")
+    assert row.endswith(f"no_breach          {sentence}end")
 
 
 @pytest.mark.parametrize("width", [80, 60])
