@@ -21,6 +21,7 @@ from autoscaler.core.instance import Instance, Mode, Role
 from autoscaler.daemon.lease_keeper import LeaseKeeper
 from autoscaler.daemon.readiness import readiness
 from autoscaler.errors import SettingsError
+from autoscaler.views.explanations import explained
 from autoscaler.views.logs import log_lacks, log_problems, log_record
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
@@ -191,6 +192,7 @@ class Daemon:
             controls,
             instance=self.instance,
             loaded=self.policies.in_force,
+            explain=explained,
         )
         host, port = self.listen
         try:

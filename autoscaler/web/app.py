@@ -6,7 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import hdrs, web
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from autoscaler.core.records import Record
     from autoscaler.evaluation.journal import Journal
+    from autoscaler.views.explanations import ExplanationDocument
 
 _LARGEST_REQUEST = 64 * 1024
 _TEXT = "text/plain"
@@ -61,7 +62,7 @@ class Views:
     """What the autoscaler is at the moment."""
     loaded: Callable[[], PoliciesInForce] = PoliciesInForce
     """The policies in force, and where they stand."""
-    explain: Callable[[Record], dict[str, Any] | None] = no_explanation
+    explain: Callable[[Record], ExplanationDocument | None] = no_explanation
     """Explains a decision as a JSON object; None if it cannot."""
 
 
