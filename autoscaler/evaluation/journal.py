@@ -40,8 +40,6 @@ class Snapshot:
     """What was paused at run time at the last evaluation that Swarm answered, a sentence each."""
     last_evaluation: float | None
     """When the last evaluation began, Unix seconds; None before the first."""
-    reached: frozenset[str]
-    """Of `swarm` and `prometheus`, those that answered at least once."""
     missed: int
     """How many evaluations were due while one was still running."""
     lacks: tuple[Lack, ...] = ()
@@ -80,7 +78,6 @@ class Journal:
     _problems: tuple[Problem, ...] = field(default=(), init=False)
     _paused: tuple[str, ...] = field(default=(), init=False)
     _last_evaluation: float | None = field(default=None, init=False)
-    _reached: frozenset[str] = field(default=frozenset(), init=False)
     _missed: int = field(default=0, init=False)
     _lacks: tuple[Lack, ...] = field(default=(), init=False)
     _unmatched: tuple[str, ...] = field(default=(), init=False)
@@ -146,7 +143,6 @@ class Journal:
             # A cause that is known is kept while nothing more is heard: a manager without a leader hangs now and then.
             now = {key: before.get(key, problem) if problem.silent else problem for key, problem in now.items()}
             if not evaluation.met("swarm"):
-                self._reached |= {"swarm"} if evaluation.met("prometheus") else {"swarm", "prometheus"}
                 self._paused = evaluation.paused
                 self._lacks = evaluation.lacks
                 self._unmatched = evaluation.unmatched
@@ -184,7 +180,6 @@ class Journal:
                 self._problems,
                 self._paused,
                 self._last_evaluation,
-                self._reached,
                 self._missed,
                 self._lacks,
                 self._unmatched,
