@@ -15,6 +15,7 @@ from autoscaler.errors import ConfigurationError, DaemonError
 _COMMANDS = {
     "check": "check:check",
     "demo": "demo:demo",
+    "doctor": "doctor:doctor",
     "explain": "explain:explain",
     "history": "history:history",
     "pause": "pauses:pause",
