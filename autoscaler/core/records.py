@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from autoscaler.core.explanation import Explanation
     from autoscaler.core.lacks import Lack
     from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent
     from autoscaler.core.window import Window
@@ -30,12 +31,26 @@ class Record:
     empty."""
     repeated: bool = False
     """Whether a dry-run already proposed the same change within the cooldown."""
+    changes: tuple[ScaleEvent, ...] = ()
+    """The changes of the service's count that were known before this decision, oldest first."""
+    adopted: tuple[ScaleEvent, ...] = ()
+    """The changes by others that this evaluation found; they are in `changes` too."""
     refused: bool = False
     """Whether a write was refused. The problem `write` then reports it, once for all services."""
     last_change: ScaleEvent | None = None
     """The service's last change, by whomever, with this one if it was applied; None if none is known."""
     windows: Mapping[str, Window] = field(default_factory=dict, repr=False, compare=False)
     """The window of each metric that the rules judged, for people to look at."""
+    explained: Callable[[Record], Explanation] | None = field(default=None, repr=False, compare=False)
+    """Explains this record from the inputs of its decision, which it holds; None for a record that holds none."""
+
+    def explanation(self) -> Explanation | None:
+        """Return the decision explained, which takes some milliseconds; None if the inputs are not kept."""
+        return None if self.explained is None else self.explained(self)
+
+    def without_inputs(self) -> Record:
+        """Return this record without the inputs of its decision, which need much more memory than the record."""
+        return replace(self, windows={}, explained=None)
 
 
 NO_DATA, WRITE = "no_data", "write"
@@ -51,9 +66,10 @@ PROBLEM_KINDS = (
     "scrape_interval",
     "service",
     "starved",
+    "history",
 )
 """All kinds of problems."""
-_HINDERS_NOTHING = frozenset({"clock", "scrape_interval", "starved"})
+_HINDERS_NOTHING = frozenset({"clock", "scrape_interval", "starved", "history"})
 """Kinds that do not keep an evaluation from any of its work."""
 
 
@@ -95,7 +111,7 @@ class Evaluation:
     lack_news: tuple[Lack, ...] = ()
     """Those of them that began, or whose link changed, since the evaluation before."""
     unmatched: tuple[str, ...] = ()
-    """The policies, and the globs and names in them, that match no service; a sentence each."""
+    """The policies, and the globs in them, that match no service; a sentence each."""
 
     @property
     def incomplete(self) -> bool:

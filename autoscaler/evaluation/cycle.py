@@ -18,6 +18,7 @@ from autoscaler.diagnosis.unmatched import UnmatchedPolicies
 from autoscaler.errors import BackendError, DeadlineError
 from autoscaler.evaluation.lack_watch import LOOKED_BACK, LackWatch, Look, combined
 from autoscaler.evaluation.refusals import Refusals
+from autoscaler.explanation.explain import Explainer, explain_untouched
 from autoscaler.metrics.windows import Needed
 from autoscaler.plugins.isolation import PluginGuard
 from autoscaler.policy.matching import Matcher
@@ -79,8 +80,12 @@ class Cycle:
     """Is told of each decision once it is carried out, held, or found to change nothing."""
     on_defect: Callable[[Exception], None] = lambda _: None
     """Is called with each defect that keeps a service from being decided on; what it raises ends the evaluation."""
+    interval: int = 15
+    """Seconds between two evaluations, which explanations of decisions count with."""
     _memories: dict[str, ServiceHistory] = field(default_factory=dict, init=False)
     _matcher: Matcher | None = field(default=None, init=False)
+    _found: dict[str, tuple[ScaleEvent, ...]] = field(default_factory=dict, init=False)
+    """The changes by others that this evaluation found, by the service's id."""
     _defects: list[Problem] = field(default_factory=list, init=False)
     """What kept services from being decided on in this evaluation."""
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
@@ -112,6 +117,7 @@ class Cycle:
         if trouble := self.pauses.look(Deadline(deadline.remaining(at_most=_LONGEST_LOOK))):
             problems.append(Problem("pauses", trouble))
         self._defects.clear()
+        self._found.clear()
         needed, records = assigned, list(untouched)
         for record in untouched:
             self.record(record)
@@ -141,6 +147,8 @@ class Cycle:
         view = item.view
         memory, changed = look(view, self._memories.get(view.id), now)
         self._memories[view.id] = memory
+        if memory.found:
+            self._found[view.id] = (*self._found.get(view.id, ()), *memory.found)
         # Memory finds a change once, and a conflict lets it look again within the evaluation.
         adopted[view.id] = "; ".join(filter(None, (adopted.get(view.id), changed)))
         windows, bases = self.windows.of(view, item.policy, policies.metrics)
@@ -217,14 +225,20 @@ class Cycle:
         decision = decide(item.policy, observation, memory.history, recommendations)
         self._memories[item.view.id] = memory.with_decision(decision, item.policy.longest_stabilization)
         outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
+        found = self._found.get(item.view.id, ())
         last = memory.events[-1] if memory.events else None
         record = Record(
             decision,
             outcome,
             bases=bases,
             paused=paused(item.policy, observation),
+            changes=memory.events,
+            adopted=found,
             last_change=last,
             windows=observation.windows,
+            explained=Explainer(
+                item.policy, observation, memory.history, self.interval, policies.places.get(item.policy.name)
+            ),
         )
         return record, self._order(item.view, decision, memory) if decision.changes else None
 
@@ -281,11 +295,12 @@ def assign(matcher: Matcher, cluster: Cluster, now: float) -> tuple[list[Needed]
         elif match.conflict:
             decision = _unchanged(name, match.names, now, Why(Reason.POLICY_CONFLICT, match.conflict))
             decision = replace(decision, requested=view.requested, desired=view.requested, running=view.running)
-            untouched.append(Record(decision, Outcome.HELD))
+            untouched.append(Record(decision, Outcome.HELD, explained=explain_untouched))
     for name, policy in matcher.policies.named.items():
         if name not in cluster.services:
             why = Why(Reason.SERVICE_NOT_FOUND, matcher.missing(name, cluster.services))
-            untouched.append(Record(_unchanged(name, policy.name, now, why), Outcome.HELD))
+            missing = _unchanged(name, policy.name, now, why)
+            untouched.append(Record(missing, Outcome.HELD, explained=explain_untouched))
     return assigned, untouched
 
 

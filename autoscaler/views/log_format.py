@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, WrappedLogger
 
 _FIRST = ("timestamp", "level", "event", "service")
-_SENTENCES = ("why", "detail", "consequence")
+_SENTENCES = ("why", "cause", "cure", "detail", "consequence")
 """Fields that are sentences: they stand for themselves."""
 _INDENT = "    "
 _COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
