@@ -58,13 +58,14 @@ _NONE_OF_THEM = {"filters": json.dumps({"id": [NOBODY]})}
 _LEASE, _PAUSES = f"/configs/{lease.CONFIG}", f"/configs/{pauses.CONFIG}"
 _UNWRITTEN = {"version": _NO_VERSION}
 CALLS = (
-    EngineCall("GET /services", "SERVICES", Subject.READ),
+    EngineCall("GET /services", "SERVICES", Subject.READ, params=_NONE_OF_THEM),
     EngineCall("GET /tasks", "TASKS", Subject.READ, params=_NONE_OF_THEM),
     EngineCall("GET /nodes", "NODES", Subject.READ),
     EngineCall("GET /services/ID", "SERVICES", Subject.READ, path=f"/services/{NOBODY}"),
     EngineCall(f"GET {_LEASE}", "CONFIGS", Subject.LEASE),
     EngineCall(f"GET {_PAUSES}", "CONFIGS", Subject.PAUSES),
-    # The engine refuses each of these for two reasons: nothing has the id or the version, and the spec is not valid.
+    # The engine refuses each of these for two reasons: nothing has the id or the version, and the spec is not valid
+    # (docs/facts.md#writes-that-name-nothing).
     EngineCall(
         "POST /services/ID/update", "SERVICES POST", Subject.WRITE, f"/services/{NOBODY}/update", _UNWRITTEN, body={}
     ),
@@ -80,7 +81,7 @@ def ask_engine(probe: EngineProbe, deadline: Deadline) -> EngineFacts:
         about = probe.reply("GET", "/version", deadline)
         if about.error is not None:
             raise about.error
-        services = probe.reply("GET", "/services", deadline)
+        services = CALLS[0].ask(probe, deadline)
     except BackendError as error:
         return EngineFacts(trouble=str(error))
     said = about.document if isinstance(about.document, dict) else {}
@@ -121,7 +122,7 @@ def _of_the_swarm(probe: EngineProbe, known: EngineFacts, services: EngineReply,
         known,
         rights=tuple(rights),
         machines=_machines(replies.get("GET /nodes")),
-        autoscalers=_autoscalers(services),
+        autoscalers=_autoscalers(probe, deadline),
         pauses=_pauses(probe, deadline),
     )
 
@@ -168,8 +169,12 @@ def _machine(node: Mapping[str, Any]) -> Machine:
     )
 
 
-def _autoscalers(services: EngineReply) -> tuple[Deployed, ...] | None:
-    """Return the services whose environment holds settings of the autoscaler."""
+def _autoscalers(probe: EngineProbe, deadline: Deadline) -> tuple[Deployed, ...] | None:
+    """Return the services whose environment holds settings of the autoscaler; None if the list is too large."""
+    try:
+        services = probe.reply("GET", "/services", deadline)
+    except BackendError:
+        return None
     if services.error is not None or not isinstance(services.document, list):
         return None
     found = []

@@ -172,7 +172,7 @@ def test_all_is_good_in_two_lines(doctor: Doctor) -> None:
     lines, code = doctor.text()
 
     assert lines == [
-        "Not looked at: 8 checks (no daemon at http://127.0.0.1:9595; see --url)",
+        "Not looked at: 8 checks (no daemon at http://127.0.0.1:9; see --url)",
         "49 of 57 good (exit code 0: nothing fails).",
     ]
     assert code == 0
@@ -226,7 +226,7 @@ def test_verbose_lists_the_good_ones_too(doctor: Doctor) -> None:
     lines, _ = doctor.text("--verbose")
 
     assert "✓ D-MANAGER: The engine is a manager of a Swarm" in lines
-    assert "- D-MODE: not looked at: no daemon at http://127.0.0.1:9595; see --url" in lines
+    assert "- D-MODE: not looked at: no daemon at http://127.0.0.1:9; see --url" in lines
 
 
 @pytest.mark.parametrize("broken", [(), ("D-SETTINGS",), ("D-POLICIES",), ("D-DOCKER", "D-PROMETHEUS"), ("D-WRITE",)])

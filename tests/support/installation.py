@@ -245,6 +245,7 @@ def installation(folder: Path) -> Iterator[FakeInstallation]:
             "AUTOSCALER_DOCKER_HOST": swarm.url,
             "AUTOSCALER_PROMETHEUS_URL": prometheus.url,
             "AUTOSCALER_POLICIES": str(made.policies),
+            "AUTOSCALER_LISTEN": "127.0.0.1:9",  # nobody listens there
         }
         made.daemon = overview(loader.load([made.policies]).revision)
         yield made

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from autoscaler.ports import Clock
     from autoscaler.util.deadline import Deadline
 
-_LARGEST = 64 * 2**20
+_LARGEST = 16 * 2**20
+"""Bytes of an answer, which is parsed as a whole."""
 _PIECE = 2**17
 _REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED})
 
