@@ -229,6 +229,11 @@ class Settings(BaseSettings):
     http_token: Annotated[SecretStr, AfterValidator(_own_token)] | None = None
     """The token that HTTP requests must send to reload, pause or resume. Give it as the secret `autoscaler_http_token`
     if you can. Without a token such requests are refused."""
+    history: SomeTime = 24 * 3600
+    """The time for which it is kept what happened: changes, holds, problems, pauses, policies and leaders."""
+    state_dir: Path | None = None
+    """A folder for the history, so that it survives a restart. Each autoscaler needs a folder of its own, on a local
+    disk. Without this setting the history is in memory."""
     log_format: Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)] = "auto"
     """The format of log lines. `auto` is `console` on a terminal and `json` elsewhere."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"

@@ -15,7 +15,9 @@ from autoscaler.errors import ConfigurationError, DaemonError
 _COMMANDS = {
     "check": "check:check",
     "demo": "demo:demo",
+    "doctor": "doctor:doctor",
     "explain": "explain:explain",
+    "history": "history:history",
     "pause": "pauses:pause",
     "plan": "plan:plan",
     "resume": "pauses:resume",

@@ -31,6 +31,10 @@ class Record:
     empty."""
     repeated: bool = False
     """Whether a dry-run already proposed the same change within the cooldown."""
+    changes: tuple[ScaleEvent, ...] = ()
+    """The changes of the service's count that were known before this decision, oldest first."""
+    adopted: tuple[ScaleEvent, ...] = ()
+    """The changes by others that this evaluation found; they are in `changes` too."""
     refused: bool = False
     """Whether a write was refused. The problem `write` then reports it, once for all services."""
     last_change: ScaleEvent | None = None
@@ -62,9 +66,10 @@ PROBLEM_KINDS = (
     "scrape_interval",
     "service",
     "starved",
+    "history",
 )
 """All kinds of problems."""
-_HINDERS_NOTHING = frozenset({"clock", "scrape_interval", "starved"})
+_HINDERS_NOTHING = frozenset({"clock", "scrape_interval", "starved", "history"})
 """Kinds that do not keep an evaluation from any of its work."""
 
 
@@ -106,7 +111,7 @@ class Evaluation:
     lack_news: tuple[Lack, ...] = ()
     """Those of them that began, or whose link changed, since the evaluation before."""
     unmatched: tuple[str, ...] = ()
-    """The policies, and the globs and names in them, that match no service; a sentence each."""
+    """The policies, and the globs in them, that match no service; a sentence each."""
 
     @property
     def incomplete(self) -> bool:

@@ -84,6 +84,8 @@ class Cycle:
     """Seconds between two evaluations, which explanations of decisions count with."""
     _memories: dict[str, ServiceHistory] = field(default_factory=dict, init=False)
     _matcher: Matcher | None = field(default=None, init=False)
+    _found: dict[str, tuple[ScaleEvent, ...]] = field(default_factory=dict, init=False)
+    """The changes by others that this evaluation found, by the service's id."""
     _defects: list[Problem] = field(default_factory=list, init=False)
     """What kept services from being decided on in this evaluation."""
     _stopping: threading.Event = field(default_factory=threading.Event, init=False)
@@ -115,6 +117,7 @@ class Cycle:
         if trouble := self.pauses.look(Deadline(deadline.remaining(at_most=_LONGEST_LOOK))):
             problems.append(Problem("pauses", trouble))
         self._defects.clear()
+        self._found.clear()
         needed, records = assigned, list(untouched)
         for record in untouched:
             self.record(record)
@@ -144,6 +147,8 @@ class Cycle:
         view = item.view
         memory, changed = look(view, self._memories.get(view.id), now)
         self._memories[view.id] = memory
+        if memory.found:
+            self._found[view.id] = (*self._found.get(view.id, ()), *memory.found)
         # Memory finds a change once, and a conflict lets it look again within the evaluation.
         adopted[view.id] = "; ".join(filter(None, (adopted.get(view.id), changed)))
         windows, bases = self.windows.of(view, item.policy, policies.metrics)
@@ -220,12 +225,15 @@ class Cycle:
         decision = decide(item.policy, observation, memory.history, recommendations)
         self._memories[item.view.id] = memory.with_decision(decision, item.policy.longest_stabilization)
         outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
+        found = self._found.get(item.view.id, ())
         last = memory.events[-1] if memory.events else None
         record = Record(
             decision,
             outcome,
             bases=bases,
             paused=paused(item.policy, observation),
+            changes=memory.events,
+            adopted=found,
             last_change=last,
             windows=observation.windows,
             explained=Explainer(

@@ -40,14 +40,10 @@ class Snapshot:
     """What was paused at run time at the last evaluation that Swarm answered, a sentence each."""
     last_evaluation: float | None
     """When the last evaluation began, Unix seconds; None before the first."""
-    reached: frozenset[str]
-    """Of `swarm` and `prometheus`, those that answered at least once."""
     missed: int
     """How many evaluations were due while one was still running."""
     lacks: tuple[Lack, ...] = ()
     """The data that lacked at the last evaluation that Swarm answered, and why."""
-    lacks_by_service: Mapping[str, Lack] = field(default_factory=dict)
-    """The first of these lacks of each service, by its name."""
     unmatched: tuple[str, ...] = ()
     """What in the policies matched no service then, a sentence each."""
     since: Mapping[str, Mapping[State, float]] = field(default_factory=dict)
@@ -58,6 +54,16 @@ class Snapshot:
     """Since when each problem lasts, Unix seconds, by its key."""
 
 
+@dataclass(frozen=True, slots=True)
+class EndedHold:
+    """A hold that is over although the count did not change: nothing is wanted any more."""
+
+    last: Record
+    """The last record of the hold."""
+    since: float
+    """The time of its first record: when the service was first held for this reason."""
+
+
 @dataclass(slots=True)
 class Journal:
     """Keeps what evaluations leave behind, bounded, and forgets services that no policy applies to any more."""
@@ -65,12 +71,13 @@ class Journal:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _latest: dict[str, Record] = field(default_factory=dict, init=False)
     _notable: dict[str, deque[Record]] = field(default_factory=dict, init=False)
+    _held_since: dict[str, float] = field(default_factory=dict, init=False)
+    """When the hold of each held service began."""
     _decisions: dict[tuple[str, Outcome], int] = field(default_factory=dict, init=False)
     _held: dict[tuple[str, str], int] = field(default_factory=dict, init=False)
     _problems: tuple[Problem, ...] = field(default=(), init=False)
     _paused: tuple[str, ...] = field(default=(), init=False)
     _last_evaluation: float | None = field(default=None, init=False)
-    _reached: frozenset[str] = field(default=frozenset(), init=False)
     _missed: int = field(default=0, init=False)
     _lacks: tuple[Lack, ...] = field(default=(), init=False)
     _unmatched: tuple[str, ...] = field(default=(), init=False)
@@ -98,6 +105,10 @@ class Journal:
             before = self._latest.get(service)
             news = _is_news(record, before)
             self._latest[service] = record
+            if record.outcome is not Outcome.HELD:
+                self._held_since.pop(service, None)
+            elif news or service not in self._held_since:
+                self._held_since[service] = record.decision.at
             self._marks.note(record)
             if news and record.outcome is not Outcome.UNCHANGED:
                 # Without its windows: those of 20 decisions on a thousand services would fill the memory.
@@ -109,6 +120,15 @@ class Journal:
                 reason = (service, record.decision.primary.reason.value)
                 self._held[reason] = self._held.get(reason, 0) + 1
         return news
+
+    def hold_ended_by(self, record: Record) -> EndedHold | None:
+        """Return the hold that *record*, which is not added yet, ends without a change; None if it ends none."""
+        service = record.decision.service
+        with self._lock:
+            last = self._latest.get(service)
+            if last is None or last.outcome is not Outcome.HELD or record.outcome is not Outcome.UNCHANGED:
+                return None
+            return EndedHold(last, self._held_since.get(service, last.decision.at))
 
     def close(self, evaluation: Evaluation) -> tuple[list[Problem], list[Problem]]:
         """Take note that *evaluation* is over; returns the problems that began with it, and those that ended."""
@@ -123,7 +143,6 @@ class Journal:
             # A cause that is known is kept while nothing more is heard: a manager without a leader hangs now and then.
             now = {key: before.get(key, problem) if problem.silent else problem for key, problem in now.items()}
             if not evaluation.met("swarm"):
-                self._reached |= {"swarm"} if evaluation.met("prometheus") else {"swarm", "prometheus"}
                 self._paused = evaluation.paused
                 self._lacks = evaluation.lacks
                 self._unmatched = evaluation.unmatched
@@ -161,10 +180,8 @@ class Journal:
                 self._problems,
                 self._paused,
                 self._last_evaluation,
-                self._reached,
                 self._missed,
                 self._lacks,
-                {lack.service: lack for lack in reversed(self._lacks)},
                 self._unmatched,
                 dict(self._marks.since),
                 dict(self._marks.scaled),
@@ -180,6 +197,7 @@ class Journal:
         self._marks.forget_all_but(services)
         self._latest = {name: record for name, record in self._latest.items() if name in services}
         self._notable = {name: records for name, records in self._notable.items() if name in services}
+        self._held_since = {name: since for name, since in self._held_since.items() if name in services}
         self._decisions = {key: count for key, count in self._decisions.items() if key[0] in services}
         self._held = {key: count for key, count in self._held.items() if key[0] in services}
 

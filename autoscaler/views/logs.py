@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from autoscaler.core.lacks import Lack
     from autoscaler.core.records import Problem, Record
+    from autoscaler.evaluation.journal import EndedHold
 
 
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
@@ -107,6 +108,35 @@ def log_record(log: FilteringBoundLogger, record: Record, *, news: bool) -> None
         log.warning("rollback_point_replaced", service=decision.service, consequence=record.rollback_warning)
 
 
+def log_adopted(log: FilteringBoundLogger, record: Record) -> None:
+    """Log one line for each change of the count by somebody else that the evaluation found."""
+    for event in record.adopted:
+        log.info(
+            "count_changed_externally",
+            service=record.decision.service,
+            before=event.before,
+            after=event.after,
+            by=event.reason or "unknown",
+            seconds_ago=round(record.decision.at - event.at),
+        )
+
+
+def log_hold_end(log: FilteringBoundLogger, ended: EndedHold, record: Record) -> None:
+    """Log that *record* ended a hold without a change; otherwise the last line read would still be that of the hold."""
+    held, decision = ended.last.decision, record.decision
+    log.info(
+        "hold_ended",
+        service=decision.service,
+        policy=decision.policy,
+        held_for=held.primary.reason.value,
+        rule=held.primary.rule,
+        held_seconds=round(decision.at - ended.since),
+        requested=decision.requested,
+        reason=decision.primary.reason.value,
+        why=decision.primary.detail,
+    )
+
+
 _PROBLEM_EVENTS = {
     "swarm": ("swarm_lost", "swarm_recovered"),
     "swarm_cause": ("swarm_loss_explained", ""),
@@ -121,6 +151,7 @@ _PROBLEM_EVENTS = {
     "clock": ("clock_skew_found", "clock_skew_ended"),
     "scrape_interval": ("scrape_interval_differed", "scrape_interval_corrected"),
     "starved": ("node_starved", "node_starved_ended"),
+    "history": ("history_lost", "history_recovered"),
 }
 
 
@@ -167,6 +198,7 @@ _CONSEQUENCES = {
     "service": "this service is left alone; the others are scaled",
     "clock": "windows use Prometheus' clock; cooldowns and schedules use ours",
     "scrape_interval": "windows may look incomplete, or hold each sample several times",
+    "history": "the history is kept in memory, and a restart loses it; scaling goes on",
     "starved": "no rule removes replicas by cpu from services that run there; all else goes on",
 }
 _DATA_ARE_MISSING = "no service is scaled down on missing data; scaling goes on when the data are back"

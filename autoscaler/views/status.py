@@ -120,7 +120,7 @@ def problem_lines(document: OverviewDocument, now: float | None) -> Iterator[Tex
     if document["policy_problems"]:
         yield _text(f"the policies of revision {document['daemon']['revision']} stay in force", "red")
     for said in document["unmatched"]:
-        yield _text(said, "yellow")
+        yield _text(f"warning: {said}", "yellow")
     for said in document["paused"]:
         yield _text(f"paused: {said}", "yellow")
 

@@ -32,7 +32,9 @@ QUICK = {"Parallelism": 0, "Monitor": 500_000_000}
 """A rollout of all tasks at once, which counts as completed half a second later."""
 STATE = ScaleState(3, (ScaleEvent(1_800_000_000.125, 2, 3, reason="above_threshold", rule="cpu-high"),)).encode()
 _LONG = tuple(
-    ScaleEvent(1_800_000_000.125 + index, 900_000 + index, 900_001 + index, index % 2 == 0, "x" * 25, "y" * 63)
+    ScaleEvent(
+        1_800_000_000.125 + index, 900_000 + index, 900_001 + index, index % 2 == 0, reason="x" * 25, rule="y" * 63
+    )
     for index in range(24)
 )
 _WANTED = ("running", "ready")

@@ -486,6 +486,32 @@ FILES = (
         fake="",
     ),
     Fault(
+        id="history-unwritable",
+        fault="The disk of the history is full, read-only or slow",
+        does="Evaluations and scaling go on. The history goes on in memory with the newest of what the file has. The "
+        "file is tried again every 20 evaluations, and then gets what memory has.",
+        see="`history_lost` and `history_recovered`; `problem` in `/api/v1/history` and `autoscaler history`.",
+        cure="Make room on the disk, or let the autoscaler's user write there.",
+        fake="",
+    ),
+    Fault(
+        id="history-damaged",
+        fault="The file of the history is damaged",
+        does="It gives the file another name beside it, at most three times, and begins a new one. It deletes nothing.",
+        see="`history_set_aside` with the new name.",
+        cure="Check the disk. Remove the damaged files.",
+        fake="",
+    ),
+    Fault(
+        id="history-shared",
+        fault="Two autoscalers have the same folder for their history",
+        does="The first one has the file. The second one keeps its history in memory, and takes the file over when the "
+        "first one ends.",
+        see="`history_lost`, with another process that uses the file.",
+        cure="Give each of them a folder of its own, as `deploy/stack.yml` does.",
+        fake="",
+    ),
+    Fault(
         id="plugin-broken",
         fault="A plugin raises, hangs, or returns nonsense",
         does="Its rule lacks data. Other rules go on.",
@@ -510,8 +536,8 @@ HOSTILE = (
         id="nothing-matched",
         fault="A policy, a glob or a name in it matches no service",
         does="It scales the services that do match.",
-        see="`policy_unmatched` with the name that may be meant, also in `plan` and `check --live`; reason "
-        "`service_not_found` for a name.",
+        see="`policy_unmatched` for a policy or a glob, reason `service_not_found` for a name. Both have the name that "
+        "may be meant, also in `plan` and `check --live`.",
         cure="Correct the name, or deploy the service.",
         real="",
         fake="",

@@ -136,7 +136,7 @@ def _offline(service: str, options: dict[str, Any]) -> ExplanationDocument:
     from autoscaler.settings import Settings  # noqa: PLC0415
     from autoscaler.views.explanations import explained  # noqa: PLC0415
     from autoscaler.views.logs import configure  # noqa: PLC0415
-    from autoscaler.views.render import problem_line  # noqa: PLC0415
+    from autoscaler.views.problems import problem_line  # noqa: PLC0415
 
     entry_points.load()
     settings = Settings.read(options)
