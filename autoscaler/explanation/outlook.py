@@ -183,7 +183,9 @@ class _Search:
             if value is not None and self._agrees(metric, value, rule, seen):
                 continue
             choices = [
-                each for each in candidates(policy, metric, seen, far=False) if self._agrees(metric, each.value, rule, seen)
+                each
+                for each in candidates(policy, metric, seen, far=False)
+                if self._agrees(metric, each.value, rule, seen)
             ]
             if choices:
                 up = self.direction is Direction.UP
