@@ -6,7 +6,8 @@ from dataclasses import replace
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.core.model import Direction, Outcome, ScaleUpStreak
@@ -197,3 +198,13 @@ def test_nothing_comes_earlier(situation: Situation, data: st.DataObject) -> Non
         assert chance.at is not None, chance.obstacle
         if not chance.expected:
             assert change.at >= chance.at
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(cases(), st.data())
+def test_many_futures(situation: Situation, data: st.DataObject) -> None:
+    """In a thousand random cases nothing that the explanation says of the future is wrong."""
+    for law in (test_what_is_expected_comes, test_what_is_possible_comes):
+        law.hypothesis.inner_test(situation)  # type: ignore[attr-defined]
+    test_nothing_comes_earlier.hypothesis.inner_test(situation, data)  # type: ignore[attr-defined]
