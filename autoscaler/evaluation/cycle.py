@@ -263,8 +263,8 @@ class Cycle:
             detail=receipt.detail,
             rollback_warning=_rollback_warning(view),
             repeated=repeated,
-            last_change=last_change,
             refused=receipt.refused_by is not None,
+            last_change=last_change,
         )
 
     def _matcher_of(self, policies: PolicySet) -> Matcher:

@@ -46,6 +46,8 @@ class Snapshot:
     """How many evaluations were due while one was still running."""
     lacks: tuple[Lack, ...] = ()
     """The data that lacked at the last evaluation that Swarm answered, and why."""
+    lacks_by_service: Mapping[str, Lack] = field(default_factory=dict)
+    """The first of these lacks of each service, by its name."""
     unmatched: tuple[str, ...] = ()
     """What in the policies matched no service then, a sentence each."""
     since: Mapping[str, Mapping[State, float]] = field(default_factory=dict)
@@ -187,6 +189,7 @@ class Journal:
                 self._reached,
                 self._missed,
                 self._lacks,
+                {lack.service: lack for lack in reversed(self._lacks)},
                 self._unmatched,
                 dict(self._marks.since),
                 dict(self._marks.scaled),
