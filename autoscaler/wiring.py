@@ -71,6 +71,7 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
         clock=clock,
         deadline=deadline(settings),
         lacks=LackWatch(Witness(source.values, metric_settings)),
+        interval=settings.interval,
     )
 
 

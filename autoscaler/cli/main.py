@@ -16,6 +16,7 @@ from autoscaler.plugins import entry_points as plugins
 _COMMANDS = {
     "check": "check:check",
     "demo": "demo:demo",
+    "explain": "explain:explain",
     "history": "history:history",
     "pause": "pauses:pause",
     "plan": "plan:plan",

@@ -5,7 +5,7 @@ Times are Unix seconds as floats, replica counts are whole numbers. Nothing here
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -49,13 +49,13 @@ class ScaleEvent:
     after: int
     by_others: bool = field(default=False, compare=False)
     """Whether somebody else made the change: an operator or a stack deploy. Comparisons leave this field out."""
-    proposed: bool = field(default=False, compare=False)
-    """Whether a dry-run would have made the change, so that nothing changed. Comparisons leave this field out."""
     reason: str = field(default="", compare=False)
     """The primary reason of the decision that made the change; BY_OPERATOR or BY_DEPLOY if somebody else made it; empty
     if it is not known. It is text, because a later version may have other reasons. Comparisons leave it out too."""
     rule: str = field(default="", compare=False)
     """The rule behind the change; empty if there was none, or it is not known. Comparisons leave it out too."""
+    proposed: bool = field(default=False, compare=False)
+    """True if a dry-run would have made the change, so that nothing changed. Comparisons leave it out too."""
 
     @property
     def direction(self) -> Direction:
@@ -64,7 +64,7 @@ class ScaleEvent:
 
     def caused_by(self, reason: str, rule: str) -> ScaleEvent:
         """Return this change with the *reason* and the *rule* behind it."""
-        return ScaleEvent(self.at, self.before, self.after, self.by_others, self.proposed, reason, rule)
+        return replace(self, reason=reason, rule=rule)
 
 
 @dataclass(frozen=True, slots=True, order=True)

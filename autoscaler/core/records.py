@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from autoscaler.core.explanation import Explanation
     from autoscaler.core.lacks import Lack
     from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent
     from autoscaler.core.window import Window
@@ -40,6 +41,16 @@ class Record:
     """The service's last change, by whomever, with this one if it was applied; None if none is known."""
     windows: Mapping[str, Window] = field(default_factory=dict, repr=False, compare=False)
     """The window of each metric that the rules judged, for people to look at."""
+    explained: Callable[[Record], Explanation] | None = field(default=None, repr=False, compare=False)
+    """Explains this record from the inputs of its decision, which it holds; None for a record that holds none."""
+
+    def explanation(self) -> Explanation | None:
+        """Return the decision explained, which takes some milliseconds; None if the inputs are not kept."""
+        return None if self.explained is None else self.explained(self)
+
+    def without_inputs(self) -> Record:
+        """Return this record without the inputs of its decision, which need much more memory than the record."""
+        return replace(self, windows={}, explained=None)
 
 
 NO_DATA, WRITE = "no_data", "write"

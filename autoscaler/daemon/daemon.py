@@ -22,6 +22,7 @@ from autoscaler.daemon.lease_keeper import LeaseKeeper
 from autoscaler.daemon.readiness import readiness
 from autoscaler.errors import SettingsError
 from autoscaler.journal.keeper import HistoryKeeper
+from autoscaler.views.explanations import explained
 from autoscaler.views.logs import log_adopted, log_hold_end, log_lacks, log_problems, log_record
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
@@ -198,6 +199,7 @@ class Daemon:
             instance=self.instance,
             loaded=self.policies.in_force,
             history=self.history,
+            explain=explained,
         )
         host, port = self.listen
         try:

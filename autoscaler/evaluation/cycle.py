@@ -18,6 +18,7 @@ from autoscaler.diagnosis.unmatched import UnmatchedPolicies
 from autoscaler.errors import BackendError, DeadlineError
 from autoscaler.evaluation.lack_watch import LOOKED_BACK, LackWatch, Look, combined
 from autoscaler.evaluation.refusals import Refusals
+from autoscaler.explanation.explain import Explainer, explain_untouched
 from autoscaler.metrics.windows import Needed
 from autoscaler.plugins.isolation import PluginGuard
 from autoscaler.policy.matching import Matcher
@@ -79,6 +80,8 @@ class Cycle:
     """Is told of each decision once it is carried out, held, or found to change nothing."""
     on_defect: Callable[[Exception], None] = lambda _: None
     """Is called with each defect that keeps a service from being decided on; what it raises ends the evaluation."""
+    interval: int = 15
+    """Seconds between two evaluations, which explanations of decisions count with."""
     _memories: dict[str, ServiceHistory] = field(default_factory=dict, init=False)
     _matcher: Matcher | None = field(default=None, init=False)
     _found: dict[str, tuple[ScaleEvent, ...]] = field(default_factory=dict, init=False)
@@ -233,6 +236,9 @@ class Cycle:
             adopted=found,
             last_change=last,
             windows=observation.windows,
+            explained=Explainer(
+                item.policy, observation, memory.history, self.interval, policies.places.get(item.policy.name)
+            ),
         )
         return record, self._order(item.view, decision, memory) if decision.changes else None
 
@@ -289,11 +295,12 @@ def assign(matcher: Matcher, cluster: Cluster, now: float) -> tuple[list[Needed]
         elif match.conflict:
             decision = _unchanged(name, match.names, now, Why(Reason.POLICY_CONFLICT, match.conflict))
             decision = replace(decision, requested=view.requested, desired=view.requested, running=view.running)
-            untouched.append(Record(decision, Outcome.HELD))
+            untouched.append(Record(decision, Outcome.HELD, explained=explain_untouched))
     for name, policy in matcher.policies.named.items():
         if name not in cluster.services:
             why = Why(Reason.SERVICE_NOT_FOUND, matcher.missing(name, cluster.services))
-            untouched.append(Record(_unchanged(name, policy.name, now, why), Outcome.HELD))
+            missing = _unchanged(name, policy.name, now, why)
+            untouched.append(Record(missing, Outcome.HELD, explained=explain_untouched))
     return assigned, untouched
 
 

@@ -117,7 +117,7 @@ class Journal:
             self._marks.note(record)
             if news and record.outcome is not Outcome.UNCHANGED:
                 # Without its windows: those of 20 decisions on a thousand services would fill the memory.
-                self._notable.setdefault(service, deque(maxlen=_KEPT)).append(replace(record, windows={}))
+                self._notable.setdefault(service, deque(maxlen=_KEPT)).append(record.without_inputs())
             if not record.repeated:
                 count = (service, record.outcome)
                 self._decisions[count] = self._decisions.get(count, 0) + 1

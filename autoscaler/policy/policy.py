@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    InstanceOf,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
@@ -21,6 +22,7 @@ from pydantic_core import CoreSchema, core_schema
 from autoscaler.core.model import Direction
 from autoscaler.policy.guards import Guard
 from autoscaler.policy.metric import Metric, with_built_in
+from autoscaler.policy.places import Places
 from autoscaler.policy.schedules import Schedule
 from autoscaler.strategies import Rule, registered
 from autoscaler.strategies.base import Frozen
@@ -332,6 +334,8 @@ class PolicySet(Frozen):
     metrics: dict[str, Metric] = Field(default_factory=lambda: with_built_in({}))
     """All metrics there are, the built-in ones included."""
     revision: str = ""
+    places: dict[str, InstanceOf[Places]] = Field(default_factory=dict, exclude=True, repr=False)
+    """Where each policy is written, by its name."""
 
     @cached_property
     def named(self) -> dict[str, Policy]:

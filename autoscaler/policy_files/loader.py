@@ -21,6 +21,7 @@ from autoscaler.policy_files import cross_checks as checks
 from autoscaler.policy_files import lint as advice
 from autoscaler.policy_files.diagnostic import MAX_PROBLEMS, about_file
 from autoscaler.policy_files.lint import Origin
+from autoscaler.policy_files.places import places_of, places_of_defaults
 from autoscaler.policy_files.validation import validate
 from autoscaler.policy_files.yaml_document import MAX_BYTES, Document, read
 from autoscaler.policy_files.yaml_reader import MAX_NODES
@@ -131,6 +132,7 @@ def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, li
     # What is wrong with the defaults is told where they stand, and not once more for each policy that gets them.
     faulty = bool(defaults.data) and bool(validate(defaults, Defaults)[1])
     documents = [_with_defaults(document, defaults.data) for document in documents]
+    places, inherited = {}, places_of_defaults(defaults)
     for document in documents:
         content, found = validate(document, PolicyFile, only_written=faulty)
         problems.extend(found)
@@ -141,6 +143,7 @@ def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, li
         for index, policy in enumerate(content.policies):
             policies.append(policy)
             origins[policy.name] = Origin(document, ("policies", index))
+            places[policy.name] = places_of(document, ("policies", index), _policies(document)[index], inherited)
     between = list(islice(checks.problems(documents), MAX_PROBLEMS))
     problems.extend(between)
     if len(between) == MAX_PROBLEMS:
@@ -148,7 +151,7 @@ def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, li
     if problems:
         order = {document.file: position for position, document in enumerate(documents)}
         return None, sorted(set(problems), key=lambda problem: (order[problem.file], problem))
-    known = PolicySet(policies=tuple(policies), metrics=with_built_in(metrics), revision=revision)
+    known = PolicySet(policies=tuple(policies), metrics=with_built_in(metrics), revision=revision, places=places)
     return Loaded(known, origins, metric_origins, documents), []
 
 

@@ -94,7 +94,7 @@ def _without_strangers(policies: PolicySet, case: PolicyTest) -> PolicySet:
         for policy in policies.policies
         if not policy.services or policy.named != policy.services or not tested.isdisjoint(policy.named)
     )
-    return PolicySet(policies=tuple(kept), metrics=policies.metrics, revision=policies.revision)
+    return PolicySet(policies=tuple(kept), metrics=policies.metrics, revision=policies.revision, places=policies.places)
 
 
 def _by_time(case: PolicyTest) -> Mapping[int, list[tuple[str, Event]]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from typing_extensions import TypedDict
 
 from autoscaler.util.amounts import rounded
-from autoscaler.views.documents import LackDocument, RecordDocument, documented, lack_document, record_document
+from autoscaler.views.documents import RecordDocument, documented, record_document
+from autoscaler.views.explanations import ExplanationDocument
 from autoscaler.views.overview import DaemonDocument, Facts, ServiceRow, bounds_of, daemon_document, service_row
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ class ServiceDocument(TypedDict):
     place: str
     """Where its policy stands: file and line; empty if no policy applies."""
     decision: RecordDocument
-    lacks: list[LackDocument]
-    """The data that are missing, each with the first broken link and the cure."""
-    explanation: dict[str, Any] | None
+    explanation: ExplanationDocument | None
     """The decision explained step by step; null if this version cannot."""
 
 
@@ -97,7 +96,7 @@ def services_document(facts: Facts, chosen: Iterable[Record], total: int, follow
 
 
 def service_document(
-    facts: Facts, record: Record, place: str, explain: Callable[[Record], dict[str, Any] | None]
+    facts: Facts, record: Record, place: str, explain: Callable[[Record], ExplanationDocument | None]
 ) -> ServiceDocument:
     """Return everything about the service of *record* as a JSON object."""
     return {
@@ -105,7 +104,6 @@ def service_document(
         "service": service_row(facts, record),
         "place": place,
         "decision": record_document(record),
-        "lacks": [lack_document(lack) for lack in facts.snapshot.lacks if lack.service == record.decision.service],
         "explanation": explain(record),
     }
 

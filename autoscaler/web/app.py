@@ -6,7 +6,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import hdrs, web
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from autoscaler.core.records import Record
     from autoscaler.evaluation.journal import Journal
+    from autoscaler.views.explanations import ExplanationDocument
 
 _LARGEST_REQUEST = 64 * 1024
 _TEXT = "text/plain"
@@ -65,7 +66,7 @@ class Views:
     """The policies in force, and where they stand."""
     history: HistoryKeeper = field(default_factory=HistoryKeeper)
     """What happened."""
-    explain: Callable[[Record], dict[str, Any] | None] = no_explanation
+    explain: Callable[[Record], ExplanationDocument | None] = no_explanation
     """Explains a decision as a JSON object; None if it cannot."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from autoscaler.core.instance import Instance
     from autoscaler.core.records import Record
     from autoscaler.evaluation.journal import Journal
+    from autoscaler.views.explanations import ExplanationDocument
 
 Q = TypeVar("Q", bound=BaseModel)
 
@@ -74,7 +75,7 @@ class PageQuery(BaseModel):
     """List only services in this state."""
 
 
-def no_explanation(_: Record) -> dict[str, Any] | None:
+def no_explanation(_: Record) -> ExplanationDocument | None:
     """Explain nothing."""
     return None
 
@@ -87,7 +88,7 @@ class EvaluationEndpoints:
     instance: Callable[[], Instance]
     loaded: Callable[[], PoliciesInForce]
     bodies: Bodies = field(init=False)
-    explain: Callable[[Record], dict[str, Any] | None] = no_explanation
+    explain: Callable[[Record], ExplanationDocument | None] = no_explanation
 
     def __post_init__(self) -> None:
         self.bodies = Bodies(self._version, self._headers)
