@@ -111,7 +111,7 @@ class Evaluation:
     lack_news: tuple[Lack, ...] = ()
     """Those of them that began, or whose link changed, since the evaluation before."""
     unmatched: tuple[str, ...] = ()
-    """The policies, and the globs and names in them, that match no service; a sentence each."""
+    """The policies, and the globs in them, that match no service; a sentence each."""
 
     @property
     def incomplete(self) -> bool:

@@ -198,8 +198,8 @@ class Daemon:
             controls,
             instance=self.instance,
             loaded=self.policies.in_force,
-            history=self.history,
             explain=explained,
+            history=self.history,
         )
         host, port = self.listen
         try:

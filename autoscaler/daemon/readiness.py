@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autoscaler.core.records import NO_DATA, WRITE
-from autoscaler.views.render import problem_line
+from autoscaler.views.problems import problem_line
 from autoscaler.web.app import Health
 
 if TYPE_CHECKING:

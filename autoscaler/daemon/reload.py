@@ -31,7 +31,7 @@ class Policies:
     current: PolicySet = field(default_factory=PolicySet)
     error: PolicyError | None = None
     """What is wrong with the files as they are now; None where they are in force."""
-    places: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict, init=False)
     """File and line of each policy in force, by its name."""
     _judged: str = field(default="", init=False)
     """The fingerprint of what was last taken up or refused."""

@@ -268,7 +268,9 @@ def _in_window(gap: Gap, around: Surroundings, down: Iterable[str]) -> Iterator[
         yield _lack(gap, Link.WINDOW, f"its window has holes, with {counted}", _see_to(down, ()) if down else _LOOK)
 
 
-_LOOK = "look for failed scrapes in Prometheus: up, scrape_duration_seconds"
+_LOOK = (
+    "look for failed scrapes in Prometheus (up, scrape_duration_seconds), and for honor_timestamps in the scrape job"
+)
 
 
 def unbroken_since(window: Window) -> float:

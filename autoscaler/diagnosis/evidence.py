@@ -47,7 +47,8 @@ class Evidence:
     services: Mapping[str, int] = field(default_factory=dict)
     """The number of tasks with series, by service."""
     behind: Mapping[str, float] = field(default_factory=dict)
-    """The seconds by which samples are dated apart from their scrape, by service; only where that is more than 0."""
+    """The seconds by which samples are dated apart from their scrape, by service; only if that is more than half a
+    scrape interval. Stores that merge the samples of two Prometheus show less."""
     samples: Mapping[str, float] = field(default_factory=dict)
     """The number of samples of a series within the rate window, by service."""
     down: tuple[str, ...] = ()
@@ -99,7 +100,7 @@ def gather(ask: Ask, name: str, settings: MetricSettings, deadline: Deadline) ->
     return replace(
         found,
         services={name: int(count) for name, count in _by(service, ask(tasks, deadline)).items()},
-        behind=_by(service, ask(f"max by ({service}) ({behind}) > 0.01", deadline)),
+        behind=_by(service, ask(f"max by ({service}) ({behind}) > {settings.scrape_interval / 2}", deadline)),
         samples=_by(service, ask(f"max by ({service}) (count_over_time({whole}[{settings.rate_window}s]))", deadline)),
     )
 

@@ -1,4 +1,4 @@
-"""Policies, and globs and names in them, that match no service, with the names that may be meant. Pure."""
+"""Policies, and globs in them, that match no service, with the names that may be meant. Pure."""
 
 from __future__ import annotations
 
@@ -47,12 +47,10 @@ class UnmatchedPolicies:
 def _unmatched(policies: PolicySet, services: Mapping[str, Mapping[str, str]], used: frozenset[str]) -> Iterator[str]:
     for policy in policies.policies:
         for pattern in policy.services:
-            if is_glob(pattern):
-                if not any(fnmatchcase(name, pattern) for name in services):
-                    what = f"the glob {tidy(pattern, _LONGEST)} matches no service"
-                    yield f"policy {policy.name}: {what}{_meant(pattern, services)}"
-            elif pattern not in services:
-                yield f"policy {policy.name}: Swarm has no service {tidy(pattern, _LONGEST)}{_meant(pattern, services)}"
+            # An exact name that Swarm does not have is a record of its own, with the reason service_not_found.
+            if is_glob(pattern) and not any(fnmatchcase(name, pattern) for name in services):
+                what = f"the glob {tidy(pattern, _LONGEST)} matches no service"
+                yield f"policy {policy.name}: {what}{_meant(pattern, services)}"
         if not policy.services and policy.name not in used:
             yield _of_labels(policy)
 

@@ -40,14 +40,10 @@ class Snapshot:
     """What was paused at run time at the last evaluation that Swarm answered, a sentence each."""
     last_evaluation: float | None
     """When the last evaluation began, Unix seconds; None before the first."""
-    reached: frozenset[str]
-    """Of `swarm` and `prometheus`, those that answered at least once."""
     missed: int
     """How many evaluations were due while one was still running."""
     lacks: tuple[Lack, ...] = ()
     """The data that lacked at the last evaluation that Swarm answered, and why."""
-    lacks_by_service: Mapping[str, Lack] = field(default_factory=dict)
-    """The first of these lacks of each service, by its name."""
     unmatched: tuple[str, ...] = ()
     """What in the policies matched no service then, a sentence each."""
     since: Mapping[str, Mapping[State, float]] = field(default_factory=dict)
@@ -82,7 +78,6 @@ class Journal:
     _problems: tuple[Problem, ...] = field(default=(), init=False)
     _paused: tuple[str, ...] = field(default=(), init=False)
     _last_evaluation: float | None = field(default=None, init=False)
-    _reached: frozenset[str] = field(default=frozenset(), init=False)
     _missed: int = field(default=0, init=False)
     _lacks: tuple[Lack, ...] = field(default=(), init=False)
     _unmatched: tuple[str, ...] = field(default=(), init=False)
@@ -148,7 +143,6 @@ class Journal:
             # A cause that is known is kept while nothing more is heard: a manager without a leader hangs now and then.
             now = {key: before.get(key, problem) if problem.silent else problem for key, problem in now.items()}
             if not evaluation.met("swarm"):
-                self._reached |= {"swarm"} if evaluation.met("prometheus") else {"swarm", "prometheus"}
                 self._paused = evaluation.paused
                 self._lacks = evaluation.lacks
                 self._unmatched = evaluation.unmatched
@@ -186,10 +180,8 @@ class Journal:
                 self._problems,
                 self._paused,
                 self._last_evaluation,
-                self._reached,
                 self._missed,
                 self._lacks,
-                {lack.service: lack for lack in reversed(self._lacks)},
                 self._unmatched,
                 dict(self._marks.since),
                 dict(self._marks.scaled),

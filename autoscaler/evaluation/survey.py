@@ -89,7 +89,7 @@ class Survey:
     lacks: tuple[Lack, ...] = ()
     """The first broken link of each reading, and of each window, that lacks data."""
     nothing_matched: tuple[str, ...] = ()
-    """The policies, and the globs and names in them, that match no service; a sentence each."""
+    """The policies, and the globs in them, that match no service; a sentence each."""
 
     @property
     def good(self) -> bool:

@@ -21,6 +21,9 @@ ABOVE, BELOW, FROM, UP_TO, AT = "above", "below", "from", "up to", "at"
 _NEAR = 1e-6
 """The part of a bound by which a value beyond it differs from it."""
 
+_FAR = (1.5, 2.0, 4.0, 10.0, 1000.0)
+"""How many times the largest bound a value may be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Assumed:
@@ -53,8 +56,9 @@ def candidates(policy: Policy, metric: str, seen: Observation) -> list[Assumed]:
         ]
     if found:
         # Far beyond all bounds more replicas are needed than with values next to one.
-        found.append(Assumed(max(abs(edge) for edge in edges | inclusive) * 1000 + 1000, ABOVE, max(edges | inclusive)))
-        found.append(Assumed(min(0.0, *edges, *inclusive), UP_TO, min(0.0, *edges, *inclusive)))
+        top, bottom = max(*edges, *inclusive, 1.0), min(0.0, *edges, *inclusive)
+        found += [Assumed(top * factor, FROM, top * factor) for factor in _FAR]
+        found.append(Assumed(bottom, UP_TO, bottom))
     return found
 
 

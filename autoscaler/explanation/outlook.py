@@ -150,10 +150,10 @@ class _Search:
         up = self.direction is Direction.UP
         value = now.get(rule.metric)
 
-        def distance(assumed: Assumed) -> float:
+        def distance(assumed: Assumed) -> tuple[bool, float]:
             if value is None:
-                return assumed.value if up else -assumed.value
-            return abs(assumed.value - value)
+                return True, assumed.value if up else -assumed.value
+            return not _fulfils(value, assumed), abs(assumed.value - value)
 
         for assumed in sorted(self._asking(rule, seen), key=distance):
             yield {rule.metric: assumed}

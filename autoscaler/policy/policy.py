@@ -35,12 +35,12 @@ _GLOB = frozenset("*?[")
 _LONGEST_PERIOD = 30 * 60
 _MOST_NAMES = 5000
 _MOST_PARTS = 100
-"""How many rules, guards, schedules or labels a policy may have: each costs time at every evaluation."""
+"""The most rules, guards, schedules or labels of a policy, because each takes time at every evaluation."""
 _COUNT = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 
 
 def _visible(name: str) -> str:
-    """*name*, which looks like what it is: no character in it is hidden, or changes the direction of writing."""
+    """Return *name* if all its characters are visible; raise ValueError otherwise."""
     for character in name:
         if not character.isprintable():
             raise ValueError(f"holds the character U+{ord(character):04X}, which cannot be seen (remove it)")
@@ -52,7 +52,7 @@ _VALUE = Annotated[str, Field(strict=True, max_length=4096)]
 
 
 class _AnyRule:
-    """Validates a rule by the model of the strategy that it names; `threshold` where it names none."""
+    """Validates a rule by the model of the strategy that it names, `threshold` by default."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -94,11 +94,11 @@ class Bounds:
 
     @property
     def asleep(self) -> bool:
-        """Whether a schedule lets the service sleep."""
+        """Return whether a schedule lets the service sleep."""
         return self.max == 0
 
     def clamp(self, count: int) -> int:
-        """The count nearest to *count* that lies within the bounds."""
+        """Return the count within the bounds that is nearest to *count*."""
         return min(max(count, self.min), self.max)
 
 
@@ -135,9 +135,9 @@ class Behaviour(Frozen):
     change in this direction."""
 
     def holds_own_changes_of(self, rule: Rule | None) -> bool:
-        """Whether the cooldown counts from the autoscaler's own changes too, for a count that *rule* asks for.
+        """Return whether the cooldown also counts from the autoscaler's own changes, for a count of *rule*.
 
-        It counts from other people's in any case. One that nobody wrote leaves alone what paces itself.
+        It always counts from changes by others. The default cooldown does not hold rules that pace themselves.
         """
         return rule is None or not rule.paces_itself or "cooldown" in self.model_fields_set
 
@@ -238,10 +238,10 @@ class Policy(Frozen):
         return self
 
     def bounds(self, at: float) -> Bounds:
-        """The bounds in force at *at*, in Unix seconds.
+        """Return the bounds in force at *at*, in Unix seconds.
 
-        Of the active schedules the largest min and the smallest max that is not below it; where none gives one, the
-        policy's own, its max raised to a schedule's min if need be.
+        They are the largest min of the active schedules, and the smallest max that is not below it. Without one, the
+        policy's own bound is in force; its max is raised to a schedule's min if needed.
         """
         active = [schedule for schedule in self.schedules if schedule.active(at)]
         lowest, lowest_by = max(
@@ -257,33 +257,33 @@ class Policy(Frozen):
 
     @property
     def highest(self) -> int:
-        """The largest max that can ever be in force, by whatever schedule."""
+        """Return the largest max that can ever be in force, by any schedule."""
         bounds = (bound for schedule in self.schedules for bound in (schedule.min, schedule.max) if bound is not None)
         return max((self.replicas.max, *bounds))
 
     def behaviour(self, direction: Direction) -> Behaviour:
-        """How the policy changes counts in *direction*."""
+        """Return how the policy changes counts in *direction*."""
         return self.scale_up if direction is Direction.UP else self.scale_down
 
     @cached_property
     def longest_stabilization(self) -> int:
-        """For how many seconds recommendations count."""
+        """Return the seconds for which recommendations count."""
         return max(self.stabilization(way, rule) for way in Direction for rule in (None, *self.rules))
 
     def stabilization(self, direction: Direction, rule: Rule | None) -> int:
-        """For how many seconds a change in *direction* that *rule* asks for is stabilized."""
+        """Return the seconds for which a change in *direction* that *rule* asks for is stabilized."""
         behaviour = self.behaviour(direction)
         if rule is None or direction is Direction.UP or "stabilization" in behaviour.model_fields_set:
             return behaviour.stabilization
         return rule.unwritten_stabilization
 
     def rule(self, name: str) -> Rule | None:
-        """The rule of that name; None where there is none."""
+        """Return the rule of that name; None if there is none."""
         return next((rule for rule in self.rules if rule.name == name), None)
 
     @cached_property
     def look_backs(self) -> dict[str, int]:
-        """The metrics that rules and guards look at, with the longest look-back that one of them needs, in seconds."""
+        """Return the metrics of rules and guards, with the longest look-back that one of them needs, in seconds."""
         longest: dict[str, int] = {}
         for metric, look_back in self.looks():
             longest[metric] = max(longest.get(metric, 0), look_back)
@@ -296,11 +296,11 @@ class Policy(Frozen):
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The services that the policy names exactly."""
+        """Return the services that the policy names exactly."""
         return tuple(service for service in self.services if not is_glob(service))
 
     def matches(self, service: str, labels: Mapping[str, str]) -> bool:
-        """Whether a glob of the policy means *service*, or its *labels* do, and nothing in `exclude` does."""
+        """Return whether a glob or labels of the policy match *service* with its *labels*, and `exclude` does not."""
         if self.match_labels:
             meant = all(labels.get(label) == value for label, value in self.match_labels.items())
         else:
@@ -308,7 +308,7 @@ class Policy(Frozen):
         return meant and not self.excludes(service)
 
     def excludes(self, service: str) -> bool:
-        """Whether a name or a glob of `exclude` means *service*."""
+        """Return whether a name or a glob of `exclude` matches *service*."""
         return self._excluded.match(service) is not None
 
     @cached_property
@@ -321,7 +321,7 @@ class Policy(Frozen):
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Matches what one of the globs means."""
+    """Return a pattern that matches what one of the globs matches."""
     return re.compile("|".join(map(translate, patterns)) or "(?!)")
 
 
@@ -339,16 +339,16 @@ class PolicySet(Frozen):
 
     @cached_property
     def named(self) -> dict[str, Policy]:
-        """The policy of each service that one names exactly."""
+        """Return the policies by the services that they name exactly."""
         return {service: policy for policy in self.policies for service in policy.named}
 
     @cached_property
     def by_name(self) -> dict[str, Policy]:
-        """The policies by their names."""
+        """Return the policies by their names."""
         return {policy.name: policy for policy in self.policies}
 
     def can_wake(self, policy: Policy) -> bool:
-        """Whether a rule of *policy* could ask for replicas where a service has none."""
+        """Return whether a rule of *policy* could ask for replicas if a service has none."""
         return any(self._wakes(rule) for rule in policy.rules)
 
     def _wakes(self, rule: Rule) -> bool:
@@ -367,5 +367,5 @@ def wakes(strategy: str, *, adds: bool, total: bool) -> bool:
 
 
 def is_glob(pattern: str) -> bool:
-    """Whether *pattern* is a glob, not a plain service name."""
+    """Return whether *pattern* is a glob and not a plain service name."""
     return not _GLOB.isdisjoint(pattern)

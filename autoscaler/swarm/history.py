@@ -274,6 +274,28 @@ def look(view: ServiceView, memory: ServiceHistory | None, now: float) -> tuple[
     The second value is empty if nobody else changed the count since it was last known, or damaged the label. A changed
     count becomes an event of the history. Its time is that of the service's last update (never after *now*), or *now*
     if that update is not later than what was known before. A second look at the same service finds nothing new.
+
+    The cases, by the label, the spec before the last update (PreviousSpec) and the count. The facts are measured
+    (docs/facts.md#who-changed-the-count).
+
+    ==============  ================  ===============  ==========================================================
+    label           PreviousSpec      count            what happened
+    ==============  ================  ===============  ==========================================================
+    as read         as read           as known         nothing
+    new             older label       as in label      a scale: ours after a restart or a lost answer, or another
+                                                       autoscaler's; its changes become known, nobody else's did
+    new             other than that   other            that scale, and then a change by somebody else
+                    of the scale
+    as read         same label        other            an operator's scale, which keeps the label
+    gone            has the label     lower, above 0   a stack deploy that lowered the count: `_lowered`
+    gone            has the label     same or higher   a stack deploy that did not lower the count
+    gone            no label either   lower than       several deploys, of which Swarm shows the last one; memory
+                                      known, above 0   shows the first: `_lowered_between`
+    older           newer label       other            a rollback, which brought the older label and count back
+    unreadable      any               any              somebody edited the label by hand: said in words, and the
+                                                       count is judged as if there were no label
+    any             any               0                the autoscaler's sleep or somebody's stop: `_asleep`
+    ==============  ================  ===============  ==========================================================
     """
     # A first look remembers the count that it found: a restart does not end a stabilization window (as the HPA has it).
     memory = memory or ServiceHistory(
@@ -541,11 +563,10 @@ def _counts_since(
 def _held_up(
     view: ServiceView, own: ScaleState, said: Mapping[str, ScaleState | None], now: float
 ) -> ScaleEvent | None:
-    """The newest change that the label tells of, where the write that made it was carried out late.
+    """Return the newest change in the label if its write was carried out late; else None.
 
-    A write without an answer may be carried out long after it (docs/facts.md#late-writes).
-
-    Its quiet time begins then, and not when it was decided on.
+    A write without an answer may be carried out much later (docs/facts.md#late-writes). The cooldown then begins at the
+    write, and not at the decision.
     """
     before, label = view.before, view.labels.get(STATE_LABEL, "")
     if before is None or before.state == label or not own.events:

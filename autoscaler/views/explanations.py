@@ -9,12 +9,13 @@ from typing_extensions import TypedDict
 
 from autoscaler.core.model import Direction, Outcome
 from autoscaler.core.reasons import Reason
-from autoscaler.views.documents import record_document
+from autoscaler.views.documents import LackDocument, lack_document, record_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from autoscaler.core.explanation import Chance, Condition, Explanation, RuleRow
+    from autoscaler.core.lacks import Lack
     from autoscaler.core.model import ScaleEvent
     from autoscaler.core.records import Record
 
@@ -158,14 +159,19 @@ class ExplanationDocument(TypedDict):
     """The next change up and the next one down; empty if the service is not scaled at all."""
     sooner: str
     """The command or the line of a policy that would change the count at once; empty if there is none."""
+    lacks: list[LackDocument]
+    """The data that are missing, each with the first broken link and the cure."""
     before: list[EarlierChangeDocument]
     """The last changes, newest first."""
 
 
-def explained(record: Record) -> ExplanationDocument | None:
-    """Return the decision of *record* explained as a JSON object; None if its inputs are not kept."""
+def explained(record: Record, lacks: Iterable[Lack] = ()) -> ExplanationDocument | None:
+    """Return the decision of *record* explained as a JSON object; None if its inputs are not kept.
+
+    Of *lacks* those of the service are part of it.
+    """
     explanation = record.explanation()
-    return None if explanation is None else explanation_document(explanation)
+    return None if explanation is None else explanation_document(explanation, lacks)
 
 
 def kept_document(record: Record) -> Mapping[str, Any]:
@@ -173,7 +179,7 @@ def kept_document(record: Record) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", explained(record) or record_document(record))
 
 
-def explanation_document(explanation: Explanation) -> ExplanationDocument:
+def explanation_document(explanation: Explanation, lacks: Iterable[Lack] = ()) -> ExplanationDocument:
     """Return *explanation* as a JSON object; times are Unix seconds, missing values null."""
     return {
         "service": explanation.service,
@@ -196,6 +202,7 @@ def explanation_document(explanation: Explanation) -> ExplanationDocument:
         ],
         "next": [_chance(chance) for chance in explanation.chances],
         "sooner": explanation.sooner,
+        "lacks": [lack_document(lack) for lack in lacks if lack.service == explanation.service],
         "before": [_change(event) for event in explanation.before],
     }
 

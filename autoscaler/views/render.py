@@ -8,12 +8,15 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from autoscaler.core.lacks import Link
 from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
 from autoscaler.diagnosis.lasting import grouped, text
 from autoscaler.util.amounts import cores, memory, plural
 from autoscaler.util.durations import words
 from autoscaler.util.text import printable
 from autoscaler.views.grid import Grid, GridRow
+from autoscaler.views.problems import problem_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -180,14 +183,22 @@ def _conclusion(found: Survey) -> str:
     what = "All have data."
     if lacking:
         what = f"{plural(len(lacking), 'lacks', 'lack')} data."
-    elif nothing := len(found.nothing_matched):
+    elif nothing := len(found.nothing_matched) + sum(_is_missing(record) for record in found.untouched):
         entries = plural(nothing, "entry", "entries")
         what = f"None lacks data, but {entries} of the policies {'matches' if nothing == 1 else 'match'} no service."
     return f"Checked {plural(len(found.readings), 'reading')}, one for each metric of a service. {what}"
 
 
+def _is_missing(record: Record) -> bool:
+    return record.decision.primary.reason is Reason.SERVICE_NOT_FOUND
+
+
 def missing_data(lacks: Sequence[Lack]) -> list[Text]:
-    """Return a line for each cause of missing data, with the services that it concerns and the cure."""
+    """Return a line for each cause of missing data, with the services that it concerns and the cure.
+
+    A source that does not answer has no line, because it is a problem.
+    """
+    lacks = [lack for lack in lacks if lack.link is not Link.SOURCE]
     return [
         _text(f"waits: {text(group)}", "dim") if group[0].passes else _text(f"no data: {text(group)}", "yellow")
         for group in grouped(lacks)[:_MOST_LINES]
@@ -296,19 +307,6 @@ def line(record: Record) -> str:
         f"{decision.service}  {count(record)}  {record.outcome.value}  {decision.primary.reason.value}{rule}"
         f"  {_why(record)}"
     )
-
-
-def problem_line(problem: Problem) -> str:
-    """Return a problem in one sentence."""
-    where = {
-        "query": f"the query of {problem.subject}",
-        "source": f"the metric source {problem.subject}",
-        "service": f"the service {problem.subject}",
-        "no_data": "no data",
-        "write": f"writes to {problem.subject}" if problem.subject else "writes to Swarm",
-        "starved": f"the node {problem.subject} is starved of CPU",
-    }
-    return f"{where.get(problem.kind, problem.kind.replace('_', ' '))}: {problem.detail}"
 
 
 def _why(record: Record) -> str:

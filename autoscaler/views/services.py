@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import TypedDict
 
 from autoscaler.util.amounts import rounded
-from autoscaler.views.documents import RecordDocument, documented, record_document
+from autoscaler.views.documents import LackDocument, RecordDocument, documented, lack_document, record_document
 from autoscaler.views.explanations import ExplanationDocument
 from autoscaler.views.overview import DaemonDocument, Facts, ServiceRow, bounds_of, daemon_document, service_row
 
@@ -40,6 +40,8 @@ class ServiceDocument(TypedDict):
     place: str
     """Where its policy stands: file and line; empty if no policy applies."""
     decision: RecordDocument
+    lacks: list[LackDocument]
+    """The data that are missing, each with the first broken link and the cure."""
     explanation: ExplanationDocument | None
     """The decision explained step by step; null if this version cannot."""
 
@@ -99,12 +101,15 @@ def service_document(
     facts: Facts, record: Record, place: str, explain: Callable[[Record], ExplanationDocument | None]
 ) -> ServiceDocument:
     """Return everything about the service of *record* as a JSON object."""
+    lacks = [lack_document(lack) for lack in facts.snapshot.lacks if lack.service == record.decision.service]
+    explanation = explain(record)
     return {
         "daemon": daemon_document(facts),
         "service": service_row(facts, record),
         "place": place,
         "decision": record_document(record),
-        "explanation": explain(record),
+        "lacks": lacks,
+        "explanation": None if explanation is None else {**explanation, "lacks": lacks},
     }
 
 

@@ -46,8 +46,8 @@ def status(document: OverviewDocument, now: float | None, *, everything: bool = 
 
 
 def needs_an_operator(document: OverviewDocument) -> bool:
-    """Return whether a service, a problem or a refused policy file needs attention."""
-    return bool(document["attention"] or document["problems"] or document["policy_problems"])
+    """Return whether a service, a problem or something in the policies needs attention."""
+    return any(document[key] for key in ("attention", "problems", "policy_problems", "unmatched"))
 
 
 def summary(document: OverviewDocument, *, everything: bool = False) -> str:
@@ -120,7 +120,7 @@ def problem_lines(document: OverviewDocument, now: float | None) -> Iterator[Tex
     if document["policy_problems"]:
         yield _text(f"the policies of revision {document['daemon']['revision']} stay in force", "red")
     for said in document["unmatched"]:
-        yield _text(said, "yellow")
+        yield _text(f"warning: {said}", "yellow")
     for said in document["paused"]:
         yield _text(f"paused: {said}", "yellow")
 

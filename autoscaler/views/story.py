@@ -52,7 +52,8 @@ def render_story(
     tail = [
         *_labelled("the count", _path(document["steps"]), 2),
         *_next(document),
-        *_labelled("sooner", [document["sooner"]] if document["sooner"] else [], 1),
+        *_data(document),
+        *_labelled("sooner", [document["sooner"]] if document["sooner"] and not document["lacks"] else [], 1),
         *_labelled("before", _before(document), 1),
         *(_cut(remark) for remark in remarks),
     ]
@@ -141,7 +142,9 @@ def _chance_in_words(chance: NextChangeDocument, document: ExplanationDocument) 
     would = "would go " if document["outcome"] == Outcome.DRY_RUN.value else ""
     count = would + _count(chance["count"], chance["direction"])
     begins = words(max(chance["at"] - document["at"], 0))
-    condition = _conditions_in_words(chance["conditions"], expected=chance["expected"])
+    condition = _conditions_in_words(
+        chance["conditions"], within=None if chance["expected"] else chance["at"] - document["at"]
+    )
     conditions = f" if {condition}" if condition else ""
     if chance["requires"]:
         first = f"{count}{conditions}, within {begins} once {' and '.join(chance['requires'])}"
@@ -155,7 +158,7 @@ def _chance_in_words(chance: NextChangeDocument, document: ExplanationDocument) 
 
 
 def _other_way(other: OtherWayDocument, chance: NextChangeDocument, document: ExplanationDocument) -> str:
-    condition = _conditions_in_words(other["conditions"], expected=False)
+    condition = _conditions_in_words(other["conditions"], within=(other["at"] or document["at"]) - document["at"])
     later = other["at"] is not None and other["at"] != chance["at"] and not chance["requires"]
     moment = f" from {clock(other['at'], document['at'])} on" if later and other["at"] is not None else ""
     return f"or {_count(other['count'], chance['direction'])}{moment} if {condition}"
@@ -164,22 +167,34 @@ def _other_way(other: OtherWayDocument, chance: NextChangeDocument, document: Ex
 def _count(count: int | None, direction: Direction) -> str:
     if count is not None:
         return f"to {count}"
-    return "more" if direction == Direction.UP.value else "fewer"
+    return "more replicas" if direction == Direction.UP.value else "fewer replicas"
 
 
-def _conditions_in_words(conditions: Sequence[ConditionDocument], *, expected: bool) -> str:
-    return " and ".join(_condition_in_words(each, expected=expected) for each in conditions)
+def _conditions_in_words(conditions: Sequence[ConditionDocument], *, within: float | None) -> str:
+    """Return what metrics must do. *within* is the time until the change; None if they must only stay as they are."""
+    return " and ".join(_condition_in_words(each, within=within) for each in conditions)
 
 
-def _condition_in_words(condition: ConditionDocument, *, expected: bool) -> str:
-    stays = expected or condition["already"]
+def _condition_in_words(condition: ConditionDocument, *, within: float | None) -> str:
+    stays = within is None or condition["already"]
+    # If the change may come sooner than the rule's time, the samples of the past count for a part of it.
+    lasts = condition["lasting"] and not stays and within is not None and within >= condition["lasting"]
     verb = "stays" if stays else "is"
     bound = exact(condition["bound"], condition["unit"])
     if condition["side"] == "at":
         return f"{condition['metric']} {verb} at {amount(condition['bound'], condition['unit'])}"
-    lasting = f" for {words(condition['lasting'])}" if condition["lasting"] and not stays else ""
+    lasting = f" for {words(condition['lasting'])}" if lasts else ""
     side = {"from": "at least", "up to": "at most"}.get(condition["side"], condition["side"])
     return f"{condition['metric']} {verb} {side} {bound}{lasting}"
+
+
+def _data(document: ExplanationDocument) -> list[str]:
+    """Return why data are missing, and the cure: the first broken link of the first lack."""
+    if not document["lacks"]:
+        return []
+    first, *others = document["lacks"]
+    more = f"; {plural(len(others), 'more metric lacks', 'more metrics lack')} data" if others else ""
+    return _paragraph("data", f"{first['metric']}: {first['cause']} ({first['cure']}){more}", 3, deeper=0)
 
 
 def _before(document: ExplanationDocument) -> list[str]:

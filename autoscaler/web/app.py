@@ -73,18 +73,19 @@ class Views:
 def application(views: Views) -> web.Application:
     """The application, with its endpoints and their description."""
     app = web.Application(middlewares=[_answer_in_documents, _refuse_oversized], client_max_size=_LARGEST_REQUEST)
-    evaluations = EvaluationEndpoints(views.journal, views.instance, views.loaded, explain=views.explain)
-    history = HistoryEndpoints(views.history, lambda: views.journal.snapshot().latest, views.controls.now)
+    turn = asyncio.Semaphore(1)  # one long answer is made at a time, so that evaluations have a thread
+    evaluations = EvaluationEndpoints(views.journal, views.instance, views.loaded, turn, explain=views.explain)
+    history = HistoryEndpoints(views.history, lambda: views.journal.snapshot().latest, views.controls.now, turn)
     endpoints = [
-        *_health_and_metrics(views),
+        *_health_and_metrics(views, turn),
         *evaluations.endpoints(),
         *history.endpoints(),
         *_changing(Control(views.controls)),
     ]
-    described = openapi(endpoints)
 
     async def description(_: web.Request) -> web.Response:
-        return web.json_response(described)
+        # Made when it is asked for: the schemas of all documents take memory that a daemon needs for its work.
+        return web.json_response(await asyncio.to_thread(openapi, endpoints))
 
     for endpoint in (*endpoints, Endpoint(hdrs.METH_GET, "/api/v1/openapi.json", "This description.", description)):
         route = web.get if endpoint.method == hdrs.METH_GET else web.post  # where GET is, HEAD is too
@@ -93,11 +94,9 @@ def application(views: Views) -> web.Application:
     return app
 
 
-def _health_and_metrics(views: Views) -> list[Endpoint]:
-    turn = asyncio.Semaphore(1)
-
+def _health_and_metrics(views: Views, turn: asyncio.Semaphore) -> list[Endpoint]:
     async def made(make: Callable[[], bytes]) -> bytes:
-        """What *make* gives, in a thread: of thousands of services it takes a while, and the loop keeps the lease."""
+        """Return what *make* returns in a thread. It takes a while for many services, and the loop keeps the lease."""
         async with turn:
             return await asyncio.to_thread(make)
 

@@ -52,7 +52,7 @@ class Bodies:
     """Returns another value once answers are out of date."""
     headers: Callable[[], dict[str, str]]
     """Returns the headers that are new with every answer."""
-    turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    turn: asyncio.Semaphore
     """Lets one answer be made at a time."""
     _kept: dict[str, Body] = field(default_factory=dict, init=False)
     _of: Hashable = field(default=None, init=False)

@@ -37,6 +37,7 @@ from autoscaler.web.bodies import Bodies
 from autoscaler.web.openapi import Endpoint
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Hashable
 
     from autoscaler.core.instance import Instance
@@ -87,11 +88,13 @@ class EvaluationEndpoints:
     journal: Journal
     instance: Callable[[], Instance]
     loaded: Callable[[], PoliciesInForce]
+    turn: asyncio.Semaphore
+    """Lets one answer be made at a time."""
     bodies: Bodies = field(init=False)
     explain: Callable[[Record], ExplanationDocument | None] = no_explanation
 
     def __post_init__(self) -> None:
-        self.bodies = Bodies(self._version, self._headers)
+        self.bodies = Bodies(self._version, self._headers, self.turn)
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints with their descriptions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from aiohttp import hdrs, web
@@ -87,8 +87,8 @@ class HistoryEndpoints:
     known: Callable[[], Mapping[str, object]]
     """The services that the last evaluation decided on, by name."""
     now: Callable[[], float]
-    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1), init=False)
-    """Answers are made one after another, so that many readers cost memory and a thread for one answer."""
+    turn: asyncio.Semaphore
+    """Lets one answer be made at a time, so that many readers cost memory and a thread for one answer."""
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints with their descriptions."""
@@ -202,7 +202,7 @@ class HistoryEndpoints:
     async def _answer(self, make: Callable[[], HistoryDocument | HappeningDocument]) -> web.Response:
         """Return what *make* gives, made in a thread, because the store may be busy and the loop keeps the lease."""
         try:
-            async with self._turn:
+            async with self.turn:
                 body = await asyncio.to_thread(lambda: json.dumps(make()).encode())
         except JournalError as error:
             raise RefusedRequestError(503, f"the history cannot be read: {error} (ask again in a moment)") from error

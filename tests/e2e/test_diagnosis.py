@@ -33,6 +33,7 @@ RELABELED: dict[str, list[dict[str, object]]] = {
     "nameless": [{"regex": SERVICE_LABEL, "action": "labeldrop"}],
     "taskless": [{"regex": TASK_LABEL, "action": "labeldrop"}],
     "mended": [{"regex": SERVICE_LABEL, "action": "labeldrop"}],
+    "startless": [{"source_labels": ["__name__"], "regex": "container_start_time_seconds", "action": "drop"}],
 }
 
 
@@ -66,7 +67,7 @@ def bench(engine: Engine, cadvisor: CAdvisor, tmp_path_factory: pytest.TempPathF
         prometheus.relabelings, prometheus.honors = dict(RELABELED), {"dated"}
         stack.enter_context(prometheus)
         named = f'count(count by (job) ({CPU}{{{SERVICE_LABEL}="diagnosed"}}))'
-        prometheus.wait_for(named, lambda found: found and found[0].value == 3)  # whole, taskless, dated
+        prometheus.wait_for(named, lambda found: found and found[0].value == 4)  # whole, taskless, startless, dated
         yield Bench(engine, prometheus, load, tmp_path_factory.mktemp("diagnosis"))
 
 
@@ -95,6 +96,26 @@ def test_the_broken_link_is_named(bench: Bench, job: str, said: str, cure: str) 
     text = wait_for("a plan that exits with 1", planned)
     assert "problem: no data: the only service has no data: " in text
     assert said in text
+
+
+def test_starts_that_are_not_known(bench: Bench) -> None:
+    """Without container_start_time_seconds all have data, and `check --live` says what that means for new tasks."""
+
+    def checked() -> str:
+        code, text = bench.run("startless", "check", "--live")
+        return text if code == 0 else ""
+
+    text = wait_for("data of all", checked)
+    assert "remark: Prometheus has no container_start_time_seconds of any task, so samples of new tasks count" in text
+
+
+def test_the_url_of_cadvisor(bench: Bench, cadvisor: CAdvisor) -> None:
+    """If the URL is that of cAdvisor, it is said that this is not a Prometheus, and which setting to correct."""
+    for arguments in (["check", "--live"], ["plan"]):
+        code, text = bench.run("whole", *arguments, AUTOSCALER_PROMETHEUS_URL=f"http://{cadvisor.address}")
+        assert code == 1
+        assert "AUTOSCALER_PROMETHEUS_URL" in text
+        assert "this is not the answer of a Prometheus" in text
 
 
 @pytest.mark.fault("nothing-matched")

@@ -536,8 +536,8 @@ HOSTILE = (
         id="nothing-matched",
         fault="A policy, a glob or a name in it matches no service",
         does="It scales the services that do match.",
-        see="`policy_unmatched` with the name that may be meant, also in `plan` and `check --live`; reason "
-        "`service_not_found` for a name.",
+        see="`policy_unmatched` for a policy or a glob, reason `service_not_found` for a name. Both have the name that "
+        "may be meant, also in `plan` and `check --live`.",
         cure="Correct the name, or deploy the service.",
         real="",
         fake="",

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from autoscaler.core.instance import Role
 from autoscaler.daemon.daemon import Daemon
 from autoscaler.views.story import MOST_LINES, WIDTH
+from autoscaler.web.answers import HEADERS
 from tests.support.backends import invoke
 from tests.support.daemons import Running, make, running
+from tests.support.serving import Answering, LocalServing
+from tests.support.situations import document_of
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
     import pytest
     from click.testing import Result
+
+    from tests.support.backends import Backends
 
 
 async def asked(made: Running, *arguments: str) -> Result:
@@ -90,3 +95,42 @@ async def test_offline_asks_no_daemon() -> None:
     result = await asyncio.to_thread(lambda: invoke("explain", "web", "--offline", "--at", "08:25"))
     assert result.exit_code == 1
     assert "--offline asks no daemon" in result.output
+
+
+def test_offline_evaluates_once(backends: Backends) -> None:
+    """Offline, explain reads Swarm and Prometheus itself, tells the same story, and writes nothing."""
+    backends.load(85)
+    text, document = invoke("explain", "web", "--offline"), invoke("explain", "web", "--offline", "--output", "json")
+    unknown = invoke("explain", "wbe", "--offline")
+
+    explanation = json.loads(document.stdout)["explanation"]
+    assert text.exit_code == 0, text.output
+    assert text.stdout.splitlines()[0].startswith("web: would scale 3 → 4 (dry-run). cpu-high: cpu 85 %")
+    assert (explanation["requested"], explanation["desired"], explanation["written"]) == (3, 4, "policies.yml:4")
+    assert backends.writes == 0
+    assert (unknown.exit_code, "did you mean web?" in unknown.output) == (1, True)
+
+
+class _Historian(Answering):
+    """A daemon that knows one decision of the past."""
+
+    def reply(self) -> None:
+        """Answer with the decision, whatever is asked."""
+        at = document_of("cooling_down")["at"]
+        happening = {"kind": "hold", "at": at, "until": at + 60, "times": 5, "document": document_of("cooling_down")}
+        self.answer(200, json.dumps(happening).encode())
+
+    def version_string(self) -> str:
+        """The header `Server`."""
+        return HEADERS["Server"]
+
+
+def test_an_earlier_decision_comes_from_the_history() -> None:
+    """With a time, explain tells the decision of that time as the history has it, and how long it stayed so."""
+    with LocalServing(_Historian) as serving:
+        result = invoke("explain", "shop_checkout", "--at", "5m", "--url", f"http://{serving.address}")
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0, result.output
+    assert lines[0] == f"shop_checkout: HELD at 4. {document_of('cooling_down')['verdict'].partition('4. ')[2]}"
+    assert lines[-1] == "run        the first of 5 evaluations in 1m that decided the same"
+    assert len(lines) <= MOST_LINES

@@ -149,6 +149,7 @@ def test_what_is_expected_comes(situation: Situation) -> None:
     for chance in found:
         if chance.expected and chance.at is not None:
             world, samples = lifted(situation, chance), constant(newest(situation))
+            assert chance.at is not None
             change = first_change(world, samples, evaluations_until(chance.at) + 5)
             assert change is not None
             assert (change.at, change.desired) == (chance.at, chance.count)

@@ -170,7 +170,7 @@ class DockerEngine:
             except Exception as error:
                 if own is not None:
                     own.close()
-                _close_sockets(error)
+                close_sockets(error)
                 raise failure(self._where, error) from error
 
         used, status, content = self._guard.call(exchange, deadline.remaining())
@@ -221,7 +221,7 @@ class _Client(docker.APIClient):
         self.trust_env = False
         url = f"{self.base_url}/version"
         response = self.get(url, timeout=_patience(self.timeout), stream=True, allow_redirects=False)
-        response._content = b"".join(_bounded(response.iter_content(_PIECE), _LARGEST[False]))  # noqa: SLF001 - requests does the same without a limit
+        response._content = b"".join(bounded(response.iter_content(_PIECE), _LARGEST[False]))  # noqa: SLF001 - requests does the same without a limit
         if response.status_code != HTTPStatus.OK:
             raise requests.HTTPError(response=response)
         answer: Document = response.json()
@@ -234,14 +234,14 @@ def _content(response: requests.Response, reader: _Reader | None) -> str | _List
     The lists of a large Swarm have tens of megabytes, and hundreds once parsed. So each object is reduced as it comes.
     """
     listed = reader if response.status_code == HTTPStatus.OK else None
-    pieces = _bounded(response.iter_content(_PIECE), _LARGEST[listed is not None])
+    pieces = bounded(response.iter_content(_PIECE), _LARGEST[listed is not None])
     try:
         return b"".join(pieces).decode(errors="replace") if listed is None else listed(pieces)
     except ValueError as error:
         return error
 
 
-def _bounded(pieces: Iterator[bytes], at_most: int) -> Iterator[bytes]:
+def bounded(pieces: Iterator[bytes], at_most: int) -> Iterator[bytes]:
     """Yield the *pieces*; raise ValueError if they have more than *at_most* bytes, unpacked."""
     left = at_most
     for piece in pieces:
@@ -251,7 +251,7 @@ def _bounded(pieces: Iterator[bytes], at_most: int) -> Iterator[bytes]:
         yield piece
 
 
-def _close_sockets(error: Exception) -> None:
+def close_sockets(error: Exception) -> None:
     """Close what the SDK leaves open.
 
     It leaves open a unix socket that it cannot connect (docker/transport/unixconn.py), and a client that it cannot

@@ -39,7 +39,7 @@ class ForbiddenError(RefusedError):
     def __init__(self, message: str, *, cured: bool = False) -> None:
         super().__init__(message)
         self.cured = cured
-        """Whether the message says what to allow."""
+        """True if the message says what to allow."""
 
 
 class EngineApi(Protocol):

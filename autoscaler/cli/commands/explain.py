@@ -131,12 +131,14 @@ def _offline(service: str, options: dict[str, Any]) -> ExplanationDocument:
     """Evaluate once, write nothing, and return the explanation of *service*."""
     # Asking a daemon needs none of these.
     from autoscaler import wiring  # noqa: PLC0415
+    from autoscaler.plugins import entry_points  # noqa: PLC0415
     from autoscaler.policy_files import loader  # noqa: PLC0415
     from autoscaler.settings import Settings  # noqa: PLC0415
     from autoscaler.views.explanations import explained  # noqa: PLC0415
     from autoscaler.views.logs import configure  # noqa: PLC0415
-    from autoscaler.views.render import problem_line  # noqa: PLC0415
+    from autoscaler.views.problems import problem_line  # noqa: PLC0415
 
+    entry_points.load()
     settings = Settings.read(options)
     configure(settings.log_format, "error")
     evaluation = wiring.cycle_for_a_look(settings).evaluate(loader.load([settings.policies]))
@@ -145,7 +147,7 @@ def _offline(service: str, options: dict[str, Any]) -> ExplanationDocument:
         if evaluation.met("swarm"):
             raise SettingsError([problem_line(problem) for problem in evaluation.problems])
         raise SettingsError([_unknown(service, found)])
-    story = explained(found[service])
+    story = explained(found[service], evaluation.lacks)
     if story is None:
         raise SettingsError([f"{service} cannot be explained (see `autoscaler plan {service}`)"])
     return story

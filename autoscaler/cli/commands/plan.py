@@ -76,18 +76,9 @@ def plan(output: str, services: Sequence[str], *, with_capacity: bool, **options
         )
     else:
         lines = pacing.lines(in_force)
-        shown = capacity if capacity is not None and (with_capacity or _lacks_room(capacity)) else None
-        show(
-            render.plan(
-                evaluation.records,
-                evaluation.problems,
-                shown,
-                evaluation.paused,
-                lines,
-                evaluation.lacks,
-                evaluation.unmatched,
-            )
-        )
+        room = capacity if capacity is not None and (with_capacity or _lacks_room(capacity)) else None
+        parts = evaluation.records, evaluation.problems, room, evaluation.paused, lines
+        show(render.plan(*parts, evaluation.lacks, evaluation.unmatched))
         say(_last_line(_looked_at(settings, policies)))
     sys.exit(_plan_exit(evaluation))
 

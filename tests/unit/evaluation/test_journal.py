@@ -101,6 +101,29 @@ def test_a_silent_swarm_that_says_why_it_is_lost_is_told_of_again() -> None:
     assert journal.close(Evaluation(0.0)) == ([], [clear])
 
 
+def test_data_that_lack_for_another_cause_are_told_of_again() -> None:
+    """A problem of missing data that goes on for another cause is news once, and no end of the problem."""
+    journal = Journal()
+    one, other = Problem("no_data", "no series", cause="cpu:metric"), Problem("no_data", "no label", cause="cpu:label")
+    told = [journal.close(Evaluation(0.0, problems=(each,))) for each in (one, one, other, other)]
+
+    assert told == [([one], []), ([], []), ([replace(other, kind="no_data_cause")], []), ([], [])]
+    assert journal.close(Evaluation(0.0)) == ([], [other])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("no_data", "swarm"), ("no_data", "prometheus"), ("write", "swarm")],
+)
+def test_what_was_not_looked_at_is_not_over(before: str, after: str) -> None:
+    """While a backend does not answer, the problems that only its answer ends go on."""
+    journal = Journal()
+    problem, lost = Problem(before, "x"), Problem(after, "gone")
+    journal.close(Evaluation(0.0, problems=(problem,)))
+    assert journal.close(Evaluation(15.0, problems=(lost,))) == ([lost], [])
+    assert set(journal.snapshot().problems) == {problem, lost}
+
+
 def test_an_unreachable_swarm_says_nothing_about_prometheus() -> None:
     """While Swarm does not answer nothing is asked of Prometheus, so its problem is not over."""
     journal = Journal()
@@ -128,16 +151,6 @@ def test_an_unreachable_swarm_forgets_no_service() -> None:
     journal.add(record(Outcome.HELD))
     journal.close(Evaluation(0.0, problems=(Problem("swarm", "gone"),)))
     assert set(journal.snapshot().latest) == {"web"}
-
-
-def test_both_backends_count_as_reached_after_a_clean_evaluation() -> None:
-    """A backend that answered once stays reached; readiness asks no more than that."""
-    journal = Journal()
-    journal.close(Evaluation(0.0, problems=(LOST,)))
-    assert journal.snapshot().reached == {"swarm"}
-    journal.close(Evaluation(15.0))
-    journal.close(Evaluation(30.0, problems=(LOST,)))
-    assert journal.snapshot().reached == {"swarm", "prometheus"}
 
 
 def test_the_notable_records_are_bounded() -> None:

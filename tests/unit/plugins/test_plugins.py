@@ -190,8 +190,8 @@ def test_a_subclass_of_our_own_strategy_is_a_plugins(site: Site) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("Broken = 3", "is 3, no subclass of autoscaler.strategies.Rule (name the class: module:Class)"),
-        ("class Broken: pass", "no subclass of autoscaler.strategies.Rule"),
+        ("Broken = 3", "is 3, not a subclass of autoscaler.strategies.Rule (name the class: module:Class)"),
+        ("class Broken: pass", "not a subclass of autoscaler.strategies.Rule"),
         ("", "cannot be imported: AttributeError: "),
         (
             "import no_such_module",

@@ -11,11 +11,20 @@ from typing import Any
 import pytest
 import structlog
 
+from autoscaler.core.lacks import Lack, Link
 from autoscaler.core.model import BY_DEPLOY, BY_OPERATOR, Outcome, Recommendation, ScaleEvent, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Problem, Record
 from autoscaler.evaluation.journal import EndedHold
-from autoscaler.views.logs import configure, consequence_of, log_adopted, log_hold_end, log_problems, log_record
+from autoscaler.views.logs import (
+    configure,
+    consequence_of,
+    log_adopted,
+    log_hold_end,
+    log_lacks,
+    log_problems,
+    log_record,
+)
 from tests.support.world import decided
 
 SECRET = "hunter2"  # noqa: S105 - nobody's password
@@ -149,6 +158,9 @@ def test_a_lost_rollback_point_is_a_warning_of_its_own(outcome: Outcome, count: 
         (Problem("query", "bad_data", "memory"), ["query_failed", "query_recovered"], "metric"),
         (Problem("service", "a defect", "web"), ["service_failed", "service_recovered"], "service"),
         (Problem("clock", "40s behind"), ["clock_skew_found", "clock_skew_ended"], "metric"),
+        (Problem("no_data", "no series", "web"), ["data_missed", "data_found"], "service"),
+        (Problem("no_data", "no service has data"), ["data_missed", "data_found"], "service"),
+        (Problem("write", "a proxy refused it"), ["write_refused", "write_accepted"], "service"),
     ],
 )
 def test_a_problem_is_told_when_it_begins_and_when_it_ends(problem: Problem, events: list[str], names: str) -> None:
@@ -165,6 +177,31 @@ def test_a_problem_is_told_when_it_begins_and_when_it_ends(problem: Problem, eve
     assert began["detail"] == problem.detail
     assert began["consequence"]
     assert {line.get(names, "") for line in (began, ended)} == {problem.subject}
+
+
+def test_data_that_lack_for_many_services_name_the_metric() -> None:
+    """A problem of many services names the metric, and another cause of the same problem is a warning of its own."""
+    stream = StringIO()
+    configure("json", "info", stream)
+
+    log_problems(structlog.get_logger(), [Problem("no_data_cause", "no label", "metric cpu")], [])
+
+    (line,) = lines(stream)
+    assert (line["event"], line["level"], line["metric"]) == ("data_lack_changed", "warning", "cpu")
+
+
+def test_new_lacks_are_one_line_for_each_cause() -> None:
+    """The services with the same cause share a line, which has cause and cure; many services are counted."""
+    stream = StringIO()
+    configure("json", "info", stream)
+    lacks = [Lack(f"s{n:02}", "cpu", Link.SELECTOR, "no series has it", "correct it") for n in range(12)]
+
+    log_lacks(structlog.get_logger(), [*lacks, Lack("web", "cpu", Link.SERVICE, "no series names it", "wait")])
+
+    first, second = lines(stream)
+    assert (first["event"], first["level"], first["link"]) == ("data_lack_found", "info", "selector")
+    assert (first["count"], len(first["services"]), first["cure"]) == (12, 10, "correct it")
+    assert (second["services"], second["cause"]) == (["web"], "no series names it")
 
 
 def test_auto_is_json_off_a_terminal_and_console_on_one() -> None:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from pydantic import TypeAdapter
 
+from autoscaler.core.lacks import Lack, Link
 from autoscaler.core.model import Outcome
 from autoscaler.core.reasons import Reason
 from autoscaler.explanation.explain import explain
 from autoscaler.explanation.situation import Situation
+from autoscaler.views.documents import lack_document
 from autoscaler.views.explanations import ExplanationDocument, explanation_document
 from autoscaler.views.story import MOST_LINES, WIDTH, render_story
 from tests.support.builders import STEP
@@ -85,3 +88,15 @@ def test_many_rules_fit() -> None:
     text = render_story(document)
     check_form(text)
     assert "and 26 more rules, which do not decide" in text
+
+
+def test_the_cause_of_missing_data_is_told() -> None:
+    """A lack of data comes with its first broken link and the cure, instead of another command."""
+    document = document_of("no_data")
+    lack = Lack("shop_checkout", "cpu", Link.SELECTOR, 'no series has job="cadvisor"', "correct the selector")
+    document["lacks"] = [lack_document(lack), lack_document(replace(lack, metric="memory"))]
+    text = render_story(document)
+    check_form(text)
+    expected = 'data       cpu: no series has job="cadvisor" (correct the selector); 1 more metric lacks data'
+    assert expected in text
+    assert "\nsooner" not in text
