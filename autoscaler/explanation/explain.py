@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from autoscaler.core.explanation import Chance, ExplainedStep, Explanation, RuleRow
@@ -43,7 +43,9 @@ class Explainer:
 
     def __call__(self, record: Record, *, outlook: bool = True) -> Explanation:
         """Return the explanation of *record*, whose decision came from these inputs."""
-        inputs = (self.policy, self.observation, self.history)
+        # The windows are packed: each is unpacked once, and not at each look.
+        observation = replace(self.observation, windows=dict(self.observation.windows))
+        inputs = (self.policy, observation, self.history)
         situation = Situation(*inputs, record.decision, record.outcome, self.interval, self.places)
         return explain(situation, record.detail, outlook=outlook)
 
