@@ -177,10 +177,9 @@ def explained(record: Record, lacks: Iterable[Lack] = ()) -> ExplanationDocument
 def kept_document(record: Record) -> Mapping[str, Any]:
     """Return what the history keeps of *record*: its explanation, or the record if its inputs are not kept.
 
-    The next changes of a decision that wanted none are left out. They are what takes the time, and after a start there
-    is such a decision for each service.
+    The next changes are left out: the history itself has what came next, and they are what takes the time.
     """
-    explanation = record.explanation(outlook=record.outcome is not Outcome.UNCHANGED)
+    explanation = record.explanation(outlook=False)
     return record_document(record) if explanation is None else explanation_document(explanation)
 
 
