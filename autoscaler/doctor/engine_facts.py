@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.adapters.docker import lease, pauses
+from autoscaler.adapters.docker.engine_errors import documented
 from autoscaler.adapters.docker.pauses import SwarmPauses
 from autoscaler.coordination.pauses import Pauses
 from autoscaler.doctor.facts import Deployed, EngineFacts, Machine, Membership, Right, Subject
@@ -78,12 +79,17 @@ CALLS = (
 def ask_engine(probe: EngineProbe, deadline: Deadline) -> EngineFacts:
     """Return what the engine says. Never raise for what it does."""
     try:
-        about = probe.reply("GET", "/version", deadline)
-        if about.error is not None:
-            raise about.error
-        services = CALLS[0].ask(probe, deadline)
+        with documented():
+            return _asked(probe, deadline)
     except BackendError as error:
         return EngineFacts(trouble=str(error))
+
+
+def _asked(probe: EngineProbe, deadline: Deadline) -> EngineFacts:
+    about = probe.reply("GET", "/version", deadline)
+    if about.error is not None:
+        raise about.error
+    services = CALLS[0].ask(probe, deadline)
     said = about.document if isinstance(about.document, dict) else {}
     membership = _membership(services)
     known = EngineFacts(
@@ -130,7 +136,7 @@ def _of_the_swarm(probe: EngineProbe, known: EngineFacts, services: EngineReply,
 def _right(call: EngineCall, reply: EngineReply) -> Right:
     if reply.came_through:
         return Right(call.request, call.permission, call.subject, allowed=True)
-    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if reply.status < HTTPStatus.BAD_REQUEST or reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Right(call.request, call.permission, call.subject, None, str(reply.error))
     words = reply.message or f"HTTP {reply.status} {_phrase(reply.status)}"
     return Right(call.request, call.permission, call.subject, allowed=False, said=tidy(words, _LONGEST))

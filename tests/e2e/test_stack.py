@@ -248,9 +248,10 @@ def test_readme_from_nothing_to_dry_run_to_live(stack: Stack) -> None:
         checks = json.loads(stack.typed(f"{doctor} || [ $? = 1 ]\n"))["checks"]
         bad.clear()
         bad.update({check["code"]: check["seen"] for check in checks if check["result"] in {"failure", "warning"}})
-        return bad.keys() == {"D-NAMES", "D-MINIMUM"}
+        return bad.keys() - {"D-METRIC", "D-PROBLEMS"} == {"D-NAMES", "D-MINIMUM"}
 
-    # Two of the policies' services are missing, and the third has fewer replicas than its minimum.
+    # Two of the policies' services are missing, and the third has fewer replicas than its minimum. The stand-in of
+    # cAdvisor sees no task of this engine, and the daemon has a problem once that lasts.
     try:
         wait_for("no other finding of the doctor", examined)
     except LabError as error:

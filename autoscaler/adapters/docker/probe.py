@@ -48,7 +48,7 @@ class EngineReply:
         """Return whether the engine itself answered, and not a proxy or a plugin that forbids the request."""
         if self.status in _REFUSALS:
             return False
-        return self.status < HTTPStatus.BAD_REQUEST or bool(self.message)
+        return self.error is None or bool(self.message)
 
 
 class EngineProbe(DockerEngine):
