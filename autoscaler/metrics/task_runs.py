@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from autoscaler.core.model import ScaleEvent
 from autoscaler.swarm.cluster import STATE_LABEL
-from autoscaler.swarm.history import ScaleState
+from autoscaler.swarm.scale_state import ScaleState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

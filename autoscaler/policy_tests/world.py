@@ -12,7 +12,7 @@ from autoscaler.core.window import MISSING
 from autoscaler.policy.metric import Metric
 from autoscaler.ports import Receipt, Series, Written
 from autoscaler.swarm.cluster import STATE_LABEL, Cluster, ServiceView, SpecBefore, TaskView
-from autoscaler.swarm.history import ScaleState
+from autoscaler.swarm.scale_state import ScaleState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

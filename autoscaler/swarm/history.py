@@ -7,14 +7,10 @@ the label and PreviousSpec show what happened, even without a memory of our own 
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from math import isfinite
-from sys import intern
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autoscaler.core.model import (
     BY_DEPLOY,
@@ -27,162 +23,27 @@ from autoscaler.core.model import (
     ScaleUpStreak,
 )
 from autoscaler.swarm.cluster import SETTLE_TIME, STATE_LABEL
+from autoscaler.swarm.lowered import Lowered, lowered_between, lowered_by_deploy, still_lowered
+from autoscaler.swarm.scale_state import KEPT_EVENTS, ScaleState
 from autoscaler.util.durations import words
-from autoscaler.util.moments import parse_unix_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from autoscaler.core.model import Decision
     from autoscaler.core.window import Window
     from autoscaler.swarm.cluster import ServiceView, SpecBefore
 
-_REPAIRED_WITHIN = 3600.0
-"""Seconds after a deploy in which the count that it lowered is set again."""
 _KEPT_SECONDS = 30 * 60
 """Seconds for which the last change by others in each direction is kept, even if it is not among the newest."""
-KEPT_EVENTS = 20
-"""The number of changes that a service's history keeps; the newest are kept."""
-LONGEST_WRITTEN = 4 * 1024
-"""The most bytes of a label that is written. The label is part of each list of services that Swarm answers with."""
-_LONGEST_RULE = 63
-"""The most characters of a rule's name."""
-_CAUSE = re.compile(r"([a-z_]{1,40})(?: ([a-z0-9][a-z0-9_.-]{0,62}))?")
-"""Why a change was made, as the label has it: a reason, and the rule if there was one."""
 _WRITTEN_WITHIN = 20.0
 """The most seconds from a decision to the end of its write, if nothing delays it: the longest evaluation."""
-_MOST_REPLICAS = 1_000_000
-_LONGEST_LABEL = 16 * 1024
-"""The most characters of a label that is read: many times the autoscaler's longest."""
 _UNREADABLE = (
     f"the label {STATE_LABEL} is not in the autoscaler's format, so the changes that it recorded are not known"
 )
 
-_BY_OTHERS = "others"
-"""Marks a change in the label that somebody else made."""
-
 _NOT_PAUSED: Mapping[Direction, str] = MappingProxyType({})
 _NO_ENDS: Mapping[Direction, float] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleState:
-    """The content of the autoscaler's label: the count that it set last, and the changes up to that."""
-
-    replicas: int
-    events: tuple[ScaleEvent, ...] = ()
-    streak: ScaleUpStreak | None = None
-    asked: int | None = None
-    """See `History` for this field and the next."""
-    gave_back: float | None = None
-
-    def encode(self) -> str:
-        """Return the label's text: JSON with Unix seconds to the millisecond. Changes by others have a fourth item.
-
-        The reasons are a list of their own, because earlier versions do not read changes with more items. If the text
-        would be longer than LONGEST_WRITTEN, the oldest rules are left out first, and then the oldest reasons.
-        """
-        causes = [_cause(event) for event in self.events]
-        text = self._text(causes)
-        for brief in (_without_rule, lambda _: ""):
-            for index, cause in enumerate(causes):
-                if len(text) <= LONGEST_WRITTEN:
-                    return text
-                causes[index] = brief(cause)
-                text = self._text(causes)
-        return text
-
-    def _text(self, causes: list[str]) -> str:
-        changes = [
-            [round(event.at, 3), event.before, event.after, *([_BY_OTHERS] if event.by_others else ())]
-            for event in self.events
-        ]
-        document: dict[str, Any] = {"v": 1, "replicas": self.replicas, "changes": changes}
-        if any(causes):
-            document["why"] = causes
-        if self.streak is not None:
-            document["streak"] = [self.streak.rule, self.streak.steps, self.streak.value]
-        if self.asked is not None:
-            document["asked"] = self.asked
-        if self.gave_back is not None:
-            document["gave_back"] = round(self.gave_back, 3)
-        return json.dumps(document, separators=(",", ":"))
-
-    @classmethod
-    def decode(cls, text: str) -> ScaleState | None:
-        """Return the content of *text*; None if it is not such a label, because anybody may have written it.
-
-        If the text has more changes than the autoscaler keeps, only the newest are returned.
-        """
-        if not text or len(text) > _LONGEST_LABEL:
-            return None
-        try:
-            document = json.loads(text)
-            if _count(document["v"]) != 1 or not isinstance(document["changes"], list):
-                return None
-            changes = document["changes"]
-            events = sorted({_event(*change).caused_by(*why) for change, why in _explained(changes, document)})
-            streak = _streak(*document["streak"]) if "streak" in document else None
-            asked = _count(document["asked"]) if "asked" in document else None
-            gave_back = parse_unix_time(document["gave_back"]) if "gave_back" in document else None
-            kept = tuple(events[-KEPT_EVENTS - 2 * len(Direction) :])
-            return cls(_count(document["replicas"]), kept, streak, asked, gave_back)
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-            return None
-
-
-def _cause(event: ScaleEvent) -> str:
-    return f"{event.reason} {event.rule}".rstrip()
-
-
-def _without_rule(cause: str) -> str:
-    return cause.partition(" ")[0]
-
-
-def _explained(changes: list[Any], document: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[str, str]]]:
-    """Return each change with its reason and its rule; both are empty if the label does not tell them.
-
-    A reason that cannot be read never makes the change unreadable, because cooldowns need the change.
-    """
-    causes = document.get("why")
-    known = causes if isinstance(causes, list) and len(causes) == len(changes) else [""] * len(changes)
-    for change, cause in zip(changes, known, strict=True):
-        match = _CAUSE.fullmatch(cause) if isinstance(cause, str) else None
-        # A label has few different words, and thousands of services have them: each is kept once.
-        yield change, (intern(match[1]), intern(match[2] or "")) if match else ("", "")
-
-
-def _event(at: Any, before: Any, after: Any, by: Any = "") -> ScaleEvent:
-    if before == after:
-        raise ValueError(f"{before!r} → {after!r} is not a change")
-    if by not in ("", _BY_OTHERS):
-        raise ValueError(f"{by!r} is nobody who changes counts ({_BY_OTHERS})")
-    return ScaleEvent(parse_unix_time(at), _count(before), _count(after), by == _BY_OTHERS)
-
-
-def _streak(rule: Any, steps: Any, value: Any) -> ScaleUpStreak:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not isinstance(rule, str) or len(rule) > _LONGEST_RULE or not number or not isfinite(value):
-        raise ValueError(f"{rule!r}, {value!r} is not a streak")
-    return ScaleUpStreak(rule, _count(steps), float(value))
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_REPLICAS:
-        raise ValueError(f"{value!r} is not a count")
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class Lowered:
-    """A count that a `docker stack deploy` lowered, to be set again."""
-
-    at: float
-    """When the deploy was, Unix seconds."""
-    before: int
-    """The count before the deploy."""
-    after: int
-    """The count in the deployed file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,9 +176,9 @@ def look(view: ServiceView, memory: ServiceHistory | None, now: float) -> tuple[
         kept = prune(kept, now)
     label = view.labels.get(STATE_LABEL, "")
     lowered = (
-        _lowered(view, said, now, ours=memory.ours)
-        or _lowered_between(view, memory, said, now)
-        or _still_lowered(view, memory.lowered, now)
+        lowered_by_deploy(view, said, now, ours=memory.ours)
+        or lowered_between(view, memory.requested, said[memory.label], now)
+        or still_lowered(view, memory.lowered, now)
     )
     readable = said[label] is not None
     damaged = _UNREADABLE if label and label != memory.label and not readable else ""
@@ -462,58 +323,6 @@ def _asleep(view: ServiceView, memory: ServiceHistory, said: Mapping[str, ScaleS
     return not changed and (memory.asleep if previous is None else previous.replicas == 0)
 
 
-def _lowered(view: ServiceView, said: Mapping[str, ScaleState | None], now: float, *, ours: bool) -> Lowered | None:
-    """Return the deploy that lowered the count less than an hour ago, as the service itself shows it; None if none did.
-
-    Our label is gone, or older than in PreviousSpec, and the count is lower and not 0. An operator's scale keeps the
-    label, and a scale to 0 is intended (docs/facts.md#who-changed-the-count). If the deploy before dropped the
-    label already, a service that was *ours* shows a deploy by what its tasks are made from.
-    """
-    before = view.before
-    if before is None or before.requested is None or not 0 < view.requested < before.requested:
-        return None
-    own, previous = said[view.labels.get(STATE_LABEL, "")], said[before.state]
-    if previous is None and not (ours and own is None and view.template_changed):
-        return None
-    if previous is not None and own is not None and _newest(own) >= _newest(previous):
-        return None
-    if now - view.updated_at >= _REPAIRED_WITHIN:
-        return None
-    return Lowered(view.updated_at, before.requested, view.requested)
-
-
-def _lowered_between(
-    view: ServiceView, memory: ServiceHistory, said: Mapping[str, ScaleState | None], now: float
-) -> Lowered | None:
-    """Return what the first of several deploys changed since the last look; None if there was no such deploy.
-
-    Swarm no longer shows that change, because a later deploy replaced the previous spec. Our label was there and is
-    gone, also from PreviousSpec, and the count in PreviousSpec is lower than the one last seen. If that count is not
-    lower, only the last update lowered the count, and `_lowered` judges it.
-    """
-    before, known = view.before, memory.requested
-    if before is None or before.requested is None or known is None or now - view.updated_at >= _REPAIRED_WITHIN:
-        return None
-    gone = said[memory.label] and not view.labels.get(STATE_LABEL) and not before.state
-    if not gone or not 0 < before.requested < known or not 0 < view.requested < known:
-        return None
-    return Lowered(view.updated_at, known, view.requested)
-
-
-def _still_lowered(view: ServiceView, lowered: Lowered | None, now: float) -> Lowered | None:
-    """Return what is left of the reduction by an earlier deploy.
-
-    Another deploy leaves the reduction, and makes Swarm forget the count before it. A scale, ours or an operator's,
-    ends it.
-    """
-    if lowered is None or STATE_LABEL in view.labels or now - lowered.at >= _REPAIRED_WITHIN:
-        return None
-    deployed_again = view.template_changed and 0 < view.requested < lowered.before
-    if view.requested == lowered.after or deployed_again:
-        return replace(lowered, after=view.requested)
-    return None
-
-
 def _said(view: ServiceView, memory: ServiceHistory) -> Mapping[str, ScaleState | None]:
     """Return the content of the labels: now, before the last update, and in memory. Each text is decoded once."""
     texts = {view.labels.get(STATE_LABEL, ""), view.before.state if view.before else "", memory.label}
@@ -545,7 +354,7 @@ def _counts_since(
     seen to have written it, and then to the present count.
     """
     before, label = view.before, view.labels.get(STATE_LABEL, "")
-    if own and previous and _newest(own) < _newest(previous):
+    if own and previous and own.newest < previous.newest:
         own = None  # a rollback brought it back
     if own and before and before.state != label:
         if any((event.before, event.after) == (before.requested, view.requested) for event in own.events):
@@ -572,7 +381,7 @@ def _held_up(
     if before is None or before.state == label or not own.events:
         return None  # the last update was another one
     earlier, newest = said[before.state], own.events[-1]
-    brought_back = earlier is not None and _newest(own) < _newest(earlier)
+    brought_back = earlier is not None and own.newest < earlier.newest
     by_it = (newest.before, newest.after) == (before.requested, view.requested)
     late = _updated(view, now) - newest.at > _WRITTEN_WITHIN
     return newest if by_it and late and not brought_back else None
@@ -581,10 +390,6 @@ def _held_up(
 def _updated(view: ServiceView, now: float) -> float:
     """Return when the service was last updated, never after *now*; to the millisecond, as in the label."""
     return round(min(view.updated_at, now), 3)
-
-
-def _newest(state: ScaleState) -> float:
-    return state.events[-1].at if state.events else 0.0
 
 
 def prune(events: tuple[ScaleEvent, ...], now: float) -> tuple[ScaleEvent, ...]:

@@ -15,8 +15,8 @@ from autoscaler.core.model import ScaleEvent, ScaleUpStreak
 from autoscaler.errors import RefusedError
 from autoscaler.ports import Order, Receipt, Written
 from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL, SpecBefore
-from autoscaler.swarm.history import ScaleState
 from autoscaler.swarm.placement import Demand, satisfies
+from autoscaler.swarm.scale_state import ScaleState
 from autoscaler.util.deadline import Deadline
 
 if TYPE_CHECKING:

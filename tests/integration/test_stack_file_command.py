@@ -12,7 +12,7 @@ from autoscaler.cli.main import main
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.stack_file import STACK_LABEL
 from autoscaler.swarm.cluster import STATE_LABEL
-from autoscaler.swarm.history import ScaleState
+from autoscaler.swarm.scale_state import ScaleState
 from tests.support.engine_server import EngineServer
 from tests.support.world import service_spec
 

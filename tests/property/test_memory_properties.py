@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from autoscaler.core.model import Direction, History, ScaleEvent, ScaleUpStreak
 from autoscaler.core.reasons import Reason
 from autoscaler.swarm.cluster import STATE_LABEL, ServiceView, SpecBefore
-from autoscaler.swarm.history import LONGEST_WRITTEN, ScaleState, ServiceHistory, look, prune
+from autoscaler.swarm.history import ServiceHistory, look, prune
+from autoscaler.swarm.scale_state import LONGEST_WRITTEN, ScaleState
 from tests.support.builders import NOW, FakeService
 
 KEPT = 22

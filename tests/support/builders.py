@@ -13,7 +13,8 @@ from autoscaler.policy.policy import Policy, Replicas, ScaleDown, ScaleUp
 from autoscaler.policy_files import loader
 from autoscaler.strategies import Threshold
 from autoscaler.swarm.cluster import STATE_LABEL, ServiceView, SpecBefore
-from autoscaler.swarm.history import ScaleState, ServiceHistory, prune
+from autoscaler.swarm.history import ServiceHistory, prune
+from autoscaler.swarm.scale_state import ScaleState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -23,7 +23,7 @@ from autoscaler.policy.policy import Policy, PolicySet, Replicas, ScaleDown, Sca
 from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.simulation.prometheus import SimulatedPrometheus
 from autoscaler.swarm.cluster import STATE_LABEL
-from autoscaler.swarm.history import ScaleState
+from autoscaler.swarm.scale_state import ScaleState
 from autoscaler.testing import ManualClock
 from tests.support.builders import CPU_HIGH, CPU_LOW, STEP
 

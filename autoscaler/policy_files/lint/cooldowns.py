@@ -13,7 +13,7 @@ from autoscaler.policy_files.lint.ids import LintId
 from autoscaler.strategies import Steps, Target, Threshold
 from autoscaler.strategies.directions import ways, ways_of_step
 from autoscaler.strategies.quantities import size
-from autoscaler.swarm.history import KEPT_EVENTS
+from autoscaler.swarm.scale_state import KEPT_EVENTS
 from autoscaler.util.durations import words
 
 if TYPE_CHECKING:

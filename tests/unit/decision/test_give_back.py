@@ -11,7 +11,7 @@ import pytest
 from autoscaler.core.model import Decision, History, Outcome, ScaleEvent, ScaleUpStreak
 from autoscaler.core.reasons import Reason
 from autoscaler.simulation.parts import Node
-from autoscaler.swarm.history import ScaleState
+from autoscaler.swarm.scale_state import ScaleState
 from tests.support.builders import NOW, STEP, observation, steady, told, written
 from tests.support.deciding import decide, summed
 from tests.support.world import World, only, said, service_spec

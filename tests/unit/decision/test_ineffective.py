@@ -8,7 +8,7 @@ import pytest
 
 from autoscaler.core.model import Outcome, ScaleEvent, ScaleUpStreak
 from autoscaler.core.reasons import Reason
-from autoscaler.swarm.history import ScaleState
+from autoscaler.swarm.scale_state import ScaleState
 from tests.support.builders import STEP, written
 from tests.support.world import World, only, said, settled_world
 

@@ -5,7 +5,7 @@ import pytest
 from autoscaler.core.model import BY_OPERATOR, Outcome
 from autoscaler.core.reasons import Reason
 from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL
-from autoscaler.swarm.history import ScaleState
+from autoscaler.swarm.scale_state import ScaleState
 from tests.support.world import (
     FREE,
     LOST,

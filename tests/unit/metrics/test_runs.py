@@ -12,7 +12,7 @@ from autoscaler.core.model import ScaleEvent
 from autoscaler.core.window import Part
 from autoscaler.metrics.task_runs import Runs
 from autoscaler.swarm.cluster import STATE_LABEL, ServiceView, SpecBefore, TaskView
-from autoscaler.swarm.history import ScaleState
+from autoscaler.swarm.scale_state import ScaleState
 from tests.support.builders import NOW
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from autoscaler.metrics.queries import SERVICE_LABEL, TASK_LABEL
 from autoscaler.metrics.strangers import NODE_LABEL
 from autoscaler.metrics.windows import Needed
 from autoscaler.swarm.cluster import STATE_LABEL, TaskView
-from autoscaler.swarm.history import ScaleState
 from autoscaler.swarm.placement import NodeView
+from autoscaler.swarm.scale_state import ScaleState
 from autoscaler.util.deadline import Deadline
 from tests.support.builders import NOW, STEP, written
 from tests.support.world import settled_world

@@ -16,7 +16,8 @@ from autoscaler.policy.policy import Policy
 from autoscaler.policy_files import loader
 from autoscaler.policy_files.yaml_document import read
 from autoscaler.strategies import Rule, RuleInput
-from autoscaler.swarm.history import ScaleState, look, prune
+from autoscaler.swarm.history import look, prune
+from autoscaler.swarm.scale_state import ScaleState
 from tests.support.builders import NOW, STEP, FakeService, observation, steady
 from tests.support.deciding import decide
 from tests.support.policy_sets import policies

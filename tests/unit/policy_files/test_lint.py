@@ -18,7 +18,8 @@ from autoscaler.policy_files.diagnostic import MAX_PROBLEMS
 from autoscaler.policy_files.lint import LintId
 from autoscaler.policy_files.lint.played import Effort, flaps
 from autoscaler.policy_files.yaml_document import read
-from autoscaler.swarm.history import KEPT_EVENTS, prune
+from autoscaler.swarm.history import prune
+from autoscaler.swarm.scale_state import KEPT_EVENTS
 from tests.support.builders import NOW, observation, window, written
 from tests.support.deciding import decide
 from tests.support.policy_sets import entry, load, policies

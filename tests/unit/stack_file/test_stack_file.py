@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autoscaler.errors import ConfigurationError
 from autoscaler.stack_file import STACK_LABEL, live_counts, override, with_counts
 from autoscaler.swarm.cluster import STATE_LABEL, Cluster
-from autoscaler.swarm.history import ScaleState
+from autoscaler.swarm.scale_state import ScaleState
 from tests.support.builders import NOW, FakeService
 from tests.support.stack_files import TAKEN, in_order, own_first
 

@@ -9,7 +9,8 @@ import pytest
 from autoscaler.core.model import BY_DEPLOY, BY_OPERATOR, Decision, Direction, ScaleEvent, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.swarm.cluster import SETTLE_TIME, STATE_LABEL, ServiceView, SpecBefore, TaskView
-from autoscaler.swarm.history import ScaleState, ServiceHistory, look, observed, prune
+from autoscaler.swarm.history import ServiceHistory, look, observed, prune
+from autoscaler.swarm.scale_state import ScaleState
 from tests.support.builders import NOW, FakeService
 from tests.support.world import decided
 
