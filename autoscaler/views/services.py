@@ -12,10 +12,13 @@ from autoscaler.views.documents import RecordDocument, documented, record_docume
 from autoscaler.views.overview import DaemonDocument, Facts, ServiceRow, bounds_of, daemon_document, service_row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from autoscaler.core.model import Recommendation
     from autoscaler.core.records import Record
+
+_MOST_SAMPLES = 60
+"""Samples of a window that a small chart shows."""
 
 
 @documented
@@ -84,6 +87,25 @@ class WindowsDocument(TypedDict):
     windows: list[WindowDocument]
 
 
+@documented
+class SparkDocument(TypedDict):
+    """The newest samples of a metric."""
+
+    metric: str
+    samples: list[float | None]
+    """The last 60 samples, oldest first, rounded to three digits; null where one is missing."""
+    shaded: int
+    """How many steps back the rule with the shortest time judges."""
+
+
+@documented
+class SparksDocument(TypedDict):
+    """The newest samples of several services, by name."""
+
+    daemon: DaemonDocument
+    services: dict[str, list[SparkDocument]]
+
+
 def services_document(facts: Facts, chosen: Iterable[Record], total: int, following: str | None) -> ServicesDocument:
     """Return a page of records as a JSON object."""
     return {
@@ -123,6 +145,26 @@ def windows_document(facts: Facts, record: Record) -> WindowsDocument:
         "service": record.decision.service,
         "windows": [_window(facts, record, item) for item in record.decision.recommendations],
     }
+
+
+def sparks_document(facts: Facts, records: Iterable[Record]) -> SparksDocument:
+    """Return the newest samples of the metrics of several services as a JSON object."""
+    return {
+        "daemon": daemon_document(facts),
+        "services": {record.decision.service: list(_sparks(facts, record)) for record in records},
+    }
+
+
+def _sparks(facts: Facts, record: Record) -> Iterator[SparkDocument]:
+    policy = facts.policy_of(record.decision)
+    rules = [] if policy is None else policy.rules
+    for metric in dict.fromkeys(rule.metric for rule in rules):
+        window = record.windows.get(metric)
+        if window is None:
+            continue
+        judged = min(rule.look_back for rule in rules if rule.metric == metric)
+        samples = [float(f"{value:.3g}") if isfinite(value) else None for value in window.values[-_MOST_SAMPLES:]]
+        yield {"metric": metric, "samples": samples, "shaded": min(judged // window.step, len(samples) - 1)}
 
 
 def _window(facts: Facts, record: Record, item: Recommendation) -> WindowDocument:
