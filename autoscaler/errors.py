@@ -4,6 +4,7 @@ AutoscalerError
 ├── ConfigurationError          the operator's input is wrong; the message says where, what, and what would be right
 │   ├── PolicyError             one or many problems in policy files
 │   └── SettingsError           one or many problems in the environment or on the command line
+├── JournalError                the journal of what happened cannot be read or written
 ├── DaemonError                 a running daemon did not answer a command, or refused it
 └── BackendError                Swarm or Prometheus did not do what was asked
     ├── UnreachableError        no usable answer: refused, cut, timed out, not a manager, no quorum, 5xx
@@ -41,6 +42,17 @@ class SettingsError(ConfigurationError):
 
 class DaemonError(AutoscalerError):
     """A running daemon did not answer a command, or refused it; the message says the cure."""
+
+
+class JournalError(AutoscalerError):
+    """The journal of what happened cannot be read or written; the message says why."""
+
+    def __init__(self, message: str, *, damaged: bool = False, locked: bool = False, foreign: bool = False) -> None:
+        """Say whether the file is *damaged*, *locked* by another process, or *foreign*: not of this version."""
+        super().__init__(message)
+        self.damaged = damaged
+        self.locked = locked
+        self.foreign = foreign
 
 
 class BackendError(AutoscalerError):

@@ -86,12 +86,23 @@ class Order:
     """The text of the autoscaler's label to write in the same update."""
 
 
+class RefusedBy(StrEnum):
+    """Who refuses a write to Swarm."""
+
+    PROXY = "proxy"
+    """A socket proxy, or whatever else permits calls. It refuses the writes to all services."""
+    ENGINE = "engine"
+    """The engine, which does not take the spec of this service."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of an order, in a word and, where it was not applied, in words."""
 
     written: Written
     detail: str = ""
+    refused_by: RefusedBy | None = None
+    """Who refused the write, if it was refused for another reason than what the order asks for."""
 
 
 class Orchestrator(Protocol):

@@ -26,6 +26,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from autoscaler.errors import SettingsError
 from autoscaler.metrics.queries import SERVICE_LABEL, TASK_LABEL, problems_of_label, problems_of_selector
+from autoscaler.util.addresses import DEFAULT_LISTEN, split_address
 from autoscaler.util.durations import Duration, SomeTime, words
 from autoscaler.util.suggestions import nearest
 
@@ -37,12 +38,9 @@ SECRETS = Path("/run/secrets")
 """Where Docker puts the secrets of a service."""
 
 _LARGEST_SECRET = 64 * 2**10
-_HIGHEST_PORT = 65535
 _SHORTEST_TOKEN = 20
 """Characters: too many to be guessed over HTTP."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
-_IPV6 = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
 _NEAR = 0.85
 """How near an unknown secret's name must be to a setting's to be a misspelling: others may be there for other uses."""
 
@@ -97,23 +95,6 @@ def _docker_host(value: str) -> str:
 def _listen(value: str) -> str:
     split_address(value)
     return value
-
-
-def split_address(value: str) -> tuple[str, int]:
-    """The host and the port of ``host:port`` or ``[::1]:port``; raises ValueError where it is neither."""
-    host, colon, port = value.rpartition(":")
-    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > _HIGHEST_PORT:
-        raise ValueError(f"{value!r} has no port (write 127.0.0.1:9595, or [::1]:9595)")
-    if not host:
-        raise ValueError(f"{value!r} has no host (write 0.0.0.0:{port} for all, or 127.0.0.1:{port})")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if bracketed and _IPV6.fullmatch(host[1:-1]):
-        return host[1:-1], int(port)
-    if not bracketed and ":" in host:
-        raise ValueError(f"{value!r} is ambiguous (write an IPv6 address in brackets, like [::1]:9595)")
-    if not _HOST_NAME.fullmatch(host):
-        raise ValueError(f"{host!r} is not a host (write an address or a name, like 127.0.0.1:9595)")
-    return host, int(port)
 
 
 def _readable(value: str) -> str:
@@ -243,11 +224,16 @@ class Settings(BaseSettings):
     """The label of cAdvisor's series that carries the name of the Swarm task."""
     dry_run: _Truth = False
     """Decide and log only, and write nothing to Swarm."""
-    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9595"
+    listen: Annotated[str, AfterValidator(_listen)] = DEFAULT_LISTEN
     """The address for the API, the health and the metrics, as `host:port` or `[::1]:port`."""
     http_token: Annotated[SecretStr, AfterValidator(_own_token)] | None = None
     """The token that HTTP requests must send to reload, pause or resume. Give it as the secret `autoscaler_http_token`
     if you can. Without a token such requests are refused."""
+    history: SomeTime = 24 * 3600
+    """The time for which it is kept what happened: changes, holds, problems, pauses, policies and leaders."""
+    state_dir: Path | None = None
+    """A folder for the history, so that it survives a restart. Each autoscaler needs a folder of its own, on a local
+    disk. Without this setting the history is in memory."""
     log_format: Annotated[Literal["auto", "console", "json"], BeforeValidator(_lower)] = "auto"
     """The format of log lines. `auto` is `console` on a terminal and `json` elsewhere."""
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = "info"

@@ -11,12 +11,18 @@ from autoscaler.adapters.counted import CountedPauses, CountedSource, CountedSwa
 from autoscaler.adapters.docker.engine import DockerEngine
 from autoscaler.adapters.docker.orchestrator import DockerSwarm, DryRun, RolledBack
 from autoscaler.adapters.docker.pauses import SwarmPauses
+from autoscaler.adapters.docker.probe import EngineProbe
+from autoscaler.adapters.prometheus.probe import PrometheusProbe
 from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.coordination.pauses import KnownPauses
 from autoscaler.coordination.pausing import Pausing
+from autoscaler.diagnosis.evidence import Witness
+from autoscaler.doctor.gather import InstallationParts
+from autoscaler.doctor.prometheus_facts import PrometheusParts
 from autoscaler.evaluation.cycle import Cycle
 from autoscaler.evaluation.journal import Journal
+from autoscaler.evaluation.lack_watch import LackWatch
 from autoscaler.metrics import queries
 from autoscaler.metrics.windows import MetricWindows
 from autoscaler.plugins import entry_points as plugins
@@ -68,6 +74,8 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
         pauses=KnownPauses(CountedPauses(SwarmPauses(engine), telemetry.count_request)),
         clock=clock,
         deadline=deadline(settings),
+        lacks=LackWatch(Witness(source.values, metric_settings)),
+        interval=settings.interval,
     )
 
 
@@ -78,6 +86,19 @@ def cycle_for_a_look(settings: Settings) -> Cycle:
 
 def _plugged_sources() -> dict[str, MetricSource]:
     return {name: ForeignSource(name, factory) for name, factory in plugins.metric_sources().items()}
+
+
+def installation_parts(settings: Settings) -> InstallationParts:
+    """Return how the installation of *settings* is asked what is wrong; nothing is written. Raise SettingsError."""
+    clock, connection = SystemClock(), _connection(settings)
+    return InstallationParts(
+        EngineProbe(settings.docker_host, clock),
+        PrometheusParts(
+            PrometheusProbe(connection, clock), PrometheusSource(connection, clock), _metric_settings(settings), clock
+        ),
+        lambda: cycle_for_a_look(settings),
+        clock,
+    )
 
 
 def roll_back(settings: Settings, service: str) -> RolledBack:

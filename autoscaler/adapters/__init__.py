@@ -1,1 +1,1 @@
-"""What connects the ports to the world: Docker Swarm and Prometheus. Nothing above imports the clients' libraries."""
+"""The connections of the ports to Docker Swarm and Prometheus. Only this package imports the clients' libraries."""

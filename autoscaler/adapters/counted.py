@@ -1,4 +1,4 @@
-"""Ports that count what passes through them, for the autoscaler's own metrics."""
+"""Ports that count the calls through them, for the autoscaler's own metrics."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class CountedSource:
-    """A metric source that tells *count* the result of each query: success, refused or unreachable."""
+    """A metric source that passes the result of each query to *count*: success, refused or unreachable."""
 
     source: MetricSource
     count: Callable[[str], None]
 
     def clock_offset(self, now: float, deadline: Deadline) -> float:
-        """The source's own answer; not a query of any metric, so not counted."""
+        """Return the source's own answer. It is not counted, because it is not a query of a metric."""
         return self.source.clock_offset(now, deadline)
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> Mapping[str, Series]:
-        """The source's own answer."""
+        """Return the source's own answer."""
         return _counted(self.count, lambda: self.source.fetch(query, start, end, step, deadline))
 
 
 @dataclass(frozen=True, slots=True)
 class CountedSwarm:
-    """An orchestrator that tells *count* the operation, `read` or `scale`, and its result."""
+    """An orchestrator that passes to *count* the operation, `read` or `scale`, and its result."""
 
     swarm: Orchestrator
     count: Callable[[str, str], None]
 
     def read(self, deadline: Deadline) -> Cluster:
-        """The orchestrator's own answer."""
+        """Return the orchestrator's own answer."""
         return _counted(partial(self.count, "read"), lambda: self.swarm.read(deadline))
 
     def scale(self, order: Order, deadline: Deadline) -> Receipt:
-        """The orchestrator's own answer."""
+        """Return the orchestrator's own answer."""
         return _counted(
             partial(self.count, "scale"),
             lambda: self.swarm.scale(order, deadline),
@@ -59,41 +59,41 @@ class CountedSwarm:
 
 @dataclass(frozen=True, slots=True)
 class CountedLease:
-    """A lease store that tells *count* the operation, `read_lease` or `write_lease`, and its result."""
+    """A lease store that passes to *count* the operation, `read_lease` or `write_lease`, and its result."""
 
     store: LeaseStore
     count: Callable[[str, str], None]
 
     def look(self, deadline: Deadline) -> Cell | None:
-        """The store's own answer."""
+        """Return the store's own answer."""
         return _counted(partial(self.count, "read_lease"), lambda: self.store.look(deadline))
 
     def write(self, holder: str, seen: Cell | None, deadline: Deadline, *, renewal: bool = False) -> bool:
-        """The store's own answer."""
+        """Return the store's own answer."""
         write = partial(self.store.write, holder, seen, deadline, renewal=renewal)
         return _counted(partial(self.count, "write_lease"), write, _written)
 
 
 @dataclass(frozen=True, slots=True)
 class CountedPauses:
-    """A pause store that tells *count* the operation, `read_pauses` or `write_pauses`, and its result."""
+    """A pause store that passes to *count* the operation, `read_pauses` or `write_pauses`, and its result."""
 
     store: PauseStore
     count: Callable[[str, str], None]
 
     def look(self, deadline: Deadline) -> PauseCell | None:
-        """The store's own answer."""
+        """Return the store's own answer."""
         return _counted(partial(self.count, "read_pauses"), lambda: self.store.look(deadline))
 
     def write(self, labels: Mapping[str, str], seen: PauseCell | None, deadline: Deadline) -> bool:
-        """The store's own answer."""
+        """Return the store's own answer."""
         return _counted(partial(self.count, "write_pauses"), lambda: self.store.write(labels, seen, deadline), _written)
 
 
 def _counted(
     count: Callable[[str], None], call: Callable[[], T], result: Callable[[T], str] = lambda _: "success"
 ) -> T:
-    """What *call* gives or raises, once *count* is told the *result* of it."""
+    """Return or raise what *call* does, once its *result* is passed to *count*."""
     try:
         answer = call()
     except BackendError as error:
@@ -103,5 +103,5 @@ def _counted(
     return answer
 
 
-def _written(written: bool) -> str:  # noqa: FBT001 - what a write answers is a truth value
+def _written(written: bool) -> str:  # noqa: FBT001 - the answer of a write is a truth value
     return "success" if written else "conflict"

@@ -1,4 +1,4 @@
-"""The time as this machine has it."""
+"""The clock of this machine."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> float:
-        """The time in Unix seconds."""
+        """Return the time in Unix seconds."""
         return time.time()  # noqa: TID251 - this is the rim

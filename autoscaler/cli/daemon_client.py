@@ -13,7 +13,7 @@ import click
 from yarl import URL
 
 from autoscaler.errors import DaemonError, SettingsError
-from autoscaler.settings import Settings, split_address
+from autoscaler.util.addresses import DEFAULT_LISTEN, split_address
 from autoscaler.util.text import tidy
 from autoscaler.web.answers import CLOCK, HEADERS, NEXT_EVALUATION
 
@@ -129,7 +129,7 @@ class DaemonClient:
 
 def _beside(environment: Mapping[str, str]) -> URL:
     """Return where the daemon listens that has the same *environment*."""
-    listen = environment.get(_LISTEN) or str(Settings.model_fields["listen"].default)
+    listen = environment.get(_LISTEN) or DEFAULT_LISTEN
     try:
         host, port = split_address(listen)
     except ValueError as error:

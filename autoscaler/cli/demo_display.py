@@ -122,9 +122,9 @@ class Display:
 
     daemon: Daemon
     console: Console
-    _events: deque[str] = field(default_factory=lambda: deque(maxlen=_SHOWN_EVENTS))
-    _changes: int = 0
-    _holds: int = 0
+    _events: deque[str] = field(default_factory=lambda: deque(maxlen=_SHOWN_EVENTS), init=False)
+    _changes: int = field(default=0, init=False)
+    _holds: int = field(default=0, init=False)
 
     def tell(self, record: Record) -> None:
         """Take note of a decision that is news."""

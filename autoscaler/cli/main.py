@@ -11,11 +11,13 @@ import click
 import autoscaler
 from autoscaler.cli.commands.output import ERROR, complain, problems_of
 from autoscaler.errors import ConfigurationError, DaemonError
-from autoscaler.plugins import entry_points as plugins
 
 _COMMANDS = {
     "check": "check:check",
     "demo": "demo:demo",
+    "doctor": "doctor:doctor",
+    "explain": "explain:explain",
+    "history": "history:history",
     "pause": "pauses:pause",
     "plan": "plan:plan",
     "resume": "pauses:resume",
@@ -28,6 +30,10 @@ _COMMANDS = {
     "watch": "watch:watch",
 }
 """Where each command is, in `autoscaler.cli.commands`."""
+
+
+_ASKING = frozenset({"explain", "history", "status", "watch"})
+"""Commands that ask a running daemon. They read no policies, so that they need no plugins and start fast."""
 
 
 class _Commands(click.Group):
@@ -57,9 +63,11 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(autoscaler.__version__, prog_name="autoscaler")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Scale Docker Swarm services from Prometheus metrics, by policy, safely.
 
     Each setting is an environment variable AUTOSCALER_…. An option overrides its variable.
     """
-    plugins.load()
+    if context.invoked_subcommand not in _ASKING:
+        import_module("autoscaler.plugins.entry_points").load()

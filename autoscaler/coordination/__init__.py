@@ -1,1 +1,1 @@
-"""Several autoscalers and operators share: who leads, and who paused changes."""
+"""The state that several autoscalers and operators share: the lease, and the pauses."""

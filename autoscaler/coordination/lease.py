@@ -1,12 +1,12 @@
-"""The lease: of the autoscalers of one Swarm one acts, and the others stand by. Pure.
+"""The lease: one autoscaler of a Swarm acts, and the others are on standby. Pure.
 
-It is a cell in Swarm that is written only where it still is as it was read. Its holder renews it again and again;
-whoever sees it unchanged for long enough takes it. Times are seconds of one's own monotonic clock, and no two clocks
-are ever compared.
+The lease is a cell in Swarm that is written only if it is still as it was read. Its holder renews it again and again.
+An autoscaler that sees it unchanged for long enough takes it. Each autoscaler uses its own monotonic clock, in seconds,
+and two clocks are never compared.
 
-A renewal lets its writer act for no longer than if it had been written together with the write that it renews, and it
-says which one that is. So a stand-by that sees it late, as nobody can look while a Swarm elects a leader, need not wait
-from then on: the write before it has been seen long since (ADR 9).
+A renewal names the write that it renews. It lets its writer act as long as if both writes had been made together. While
+a Swarm elects a leader, nobody can look at the cell, so a standby may see a renewal late. It does not have to wait from
+then on, because it saw the write before long ago (ADR 9).
 """
 
 from __future__ import annotations
@@ -23,69 +23,69 @@ if TYPE_CHECKING:
     from autoscaler.util.deadline import Deadline
 
 LOOK = 1.0
-"""Seconds from the end of a beat to the next: a look at the cell, and the write that may follow."""
+"""Seconds from the end of a beat to the next. A beat is a look at the cell, and perhaps a write."""
 BEAT = 3.0
-"""Seconds between a holder's renewals, which every manager stores; it does not look in between."""
+"""Seconds between two renewals by the holder, which does not look in between. Every manager stores each renewal."""
 LONGEST_BEAT = 2.0
-"""Seconds that a beat may take: so another takes the lease 2 LOOK + EXPIRY + 3 LONGEST_BEAT = 26 s after a death."""
+"""The most seconds of a beat. So a standby takes the lease 2 LOOK + EXPIRY + 3 LONGEST_BEAT = 26 s after a death."""
 HOLD = 13.0
-"""Seconds for which a write lets its writer act, from before it was sent: a renewal, from before the one that it renews
-was. Where two renewals in a row hang as long as they may, the third is still in time if it does not."""
+"""Seconds for which a write lets its writer act, from just before it was sent; for a renewal, from just before the
+renewed write was sent. If two renewals in a row take as long as possible, the third one is still in time."""
 EXPIRY = 18.0
-"""Seconds after which another one takes the lease, from when it saw it, or the one that it renews: more than HOLD, for
-a write of a service that was just begun then."""
+"""Seconds after which a standby takes the lease, from when it saw the cell, or the write that the cell renews. It is
+more than HOLD, because the last holder may just have begun to write to a service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The lease as it is in Swarm."""
+    """The cell of the lease as it is in Swarm."""
 
     version: int
-    """Another one after every write."""
+    """A version that changes with every write."""
     holder: str
-    """Who wrote it; empty where it was given back."""
+    """The autoscaler that wrote the cell; empty if it gave the lease back."""
     renews: int
-    """The version of the cell that this one renewed, written by the same holder; 0 where the lease was taken anew."""
+    """The version of the cell, by the same holder, that this one renewed; 0 if the lease was taken."""
 
 
 class LeaseStore(Protocol):
     """Keeps the cell."""
 
     def look(self, deadline: Deadline) -> Cell | None:
-        """The cell; None where there never was one, or somebody removed it. Raises BackendError."""
+        """Return the cell; None if there never was one, or somebody removed it. Raise BackendError."""
 
     def write(self, holder: str, seen: Cell | None, deadline: Deadline, *, renewal: bool = False) -> bool:
-        """Write *holder* where the cell still is the one *seen*, which it renews or takes; whether it was written.
+        """Write *holder* if the cell is still the one *seen*, to renew or take it. Return whether it was written.
 
-        Raises BackendError; after UnreachableError it may have been written, or still be.
+        Raise BackendError. After UnreachableError it may be written already, or later.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What one autoscaler knows of the lease, and what follows from it at a moment of its own clock."""
+    """The knowledge of one autoscaler about the lease, and its rights at a moment of its own clock."""
 
     me: str
     cell: Cell | None = None
     changed_at: float | None = None
-    """When the cell was first seen as it is; None before the first look."""
+    """The time at which the present cell was first seen; None before the first look."""
     since: float = inf
     """The earliest time after which no renewal is known: this cell, or the one that it renews, was first seen then."""
     sent: float | None = None
-    """When this one's last write was begun; None where it was not confirmed."""
+    """The time at which the last write of this one was begun; None if it was not confirmed."""
     until: float = -inf
-    """Until when this one may act."""
+    """The time until which this one may act."""
 
     def holds(self, now: float) -> bool:
-        """Whether this one may act. Nobody else may at the same time."""
+        """Return whether this one may act. Nobody else may act at the same time."""
         return now < self.until
 
     def looked(self, cell: Cell | None, now: float) -> Standing:
-        """The standing after a look that was over at *now*; another one's lease ends this one's at once."""
+        """Return the standing after a look that ended at *now*. Another's lease ends this one's at once."""
         own = cell is None or cell.holder == self.me
         seen = replace(self, cell=cell, until=self.until if own else -inf)
         if self.changed_at is None:
-            # Where there never was a lease, nobody can be holding it.
+            # Nobody can hold a lease that never was.
             return replace(seen, changed_at=now, since=now if cell else -inf)
         if cell == self.cell:
             return seen
@@ -93,40 +93,40 @@ class Standing:
         return replace(seen, changed_at=now, since=self.changed_at if renewed else now)
 
     def may_write(self, now: float) -> bool:
-        """Whether to write the cell now: to renew one's own lease, or to take one that is free or has expired."""
+        """Return whether to write the cell now: to renew the own lease, or to take a free or expired one."""
         free = self.cell is not None and self.cell.holder in {"", self.me}
         return free or self.holds(now) or now - self.since >= EXPIRY
 
     def renews(self, now: float) -> bool:
-        """Whether a write now renews the cell; one's own is taken anew where that is late, or was not confirmed.
+        """Return whether a write now renews the cell. After a late or unconfirmed write, the own lease is taken again.
 
-        A late renewal would let its writer act for hardly any time, as the one before it was sent long ago.
+        A late renewal would hardly let its writer act, because the write before it was sent long ago.
         """
         own = self.cell is not None and self.cell.holder == self.me
         return own and self.sent is not None and now - self.sent <= BEAT + LONGEST_BEAT
 
     def writing(self) -> Standing:
-        """The standing while a write is on its way, and after one that was not confirmed."""
+        """Return the standing during a write, and after one that was not confirmed."""
         return replace(self, sent=None)
 
     def wrote(self, sent: float) -> Standing:
-        """The standing after a write that was confirmed, and begun at *sent*."""
+        """Return the standing after a confirmed write that was begun at *sent*."""
         begun = self.sent if self.sent is not None and self.renews(sent) else sent
         return replace(self, sent=sent, until=begun + HOLD)
 
     def without(self) -> Standing:
-        """The standing of one that gives the lease up."""
+        """Return the standing after giving the lease up."""
         return replace(self, sent=None, until=-inf)
 
     def rest(self, now: float) -> float:
-        """Seconds until the next beat: a holder's whose last write was confirmed comes when that is to be renewed."""
+        """Return the seconds until the next beat. A holder waits until it must renew its last confirmed write."""
         if self.sent is None or not self.holds(now):
             return LOOK
         return max(LOOK, self.sent + BEAT - now)
 
 
 class Lease:
-    """One autoscaler's part in the lease. `beat` and `give_back` are for one thread, all else is for any."""
+    """One autoscaler's access to the lease. One thread calls `beat` and `give_back`; any may call the rest."""
 
     def __init__(self, store: LeaseStore, me: str, monotonic: Callable[[], float]) -> None:
         self._store = store
@@ -136,33 +136,33 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether this autoscaler may act at this moment."""
+        """Return whether this autoscaler may act at this moment."""
         return self._standing.holds(self._monotonic())
 
     @property
     def cell(self) -> Cell | None:
-        """The cell as it was seen last."""
+        """Return the cell as it was seen last."""
         return self._standing.cell
 
     @property
     def trouble(self) -> str:
-        """Why the last beat came to nothing, in words; empty where it did its work."""
+        """Return why the last beat failed, in words; empty if it did not."""
         return self._trouble
 
     @property
     def holder(self) -> str:
-        """Who holds the lease, as far as it is known; empty where nobody does."""
+        """Return who holds the lease, as far as is known; empty if nobody does."""
         if self.held:
             return self._standing.me
         return self.cell.holder if self.cell else ""
 
     @property
     def rest(self) -> float:
-        """Seconds until the next beat."""
+        """Return the seconds until the next beat."""
         return self._standing.rest(self._monotonic())
 
     def objection(self) -> str:
-        """Why this autoscaler must not act, in words; empty where it may."""
+        """Return why this autoscaler must not act, in words; empty if it may."""
         if self.held:
             return ""
         if self._trouble:
@@ -172,7 +172,7 @@ class Lease:
         return f"{self.holder} holds the lease; this autoscaler is on standby"
 
     def beat(self, deadline: Deadline) -> None:
-        """Look at the lease, and renew or take it where that is right. Never raises for what Swarm does."""
+        """Look at the lease, and renew or take it if possible. Never raise for what Swarm does."""
         try:
             self._beat(deadline)
         except BackendError as error:
@@ -189,9 +189,9 @@ class Lease:
         self._trouble = ""
 
     def give_back(self, deadline: Deadline) -> bool:
-        """Act no more from now on, and let another one take the lease at once; whether that is so.
+        """Stop acting from now on, and let another one take the lease at once. Return whether Swarm has it.
 
-        Where it could not be told to Swarm, another one takes the lease when it has expired.
+        If Swarm could not be reached, another one takes the lease when it has expired.
         """
         self._standing = self._standing.without()
         try:

@@ -1,7 +1,7 @@
-"""Pauses at run time: what operators hold without a policy edit, and without a running daemon. Pure.
+"""Pauses at run time, by which operators hold changes without a policy edit or a running daemon. Pure.
 
-They are the labels of a cell in Swarm that is written only where it still is as it was read. A label is a service's
-(or that of all services), so that what one operator pauses is never lost to another's.
+The pauses are labels of a cell in Swarm. The cell is written only if it is still as it was read. Each service has a
+label of its own, and so do all services together. So no operator's pause overwrites another's.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ if TYPE_CHECKING:
     from autoscaler.util.deadline import Deadline
 
 ALL = "*"
-"""Stands for all services, in the place of a service's name."""
+"""The name that stands for all services."""
 LABEL = "autoscaler.pause."
-"""What a label begins with that holds the pauses of the service it ends with."""
+"""The beginning of a label with pauses; the name of the service follows."""
 LONGEST_REASON = 200
 LONGEST_NAME = 64
 _KEPT_AFTER_THE_END = 3600.0
-"""Seconds for which a pause that is over is kept, as the clock of whoever writes may be ahead of the daemon's."""
+"""Seconds for which a pause is kept after its end, because a writer's clock may be ahead of the daemon's."""
 _LONGEST_LABEL = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Changes in one direction are held, from when it was begun until it ends."""
+    """A hold of all changes in one direction, from a beginning to an end."""
 
     since: float
-    """Unix seconds, by the clock of whoever began it."""
+    """Unix seconds, by the clock of the one who began it."""
     until: float | None
-    """Unix seconds; None where somebody has to end it."""
+    """Unix seconds; None if somebody must end it."""
     by: str
     reason: str = ""
 
     def over(self, now: float) -> bool:
-        """Whether it has ended by itself."""
+        """Return whether the pause has ended by itself."""
         return self.until is not None and now >= self.until
 
     def outlasts(self, other: Pause) -> bool:
-        """Whether it ends later than *other*."""
+        """Return whether this pause ends later than *other*."""
         return (inf if self.until is None else self.until) > (inf if other.until is None else other.until)
 
     def __str__(self) -> str:
-        """``paused by ana@manager-1 since 2026-01-05 08:00 UTC until 2026-01-05 10:00 UTC: database moves``."""
+        """Return ``paused by ana@manager-1 since 2026-01-05 08:00 UTC until 2026-01-05 10:00 UTC: database moves``."""
         until = "" if self.until is None else f" until {_moment(self.until)}"
         reason = f": {self.reason}" if self.reason else ""
         return f"paused by {self.by} since {_moment(self.since)}{until}{reason}"
@@ -65,16 +65,16 @@ def _moment(at: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """All pauses there are, by service; ALL is a service of its own. What is over by itself may still be among them."""
+    """All pauses by service, with ALL as a service of its own. Pauses that ended by themselves may be included."""
 
     of: Mapping[str, Mapping[Direction, Pause]] = field(default_factory=dict)
     damaged: Mapping[str, str] = field(default_factory=dict)
-    """The labels that cannot be read, by service: it counts as paused, in both directions and without an end."""
+    """The labels that cannot be read, by service. Such a service counts as paused in both directions without an end."""
     foreign: Mapping[str, str] = field(default_factory=dict)
-    """Labels of somebody else's, which are kept."""
+    """The labels of somebody else, which are kept."""
 
     def holding(self, service: str, now: float) -> dict[Direction, str]:
-        """Who holds changes of *service* at *now* and why, in words, by direction; without those that are not held."""
+        """Return who holds changes of *service* at *now* and why, in words, by direction that is held."""
         words = {direction: "; ".join(self._words(service, direction, now)) for direction in Direction}
         return {direction: said for direction, said in words.items() if said}
 
@@ -99,7 +99,7 @@ class Pauses:
                 yield f"{pause} ({resuming(name)})"
 
     def in_force(self, now: float) -> Iterator[tuple[str, Direction, Pause | None]]:
-        """What is paused at *now*, by service and direction, ALL first; None instead of what cannot be read."""
+        """Yield the pauses at *now*, by service and direction, ALL first; None for a label that cannot be read."""
         for name in sorted({*self.of, *self.damaged}, key=lambda name: (name != ALL, name)):
             for direction in Direction:
                 pause = self.of.get(name, {}).get(direction)
@@ -107,7 +107,7 @@ class Pauses:
                     yield name, direction, pause
 
     def lines(self, now: float) -> tuple[str, ...]:
-        """What is paused at *now*, a sentence for each service and, where they differ, direction."""
+        """Return a sentence about the pauses at *now* for each service, and for each direction if the two differ."""
         grouped: dict[tuple[str, Pause | None], list[str]] = {}
         for name, direction, pause in self.in_force(now):
             grouped.setdefault((name, pause), []).append(direction.value)
@@ -117,7 +117,7 @@ class Pauses:
         )
 
     def with_pause(self, service: str, directions: Collection[Direction], pause: Pause) -> Pauses:
-        """These, and *service* paused in *directions*; a pause that lasts as long or longer stays what it is."""
+        """Return these with *service* paused in *directions*. A pause that lasts as long or longer is kept."""
         own = dict(self.of.get(service, {}))
         if service in self.damaged:
             return self
@@ -127,7 +127,7 @@ class Pauses:
         return Pauses({**self.of, service: own}, self.damaged, self.foreign)
 
     def without(self, service: str) -> Pauses:
-        """These, without what was said of *service* itself."""
+        """Return these without the pauses of *service* itself."""
         return Pauses(
             {name: own for name, own in self.of.items() if name != service},
             {name: text for name, text in self.damaged.items() if name != service},
@@ -135,7 +135,7 @@ class Pauses:
         )
 
     def pruned(self, now: float) -> Pauses:
-        """These, without what has long been over at *now*."""
+        """Return these without the pauses that ended long before *now*."""
         kept = {
             name: {way: pause for way, pause in own.items() if not pause.over(now - _KEPT_AFTER_THE_END)}
             for name, own in self.of.items()
@@ -143,14 +143,14 @@ class Pauses:
         return Pauses({name: own for name, own in kept.items() if own}, self.damaged, self.foreign)
 
     def labels(self) -> dict[str, str]:
-        """The labels that say the same."""
+        """Return these as labels."""
         own = {LABEL + name: _encode(pauses) for name, pauses in self.of.items()}
         damaged = {LABEL + name: text for name, text in self.damaged.items()}
         return {**self.foreign, **own, **damaged}
 
     @classmethod
     def of_labels(cls, labels: Mapping[str, str]) -> Pauses:
-        """What *labels* say. Anybody may have written them; never raises."""
+        """Return the pauses in *labels*; never raise, because anybody may have written them."""
         of: dict[str, Mapping[Direction, Pause]] = {}
         damaged: dict[str, str] = {}
         foreign: dict[str, str] = {}
@@ -170,7 +170,7 @@ _BOTH = "both"
 
 
 def _encode(pauses: Mapping[Direction, Pause]) -> str:
-    """JSON, both directions as one where they are the same."""
+    """Return the pauses as JSON, both directions as one if they are the same."""
     up, down = (pauses.get(direction) for direction in (Direction.UP, Direction.DOWN))
     said = {_BOTH: up} if up == down else {direction.value: pause for direction, pause in pauses.items()}
     document = {way: _document(pause) for way, pause in said.items() if pause is not None}
@@ -187,7 +187,7 @@ def _document(pause: Pause) -> dict[str, Any]:
 
 
 def _decode(text: str) -> dict[Direction, Pause]:
-    """What a label says; keys of a pause that are not known are a later version's. Raises what parsing raises."""
+    """Return the pauses in a label. Unknown keys belong to a later version. Raise what parsing raises."""
     if len(text) > _LONGEST_LABEL:
         raise ValueError("too long")
     document = json.loads(text)
@@ -214,17 +214,17 @@ def _text(value: Any, longest: int) -> str:
 
 
 def shown(service: str) -> str:
-    """The service, or all of them, in words."""
+    """Return the name of the service, or "all services"."""
     return "all services" if service == ALL else tidy(service, LONGEST_NAME)
 
 
 def damage(service: str) -> str:
-    """Why *service* counts as paused though nothing that can be read says so."""
-    return f"paused, for the label {LABEL}{tidy(service, LONGEST_NAME)} cannot be read"
+    """Return why *service* counts as paused although its label cannot be read."""
+    return f"paused, because the label {LABEL}{tidy(service, LONGEST_NAME)} cannot be read"
 
 
 def resuming(service: str) -> str:
-    """The command that ends a pause of *service*."""
+    """Return the command that ends a pause of *service*."""
     return "autoscaler resume" if service == ALL else f"autoscaler resume {tidy(service, LONGEST_NAME)}"
 
 
@@ -236,7 +236,7 @@ class PauseCell:
     """The labels as they are in Swarm."""
 
     version: int
-    """Another one after every write."""
+    """A version that changes with every write."""
     labels: Mapping[str, str]
 
 
@@ -244,28 +244,28 @@ class PauseStore(Protocol):
     """Keeps the labels."""
 
     def look(self, deadline: Deadline) -> PauseCell | None:
-        """The labels; None where nothing was ever paused. Raises BackendError."""
+        """Return the labels; None if nothing was ever paused. Raise BackendError."""
 
     def write(self, labels: Mapping[str, str], seen: PauseCell | None, deadline: Deadline) -> bool:
-        """Replace the labels where the cell still is the one *seen*; whether it was written.
+        """Replace the labels if the cell is still the one *seen*. Return whether they were written.
 
-        Raises BackendError; after UnreachableError they may have been written, or still be.
+        Raise BackendError. After UnreachableError the labels may be written already, or later.
         """
 
 
 class KnownPauses:
-    """The pauses as an autoscaler knows them: what was read last stays in force until it is read anew.
+    """The pauses as an autoscaler knows them. The last ones that were read stay in force until the next read.
 
-    Where they were never read everything is held. Without a store there are none. For one thread.
+    Everything is held until the first read. Without a store there are no pauses. Two threads must not use it at once.
     """
 
     def __init__(self, store: PauseStore | None = None) -> None:
         self._store = store
         self._known: Pauses | None = Pauses() if store is None else None
-        self._trouble = "they were not looked at"
+        self._trouble = "they were not read yet"
 
     def look(self, deadline: Deadline) -> str:
-        """Read the pauses; why that could not be done, in words, or empty. Never raises for what Swarm does."""
+        """Read the pauses. Return why that failed, in words; empty if it did not. Never raise for what Swarm does."""
         if self._store is None:
             return ""
         try:
@@ -277,9 +277,9 @@ class KnownPauses:
         return ""
 
     def holding(self, service: str, now: float) -> dict[Direction, str]:
-        """As Pauses.holding."""
+        """Return the same as Pauses.holding."""
         if self._known is None:
-            said = f"the pauses in Swarm could not be read since this autoscaler was started: {self._trouble}"
+            said = f"this autoscaler could not read the pauses in Swarm since it was started: {self._trouble}"
             return dict.fromkeys(Direction, said)
         return self._known.holding(service, now)
 
@@ -288,5 +288,5 @@ class KnownPauses:
         return {} if self._known is None else self._known.ends(service, now)
 
     def lines(self, now: float) -> tuple[str, ...]:
-        """As Pauses.lines."""
+        """Return the same as Pauses.lines."""
         return self._known.lines(now) if self._known else ()

@@ -1,6 +1,6 @@
-"""What operators do to the pauses: they begin and end them, from wherever they are, all at the same time. Pure.
+"""The beginning and ending of pauses by several operators at the same time. Pure.
 
-What is asked for is idempotent, so a write that lost its answer or came second is simply tried anew on what is there.
+All requests are idempotent. So a write that lost its answer, or lost to another one, is simply tried again.
 """
 
 from __future__ import annotations
@@ -21,29 +21,28 @@ if TYPE_CHECKING:
     from autoscaler.util.deadline import Deadline
 
 LARGEST = 48 * 1024
-"""The most bytes that all labels may have: every manager keeps every write of them
-(docs/facts.md#label-sizes)."""
+"""The most bytes of all labels, because every manager stores every write of them (docs/facts.md#label-sizes)."""
 _ROUNDS = 20
-"""How often the pauses are read anew where others write at the same time; one of those is through in every round."""
+"""How often the pauses are read again if others write at the same time. One writer succeeds in every round."""
 
 
 class UnknownServiceError(RefusedError):
-    """A service is named that Swarm does not have."""
+    """The request names a service that Swarm does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class PauseRequest:
-    """What is to be paused: services (none means all of them), directions (none means both), for how long and why."""
+    """A request to pause: services (none means all), a direction (none means both), how long, and why."""
 
     services: Sequence[str] = ()
     direction: Direction | None = None
     lasting: float | None = None
-    """Seconds; None for a pause that somebody has to end."""
+    """Seconds; None for a pause that somebody must end."""
     by: str = ""
     reason: str = ""
 
     def pause(self, now: float) -> Pause:
-        """The pause that is asked for at *now*, to the second."""
+        """Return the requested pause, begun at *now*, to the second."""
         since = float(int(now))
         until = None if self.lasting is None else since + self.lasting
         return Pause(since, until, tidy(self.by, LONGEST_NAME) or "somebody", tidy(self.reason, LONGEST_REASON))
@@ -51,27 +50,27 @@ class PauseRequest:
 
 @dataclass(frozen=True, slots=True)
 class PauseResult:
-    """What became of a wish, or of a resume."""
+    """The result of a request to pause or resume."""
 
     pauses: Pauses
-    """All there are now."""
+    """All pauses as they are now."""
     changed: tuple[str, ...]
-    """The services of which something was changed; ALL for that of all services."""
+    """The services whose pauses were changed; ALL for the pause of all services."""
     unchanged: tuple[str, ...]
-    """The services that were as asked for already."""
+    """The services that were already as requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pausing:
-    """Begins and ends pauses in *store*. *services* tells the names of all services; both raise BackendError."""
+    """Begins and ends pauses in *store*. *services* returns the names of all services. Both raise BackendError."""
 
     store: PauseStore
     services: Callable[[Deadline], Collection[str]]
 
     def pause(self, wish: PauseRequest, now: float, deadline: Deadline) -> PauseResult:
-        """Pause what *wish* asks for. A pause that lasts longer stays: to pause never ends or shortens another's.
+        """Pause what *wish* asks for. A pause that lasts longer is kept, so that nobody shortens another's.
 
-        Raises UnknownServiceError, RefusedError where there are too many pauses already, and BackendError.
+        Raise UnknownServiceError, RefusedError if there are too many pauses already, and BackendError.
         """
         pause = wish.pause(now)
         directions = tuple(Direction) if wish.direction is None else (wish.direction,)
@@ -83,9 +82,9 @@ class Pausing:
         return self._change(wish.services, edit, now, deadline)
 
     def resume(self, services: Sequence[str], now: float, deadline: Deadline) -> PauseResult:
-        """End what was paused of these *services*, or without any, what was paused of all of them together.
+        """End the pauses of these *services*; without any, end the pause of all services.
 
-        A service that was paused by its own name stays so until it is resumed by its name. Raises as `pause`.
+        A service that was paused by its name stays paused until it is resumed by its name. Raise the errors of `pause`.
         """
         cell = self.store.look(deadline) if services else None
         paused = Pauses.of_labels(cell.labels) if cell else Pauses()
@@ -93,7 +92,7 @@ class Pausing:
         return self._change(services, Pauses.without, now, deadline)
 
     def _check(self, named: Sequence[str], paused: Collection[str], deadline: Deadline) -> None:
-        """Refuse names that are no service's and not *paused* either (a paused service may be gone)."""
+        """Refuse names that are neither a service's nor *paused*. A paused service may be gone."""
         if not set(named) - set(paused):
             return
         known = {*self.services(deadline), *paused} - {ALL}
@@ -104,7 +103,7 @@ class Pausing:
     def _change(
         self, services: Sequence[str], edit: Callable[[Pauses, str], Pauses], now: float, deadline: Deadline
     ) -> PauseResult:
-        """*edit* carried out for each service, on whatever the pauses are by then."""
+        """Apply *edit* for each service to the pauses as they are in Swarm, and write them."""
         names = tuple(dict.fromkeys(services)) or (ALL,)
         before: Pauses | None = None
         doubt: UnreachableError | None = None
@@ -123,7 +122,7 @@ class Pausing:
                 if self.store.write(wanted.labels(), cell, deadline):
                     return _done(before, wanted, names)
             except UnreachableError as error:
-                doubt = error  # it may have been written: what is there now tells
+                doubt = error  # it may have been written; the next read shows it
         if doubt is not None:
             raise doubt
         raise UnreachableError("others keep changing the pauses (try again)")
@@ -139,12 +138,12 @@ def _of(pauses: Pauses, name: str) -> tuple[Mapping[Direction, Pause] | None, st
 
 
 def _refuse_growth(found: Pauses, wanted: Pauses) -> None:
-    """Refuse what would be too large, but never what makes it smaller."""
+    """Refuse pauses that would be too large, but never a change that makes them smaller."""
     size = _size(wanted)
     if size > LARGEST and size > _size(found):
         raise RefusedError(
-            f"the pauses would be {size} bytes, and at most {LARGEST} are kept in Swarm (pause all services at once, "
-            "give shorter reasons, or resume services that need no pause any more)"
+            f"the pauses would have {size} bytes, but Swarm keeps at most {LARGEST} of them (pause all services at "
+            "once, give shorter reasons, or resume services that no longer need a pause)"
         )
 
 
@@ -153,6 +152,6 @@ def _size(pauses: Pauses) -> int:
 
 
 def report(done: PauseResult, now: float, already: str) -> list[str]:
-    """What is paused at *now*, in sentences; before that, of what was as asked for, that it was so *already*."""
+    """Return sentences on the pauses at *now*. First come the unchanged services, with the words *already*."""
     unchanged = [f"{shown(name)}: {already}" for name in done.unchanged]
     return [*unchanged, *(done.pauses.lines(now) or ["Nothing is paused."])]

@@ -5,7 +5,7 @@ Times are Unix seconds as floats, replica counts are whole numbers. Nothing here
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
     from autoscaler.core.reasons import Reason
     from autoscaler.core.window import Window
+
+
+BY_OPERATOR = "operator"
+BY_DEPLOY = "deploy"
+"""What a `ScaleEvent` has for its reason if somebody else made the change."""
 
 
 class Direction(StrEnum):
@@ -44,11 +49,22 @@ class ScaleEvent:
     after: int
     by_others: bool = field(default=False, compare=False)
     """Whether somebody else made the change: an operator or a stack deploy. Comparisons leave this field out."""
+    reason: str = field(default="", compare=False)
+    """The primary reason of the decision that made the change; BY_OPERATOR or BY_DEPLOY if somebody else made it; empty
+    if it is not known. It is text, because a later version may have other reasons. Comparisons leave it out too."""
+    rule: str = field(default="", compare=False)
+    """The rule behind the change; empty if there was none, or it is not known. Comparisons leave it out too."""
+    proposed: bool = field(default=False, compare=False)
+    """True if a dry-run would have made the change, so that nothing changed. Comparisons leave it out too."""
 
     @property
     def direction(self) -> Direction:
         """Return UP if the count rose, else DOWN."""
         return Direction.UP if self.after > self.before else Direction.DOWN
+
+    def caused_by(self, reason: str, rule: str) -> ScaleEvent:
+        """Return this change with the *reason* and the *rule* behind it."""
+        return replace(self, reason=reason, rule=rule)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -226,6 +242,11 @@ class Decision:
     def judged(self) -> bool:
         """Return whether a rule had data to judge by, or no rule was asked (none is there, or the service sleeps)."""
         return not self.recommendations or not all(item.lacks_data for item in self.recommendations)
+
+    @property
+    def cause(self) -> tuple[str, str]:
+        """Return the primary reason and the rule behind it, as a change keeps them; the rule may be empty."""
+        return self.primary.reason.value, self.primary.rule or ""
 
     @property
     def changes(self) -> bool:

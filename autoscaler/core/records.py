@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from autoscaler.core.explanation import Explanation
+    from autoscaler.core.lacks import Lack
     from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent
     from autoscaler.core.window import Window
 
@@ -29,15 +31,45 @@ class Record:
     empty."""
     repeated: bool = False
     """Whether a dry-run already proposed the same change within the cooldown."""
+    changes: tuple[ScaleEvent, ...] = ()
+    """The changes of the service's count that were known before this decision, oldest first."""
+    adopted: tuple[ScaleEvent, ...] = ()
+    """The changes by others that this evaluation found; they are in `changes` too."""
+    refused: bool = False
+    """Whether a write was refused. The problem `write` then reports it, once for all services."""
     last_change: ScaleEvent | None = None
     """The service's last change, by whomever, with this one if it was applied; None if none is known."""
     windows: Mapping[str, Window] = field(default_factory=dict, repr=False, compare=False)
     """The window of each metric that the rules judged, for people to look at."""
+    explained: Callable[[Record], Explanation] | None = field(default=None, repr=False, compare=False)
+    """Explains this record from the inputs of its decision, which it holds; None for a record that holds none."""
+
+    def explanation(self) -> Explanation | None:
+        """Return the decision explained, which takes some milliseconds; None if the inputs are not kept."""
+        return None if self.explained is None else self.explained(self)
+
+    def without_inputs(self) -> Record:
+        """Return this record without the inputs of its decision, which need much more memory than the record."""
+        return replace(self, windows={}, explained=None)
 
 
-PROBLEM_KINDS = ("swarm", "pauses", "prometheus", "source", "query", "clock", "scrape_interval", "service", "starved")
+NO_DATA, WRITE = "no_data", "write"
+PROBLEM_KINDS = (
+    "swarm",
+    "pauses",
+    "prometheus",
+    "source",
+    "query",
+    NO_DATA,
+    WRITE,
+    "clock",
+    "scrape_interval",
+    "service",
+    "starved",
+    "history",
+)
 """All kinds of problems."""
-_HINDERS_NOTHING = frozenset({"clock", "scrape_interval", "starved"})
+_HINDERS_NOTHING = frozenset({"clock", "scrape_interval", "starved", "history"})
 """Kinds that do not keep an evaluation from any of its work."""
 
 
@@ -47,13 +79,17 @@ class Problem:
 
     kind: str
     """One of PROBLEM_KINDS. The journal also uses `swarm_cause`, if a Swarm that was silent has given the cause
-    since."""
+    since, and `no_data_cause`, if data lack for another cause than before."""
     detail: str
     subject: str = ""
     """The subject by kind: `query`: the metric whose query failed; `source`: the plugin's source that does not answer;
-    `service`: the service that could not be decided on; `starved`: the node."""
+    `service`: the service that could not be decided on; `starved`: the node; `no_data`: the service, or `metric NAME`
+    if it lacks for many services, or empty if all services lack data; `write`: the service, or empty if it is about
+    all."""
     silent: bool = False
     """Whether no answer came in time. The detail then says little about the cause."""
+    cause: str = ""
+    """A word for the cause of a problem that may go on for another cause; empty if it has one cause only."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -70,6 +106,12 @@ class Evaluation:
     problems: tuple[Problem, ...] = ()
     paused: tuple[str, ...] = ()
     """The pauses that are set at run time, one sentence each."""
+    lacks: tuple[Lack, ...] = ()
+    """The missing data, each with the first broken link of its chain."""
+    lack_news: tuple[Lack, ...] = ()
+    """Those of them that began, or whose link changed, since the evaluation before."""
+    unmatched: tuple[str, ...] = ()
+    """The policies, and the globs in them, that match no service; a sentence each."""
 
     @property
     def incomplete(self) -> bool:

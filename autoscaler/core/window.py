@@ -97,7 +97,7 @@ class Window:
         The oldest sample stands for ``end - look_back``. It is the sample at that time, or one at most one step before
         it. A breach that began after that sample has not lasted *look_back* seconds.
         """
-        covering = self._covering(look_back, self._whole())
+        covering = self._covering(look_back, self.whole())
         if isfinite(sum(covering)):
             return covering
         return tuple(value for value in covering if isfinite(value))
@@ -111,7 +111,7 @@ class Window:
         if self.newest is None:
             looked_at = self.values[-(look_back // self.step + 1) :]
             return Reason.STALE_DATA if any(map(isfinite, looked_at)) else Reason.NO_DATA
-        whole = self._whole()
+        whole = self.whole()
         if not isfinite(whole[-1]):
             return Reason.PARTIAL_DATA
         if self._complete(self._covering(look_back, whole), look_back):
@@ -153,7 +153,7 @@ class Window:
             )
         return replace(self, values=values, reporting=None, owed=None)
 
-    def _whole(self) -> tuple[float, ...]:
+    def whole(self) -> tuple[float, ...]:
         """Return the samples for which enough tasks report, and the others as missing."""
         if self.owed is None or self.reporting is None:
             return self.values

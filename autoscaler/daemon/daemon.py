@@ -19,8 +19,11 @@ import autoscaler
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.core.instance import Instance, Mode, Role
 from autoscaler.daemon.lease_keeper import LeaseKeeper
+from autoscaler.daemon.readiness import readiness
 from autoscaler.errors import SettingsError
-from autoscaler.views.logs import log_problems, log_record
+from autoscaler.journal.keeper import HistoryKeeper
+from autoscaler.views.explanations import explained
+from autoscaler.views.logs import log_adopted, log_hold_end, log_lacks, log_problems, log_record
 from autoscaler.web.app import Health, Views, application
 from autoscaler.web.control import Controls
 from autoscaler.web.server import Server
@@ -61,6 +64,8 @@ class Daemon:
     """Whether it listens at any other port where the port of `listen` is taken, or not allowed."""
     lease: Lease | None = None
     """Says whether this autoscaler may act; one without a lease may always (a dry-run writes nothing anyway)."""
+    history: HistoryKeeper = field(default_factory=HistoryKeeper)
+    """Keeps what happened, for those who ask later."""
     controls: Controls = field(default_factory=Controls)
     """What HTTP can change, reloading aside."""
     on_news: Callable[[Record], None] = lambda _: None
@@ -69,22 +74,24 @@ class Daemon:
     """Seconds of *clock* that pass in one real second (the demo's time is faster)."""
     about: Instance = field(default_factory=Instance)
     """Its mode, and where it looks. What changes while it runs is filled in by `instance`."""
-    _stopped: asyncio.Event = field(default_factory=asyncio.Event)
-    _reload_forced: bool = False
-    _evaluating: asyncio.Task[Any] | None = None
+    _stopped: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _reload_forced: bool = field(default=False, init=False)
+    _evaluating: asyncio.Task[Any] | None = field(default=None, init=False)
     _keeper: LeaseKeeper | None = field(default=None, init=False)
     """Keeps the lease; None without a lease."""
-    _paused_told: tuple[str, ...] = ()
+    _paused_told: tuple[str, ...] = field(default=(), init=False)
     """What the log was told of the pauses."""
-    _last_end: float = field(default_factory=time.monotonic)
-    address: tuple[str, int] | None = None
+    _unmatched_told: set[str] = field(default_factory=set, init=False)
+    """What the log was told of parts of the policies that match no service."""
+    _last_end: float = field(default_factory=time.monotonic, init=False)
+    address: tuple[str, int] | None = field(default=None, init=False)
     """Where it listens, once it does."""
 
     def __post_init__(self) -> None:
         self.cycle.record = self._record
         if self.lease is not None:
             self.cycle.standby = self.lease.objection
-            self._keeper = LeaseKeeper(self.lease, self._tick_if_idle, self.speed)
+            self._keeper = LeaseKeeper(self.lease, self._tick_if_idle, self.speed, self._note_role)
 
     async def run(self) -> None:
         """Run until SIGTERM, SIGINT or `stop`; a write on its way is finished first."""
@@ -102,6 +109,8 @@ class Daemon:
             misfire_grace_time=None,  # late is better than never, and coalesced into one
             coalesce=True,
         )
+        self.history.start(self.clock.now())
+        self._note_policies()
         if self._keeper is not None:
             await self._keeper.beat()  # so that already the first evaluation may act
         self._log_start(log)
@@ -121,6 +130,7 @@ class Daemon:
                 await server.stop()
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
+            await asyncio.to_thread(self.history.stop, self.clock.now())
         log.info("daemon_stopped")
 
     async def run_once(self) -> tuple[Evaluation, str]:
@@ -166,13 +176,8 @@ class Daemon:
         return Health(good=True, detail="healthy")
 
     def ready(self) -> Health:
-        """Whether policies are loaded and both backends have answered once."""
-        missing = {"swarm", "prometheus"} - self.journal.snapshot().reached
-        if not self.policies.current.policies:
-            return Health(good=False, detail="no policies are loaded")
-        if missing:
-            return Health(good=False, detail=f"not reached yet: {', '.join(sorted(missing))}")
-        return Health(good=True, detail="ready")
+        """Return whether any service can be decided on and written."""
+        return readiness(self.journal.snapshot(), loaded=bool(self.policies.current.policies))
 
     def reload(self) -> PoliciesDocument:
         """Read the policy files anew, for the next evaluation; what came of it."""
@@ -193,6 +198,8 @@ class Daemon:
             controls,
             instance=self.instance,
             loaded=self.policies.in_force,
+            explain=explained,
+            history=self.history,
         )
         host, port = self.listen
         try:
@@ -282,7 +289,17 @@ class Daemon:
             self._log_reload(log)
         with self.telemetry.duration.time():
             evaluation = self.cycle.evaluate(self.policies.current)
-        log_problems(log, *self.journal.close(evaluation))
+        if (problem := self.history.problem) is not None:
+            evaluation = replace(evaluation, problems=(*evaluation.problems, problem))
+        began, ended = self.journal.close(evaluation)
+        log_problems(log, began, ended)
+        self.history.evaluated(evaluation, began, ended)
+        log_lacks(log, evaluation.lack_news)
+        for said in evaluation.unmatched:
+            if said not in self._unmatched_told:
+                log.warning("policy_unmatched", detail=said, consequence="this part of the policies does nothing")
+        if not evaluation.met("swarm"):
+            self._unmatched_told = set(evaluation.unmatched)
         if not evaluation.met("swarm") and evaluation.paused != self._paused_told:
             self._paused_told = evaluation.paused
             log.info("pauses_changed", paused=list(evaluation.paused))
@@ -296,7 +313,16 @@ class Daemon:
         finally:
             self._last_end = time.monotonic()
 
+    def _note_role(self, held: bool, holder: str) -> None:  # noqa: FBT001 - as the lease keeper calls it
+        self.history.role(self.clock.now(), holder, leads=held)
+
+    def _note_policies(self) -> None:
+        current, error = self.policies.current, self.policies.error
+        problems = error.problems if error else ()
+        self.history.policies(self.clock.now(), current.revision, len(current.policies), problems)
+
     def _log_reload(self, log: structlog.stdlib.BoundLogger) -> None:
+        self._note_policies()
         if self.policies.error is None:
             log.info("policies_reloaded", revision=self.policies.current.revision)
         else:
@@ -307,7 +333,12 @@ class Daemon:
             )
 
     def _record(self, record: Record) -> None:
+        log = structlog.get_logger()
+        ended = self.journal.hold_ended_by(record)
         news = self.journal.add(record)
-        log_record(structlog.get_logger(), record, news=news)
+        log_adopted(log, record)
+        log_record(log, record, news=news)
+        if ended is not None:
+            log_hold_end(log, ended, record)
         if news:
             self.on_news(record)

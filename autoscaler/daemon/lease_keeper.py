@@ -29,8 +29,18 @@ class _State(NamedTuple):
 class LeaseKeeper:
     """Asks for one lease at each of its beats, logs what changes, and gives the lease back."""
 
-    def __init__(self, lease: Lease, on_acquired: Callable[[], Awaitable[None]], speed: float = 1.0) -> None:
-        """Call *on_acquired* each time that the lease comes; *speed* is the seconds of the clock in a real second."""
+    def __init__(
+        self,
+        lease: Lease,
+        on_acquired: Callable[[], Awaitable[None]],
+        speed: float = 1.0,
+        on_news: Callable[[bool, str], None] = lambda _held, _holder: None,
+    ) -> None:
+        """Call *on_acquired* each time that the lease comes; *speed* is the seconds of the clock in a real second.
+
+        Call *on_news* if it is logged that the lease is held or not, and by whom.
+        """
+        self._on_news = on_news
         self._lease = lease
         self._on_acquired = on_acquired
         self._speed = speed
@@ -57,6 +67,7 @@ class LeaseKeeper:
             return False
         log = structlog.get_logger()
         held, holder, troubled = self._logged
+        self._on_news(held, holder)
         had = before is not None and before.held
         if held:
             log.info("lease_acquired", holder=holder)

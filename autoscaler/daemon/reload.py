@@ -31,13 +31,13 @@ class Policies:
     current: PolicySet = field(default_factory=PolicySet)
     error: PolicyError | None = None
     """What is wrong with the files as they are now; None where they are in force."""
-    places: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict, init=False)
     """File and line of each policy in force, by its name."""
-    _judged: str = ""
+    _judged: str = field(default="", init=False)
     """The fingerprint of what was last taken up or refused."""
-    _seen: str = ""
+    _seen: str = field(default="", init=False)
     """The fingerprint of what the last look read."""
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
 
     def load(self) -> None:
         """Read the files; raises PolicyError, and changes nothing, where they are invalid."""

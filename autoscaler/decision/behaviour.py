@@ -125,6 +125,7 @@ def cool_down(case: Case, count: int) -> Step:
     detail = (
         f"wants {count}; scale-{direction} cooldown {words(cooldown)}, {words(cooldown - age)} left "
         f"since {last.before} → {last.after}{' by somebody else' if last.by_others else ''}"
+        f"{' (proposed)' if last.proposed else ''}"
     )
     return Step(requested, Why(Reason.COOLING_DOWN, detail, until=last.at + cooldown), held=True)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from autoscaler.core.model import Recommendation
     from autoscaler.strategies import Rule
 
-_HELPED = 0.95
+HELPED = 0.95
 """An increase helped if it brought the metric below this part of its earlier value."""
 _UPWARD = frozenset({Reason.ABOVE_THRESHOLD, Reason.ABOVE_TARGET, Reason.STEP_MATCHED, Reason.TABLE_VALUE})
 
@@ -67,7 +67,7 @@ def without_last(streak: ScaleUpStreak | None) -> ScaleUpStreak | None:
 def _goes_on(asked: Recommendation, streak: ScaleUpStreak, requested: int) -> bool:
     """Return whether the rule of *streak* asks for more again, and its metric is as high as before."""
     same = asked.rule == streak.rule and _wants_more(asked, requested)
-    return same and asked.value is not None and asked.value >= streak.value * _HELPED
+    return same and asked.value is not None and asked.value >= streak.value * HELPED
 
 
 def _wants_more(asked: Recommendation, requested: int) -> bool:

@@ -14,7 +14,11 @@ from autoscaler.core.records import Evaluation, Problem, Record
 from autoscaler.decision.decide import decide
 from autoscaler.decision.gates import paused
 from autoscaler.decision.recommend import recommend_all
+from autoscaler.diagnosis.unmatched import UnmatchedPolicies
 from autoscaler.errors import BackendError, DeadlineError
+from autoscaler.evaluation.lack_watch import LOOKED_BACK, LackWatch, Look, combined
+from autoscaler.evaluation.refusals import Refusals
+from autoscaler.explanation.explain import Explainer, explain_untouched
 from autoscaler.metrics.windows import Needed
 from autoscaler.plugins.isolation import PluginGuard
 from autoscaler.policy.matching import Matcher
@@ -66,22 +70,35 @@ class Cycle:
     """Asks rules for their opinions; those of plugins with a time limit."""
     pauses: KnownPauses = field(default_factory=KnownPauses)
     """What operators paused at run time."""
+    lacks: LackWatch = field(default_factory=LackWatch)
+    """Finds out why data are missing."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """Remembers the writes that were refused."""
+    unmatched: UnmatchedPolicies = field(default_factory=UnmatchedPolicies)
+    """Finds what in the policies matches no service."""
     record: Callable[[Record], None] = lambda _: None
     """Is told of each decision once it is carried out, held, or found to change nothing."""
     on_defect: Callable[[Exception], None] = lambda _: None
     """Is called with each defect that keeps a service from being decided on; what it raises ends the evaluation."""
-    _memories: dict[str, ServiceHistory] = field(default_factory=dict)
-    _matcher: Matcher | None = None
-    _defects: list[Problem] = field(default_factory=list)
+    interval: int = 15
+    """Seconds between two evaluations, which explanations of decisions count with."""
+    _memories: dict[str, ServiceHistory] = field(default_factory=dict, init=False)
+    _matcher: Matcher | None = field(default=None, init=False)
+    _found: dict[str, tuple[ScaleEvent, ...]] = field(default_factory=dict, init=False)
+    """The changes by others that this evaluation found, by the service's id."""
+    _defects: list[Problem] = field(default_factory=list, init=False)
     """What kept services from being decided on in this evaluation."""
-    _stopping: threading.Event = field(default_factory=threading.Event)
+    _stopping: threading.Event = field(default_factory=threading.Event, init=False)
 
     def stop(self) -> None:
         """Begin no further write; one that is on its way is finished and verified."""
         self._stopping.set()
 
-    def evaluate(self, policies: PolicySet) -> Evaluation:
-        """One pass over *policies*. Never raises for what Swarm or Prometheus do; ends within the deadline."""
+    def evaluate(self, policies: PolicySet, *, once: bool = False) -> Evaluation:
+        """One pass over *policies*. Never raises for what Swarm or Prometheus do; ends within the deadline.
+
+        With *once* nothing is remembered of missing data, so windows reach farther back to show how long they lack.
+        """
         deadline = Deadline(self.deadline)
         now = self.clock.now()
         try:
@@ -92,18 +109,35 @@ class Cycle:
         assigned, untouched = assign(self._matcher_of(policies), cluster, now)
         problems: list[Problem] = []
         if look_at_metrics(assigned):
-            problems += self.windows.refresh(assigned, policies.metrics, now, deadline, nodes=cluster.nodes)
+            back = LOOKED_BACK if once else 0
+            problems += self.windows.refresh(
+                assigned, policies.metrics, now, deadline, at_least=back, nodes=cluster.nodes
+            )
         # The last thing that is read, so that a pause is as new as can be when writing begins.
         if trouble := self.pauses.look(Deadline(deadline.remaining(at_most=_LONGEST_LOOK))):
             problems.append(Problem("pauses", trouble))
         self._defects.clear()
-        records = list(untouched)
+        self._found.clear()
+        needed, records = assigned, list(untouched)
         for record in untouched:
             self.record(record)
         for record in self._carry_out(policies, assigned, deadline):
             records.append(record)
             self.record(record)
-        return Evaluation(now, tuple(records), (*problems, *self._defects), self.pauses.lines(now))
+        problems += self.refusals.problems(view.name for view in cluster.services.values())
+        # At last, so that nothing waits for it.
+        look = Look(needed, policies, self.windows, cluster, now, problems, records)
+        found = self.lacks.look_once(look, deadline) if once else self.lacks.look(look, deadline)
+        used = frozenset(item.policy.name for item in needed)
+        return Evaluation(
+            now,
+            tuple(records),
+            (*combined(problems, found.problems), *self._defects),
+            self.pauses.lines(now),
+            found.lacks,
+            found.news,
+            self.unmatched.look(policies, {name: view.labels for name, view in cluster.services.items()}, used),
+        )
 
     # observe
 
@@ -113,6 +147,8 @@ class Cycle:
         view = item.view
         memory, changed = look(view, self._memories.get(view.id), now)
         self._memories[view.id] = memory
+        if memory.found:
+            self._found[view.id] = (*self._found.get(view.id, ()), *memory.found)
         # Memory finds a change once, and a conflict lets it look again within the evaluation.
         adopted[view.id] = "; ".join(filter(None, (adopted.get(view.id), changed)))
         windows, bases = self.windows.of(view, item.policy, policies.metrics)
@@ -139,6 +175,7 @@ class Cycle:
             conflicts: dict[str, Record] = {}
             for item, record, order in self._decide_all(assigned, policies, adopted):
                 if order is None:
+                    self.refusals.not_wanted(item.view.name)
                     yield record
                     continue
                 if self._stopping.is_set():
@@ -188,14 +225,20 @@ class Cycle:
         decision = decide(item.policy, observation, memory.history, recommendations)
         self._memories[item.view.id] = memory.with_decision(decision, item.policy.longest_stabilization)
         outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
+        found = self._found.get(item.view.id, ())
         last = memory.events[-1] if memory.events else None
         record = Record(
             decision,
             outcome,
             bases=bases,
             paused=paused(item.policy, observation),
+            changes=memory.events,
+            adopted=found,
             last_change=last,
             windows=observation.windows,
+            explained=Explainer(
+                item.policy, observation, memory.history, self.interval, policies.places.get(item.policy.name)
+            ),
         )
         return record, self._order(item.view, decision, memory) if decision.changes else None
 
@@ -206,6 +249,7 @@ class Cycle:
     def _act(self, item: Needed, record: Record, order: Order, deadline: Deadline) -> Record:
         view, decision = item.view, record.decision
         receipt = self.swarm.scale(order, deadline)
+        self.refusals.note(view.name, receipt)
         if receipt.written is Written.GONE:
             return _gone(record, receipt.detail)
         memory = self._memories[view.id]
@@ -214,7 +258,7 @@ class Cycle:
             self._memories[view.id] = memory.with_change(decision)
             last_change = ScaleEvent(decision.at, decision.requested, decision.desired)
         elif receipt.written is Written.DRY_RUN:
-            event = ScaleEvent(decision.at, decision.requested, decision.desired)
+            event = ScaleEvent(decision.at, decision.requested, decision.desired, proposed=True)
             repeated = _repeats(event, memory.proposed, item.policy)
             if not repeated:
                 proposed = prune((*memory.proposed, event), decision.at)
@@ -225,6 +269,7 @@ class Cycle:
             detail=receipt.detail,
             rollback_warning=_rollback_warning(view),
             repeated=repeated,
+            refused=receipt.refused_by is not None,
             last_change=last_change,
         )
 
@@ -250,11 +295,12 @@ def assign(matcher: Matcher, cluster: Cluster, now: float) -> tuple[list[Needed]
         elif match.conflict:
             decision = _unchanged(name, match.names, now, Why(Reason.POLICY_CONFLICT, match.conflict))
             decision = replace(decision, requested=view.requested, desired=view.requested, running=view.running)
-            untouched.append(Record(decision, Outcome.HELD))
+            untouched.append(Record(decision, Outcome.HELD, explained=explain_untouched))
     for name, policy in matcher.policies.named.items():
         if name not in cluster.services:
-            why = Why(Reason.SERVICE_NOT_FOUND, "Swarm has no service of this name")
-            untouched.append(Record(_unchanged(name, policy.name, now, why), Outcome.HELD))
+            why = Why(Reason.SERVICE_NOT_FOUND, matcher.missing(name, cluster.services))
+            missing = _unchanged(name, policy.name, now, why)
+            untouched.append(Record(missing, Outcome.HELD, explained=explain_untouched))
     return assigned, untouched
 
 

@@ -11,6 +11,7 @@ from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Problem
 from autoscaler.errors import BackendError
 from autoscaler.evaluation.cycle import assign, look_at_metrics
+from autoscaler.evaluation.lack_watch import Look
 from autoscaler.policy.matching import Matcher
 from autoscaler.swarm.capacity import Maximum, add_up
 from autoscaler.util.deadline import Deadline
@@ -19,6 +20,7 @@ from autoscaler.util.durations import words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from autoscaler.core.lacks import Lack
     from autoscaler.core.records import Evaluation, Record
     from autoscaler.core.window import Window
     from autoscaler.evaluation.cycle import Cycle
@@ -34,6 +36,11 @@ _UNTOLD = (
     "Prometheus has no series that show whether a node has CPU to spare, so a starved task looks idle "
     '(keep cAdvisor\'s container_cpu_usage_seconds_total{id="/"} and machine_cpu_cores, or its '
     "container_pressure_cpu_* series, under the selector of the settings)"
+)
+
+_STARTS_UNTOLD = (
+    "Prometheus has no container_start_time_seconds of any task, so samples of new tasks count before the warm-up is "
+    "over (keep that metric of cAdvisor, under the selector of the settings)"
 )
 
 
@@ -79,11 +86,16 @@ class Survey:
     """The services that a schedule lets sleep."""
     remarks: tuple[str, ...] = ()
     """What is not known, and is nothing wrong."""
+    lacks: tuple[Lack, ...] = ()
+    """The first broken link of each reading, and of each window, that lacks data."""
+    nothing_matched: tuple[str, ...] = ()
+    """The policies, and the globs in them, that match no service; a sentence each."""
 
     @property
     def good(self) -> bool:
         """Whether every metric has data for every service that needs it."""
-        return not self.problems and not self.untouched and not any(each.lack for each in self.readings)
+        lacking = any(each.lack for each in self.readings) or any(not lack.passes for lack in self.lacks)
+        return not self.problems and not self.untouched and not lacking
 
 
 def survey(cycle: Cycle, policies: PolicySet) -> Survey:
@@ -112,6 +124,10 @@ def survey(cycle: Cycle, policies: PolicySet) -> Survey:
     doubts = {
         view.name: matcher.find(view.name, view.labels, own=view.name == cluster.own_service).doubt for view in views
     }
+    look = Look(assigned, policies, cycle.windows, cluster, now, problems)
+    lacks = cycle.lacks.look_once(look, deadline).lacks
+    used = frozenset(item.policy.name for item in assigned)
+    labels = {name: view.labels for name, view in cluster.services.items()}
     unmatched = sorted(cluster.services.keys() - meant - {cluster.own_service})
     return Survey(
         tuple(readings),
@@ -122,17 +138,25 @@ def survey(cycle: Cycle, policies: PolicySet) -> Survey:
         _capacity(cluster, assigned),
         tuple(f"{name} {doubt}" for name, doubt in sorted(doubts.items()) if doubt),
         tuple(asleep),
-        tuple(_remarks(cycle, policies, problems, deadline)),
+        tuple(_remarks(cycle, policies, problems, readings, deadline)),
+        lacks,
+        cycle.unmatched.look(policies, labels, used),
     )
 
 
-def _remarks(cycle: Cycle, policies: PolicySet, problems: list[Problem], deadline: Deadline) -> Iterator[str]:
-    """That nobody would see a node without CPU to give."""
+def _remarks(
+    cycle: Cycle, policies: PolicySet, problems: list[Problem], readings: Iterable[Reading], deadline: Deadline
+) -> Iterator[str]:
+    """Yield what Prometheus does not tell although rules have data."""
     if any(problem.kind == "prometheus" for problem in problems):
         return  # it gives no answer
     with suppress(BackendError):
         if not cycle.windows.tells_of_starvation(policies.metrics, deadline):
             yield _UNTOLD
+    built_in = any(policies.metrics[each.metric].query is None and each.value is not None for each in readings)
+    with suppress(BackendError):
+        if built_in and cycle.lacks.asked is not None and not cycle.lacks.asked.tells_starts(deadline):
+            yield _STARTS_UNTOLD
 
 
 @dataclass(slots=True)
@@ -147,7 +171,7 @@ class Plan:
 def plan(cycle: Cycle, policies: PolicySet) -> Plan:
     """One evaluation of *cycle*, whose orchestrator writes nothing, and the sums over what it read: no further call."""
     swarm = _Kept(cycle.swarm)
-    evaluation = replace(cycle, swarm=swarm).evaluate(policies)
+    evaluation = replace(cycle, swarm=swarm).evaluate(policies, once=True)
     if swarm.cluster is None:
         return Plan(evaluation)
     assigned, _ = assign(Matcher(policies), swarm.cluster, evaluation.at)

@@ -31,7 +31,7 @@ class _Known:
 class LimitChanges:
     """The limits of services as they are seen at evaluations, by service id."""
 
-    _known: dict[str, _Known] = field(default_factory=dict)
+    _known: dict[str, _Known] = field(default_factory=dict, init=False)
 
     def note(self, views: Iterable[ServiceView], now: float) -> None:
         """Note the limits of *views*, and forget all other services."""

@@ -42,6 +42,8 @@ NODE_LABEL = "container_label_com_docker_swarm_node_id"
 
 _CPU = "container_cpu_usage_seconds_total"
 _MEMORY = "container_memory_working_set_bytes"
+SERIES_OF = {"cpu": _CPU, "memory": _MEMORY}
+"""Prometheus' name of each built-in metric's series."""
 _START = "container_start_time_seconds"
 _CORES = "machine_cpu_cores"
 _STALLED = "container_pressure_cpu_stalled_seconds_total"
@@ -187,9 +189,14 @@ def reporters(services: Iterable[str], settings: MetricSettings) -> str:
     return f"{_last(_MEMORY, settings, names)}"
 
 
+def starts(settings: MetricSettings) -> str:
+    """Return an expression for the number of series that tell when a task started."""
+    return f"count({_last(_START, settings)})"
+
+
 def oldest_task(settings: MetricSettings) -> str:
     """Return an expression with one series of cAdvisor's: that of the task that has run longest."""
-    return f"bottomk(1, {_series(_START, settings)})"
+    return f"bottomk(1, {series(_START, settings)})"
 
 
 def problems_of_selector(text: str) -> str | None:
@@ -241,18 +248,18 @@ def _cpu(settings: MetricSettings) -> str:
     total, single = _cpu_over(settings, 'cpu="total"'), _cpu_over(settings, 'cpu!="total"')
     # A container that was restarted by hand counts from 0 again in the same series. The slope through that step is too
     # low, and may be below 0. The sample of this task is then missing, and partial data remove no replica.
-    reset = f"resets({_series(_CPU, settings)}[{settings.rate_window}s]) > 0"
+    reset = f"resets({series(_CPU, settings)}[{settings.rate_window}s]) > 0"
     return f"((({total} or {single}) unless on ({_by(settings)}) {reset}) >= 0)"
 
 
 def _cpu_over(settings: MetricSettings, matcher: str) -> str:
     by = _by(settings)
-    series = _series(_CPU, settings, matcher)
+    chosen = series(_CPU, settings, matcher)
     # deriv and not rate: rate divides what the samples show by the whole window, so that with a window of four scrapes
     # one missed scrape makes a steady load look a quarter lower, and a lost node half (measured, tests/integration/
     # test_prometheus_real.py): a calm made of missing data. deriv, the slope through the samples that are there, stays.
     # It takes no notice of a counter that was reset, which `_cpu` leaves out.
-    speed = f"deriv({series}[{settings.rate_window}s])"
+    speed = f"deriv({chosen}[{settings.rate_window}s])"
     if settings.rate_window > (_LINGER + 1) * settings.scrape_interval:
         # A longer window would show a dead container for longer; the second-last sample ages out of a shorter one.
         speed = f"({speed} and {_last(_CPU, settings, matcher)})"
@@ -272,7 +279,7 @@ def _waits(settings: MetricSettings) -> str:
     of_task = f"{by},{settings.task_label}"
 
     def speed(metric: str) -> str:
-        return f"max by ({of_task}) (deriv({_series(metric, settings)}[{settings.rate_window}s]))"
+        return f"max by ({of_task}) (deriv({series(metric, settings)}[{settings.rate_window}s]))"
 
     waiting = f"(({speed(_STALLED)} > 0) or {speed(_WAITING)})"
     throttled = _labelled(f"(-{_PERIOD} * {speed(_THROTTLED)})", "throttled")
@@ -294,11 +301,11 @@ def _use_of_nodes(settings: MetricSettings) -> str:
     """
 
     def used(matcher: str) -> str:
-        series = _selected(_CPU, settings, 'id="/"', matcher)
-        return f"sum by (instance) (max by (instance,cpu) (deriv({series}[{2 * settings.rate_window}s])))"
+        of_node = selected(_CPU, settings, 'id="/"', matcher)
+        return f"sum by (instance) (max by (instance,cpu) (deriv({of_node}[{2 * settings.rate_window}s])))"
 
     total, single = used('cpu="total"'), used('cpu!="total"')
-    cores = f"last_over_time({_selected(_CORES, settings)}[{_LINGER * settings.scrape_interval}s])"
+    cores = f"last_over_time({selected(_CORES, settings)}[{_LINGER * settings.scrape_interval}s])"
     return f"(({total} or {single}) / on (instance) max by (instance) ({cores}))"
 
 
@@ -338,14 +345,16 @@ def _last(metric: str, settings: MetricSettings, matcher: str = "") -> str:
 
     An instant selector would see them for five minutes.
     """
-    return f"last_over_time({_series(metric, settings, matcher)}[{_LINGER * settings.scrape_interval}s])"
+    return f"last_over_time({series(metric, settings, matcher)}[{_LINGER * settings.scrape_interval}s])"
 
 
-def _series(metric: str, settings: MetricSettings, matcher: str = "") -> str:
+def series(metric: str, settings: MetricSettings, matcher: str = "") -> str:
+    """Return a selector of the *metric*'s series under the settings, with both labels."""
     # Without the task's label all tasks would look like one. No data are better than that.
-    return _selected(metric, settings, f'{settings.service_label}!=""', f'{settings.task_label}!=""', matcher)
+    return selected(metric, settings, f'{settings.service_label}!=""', f'{settings.task_label}!=""', matcher)
 
 
-def _selected(metric: str, settings: MetricSettings, *matchers: str) -> str:
+def selected(metric: str, settings: MetricSettings, *matchers: str) -> str:
+    """Return a selector of the *metric*'s series that satisfy the settings' selector and *matchers*."""
     selector = settings.selector.strip().rstrip(",").rstrip()
     return f"{metric}{{{','.join(filter(None, (*matchers, selector)))}}}"

@@ -36,9 +36,9 @@ class SampleCache:
 
     step: int
     length: int
-    _end: int | None = None
-    _columns: dict[str, _Column] = field(default_factory=dict)
-    _counted: bool = False
+    _end: int | None = field(default=None, init=False)
+    _columns: dict[str, _Column] = field(default_factory=dict, init=False)
+    _counted: bool = field(default=False, init=False)
 
     @property
     def services(self) -> tuple[str, ...]:

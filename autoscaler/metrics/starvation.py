@@ -87,14 +87,14 @@ class Starvation:
 
     rate_window: int
     """Seconds over which the CPU's speed is measured. A value that long after a starvation still covers it."""
-    _end: int = 0
-    _known: bool = False
-    _last: dict[str, list[_Seen]] = field(default_factory=dict)
+    _end: int = field(default=0, init=False)
+    _known: bool = field(default=False, init=False)
+    _last: dict[str, list[_Seen]] = field(default_factory=dict, init=False)
     """The last starvation of each place, by service."""
-    _nodes: Mapping[str, NodeView] = field(default_factory=dict)
-    _spells: dict[str, _Spell] = field(default_factory=dict)
+    _nodes: Mapping[str, NodeView] = field(default_factory=dict, init=False)
+    _spells: dict[str, _Spell] = field(default_factory=dict, init=False)
     """By node, or by instance if no series carries the node."""
-    _node_of: dict[str, str] = field(default_factory=dict)
+    _node_of: dict[str, str] = field(default_factory=dict, init=False)
     """The node of each instance whose series do not carry it, as far as Swarm shows it."""
 
     def note(

@@ -64,7 +64,7 @@ class _Known:
 class Runs:
     """The tasks of services as they are seen at evaluations, by service id. Times are by our own clock."""
 
-    _known: dict[str, _Known] = field(default_factory=dict)
+    _known: dict[str, _Known] = field(default_factory=dict, init=False)
 
     def note(self, views: Iterable[ServiceView], now: float) -> None:
         """Note the running tasks of *views*, and forget all other services."""

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
-from autoscaler.core.reasons import Reason
-from autoscaler.core.records import Problem
-from autoscaler.core.window import MISSING, Doubt, Window, full
+from autoscaler.core.lacks import Link
+from autoscaler.core.records import NO_DATA, Problem
+from autoscaler.core.window import MISSING, Window
 from autoscaler.errors import BackendError, UnreachableError
-from autoscaler.metrics import queries, strangers
-from autoscaler.metrics.limit_changes import LimitChanges
+from autoscaler.metrics import queries
 from autoscaler.metrics.percent_base import base_of
+from autoscaler.metrics.prometheus_clock import PrometheusClock
+from autoscaler.metrics.reporting_tasks import ReportingTasks
 from autoscaler.metrics.sample_cache import SampleCache
 from autoscaler.metrics.starvation import METRIC as CPU
 from autoscaler.metrics.starvation import Starvation, looks_back
-from autoscaler.metrics.task_runs import Runs
 from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.util.deadline import Deadline
 from autoscaler.util.durations import words
@@ -24,7 +24,6 @@ from autoscaler.util.durations import words
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from autoscaler.core.window import Part
     from autoscaler.metrics.percent_base import PercentBase
     from autoscaler.metrics.queries import MetricSettings
     from autoscaler.policy.metric import Metric
@@ -44,8 +43,6 @@ hangs, time must be left for that."""
 _PROBED_EVERY = 600.0
 """Seconds after which the real scrape interval is measured again."""
 _TOLERANCE = 0.2
-_PRECISION = 2.0
-"""Seconds by which Prometheus' clock may seem to have gone back, because it is known only to about a second."""
 
 
 class Needed(NamedTuple):
@@ -63,16 +60,6 @@ class _Question(NamedTuple):
     look_back: int
 
 
-class _Timing(NamedTuple):
-    """The time that a metric's samples are about, as far as it is known."""
-
-    metric: Metric
-    span: tuple[Part, ...]
-    lingers: int
-    """Seconds after its end for which a task is behind samples, at least."""
-    lingers_at_most: int
-
-
 @dataclass(slots=True)
 class MetricWindows:
     """Holds the samples of all metrics between evaluations. Two threads must not use it at once."""
@@ -88,39 +75,28 @@ class MetricWindows:
     """Returns what to do about a clock of Prometheus that is ahead of ours by a number of seconds."""
     scrape_interval: float | None = None
     """The real scrape interval as it was last measured."""
-    _probed_at: float = -inf
-    _caches: dict[tuple[Query, int], SampleCache] = field(default_factory=dict)
+    _probed_at: float = field(default=-inf, init=False)
+    _caches: dict[tuple[Query, int], SampleCache] = field(default_factory=dict, init=False)
     """By query and window step. A metric with a changed definition begins with an empty window."""
-    _in_force: dict[tuple[str, str], SampleCache] = field(default_factory=dict)
+    _in_force: dict[tuple[str, str], SampleCache] = field(default_factory=dict, init=False)
     """By metric, and by service if each service has its own query."""
-    _failed: dict[str, float] = field(default_factory=dict)
+    _failed: dict[str, float] = field(default_factory=dict, init=False)
     """The last time that a query of a metric failed, by metric; removed once a query is answered."""
     reporters: Callable[[str, Deadline], Iterable[Mapping[str, str]]] = lambda _expression, _deadline: ()
     """Gives the labels of each series that an expression gives now; may raise BackendError."""
     counts_running: bool = True
     """Whether windows contain how many tasks ran over the time of each sample."""
-    _limits: LimitChanges = field(default_factory=LimitChanges)
     _starvation: Starvation = field(init=False)
-    _wary: dict[str, int] = field(default_factory=dict)
+    _wary: dict[str, int] = field(default_factory=dict, init=False)
     """How far back each policy looks at the built-in `cpu`, for policies whose removals by `cpu` need proof that no
     task is starved."""
-    _timings: dict[str, _Timing] = field(default_factory=dict)
-    """By metric."""
-    _runs: Runs = field(default_factory=Runs)
-    _strangers: dict[str, tuple[object, str]] = field(default_factory=dict)
-    """What was seen of containers that report although Swarm does not run them, and the message about them, by
-    service."""
-    _moment: float = 0.0
-    """The moment up to which samples are asked for, by Prometheus' clock, which dates them."""
-    _offset: float = 0.0
-    """How far Prometheus' clock is ahead of ours, as last measured."""
-    _latest: float = -inf
-    """The latest moment for which Prometheus had a sample, by its own clock."""
-    _went_back: bool = False
-    """Whether Prometheus' clock was set back and has not caught up yet."""
+    _clock: PrometheusClock = field(init=False)
+    _tasks: ReportingTasks = field(init=False)
 
     def __post_init__(self) -> None:
         self._starvation = Starvation(self.settings.rate_window)
+        self._clock = PrometheusClock(self.step)
+        self._tasks = ReportingTasks(self.settings, self._clock)
 
     def refresh(  # noqa: PLR0913 - what is looked at, when, and for how long
         self,
@@ -141,19 +117,18 @@ class MetricWindows:
         deadline = Deadline(_SHARE * deadline.remaining())
         problems: list[Problem] = []
         needed = list(needed)
-        for remembered in (self._limits, self._runs):
-            remembered.note((item.view for item in needed), now)
+        self._tasks.note([item.view for item in needed], now)
         questions = [
             *self._questions(needed, metrics, at_least, problems),
             *self._question_of_starvation(needed, metrics),
         ]
         for key in self._caches.keys() - {self._key(question) for question in questions}:
             del self._caches[key]  # no policy looks at it any more
-        self._moment = now + self._offset
+        self._clock.advance(now)
         lost: set[str] = set()
         try:
             offset = self.sources[PROMETHEUS].clock_offset(now, deadline)
-            self._set_clock(now, offset)
+            self._clock.set(now, offset)
         except BackendError as error:
             problems.append(_silent(PROMETHEUS, error))
             lost.add(PROMETHEUS)
@@ -162,7 +137,8 @@ class MetricWindows:
                 where = "behind" if offset < 0 else "ahead of"
                 detail = f"Prometheus' clock is {words(abs(offset))} {where} ours ({self.clock_cure(offset)})"
                 problems.append(Problem("clock", detail))
-            problems += self._differing_interval(now, deadline)
+            by_cpu = any(each.query.metric == CPU and each.metric.query is None for each in questions)
+            problems += self._differing_interval(now, deadline, by_cpu=by_cpu)
         self._ask_all(questions, lost, now, deadline, problems)
         self._in_force = {
             (question.query.metric, question.query.service): cache
@@ -208,8 +184,13 @@ class MetricWindows:
             return []
         views = {item.view.name: item.view for item in needed if item.policy.name in self._wary}
         known = self._in_force.get((queries.STARVATION, ""))
-        self._starvation.note(known, self._newest(metrics[CPU]), views, nodes, now)
+        self._starvation.note(known, self._clock.newest(metrics[CPU]), views, nodes, now)
         return list(self._starvation.problems(now))
+
+    def with_samples(self, name: str) -> tuple[str, ...]:
+        """Return the services that the window of the metric *name* has samples of."""
+        held = (cache for (metric, _), cache in self._in_force.items() if metric == name)
+        return tuple(service for cache in held for service in cache.services)
 
     def tells_of_starvation(self, metrics: Mapping[str, Metric], deadline: Deadline) -> bool:
         """Return whether Prometheus has the series that show starved tasks; true also if no policy needs them.
@@ -218,7 +199,7 @@ class MetricWindows:
         """
         if not self._wary:
             return True
-        newest = self._newest(metrics[CPU])
+        newest = self._clock.newest(metrics[CPU])
         query, step = queries.starvation_told(self.settings), metrics[CPU].step or self.step
         return bool(self.sources[PROMETHEUS].fetch(query, newest, newest, step, deadline))
 
@@ -289,7 +270,7 @@ class MetricWindows:
     def _ask(self, question: _Question, deadline: Deadline) -> None:
         """Ask for the samples that are missing; raise BackendError. What was answered before an error is kept."""
         key = query, step = self._key(question)
-        newest = self._newest(question.metric)
+        newest = self._clock.newest(question.metric)
         length = -(-question.look_back // step) + 2  # both ends, and the one before that may stand for the oldest
         cache = self._caches.get(key)
         if cache is None or cache.length < length:
@@ -304,31 +285,13 @@ class MetricWindows:
             cache.merge(answer, first, last)
             self._caches[key] = cache
             if question.metric.source == PROMETHEUS and any(isfinite(series.values[-1]) for series in answer.values()):
-                self._latest = max(self._latest, last + question.metric.offset)
+                self._clock.saw_sample(last + question.metric.offset)
 
-    def _set_clock(self, now: float, offset: float) -> None:
-        """Use Prometheus' clock, which is *offset* ahead of ours; raise UnreachableError if it was set back."""
-        theirs = now + offset
-        back = self._latest - theirs
-        if back > _PRECISION:
-            # The samples that Prometheus holds for that time are old, and it takes no new sample of a series before
-            # its clock is there again. Windows end beyond that moment, so that their newest sample is missing.
-            self._moment = max(self._moment, self._latest)
-            self._went_back = True
-            raise UnreachableError(
-                f"Prometheus' clock went back by {words(back)}: its samples of that time are old and are not used "
-                "until that time has passed (set its clock by NTP; restart the autoscaler if Prometheus lost them)"
-            )
-        self._offset, self._moment, self._went_back = offset, theirs, False
+    def _differing_interval(self, now: float, deadline: Deadline, *, by_cpu: bool) -> Iterator[Problem]:
+        """Yield a problem if the real scrape interval differs from the setting, as far as it is known.
 
-    def _newest(self, metric: Metric) -> int:
-        """Return the newest window step for which a sample is expected."""
-        step = metric.step or self.step
-        beyond = 2 * step if self._went_back else 0
-        return int((self._moment - metric.offset) // step * step) + beyond
-
-    def _differing_interval(self, now: float, deadline: Deadline) -> Iterator[Problem]:
-        """Yield a problem if the real scrape interval differs from the setting, as far as it is known."""
+        It is a problem of missing data if policies scale *by_cpu*, and the interval is too long for that.
+        """
         if now - self._probed_at >= _PROBED_EVERY or self.scrape_interval is None:
             try:
                 self.scrape_interval = self.probe(deadline)
@@ -338,116 +301,44 @@ class MetricWindows:
         real, said = self.scrape_interval, self.settings.scrape_interval
         if real is not None and abs(real - said) > max(_TOLERANCE * said, 0.5):
             cure = f"set AUTOSCALER_SCRAPE_INTERVAL={words(real)}"
-            detail = f"Prometheus scrapes every {words(real)}, the settings say every {words(said)} ({cure})"
-            yield Problem("scrape_interval", detail)
+            detail = f"Prometheus scrapes every {words(real)}, the settings say every {words(said)}"
+            window = self.settings.rate_window
+            if by_cpu and 2 * real > window:
+                effect = f"the rate window of {words(window)} holds less than the two samples that cpu needs"
+                cure = f"{cure} and AUTOSCALER_RATE_WINDOW={words(4 * real)}, or scrape more often"
+                said_so = f"nothing scales by cpu: {detail}, and {effect} ({cure})"
+                yield Problem(NO_DATA, said_so, f"metric {CPU}", cause=f"{CPU}:{Link.SCRAPE_INTERVAL}")
+            else:
+                yield Problem("scrape_interval", f"{detail} ({cure})")
 
     # showing
 
     def _window(self, name: str, metric: Metric, view: ServiceView, base: PercentBase | None) -> Window | None:
         cache = self._in_force.get((name, view.name if metric.per_service else ""))
-        newest = self._newest(metric)
+        newest = self._clock.newest(metric)
         held = cache.values("" if metric.one_value else view.name, newest) if cache else None
         if cache is None or held is None:
             return None
         values, tasks = held
         running = None
         if self.counts_running and metric.source == PROMETHEUS:
-            span = self._timing_of(name, metric).span
-            running = self._runs.behind(view, span, newest - self._offset, cache.step, len(values))
+            running = self._tasks.running(name, metric, view, newest, cache.step, len(values))
         factor = 100 / base.amount if base else 1.0
         return Window(
             cache.step,
             newest,
             tuple([value * factor for value in values]) if base else tuple(values),
             None if tasks is None else tuple(tasks),
-            None if tasks is None else self._owed(values, tasks, newest, cache.step, view),
+            None if tasks is None else self._tasks.owed(values, tasks, newest, cache.step, view),
             metric.reporting,
             unit="%" if base else metric.unit,
             base=base.words if base else "",
             averaged=metric.averages,
             redistributes=bool(metric.redistributes),
             total=metric.kind == "total",
-            doubts=tuple(self._doubts(name, metric, view, values, tasks, newest, cache.step)),
+            doubts=tuple(self._tasks.doubts(name, metric, view, values, tasks, newest, cache.step)),
             running=running,
         )
-
-    def _doubts(  # noqa: PLR0913, PLR0917 - a window's facts
-        self,
-        name: str,
-        metric: Metric,
-        view: ServiceView,
-        values: list[float],
-        tasks: list[int] | None,
-        newest: int,
-        step: int,
-    ) -> Iterator[Doubt]:
-        """Yield why the samples must not justify a scale-down although the right number of tasks reports."""
-        built_in = metric.query is None
-        if metric.kind == "total" and (below := _last_below_0(values)) is not None:
-            age = (len(values) - 1 - below) * step
-            before = f", {words(age)} before" if age else ""
-            said = f"it was {values[below]:.4g}{before}, and a total below 0 does not prove low load"
-            # The sample one step before a look-back may stand for its beginning.
-            yield Doubt(Reason.WINDOW_INCOMPLETE, newest - age + step + 1, said)
-        if not metric.one_value:
-            said = "the service was created again; older samples belong to an earlier service of its name"
-            yield Doubt(Reason.WINDOW_INCOMPLETE, view.created_at + self._offset, said)
-        if built_in and (raised := self._limits.raised(view, name)) > -inf:
-            ago = words(max(0.0, newest - self._offset - raised))
-            said = f"its limit was raised {ago} ago; older samples were capped by the old limit"
-            yield Doubt(Reason.WINDOW_INCOMPLETE, raised + self._offset + self.settings.warmup, said)
-        if tasks is None:
-            return
-        at, reporting = newest - self._offset, tasks[-1]
-        if reporting > view.running or self._runs.any_ended(view):
-            yield from self._doubts_of_others(name, metric, view, reporting, at)
-        if not built_in and reporting < full(running := view.running_since(at), metric.reporting):
-            # The count includes young tasks, which may report in place of an older one that does not.
-            said = f"{reporting} of {running} tasks report, but a young one may report in place of an older one"
-            yield Doubt(Reason.PARTIAL_DATA, inf, said)
-
-    def _doubts_of_others(
-        self, name: str, metric: Metric, view: ServiceView, reporting: int, at: float
-    ) -> Iterator[Doubt]:
-        """Yield why tasks that do not run may be behind the sample of the moment *at*."""
-        if self._excess(name, metric, view, reporting, at):
-            which = self._strangers[view.name][1] if metric.query is None and view.name in self._strangers else ""
-            of_them = which or "the others may make the average too low"
-            known = f"{view.running} run"
-            if reporting <= view.running:
-                known = f"{view.running_since(at - self.settings.warmup)} run longer than the warm-up"
-            yield Doubt(Reason.PARTIAL_DATA, inf, f"{reporting} tasks report and {known}: {of_them}")
-        elif metric.query is None:
-            # A task that has ended may still be among those that report. It must not hide a silent running task.
-            ended = self._runs.shown(view, at, self.settings.warmup, self._timing_of(name, metric).lingers)
-            if ended and reporting < full(view.running_since(at - self.settings.warmup), metric.reporting) + ended:
-                hidden = f"{reporting} tasks report, but {ended} of them ended, so a running task may not report"
-                yield Doubt(Reason.PARTIAL_DATA, inf, hidden)
-
-    def _timing_of(self, name: str, metric: Metric) -> _Timing:
-        """Return the time that samples of the metric *name* are about. The text of each query is parsed once."""
-        known = self._timings.get(name)
-        if known is None or known.metric is not metric:
-            span = queries.span_of(name, metric, self.settings)
-            known = self._timings[name] = _Timing(metric, span, *queries.lingers(metric, self.settings))
-        return known
-
-    def _excess(self, name: str, metric: Metric, view: ServiceView, reporting: int, at: float) -> int:
-        """Return how many tasks behind an average of the moment *at* neither run nor were just removed.
-
-        A task that a scale-down removed still reports for some time. It carried its part of the load in the time that
-        the sample is about, so the average is right. Other tasks that do not run, and removed tasks after that time,
-        may distort the average.
-        """
-        running = view.running
-        if not metric.averages or (reporting <= running and not self._runs.any_ended(view)):
-            return 0
-        if metric.query is None and self._runs.replaced(view, warm := at - self.settings.warmup):
-            running = view.running_since(warm)
-        if reporting <= running:
-            return 0
-        most = self._timing_of(name, metric).lingers_at_most
-        return max(0, reporting - running - self._runs.removed(view, at - most))
 
     def _name_strangers(
         self, needed: list[Needed], metrics: Mapping[str, Metric], nodes: Sequence[NodeView], deadline: Deadline
@@ -466,33 +357,15 @@ class MetricWindows:
                 averages[policy.name] = names
             for name in names:
                 cache = self._in_force.get((name, ""))
-                newest = self._newest(metrics[name])
+                newest = self._clock.newest(metrics[name])
                 reporting = cache.reporting(view.name, newest) if cache is not None else 0
-                at = newest - self._offset
-                if self._excess(name, metrics[name], view, reporting, at):
+                if self._tasks.excess(name, metrics[name], view, reporting, newest):
                     seen[view.name] = reporting, frozenset(task.id for task in view.tasks)
-        self._strangers = {name: known for name, known in self._strangers.items() if name in seen}
-        if all(name in self._strangers and self._strangers[name][0] == found for name, found in seen.items()):
-            return
-        try:
-            reporters = self.reporters(queries.reporters(seen, self.settings), deadline)
-            said = strangers.named(reporters, (item.view for item in needed), nodes, self.settings)
-        except BackendError:
-            return  # only the names are missing, and the next evaluation asks for them again
-        self._strangers = {name: (found, said.get(name, "")) for name, found in seen.items()}
-
-    def _owed(
-        self, values: list[float], tasks: list[int], newest: int, step: int, view: ServiceView
-    ) -> tuple[int, ...] | None:
-        """Return how many of the running tasks should have reported at each step; None if no step lacks a task."""
-        if min(tasks) >= view.running:
-            return None
-        # Swarm dates tasks by its clock, which is taken to be ours.
-        oldest = newest - self._offset - self.settings.warmup - (len(tasks) - 1) * step
-        return tuple(
-            # It does not matter for a sample that is missing, or for which all running tasks reported.
-            view.running_since(oldest + row * step) if count < view.running and isfinite(value) else 0
-            for row, (value, count) in enumerate(zip(values, tasks, strict=True))
+        self._tasks.name_strangers(
+            seen,
+            [item.view for item in needed],
+            nodes,
+            lambda services: self.reporters(queries.reporters(services, self.settings), deadline),
         )
 
 
@@ -501,11 +374,6 @@ def _without_negatives(series: Series) -> Series:
     if min(series.values, default=0.0) >= 0:  # a NaN that comes first is not 0 or more
         return series
     return replace(series, values=[MISSING if value < 0 else value for value in series.values])
-
-
-def _last_below_0(values: list[float]) -> int | None:
-    """Return the row of the newest sample below 0; None if there is none."""
-    return next((row for row in reversed(range(len(values))) if values[row] < 0), None)
 
 
 def _silent(source: str, error: BackendError) -> Problem:

@@ -1,4 +1,4 @@
-"""Other people's strategies and metric sources: found by their entry points, checked, and made known.
+"""Strategies and metric sources of other packages: found by their entry points, checked and registered.
 
 docs/plugins.md says how to write one.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from autoscaler.errors import ConfigurationError
 from autoscaler.plugins.isolation import read_in_time
-from autoscaler.policy import policy
+from autoscaler.policy import file, policy
 from autoscaler.policy.metric import PROMETHEUS
 from autoscaler.strategies import Rule, registered
 from autoscaler.strategies.base import LONGEST_LOOK_BACK, Frozen
@@ -37,27 +37,27 @@ _NO_KEYS = frozenset(
         *("recommend", "recommend_on_partial", "strategy_name"),
     }
 )
-"""What a strategy says otherwise than by a key of the policy file."""
+"""The attributes of a strategy that are not keys of the policy file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """What was found."""
+    """The plugins that were found."""
 
     strategies: Mapping[str, type[Rule]] = field(default_factory=dict)
-    """By the name that policy files call it."""
+    """The strategies, by their names in policy files."""
     sources: Mapping[str, Callable[[], object]] = field(default_factory=dict)
-    """What makes each metric source, by the name that policy files call it."""
+    """The makers of metric sources, by their names in policy files."""
     packages: tuple[str, ...] = ()
-    """Where they come from, with versions: ``autoscaler-peak 1.0``."""
+    """The packages of the plugins, with versions: ``autoscaler-peak 1.0``."""
 
 
 @cache
 def load() -> Plugins:
-    """All plugins that are installed, their strategies registered; looked for once.
+    """Return all installed plugins, and register their strategies. They are looked for once.
 
-    Raises ConfigurationError with all that is wrong, and registers none then: a policy must not mean something else
-    because a package is broken.
+    Raise ConfigurationError with all problems. Then no strategy is registered, because a broken package must not
+    change the meaning of a policy.
     """
     problems: list[str] = []
     built_in = {name for name, rule in registered().items() if is_built_in(rule)}
@@ -79,13 +79,13 @@ def load() -> Plugins:
 
 
 def metric_sources() -> Mapping[str, Callable[[], object]]:
-    """What makes each metric source of a plugin, by its name; see `adapters.foreign_source`."""
+    """Return the makers of the plugins' metric sources, by name; see `plugins.metric_source`."""
     return load().sources
 
 
 def rebuild() -> None:
-    """Let policy files name the strategies that were registered after the first policy was read."""
-    for model in (policy.Policy, policy.Defaults, policy.PolicyFile, policy.PolicySet):
+    """Let policy files use the strategies that were registered after the first policy was read."""
+    for model in (policy.Policy, file.Defaults, file.PolicyFile, policy.PolicySet):
         if model.__pydantic_complete__:
             model.model_rebuild(force=True)
 
@@ -96,7 +96,7 @@ def _found(
     problems_of: Callable[[str, Any], Iterator[str]],
     problems: list[str],
 ) -> Iterator[tuple[str, tuple[EntryPoint, Any]]]:
-    """The names of a *group*, each with its entry point and what that gives; what is wrong is added to *problems*."""
+    """Yield the names of a *group*, each with its entry point and its value. Add the errors to *problems*."""
     owners: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=group), key=lambda each: (_package(each), each.name)):
         place = f'{_package(point)}: the entry point "{point.name} = {point.value}" in {group}'
@@ -114,7 +114,7 @@ def _found(
         try:
             value = point.load()
             found = list(problems_of(point.name, value))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is other people's code that runs here
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it runs the code of plugins
             cure = f"correct it, install what it needs, or uninstall {_package(point)}"
             problems.append(f"{place}: cannot be imported: {describe_error(error)} ({cure})")
             continue
@@ -130,13 +130,13 @@ def _package(point: EntryPoint) -> str:
 
 
 def problems_of_strategy(name: str, strategy: object) -> Iterator[str]:
-    """What keeps *strategy* from being the strategy *name*: ``what is wrong (what would be right)`` each."""
+    """Yield why *strategy* cannot be the strategy *name*, each as ``what is wrong (what would be right)``."""
     if not isinstance(strategy, type) or not issubclass(strategy, Rule):
-        yield f"is {strategy!r:.60}, no subclass of autoscaler.strategies.Rule (name the class: module:Class)"
+        yield f"is {strategy!r:.60}, not a subclass of autoscaler.strategies.Rule (name the class: module:Class)"
         return
     try:
-        strategy.model_rebuild()  # does nothing where its annotations were known when it was defined
-    except Exception as error:  # noqa: BLE001 - whatever pydantic makes of other people's annotations
+        strategy.model_rebuild()  # it changes nothing if the annotations were known at the definition
+    except Exception as error:  # noqa: BLE001 - pydantic may raise anything for the annotations of plugins
         cure = "import what fields are annotated with at run time, not under TYPE_CHECKING"
         yield f"the fields of {strategy.__name__} cannot be read: {describe_error(error)} ({cure})"
         return
@@ -173,7 +173,7 @@ def _problems_of_fields(name: str, strategy: type[Rule]) -> Iterator[str]:
         yield f"{own} takes unknown keys, or can be changed (leave extra and frozen as the Rule has them)"
     try:
         parts = {own, *strategy.model_json_schema().get("$defs", ())}
-    except Exception as error:  # noqa: BLE001 - whatever pydantic makes of other people's annotations
+    except Exception as error:  # noqa: BLE001 - pydantic may raise anything for the annotations of plugins
         yield f"the fields of {own} cannot be described: {describe_error(error)} (annotate them with WithJsonSchema)"
         return
     for part in sorted(parts & _parts_of_a_policy()):
@@ -181,7 +181,8 @@ def _problems_of_fields(name: str, strategy: type[Rule]) -> Iterator[str]:
 
 
 def _parts_of_a_policy() -> set[str]:
-    return {part.__name__ for part in vars(policy).values() if isinstance(part, type) and issubclass(part, Frozen)}
+    models = (*vars(policy).values(), *vars(file).values())
+    return {part.__name__ for part in models if isinstance(part, type) and issubclass(part, Frozen)}
 
 
 def _problems_of_source(_: str, factory: object) -> Iterator[str]:
@@ -192,11 +193,11 @@ def _problems_of_source(_: str, factory: object) -> Iterator[str]:
 
 
 def _takes(function: Callable[..., object], *arguments: object) -> bool:
-    """Whether *function* can be called with *arguments*, as far as can be told."""
+    """Return whether *function* can be called with *arguments*, as far as is known."""
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError:
         return False
-    except ValueError:  # a function of C's that does not tell
+    except ValueError:  # a function in C without a signature
         return True
     return True

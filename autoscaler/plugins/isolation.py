@@ -1,7 +1,7 @@
-"""Opinions of rules: this package's are asked directly; if a plugin's fails, only its rule lacks data.
+"""Opinions of rules: rules of this package are asked directly; if a plugin fails, only its rule lacks data.
 
-A plugin's strategy may raise, never come back or return nonsense. Its rule lacks data then, which lowers no count, and
-the detail says why.
+A plugin's strategy may raise, never return, or return nonsense. Then its rule lacks data, which never lowers a count.
+The detail says why.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from autoscaler.strategies.base import Rule, RuleInput
 
 MOST_REPLICAS = 1_000_000
-"""More than any policy allows, whatever the metric says."""
+"""A count that is more than any policy allows."""
 LONGEST_DETAIL = 300
-"""Characters."""
+"""The most characters of a text in an opinion."""
 OWN_REASONS = (
     Reason.ABOVE_TARGET,
     Reason.BELOW_TARGET,
@@ -39,11 +39,11 @@ OWN_REASONS = (
     Reason.TABLE_VALUE,
     Reason.NO_BREACH,
 )
-"""The reasons that a rule can have; the others are those of what follows it, or say that it lacks data."""
+"""The reasons that a rule can give. Others are given by later steps, or mean that the rule lacks data."""
 
 
 def flaw(rule_input: RuleInput, opinion: object) -> str:
-    """What keeps *opinion* from being a rule's on *rule_input*, and what would be right; empty where nothing does."""
+    """Return why *opinion* cannot be a rule's on *rule_input*, and what would be right; empty if it can."""
     if type(opinion) is not Recommendation:
         return f"gave {_shown(opinion)}, no Recommendation (return self.asks_for(…) or self.no_opinion(…))"
     return (
@@ -101,7 +101,7 @@ def _shown(value: object) -> str:
 # Asking
 
 _READING = 2.0
-"""Seconds that reading a rule of a plugin's strategy may take."""
+"""The most seconds for reading a rule of a plugin's strategy."""
 _WORKERS: WeakKeyDictionary[type[Rule], Worker] = WeakKeyDictionary()
 
 
@@ -114,7 +114,7 @@ def worker_of(rule: type[Rule]) -> Worker:
 
 
 def read_in_time(rule: type[Rule], read: Callable[[], Any]) -> Any:
-    """Return what *read* returns, which runs the code of the strategy; raises DeadlineError if it takes too long."""
+    """Return what *read* returns, which runs the code of the strategy; raise DeadlineError if it takes too long."""
     return worker_of(rule).call(read, _READING)
 
 
@@ -128,14 +128,14 @@ def _recommended_on_partial(rule: Rule, rule_input: RuleInput) -> object:
 
 
 class PluginGuard:
-    """Asks rules for their opinions: this package's directly, a plugin's with a time limit.
+    """Asks rules for their opinions: those of this package directly, those of plugins with a time limit.
 
-    *a_call* are the seconds for one call of a plugin's strategy, *each* those for all calls of one strategy in an
-    evaluation, *together* those for all strategies in an evaluation.
+    *a_call* is the most seconds of one call of a plugin's strategy. *each* is the most seconds of all calls of one
+    strategy in an evaluation, and *together* that of all strategies.
 
-    A call that takes too long is abandoned, and its strategy is not asked again before it has come back, nor at all in
-    the same evaluation. So a strategy that hangs costs an evaluation of a thousand services one second, and one that
-    is slow no more than *each*; all of them *together* leave an evaluation the time to write.
+    A call that takes too long is abandoned. Its strategy is not asked again in the same evaluation, nor before the call
+    has returned. So a strategy that hangs takes one second of an evaluation of a thousand services, and a slow one at
+    most *each*. The limit *together* leaves an evaluation the time to write.
     """
 
     def __init__(self, *, a_call: float = 1.0, each: float = 2.0, together: float = 4.0) -> None:
@@ -144,21 +144,21 @@ class PluginGuard:
         self._together = together
         self._turn: float | None = None
         self._spent: dict[type[Rule], float] = {}
-        """Seconds of this turn, by strategy."""
+        """The seconds that each strategy used in this turn."""
         self._late: set[type[Rule]] = set()
-        """The strategies that did not come back in this turn."""
+        """The strategies that did not return in this turn."""
 
     def judge(self, rule: Rule, rule_input: RuleInput, at: float) -> Recommendation:
-        """Return the opinion of *rule* on a window that suffices to judge by, or that a plugin's rule lacks data.
+        """Return the opinion of *rule* on a sufficient window, or a plugin's lack of data.
 
-        *at* tells evaluations apart: it is the time of the decision.
+        *at* is the time of the decision, by which evaluations are told apart.
         """
         if is_built_in(type(rule)):
             return rule.recommend(rule_input)
         return self._ask(rule, rule_input, at, _recommended)
 
     def judge_on_partial(self, rule: Rule, rule_input: RuleInput, at: float) -> Recommendation | None:
-        """Return what *rule* is certain of although only some of the tasks report; None if that is nothing."""
+        """Return what *rule* is certain of although only some tasks report; None if it is certain of nothing."""
         if is_built_in(type(rule)):
             return rule.recommend_on_partial(rule_input)
         opinion = self._ask(rule, rule_input, at, _recommended_on_partial)
@@ -167,7 +167,7 @@ class PluginGuard:
     def _ask(
         self, rule: Rule, rule_input: RuleInput, turn: float, question: Callable[[Rule, RuleInput], object]
     ) -> Recommendation:
-        """What *rule* answers the *question*, or that it lacks data where that is no opinion of a rule's."""
+        """Return the answer of *rule* to the *question*, or its lack of data if that is not an opinion."""
         kind = type(rule)
         if turn != self._turn:
             self._turn = turn
@@ -194,7 +194,7 @@ class PluginGuard:
 
 
 def _answer(rule: Rule, rule_input: RuleInput, question: Callable[[Rule, RuleInput], object]) -> Recommendation:
-    """What *rule* answers the *question*, made anew of plain values, or that it failed; raises nothing."""
+    """Return the answer of *rule* to the *question* as plain values, or its failure; never raise."""
     try:
         opinion = question(rule, rule_input)
         what = flaw(rule_input, opinion)
@@ -212,7 +212,7 @@ def _failed(rule: Rule, rule_input: RuleInput, what: str) -> Recommendation:
 
 
 def _where(strategy: type[Rule], traceback: TracebackType | None) -> str:
-    """The innermost line of the plugin's own that *traceback* goes through, as ``, in peak.strategy, line 31``."""
+    """Return the plugin's own innermost line in *traceback*, as ``, in peak.strategy, line 31``."""
     package, place = strategy.__module__.partition(".")[0], ""
     while traceback is not None:
         module = str(traceback.tb_frame.f_globals.get("__name__"))

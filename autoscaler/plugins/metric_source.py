@@ -1,4 +1,4 @@
-"""Metric sources of plugins, held to what the autoscaler relies on: a good answer in time, or an error in words."""
+"""Metric sources of plugins, with limits: each gives a valid answer in time, or an error in words."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _AT_MOST = 5.0
-"""Seconds of an evaluation that a plugin's source may take; fewer where less than twice that is left of it."""
+"""The most seconds of an evaluation for a plugin's source, and at most half of the remaining time."""
 
 
 class ForeignSource:
-    """A MetricSource on a plugin's, which *factory* makes when it is first needed.
+    """A MetricSource that uses a plugin's, which *factory* makes when it is first needed.
 
-    Whatever the plugin does, its metrics alone lack data: it gets half of what is left of an evaluation and *at_most*
-    seconds of it, for all its queries together; what it raises beside UnreachableErrors, and an answer that is none,
-    become RefusedErrors, and every error names the source. Its calls never overlap, and all are made in one thread.
+    If the plugin fails, only its metrics lack data. All its queries together get half of the remaining time of an
+    evaluation, and at most *at_most* seconds. All errors except UnreachableError, and invalid answers, become
+    RefusedErrors. Each error names the source. The calls never overlap, and all are made in one thread.
     """
 
     def __init__(self, name: str, factory: Callable[[], object], *, at_most: float = _AT_MOST) -> None:
@@ -41,7 +41,7 @@ class ForeignSource:
         self._left = 0.0
 
     def clock_offset(self, now: float, deadline: Deadline) -> float:
-        """What the plugin's source says; 0 where it has no clock to tell of."""
+        """Return the plugin's own answer; 0 if it does not have a clock."""
 
         def offset(allowed: Deadline) -> float:
             ask = getattr(self._made(), "clock_offset", None)
@@ -53,7 +53,7 @@ class ForeignSource:
         return self._ask(offset, deadline)
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> Mapping[str, Series]:
-        """The plugin's answer, made anew of plain lists; what is not finite is missing. Raises BackendError."""
+        """Return the plugin's answer as plain lists, in which infinite values are missing. Raise BackendError."""
         length = (end - start) // step + 1
 
         def answer(allowed: Deadline) -> Mapping[str, Series]:
@@ -67,7 +67,7 @@ class ForeignSource:
         return self._source
 
     def _ask(self, question: Callable[[Deadline], T], deadline: Deadline) -> T:
-        """What the plugin says, within the source's time of the evaluation that ends at *deadline*."""
+        """Return the plugin's answer, within the source's time in the evaluation that ends at *deadline*."""
         if deadline is not self._evaluation:
             self._evaluation, self._left = deadline, min(self._at_most, deadline.remaining() / 2)
         seconds = min(self._left, deadline.remaining())

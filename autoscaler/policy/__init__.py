@@ -1,1 +1,1 @@
-"""Policies as values: what operators write, and which policy applies to a service."""
+"""Policies as values, and the matching of policies to services."""

@@ -1,4 +1,4 @@
-"""Guards: PromQL vetoes. While a metric is beyond a bound, rules may not change the count in a direction."""
+"""Guards: vetoes by a metric. While it is beyond a bound, rules must not change the count in a direction."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class Guard(Frozen):
         return self
 
     def blocks(self, direction: Direction, window: Window | None) -> str:
-        """Why rules may not change the count in *direction*, as far as *window* tells, in words; empty where they may.
+        """Return why rules must not change the count in *direction*, in words; empty if they may.
 
-        A window that lacks data, be it tasks or samples, is taken as `on_missing` says; for a reduction also one whose
-        samples may be low for what they are, where they show nothing above the bound.
+        If *window* lacks tasks or samples, `on_missing` decides. It also decides on a reduction if the samples are
+        within the bound, but are doubtful and may be too low.
         """
         if self.block not in (direction.value, "both"):
             return ""

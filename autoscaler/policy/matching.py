@@ -1,6 +1,6 @@
-"""Which policy applies to a service: by its exact name, by its own label, or by globs and labels, in that rank.
+"""The policy that applies to a service: by exact name, by the service's label, or by globs and labels, in this order.
 
-What a label says wrongly concerns the service that wears it, and no other.
+A wrong label only concerns the service that has it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL
 from autoscaler.util.suggestions import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from autoscaler.policy.policy import Policy, PolicySet
 
 PREFIX = "autoscaler."
-"""What the names of the labels begin with that speak to the autoscaler."""
+"""The beginning of the labels that are meant for the autoscaler."""
 POLICY_LABEL = "autoscaler.policy"
-"""Names the policy that the service wants."""
+"""The label that names the policy of the service."""
 ENABLED_LABEL = "autoscaler.enabled"
-"""`false` takes the service out."""
+"""The label that excludes the service if it is `false`."""
 MIN_LABEL = "autoscaler.replicas.min"
 MAX_LABEL = "autoscaler.replicas.max"
 _LABELS = (POLICY_LABEL, ENABLED_LABEL, MIN_LABEL, MAX_LABEL)
@@ -35,29 +35,29 @@ _OWNERS = {
     "sablier.enable": "Sablier",
     "swarm.autoscaler": "docker-swarm-autoscaler",
 }
-"""The labels by which services ask other programs to change their counts, and what these are called."""
+"""The names of other programs that change counts, by the labels with which services ask them to."""
 _TRUE = frozenset({"1", "t", "true"})
-"""What such a label says in small letters where it means yes."""
+"""The values of such a label that mean yes, in small letters."""
 _MOST_NAMES = 20_000
 _MOST_REPLICAS = 10_000
 _MOST_TOLD = 5
-"""How many of the problems of one service a message tells, and how many of the policies that match it."""
+"""The most problems of one service in a message, and the most names of policies."""
 _MOST_HINTS = 100
-"""How many names of policies that are none are compared with all policies: a thousand comparisons each take time."""
+"""The most unknown names of policies that are compared with all policies, because a thousand comparisons take time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The policy that applies to a service, or why none does although something asks for one."""
+    """The policy that applies to a service, or why none applies although one is asked for."""
 
     policy: Policy | None = None
-    """With the bounds that the service's labels give; None where none applies."""
+    """The policy with the bounds of the service's labels; None if none applies."""
     names: str = ""
-    """What matched: a policy's name, or several, of many the first."""
+    """The names of the policies that match; of many, the first ones."""
     conflict: str = ""
-    """Why none applies although something asks for one, and the cure; empty where nothing asks."""
+    """Why no policy applies although one is asked for, and the cure; empty if none is asked for."""
     doubt: str = ""
-    """What is doubtful about a policy that applies, and the cure; empty where nothing is."""
+    """Why it is doubtful that the policy should apply, and the cure; empty if it is not."""
 
 
 _NONE = Match()
@@ -65,19 +65,21 @@ _NONE = Match()
 
 @dataclass(slots=True)
 class Matcher:
-    """Finds the policies of services, and remembers what it found."""
+    """Finds the policies of services, and remembers them."""
 
     policies: PolicySet
-    _found: dict[tuple[str, bool, tuple[tuple[str, str], ...]], Match] = field(default_factory=dict)
-    _hints: dict[str, str] = field(default_factory=dict)
+    _found: dict[tuple[str, bool, tuple[tuple[str, str], ...]], Match] = field(default_factory=dict, init=False)
+    _hints: dict[str, str] = field(default_factory=dict, init=False)
+    _missing: tuple[frozenset[str], dict[str, str]] | None = field(default=None, init=False)
+    """The messages on missing services, and the services that there were when they were made."""
     _looked_at: frozenset[str] = field(init=False)
-    """The labels beside ours that some policy matches by."""
+    """The labels of others by which a policy matches services."""
 
     def __post_init__(self) -> None:
         self._looked_at = frozenset(label for policy in self.policies.policies for label in policy.match_labels)
 
     def find(self, service: str, labels: Mapping[str, str], *, own: bool = False) -> Match:
-        """The match of *service*; globs and `match_labels` never mean the autoscaler's *own* one."""
+        """Return the match of *service*. Globs and `match_labels` never match the autoscaler's *own* service."""
         told = {
             label: value
             for label, value in labels.items()
@@ -90,6 +92,19 @@ class Matcher:
             self._found[key] = self._find(service, told, own=own)
         return self._found[key]
 
+    def missing(self, service: str, known: Collection[str]) -> str:
+        """Return the message that Swarm has no service of this name, and which *known* ones may be meant."""
+        names = frozenset(known)
+        if self._missing is None or self._missing[0] != names:
+            self._missing = names, {}
+        said = self._missing[1]
+        if service not in said:
+            # A hundred misspelt names among thousands of services would take seconds.
+            found = nearest(service, names, likeness=0.5) if len(said) < _MOST_HINTS else ""
+            cure = f" (did you mean {found}?)" if found else ""
+            said[service] = f"Swarm has no service of this name{cure}"
+        return said[service]
+
     def _find(self, service: str, labels: Mapping[str, str], *, own: bool) -> Match:
         if labels.get(ENABLED_LABEL) == "false":
             return _NONE
@@ -99,7 +114,7 @@ class Matcher:
             wrong.append(f"matched by the policies {names} (name the service in one of them, or exclude it)")
         owner, by_name = _owner(labels), POLICY_LABEL in labels or service in self.policies.named
         if candidates and owner and not by_name:
-            cure = "exclude it, or name it exactly in services to scale it all the same"
+            cure = "exclude it, or name it exactly in services to scale it anyway"
             wrong.append(f"{owner}, and the policy {names} matches it by a glob or by match_labels ({cure})")
         problems = list(islice(chain(wrong, self._wrong_labels(labels)), _MOST_TOLD))
         if problems:
@@ -116,11 +131,11 @@ class Matcher:
         return _NONE
 
     def _candidates(self, service: str, labels: Mapping[str, str], *, own: bool) -> tuple[list[Policy], list[str]]:
-        """The policies of the best rank that match, and what is wrong with the service's wish."""
+        """Return the matching policies of the highest rank, and the problems with the service's own label."""
         wanted = labels.get(POLICY_LABEL)
         policy = None if wanted is None else self.policies.by_name.get(wanted)
         if wanted is not None and policy is None:
-            return [], [f"the label {POLICY_LABEL} names {wanted!r:.60}, no policy ({self._near(wanted)})"]
+            return [], [f"the label {POLICY_LABEL} names {wanted!r:.60}, which is not a policy ({self._near(wanted)})"]
         if (named := self.policies.named.get(service)) is not None:
             return [named], []
         if policy is not None:
@@ -133,7 +148,7 @@ class Matcher:
         return [policy for policy in self.policies.policies if policy.matches(service, labels)], []
 
     def _near(self, wanted: str) -> str:
-        """The cure for a name of a policy that is none."""
+        """Return the cure for an unknown name of a policy."""
         names = list(self.policies.by_name)
         if wanted not in self._hints and len(self._hints) < _MOST_HINTS:
             self._hints[wanted] = nearest(wanted, names)
@@ -141,10 +156,10 @@ class Matcher:
         return f"did you mean {near}?" if near else f"the policies are {_listed(names)}"
 
     def _wrong_labels(self, labels: Mapping[str, str]) -> Iterator[str]:
-        """What is wrong with the labels themselves, whatever policy applies."""
+        """Yield the problems of the labels themselves, whatever policy applies."""
         for label in sorted(labels):
             if label.startswith(PREFIX) and label not in _LABELS and label not in self._looked_at:
-                # Without the prefix: with it, all would be near.
+                # Without the prefix, because with it all would be near.
                 known = [each.removeprefix(PREFIX) for each in _LABELS]
                 near = nearest(label.removeprefix(PREFIX), known)
                 cure = f"did you mean {PREFIX}{near}?" if near else f"the labels are {', '.join(_LABELS)}"
@@ -159,7 +174,7 @@ class Matcher:
 
 
 def _owner(labels: Mapping[str, str]) -> str:
-    """Which other program scales a service with these *labels*, and by which label; empty where none does."""
+    """Return which other program scales a service with these *labels*, and by which label; empty if none does."""
     owners = (
         f"is scaled by {owner} (label {label}={labels[label]})"
         for label, owner in _OWNERS.items()
@@ -169,7 +184,7 @@ def _owner(labels: Mapping[str, str]) -> str:
 
 
 def _bounded(policy: Policy, labels: Mapping[str, str], policies: PolicySet) -> Match:
-    """*policy* with the bounds that the labels give."""
+    """Return *policy* with the bounds of the labels."""
     if not labels.keys() & {MIN_LABEL, MAX_LABEL}:
         return Match(policy, policy.name)
     least = int(labels.get(MIN_LABEL, policy.replicas.min))
@@ -179,11 +194,11 @@ def _bounded(policy: Policy, labels: Mapping[str, str], policies: PolicySet) -> 
         return Match(None, policy.name, f"{what} (correct the labels {MIN_LABEL} and {MAX_LABEL})")
     if least == 0 and policy.replicas.min and not policies.can_wake(policy):
         what = f"the label {MIN_LABEL} is 0, and no rule of the policy {policy.name} could wake the service"
-        return Match(None, policy.name, f"{what} (write 1, or add a rule for a metric which is there without tasks)")
+        return Match(None, policy.name, f"{what} (write 1, or add a rule with a metric that has data without tasks)")
     return Match(policy.model_copy(update={"replicas": Replicas(min=least, max=most)}), policy.name)
 
 
 def _listed(names: list[str]) -> str:
-    """*names* in one text, of many the first."""
+    """Return *names* as one text; of many, the first ones."""
     more = len(names) - _MOST_TOLD
     return ", ".join(names[:_MOST_TOLD]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Metrics: what a rule looks at. `cpu` and `memory` are built in; a policy file may define others, or these anew."""
+"""Metrics that rules look at. `cpu` and `memory` are built in. A policy file may define others, or replace these."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PROMETHEUS = "prometheus"
-"""The source that a metric is asked of unless it names another."""
+"""The default source of a metric."""
 LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-"""What Prometheus takes for the name of a label."""
-_LONGEST = 3600
+"""A name of a label in Prometheus."""
+_LONGEST_TIME = 3600
+"""The most seconds of a step and of an offset."""
 
 
 def _label(name: str) -> str:
@@ -77,7 +78,7 @@ class Metric(Frozen):
                 if getattr(self, key):
                     yield f"{key} belongs to a query (add query, or remove {key})"
             if self.source != PROMETHEUS:
-                yield f"the source {self.source} is asked nothing (add query)"
+                yield f"the source {self.source} has no query (add query)"
             if self.kind == "total":
                 yield "the built-in metrics are averages (remove kind, or give a query)"
         elif self.source != PROMETHEUS:
@@ -92,9 +93,9 @@ class Metric(Frozen):
         if self.task is not None and self.one_value:
             yield "one value for all services has no tasks (add by, or remove task)"
         if self.task is not None and self.task == self.by:
-            yield f"the label {self.task} tells either services or tasks apart (name another one in by or task)"
+            yield f"the label {self.task} cannot name both services and tasks (name another one in by or task)"
         if not self.counts_tasks and {"aggregate", "reporting"} & self.model_fields_set:
-            yield "aggregate and reporting are about tasks (add task, the label that tells them apart)"
+            yield "aggregate and reporting are about tasks (add task, the label that names the task)"
         if self.kind == "total" and self.aggregate == "max":
             yield "the busiest task is not a total (remove kind or aggregate)"
         if self.kind == "total" and self.redistributes:
@@ -103,34 +104,34 @@ class Metric(Frozen):
             yield "reporting 0% would take no data for an idle service (give a share above 0%)"
 
     def _problems_of_time(self) -> Iterator[str]:
-        if self.step is not None and not 1 <= self.step <= _LONGEST:
+        if self.step is not None and not 1 <= self.step <= _LONGEST_TIME:
             yield "the step is empty or too long (give 1s to 1h)"
-        if self.offset > _LONGEST:
+        if self.offset > _LONGEST_TIME:
             yield "the offset is too long (give 1h at most)"
 
     @property
     def never_negative(self) -> bool:
-        """Whether a value below 0 is impossible, so that it counts as missing: CPU and memory in use are 0 at least."""
+        """Return whether a value below 0 counts as missing, because used CPU and memory are at least 0."""
         return self.query is None
 
     @cached_property
     def per_service(self) -> bool:
-        """Whether each service has a query of its own."""
+        """Return whether each service has a query of its own."""
         return self.source == PROMETHEUS and self.query is not None and promql.mentions_service(self.query)
 
     @property
     def averages(self) -> bool:
-        """Whether a value is an average over the tasks."""
+        """Return whether a value is an average over the tasks."""
         return self.kind == "average" and self.aggregate == "average"
 
     @property
     def counts_tasks(self) -> bool:
-        """Whether the tasks behind each value are known."""
+        """Return whether the tasks behind each value are known."""
         return self.query is None or self.task is not None
 
     @cached_property
     def one_value(self) -> bool:
-        """Whether it is the same for every service."""
+        """Return whether the value is the same for every service."""
         return self.source == PROMETHEUS and self.query is not None and self.by is None and not self.per_service
 
 
@@ -144,9 +145,9 @@ BUILT_IN: Mapping[str, Metric] = MappingProxyType(
 
 
 def with_built_in(defined: Mapping[str, Metric]) -> dict[str, Metric]:
-    """All metrics there are: the *defined* ones and the built-in ones that are not defined anew.
+    """Return all metrics: the *defined* ones, and the built-in ones that are not replaced.
 
-    One that is defined anew keeps what it does not say about moving load, unless it is a total now.
+    A metric that replaces a built-in one has its `redistributes`, unless it gives its own or is a total.
     """
     return {**BUILT_IN, **{name: _completed(name, metric) for name, metric in defined.items()}}
 

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from autoscaler.policy.policy import Policy, PolicySet
 
 _MOST_NAMES = 5
-"""How many rules or policies a text names."""
+"""The most rules or policies that a text names."""
 
 
 def in_force(policy: Policy) -> str:
-    """How soon changes may follow each other: ``cooldown 3m up, 5m down (load passes both unless …)``.
+    """Return how soon changes may follow each other: ``cooldown 3m up, 5m down (load passes both unless …)``.
 
-    Empty for a policy without rules, because bounds wait for nothing.
+    It is empty for a policy without rules, because bounds do not wait.
     """
     if not policy.rules:
         return ""
@@ -28,14 +28,14 @@ def in_force(policy: Policy) -> str:
 
 
 def by_policies(policies: PolicySet, applied: Iterable[str] | None = None) -> dict[str, str]:
-    """What is in force for each policy by its name, or for those that are *applied* alone."""
+    """Return what is in force for each policy, by its name; with *applied*, only for those."""
     names = None if applied is None else set(applied)
     said = {policy.name: in_force(policy) for policy in policies.policies if names is None or policy.name in names}
     return {name: text for name, text in said.items() if text}
 
 
 def lines(said: dict[str, str]) -> list[str]:
-    """A line for all policies of which the same is *said*: ``web, shop: cooldown …``."""
+    """Return one line for all policies with the same text in *said*: ``web, shop: cooldown …``."""
     alike: dict[str, list[str]] = {}
     for name, text in said.items():
         alike.setdefault(text, []).append(name)
@@ -43,7 +43,7 @@ def lines(said: dict[str, str]) -> list[str]:
 
 
 def _passing(policy: Policy) -> Iterator[str]:
-    """The rules that an unwritten cooldown does not hold."""
+    """Yield which rules a default cooldown does not hold."""
     passing = {
         way: [rule.name for rule in policy.rules if not policy.behaviour(way).holds_own_changes_of(rule)]
         for way in Direction

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from copy import copy
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -16,15 +14,15 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
-    create_model,
+    InstanceOf,
     model_validator,
 )
-from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
 from autoscaler.core.model import Direction
 from autoscaler.policy.guards import Guard
 from autoscaler.policy.metric import Metric, with_built_in
+from autoscaler.policy.places import Places
 from autoscaler.policy.schedules import Schedule
 from autoscaler.strategies import Rule, registered
 from autoscaler.strategies.base import Frozen
@@ -37,12 +35,12 @@ _GLOB = frozenset("*?[")
 _LONGEST_PERIOD = 30 * 60
 _MOST_NAMES = 5000
 _MOST_PARTS = 100
-"""How many rules, guards, schedules or labels a policy may have: each costs time at every evaluation."""
+"""The most rules, guards, schedules or labels of a policy, because each takes time at every evaluation."""
 _COUNT = Annotated[int, Field(strict=True, ge=0, le=10_000)]
 
 
 def _visible(name: str) -> str:
-    """*name*, which looks like what it is: no character in it is hidden, or changes the direction of writing."""
+    """Return *name* if all its characters are visible; raise ValueError otherwise."""
     for character in name:
         if not character.isprintable():
             raise ValueError(f"holds the character U+{ord(character):04X}, which cannot be seen (remove it)")
@@ -51,11 +49,10 @@ def _visible(name: str) -> str:
 
 _PATTERN = Annotated[str, Field(strict=True, min_length=1, max_length=255), AfterValidator(_visible)]
 _VALUE = Annotated[str, Field(strict=True, max_length=4096)]
-_METRIC_NAME = r"^[a-zA-Z_][a-zA-Z0-9_.:-]*$"
 
 
 class _AnyRule:
-    """Validates a rule by the model of the strategy that it names; `threshold` where it names none."""
+    """Validates a rule by the model of the strategy that it names, `threshold` by default."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -97,11 +94,11 @@ class Bounds:
 
     @property
     def asleep(self) -> bool:
-        """Whether a schedule lets the service sleep."""
+        """Return whether a schedule lets the service sleep."""
         return self.max == 0
 
     def clamp(self, count: int) -> int:
-        """The count nearest to *count* that lies within the bounds."""
+        """Return the count within the bounds that is nearest to *count*."""
         return min(max(count, self.min), self.max)
 
 
@@ -138,9 +135,9 @@ class Behaviour(Frozen):
     change in this direction."""
 
     def holds_own_changes_of(self, rule: Rule | None) -> bool:
-        """Whether the cooldown counts from the autoscaler's own changes too, for a count that *rule* asks for.
+        """Return whether the cooldown also counts from the autoscaler's own changes, for a count of *rule*.
 
-        It counts from other people's in any case. One that nobody wrote leaves alone what paces itself.
+        It always counts from changes by others. The default cooldown does not hold rules that pace themselves.
         """
         return rule is None or not rule.paces_itself or "cooldown" in self.model_fields_set
 
@@ -241,10 +238,10 @@ class Policy(Frozen):
         return self
 
     def bounds(self, at: float) -> Bounds:
-        """The bounds in force at *at*, in Unix seconds.
+        """Return the bounds in force at *at*, in Unix seconds.
 
-        Of the active schedules the largest min and the smallest max that is not below it; where none gives one, the
-        policy's own, its max raised to a schedule's min if need be.
+        They are the largest min of the active schedules, and the smallest max that is not below it. Without one, the
+        policy's own bound is in force; its max is raised to a schedule's min if needed.
         """
         active = [schedule for schedule in self.schedules if schedule.active(at)]
         lowest, lowest_by = max(
@@ -260,49 +257,50 @@ class Policy(Frozen):
 
     @property
     def highest(self) -> int:
-        """The largest max that can ever be in force, by whatever schedule."""
+        """Return the largest max that can ever be in force, by any schedule."""
         bounds = (bound for schedule in self.schedules for bound in (schedule.min, schedule.max) if bound is not None)
         return max((self.replicas.max, *bounds))
 
     def behaviour(self, direction: Direction) -> Behaviour:
-        """How the policy changes counts in *direction*."""
+        """Return how the policy changes counts in *direction*."""
         return self.scale_up if direction is Direction.UP else self.scale_down
 
     @cached_property
     def longest_stabilization(self) -> int:
-        """For how many seconds recommendations count."""
+        """Return the seconds for which recommendations count."""
         return max(self.stabilization(way, rule) for way in Direction for rule in (None, *self.rules))
 
     def stabilization(self, direction: Direction, rule: Rule | None) -> int:
-        """For how many seconds a change in *direction* that *rule* asks for is stabilized."""
+        """Return the seconds for which a change in *direction* that *rule* asks for is stabilized."""
         behaviour = self.behaviour(direction)
         if rule is None or direction is Direction.UP or "stabilization" in behaviour.model_fields_set:
             return behaviour.stabilization
         return rule.unwritten_stabilization
 
     def rule(self, name: str) -> Rule | None:
-        """The rule of that name; None where there is none."""
+        """Return the rule of that name; None if there is none."""
         return next((rule for rule in self.rules if rule.name == name), None)
 
     @cached_property
     def look_backs(self) -> dict[str, int]:
-        """The metrics that rules and guards look at, with the longest look-back that one of them needs, in seconds."""
+        """Return the metrics of rules and guards, with the longest look-back that one of them needs, in seconds."""
         longest: dict[str, int] = {}
-        for metric, look_back in self._looks():
+        for metric, look_back in self.looks():
             longest[metric] = max(longest.get(metric, 0), look_back)
         return longest
 
-    def _looks(self) -> Iterator[tuple[str, int]]:
+    def looks(self) -> Iterator[tuple[str, int]]:
+        """Yield the metric and the look-back in seconds of each rule and guard."""
         yield from ((rule.metric, rule.look_back) for rule in self.rules)
         yield from ((guard.metric, guard.for_) for guard in self.guards)
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The services that the policy names exactly."""
+        """Return the services that the policy names exactly."""
         return tuple(service for service in self.services if not is_glob(service))
 
     def matches(self, service: str, labels: Mapping[str, str]) -> bool:
-        """Whether a glob of the policy means *service*, or its *labels* do, and nothing in `exclude` does."""
+        """Return whether a glob or labels of the policy match *service* with its *labels*, and `exclude` does not."""
         if self.match_labels:
             meant = all(labels.get(label) == value for label, value in self.match_labels.items())
         else:
@@ -310,7 +308,7 @@ class Policy(Frozen):
         return meant and not self.excludes(service)
 
     def excludes(self, service: str) -> bool:
-        """Whether a name or a glob of `exclude` means *service*."""
+        """Return whether a name or a glob of `exclude` matches *service*."""
         return self._excluded.match(service) is not None
 
     @cached_property
@@ -323,63 +321,8 @@ class Policy(Frozen):
 
 
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Matches what one of the globs means."""
+    """Return a pattern that matches what one of the globs matches."""
     return re.compile("|".join(map(translate, patterns)) or "(?!)")
-
-
-def _partial(model: type[Frozen], name: str, without: frozenset[str] = frozenset(), **config: Any) -> type[Frozen]:
-    """*model* with every key optional, those of its parts included; what keys together must mean is not checked."""
-    fields: dict[str, Any] = {}
-    for key, info in model.model_fields.items():
-        field, part = copy(info), _part(info.annotation)
-        field.default, field.default_factory = None, None
-        if key not in without:
-            fields[key] = (info.annotation if part is None else _partial(part, f"Default{part.__name__}"), field)
-    return create_model(
-        name, __base__=Frozen, __doc__=model.__doc__, __module__=__name__, __cls_kwargs__=config, **fields
-    )
-
-
-def _part(annotation: Any) -> type[Frozen] | None:
-    """The model in ``Replicas`` or ``Fallback | None``; None for lists and whatever else is replaced as a whole."""
-    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Frozen)), None)
-
-
-OWN_KEYS = frozenset({"name", "services", "match_labels"})
-"""The keys of a policy that no default can give."""
-if TYPE_CHECKING:
-    Defaults = Frozen
-else:
-    Defaults = _partial(Policy, "Defaults", OWN_KEYS, defer_build=True)
-
-
-def _whole(version: object) -> object:
-    """Return *version*; `true` and `1.0` are refused, although they equal 1."""
-    if type(version) is not int:
-        raise ValueError(f"{version!r:.40} is not a version of this format (write version: 1)")
-    return version
-
-
-class PolicyFile(Frozen):
-    """One policy file."""
-
-    model_config = ConfigDict(defer_build=True)
-
-    version: Annotated[Literal[1], BeforeValidator(_whole)]
-    """The version of this format: 1."""
-    defaults: Defaults = Field(default_factory=Defaults)
-    """Values for keys that a policy leaves out: all keys but `name`, `services` and `match_labels`."""
-    metrics: dict[Annotated[str, Field(pattern=_METRIC_NAME, max_length=63)], Metric] = Field(default_factory=dict)
-    """More metrics than the built-in `cpu` and `memory`, by name. A definition of one of these two replaces it."""
-    policies: Annotated[tuple[Policy, ...], Field(min_length=1)] = ()
-    """The policies."""
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if not self.model_fields_set & {"policies", "defaults", "metrics"}:
-            raise ValueError("the file says nothing (add policies, metrics or defaults)")
-        return self
 
 
 class PolicySet(Frozen):
@@ -391,19 +334,21 @@ class PolicySet(Frozen):
     metrics: dict[str, Metric] = Field(default_factory=lambda: with_built_in({}))
     """All metrics there are, the built-in ones included."""
     revision: str = ""
+    places: dict[str, InstanceOf[Places]] = Field(default_factory=dict, exclude=True, repr=False)
+    """Where each policy is written, by its name."""
 
     @cached_property
     def named(self) -> dict[str, Policy]:
-        """The policy of each service that one names exactly."""
+        """Return the policies by the services that they name exactly."""
         return {service: policy for policy in self.policies for service in policy.named}
 
     @cached_property
     def by_name(self) -> dict[str, Policy]:
-        """The policies by their names."""
+        """Return the policies by their names."""
         return {policy.name: policy for policy in self.policies}
 
     def can_wake(self, policy: Policy) -> bool:
-        """Whether a rule of *policy* could ask for replicas where a service has none."""
+        """Return whether a rule of *policy* could ask for replicas if a service has none."""
         return any(self._wakes(rule) for rule in policy.rules)
 
     def _wakes(self, rule: Rule) -> bool:
@@ -421,33 +366,6 @@ def wakes(strategy: str, *, adds: bool, total: bool) -> bool:
     return {"threshold": adds, "target": total}.get(strategy, True)
 
 
-class _FileSchema(GenerateJsonSchema):
-    """Shows each default as a file would write it, and none where a key is just left out."""
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
-        described = super().default_schema(schema)
-        written = schema["schema"].get("serialization", {}).get("function")
-        if described.get("default") in (None, []):
-            described.pop("default", None)
-        elif written is not None:
-            described["default"] = written(described["default"])
-        return described
-
-
-def policy_schema() -> dict[str, Any]:
-    """The JSON Schema of policy files, its descriptions being these models' docstrings."""
-    schema = PolicyFile.model_json_schema(schema_generator=_FileSchema)
-    parts = schema["$defs"]
-    for part in ("Policy", "Replicas", "Fallback"):
-        # What a policy leaves out `defaults` may give: an editor that sees one text cannot tell.
-        parts[part]["required"] = [key for key in parts[part].get("required", ()) if key == "name"]
-    for part in parts.values():
-        if "strategy" in part.get("properties", {}):  # what a strategy does, its own docstring says best
-            part["properties"]["strategy"].setdefault("description", part.get("description", ""))
-    schema["properties"]["metrics"]["additionalProperties"] = False
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
 def is_glob(pattern: str) -> bool:
-    """Whether *pattern* is a glob, not a plain service name."""
+    """Return whether *pattern* is a glob and not a plain service name."""
     return not _GLOB.isdisjoint(pattern)

@@ -23,7 +23,7 @@ _TOKEN = re.compile(
 )
 _VARIABLE = re.compile(r"\$service(?![A-Za-z0-9_])")
 _NEARLY = re.compile(r"\$(?:\{service\w*\}|service\w+|\{?__\w+\}?)|\\\$service\w*")
-"""What looks like a variable and is none; a backslash before one would have a part of the name for its escape."""
+"""A text that looks like a variable but is not one. A backslash before one would escape a part of the name."""
 _RANGE = re.compile(r"\[\s*([^\[\]:\s]+)\s*(?::[^\[\]]*)?\]")
 _DURATION = re.compile(r"(?:[0-9]{1,9}(?:ms|[smhdwy]))+")
 _PART = re.compile(r"([0-9]+)(ms|[smhdwy])")
@@ -35,7 +35,7 @@ _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
 def problem_of(query: str) -> str | None:
-    """What is wrong with *query* that can be told without Prometheus, and the cure; None where nothing is."""
+    """Return what is wrong with *query* and the cure, as far as is known without Prometheus; None if nothing is."""
     if not any(line.partition("#")[0].strip() for line in query.splitlines()):
         return "the query is empty (write a PromQL expression)"
     opened: list[str] = []
@@ -46,20 +46,20 @@ def problem_of(query: str) -> str | None:
             case "unclosed":
                 return f"the query's quote {text[0]} {at} is not closed (close it)"
             case "variable":
-                return f'the query holds a $ outside of quotes {at} (write "{SERVICE}", in quotes)'
+                return f'the query has a $ outside of quotes {at} (write "{SERVICE}", in quotes)'
             case "quoted" if nearly := _NEARLY.search(text):
-                return f"the query's {nearly.group()} {at} means nothing (the one variable is {SERVICE})"
+                return f"the query's {nearly.group()} {at} is not a variable (the only one is {SERVICE})"
             case "open":
                 opened.append(_PAIRS[text])
             case "close" if not opened or opened.pop() != text:
-                return f"the query's {text} {at} closes nothing (remove it, or open a bracket before)"
+                return f"the query's {text} {at} does not close a bracket (remove it, or open one before)"
     return f"the query lacks a {opened[-1]} (close the bracket)" if opened else None
 
 
 def longest_range(query: str) -> int:
     """Return the seconds of the longest range selector in *query*, subqueries' ranges included; 0 without any.
 
-    Quoted texts and comments are passed over, and so is a range that is not written as durations are.
+    Quoted texts, comments, and ranges that are not written as durations are ignored.
     """
     return max((_seconds(found.group(1)) for found in _RANGE.finditer(_bare(query))), default=0)
 
@@ -73,7 +73,7 @@ def _seconds(duration: str) -> int:
 
 
 def is_sum(query: str) -> bool:
-    """Whether the whole of *query* is one `sum` or `count`, by labels or not: more replicas do not make it smaller."""
+    """Return whether the whole *query* is one `sum` or `count`, which more replicas do not make smaller."""
     text = _bare(query)
     head = _SUM.match(text)
     if head is None:
@@ -94,15 +94,15 @@ def _bare(query: str) -> str:
 
 
 def mentions_service(query: str) -> bool:
-    """Whether *query* is a template: asks for one service that `$service` names."""
+    """Return whether *query* is a template that asks for the one service `$service`."""
     return any(_VARIABLE.search(token.group()) for token, _ in _quoted(query))
 
 
 def for_service(query: str, service: str) -> str:
-    """*query* with *service* in the place of each `$service`, quoted so that it stays the text that it is.
+    """Return *query* with *service* in place of each `$service`, quoted so that it keeps its meaning.
 
-    After `=~` and `!~` it is made a regular expression that matches just the name. Raises ValueError where the name
-    cannot stand in the query's quotes.
+    After `=~` and `!~` it becomes a regular expression that matches only the name. Raise ValueError if the name cannot
+    be written in the query's quotes.
     """
     parts: list[str] = []
     end = 0
@@ -120,16 +120,16 @@ def any_of(names: Iterable[str]) -> str:
 
 
 def _within(quote: str, text: str) -> str:
-    """*text* as it is written between two of *quote*. Raises ValueError where it cannot be."""
+    """Return *text* as it is written between two of *quote*. Raise ValueError if that is not possible."""
     if quote != "`":
         return text.replace("\\", "\\\\").replace(quote, f"\\{quote}").replace("\n", "\\n")
     if "`" in text:
-        raise ValueError(f"the name {text!r} cannot stand between backquotes (use double quotes there)")
+        raise ValueError(f"the name {text!r} cannot be written between backquotes (use double quotes)")
     return text
 
 
 def _quoted(query: str) -> Iterator[tuple[re.Match[str], bool]]:
-    """The quoted texts of *query*, and whether each is a regular expression: follows `=~` or `!~`, comments aside."""
+    """Yield the quoted texts of *query*, and whether each is a regular expression, because it follows `=~` or `!~`."""
     pattern = False
     for token in _TOKEN.finditer(query):
         if token.lastgroup == "quoted":

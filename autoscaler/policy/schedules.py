@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _SECOND = timedelta(seconds=1)
 _FIELDS = 5
 _MOST_FOUND = 32
-"""How many moments are remembered: a check looks at the same few for each policy."""
+"""The moments that are remembered, because a check looks at the same few for each policy."""
 _LONGEST = 200
-"""Characters of a cron expression: one of hundreds of thousands is parsed for minutes."""
+"""The most characters of a cron expression, because parsing one of hundreds of thousands takes minutes."""
 
 
 def _cron(expression: str) -> str:
@@ -32,7 +32,7 @@ def _cron(expression: str) -> str:
     try:
         next(CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC)))
     except (CronSimError, StopIteration) as error:
-        said = str(error) or "no such day ever comes"
+        said = str(error) or "it never fires"
         raise ValueError(
             f"{expression!r:.60} is not a cron expression: {said} (write it like 0 8 * * mon-fri)"
         ) from error
@@ -41,7 +41,7 @@ def _cron(expression: str) -> str:
 
 @cache
 def _zones() -> frozenset[str]:
-    """The time zones there are: looking for them takes milliseconds, and a thousand policies have two thousand."""
+    """Return all time zones. Finding them takes milliseconds, and a thousand policies name two thousand."""
     return frozenset(available_timezones())
 
 
@@ -90,11 +90,11 @@ class Schedule(Frozen):
 
     @property
     def sleeps(self) -> bool:
-        """Whether the service has no replicas meanwhile."""
+        """Return whether the service has no replicas meanwhile."""
         return self.max == 0
 
     def active(self, at: float) -> bool:
-        """Whether *at*, in Unix seconds, lies between a start and the end that follows it."""
+        """Return whether *at*, in Unix seconds, lies between a start and the next end."""
         began, ended = firings(self.start, self.timezone).last(at), firings(self.end, self.timezone).last(at)
         return began > -inf and began >= ended
 
@@ -119,19 +119,19 @@ def _end_from(start: str, end: str, timezone: str, moment: float) -> float | Non
 
 @lru_cache(maxsize=16_384)
 def firings(expression: str, timezone: str) -> Firings:
-    """The firings of *expression* in *timezone*: of one that many policies have, they are found once."""
+    """Return the firings of *expression* in *timezone*. If many policies share them, they are found once."""
     return Firings(expression, timezone)
 
 
 class Firings:
-    """When a cron expression fires in a time zone, as Debian's cron does.
+    """The moments at which a cron expression fires in a time zone, as in Debian's cron.
 
-    A job whose hour or minute begins with `*` fires whenever the clock on the wall shows its time: twice in an hour
-    that occurs twice, and never in one that is skipped. Any other fires once: in the first of two such hours, or just
-    after a skipped one.
+    A job whose hour or minute begins with `*` fires each time that the wall clock shows its time. So it fires twice in
+    an hour that occurs twice, and never in a skipped one. Any other job fires once: in the first of two such hours, or
+    just after a skipped one.
 
-    CronSim walks through wall times, and zoneinfo tells which moments have them. CronSim's own walk in a time zone
-    passes firings over: backwards in an hour that occurs twice, forwards if clocks change by half an hour.
+    CronSim walks through wall times, and zoneinfo knows their moments. CronSim's own walk in a time zone misses
+    firings: backwards in an hour that occurs twice, and forwards if clocks change by half an hour.
     """
 
     def __init__(self, expression: str, timezone: str) -> None:
@@ -140,7 +140,7 @@ class Firings:
         minute, hour, *_ = expression.split()
         self._whenever = minute.startswith("*") or hour.startswith("*")
         self._known = (inf, -inf)
-        """A firing and the next one, as they were last asked for: nothing is computed again between them."""
+        """The last firing that was asked for, and the next one. Nothing is computed again between them."""
         self._found = lru_cache(maxsize=_MOST_FOUND)(self._find)
 
     def last(self, at: float) -> float:
@@ -152,7 +152,7 @@ class Firings:
         return self._around(at)[1]
 
     def after(self, at: float) -> Iterator[float]:
-        """Each firing after *at*, in order."""
+        """Yield each firing after *at*, in order."""
         while (at := self.next(at)) < inf:
             yield at
 
@@ -169,39 +169,39 @@ class Firings:
         return newest, min(self._first(start, at) for start in {wall, wall - shift})
 
     def _newest(self, wall: datetime, at: float) -> float:
-        """The newest firing up to *at* of those with a wall time of *wall* or before."""
+        """Return the newest firing up to *at* with a wall time of *wall* or before."""
         for each in _walk(self._expression, wall + _SECOND, reverse=True):
             if fired := [moment for moment in self._moments(each) if moment <= at]:
                 return max(fired)
         return -inf
 
     def _first(self, wall: datetime, at: float) -> float:
-        """The first firing after *at* of those with a wall time after *wall*."""
+        """Return the first firing after *at* with a wall time after *wall*."""
         for each in _walk(self._expression, wall):
             if fires := [moment for moment in self._moments(each) if moment > at]:
                 return min(fires)
         return inf
 
     def _moments(self, wall: datetime) -> tuple[float, ...]:
-        """The moments at which the job fires for the wall time *wall*."""
+        """Return the moments at which the job fires for the wall time *wall*."""
         first, second = self._both(wall)
-        if first > second:  # no clock ever shows it
+        if first > second:  # clocks skip it
             return () if self._whenever else (self._gap_end(wall, second, first),)
         return (first, second) if self._whenever else (first,)
 
     def _wall(self, at: float) -> tuple[datetime, timedelta]:
-        """The wall time at *at*, and how long after it the clock shows the same again, or has shown it before."""
+        """Return the wall time at *at*, and the time after or before it at which clocks show the same again."""
         wall = datetime.fromtimestamp(at // 1, self._zone).replace(tzinfo=None, fold=0)
         first, second = self._both(wall)
         return wall, timedelta(seconds=second - first)
 
     def _both(self, wall: datetime) -> tuple[float, float]:
-        """When clocks show *wall* for the first and for the last time; the other way round if they skip it."""
+        """Return when clocks show *wall* for the first and the last time; in reverse order if they skip it."""
         first, second = (wall.replace(tzinfo=self._zone, fold=fold).timestamp() for fold in (0, 1))
         return first, second
 
     def _gap_end(self, wall: datetime, before: float, after: float) -> float:
-        """The moment between *before* and *after* from which on clocks show more than *wall*, which they skip."""
+        """Return the moment between *before* and *after* at which clocks skip *wall*."""
         while after - before > 1:
             middle = (before + after) // 2
             if self._wall(middle)[0] < wall:
@@ -212,6 +212,6 @@ class Firings:
 
 
 def _walk(expression: str, wall: datetime, *, reverse: bool = False) -> Iterator[datetime]:
-    """The wall times of *expression* beyond *wall*, as far as the calendar goes."""
-    with suppress(OverflowError, ValueError):  # years before 1 and after 9999
+    """Yield the wall times of *expression* beyond *wall*, within the years 1 to 9999."""
+    with suppress(OverflowError, ValueError):  # other years
         yield from CronSim(expression, wall, reverse=reverse)

@@ -14,20 +14,24 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.errors import PolicyError
+from autoscaler.policy.file import OWN_KEYS, Defaults, PolicyFile
 from autoscaler.policy.metric import Metric, with_built_in
-from autoscaler.policy.policy import OWN_KEYS, Defaults, PolicyFile, PolicySet
+from autoscaler.policy.policy import PolicySet
 from autoscaler.policy_files import cross_checks as checks
 from autoscaler.policy_files import lint as advice
+from autoscaler.policy_files.diagnostic import MAX_PROBLEMS, about_file
 from autoscaler.policy_files.lint import Origin
+from autoscaler.policy_files.places import places_of, places_of_defaults
 from autoscaler.policy_files.validation import validate
-from autoscaler.policy_files.yaml_document import MAX_BYTES, MAX_NODES, MAX_PROBLEMS, Document, about_file, read
+from autoscaler.policy_files.yaml_document import MAX_BYTES, Document, read
+from autoscaler.policy_files.yaml_reader import MAX_NODES
 
 if TYPE_CHECKING:
     import pathlib
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from autoscaler.policy.policy import Policy
-    from autoscaler.policy_files.yaml_document import Diagnostic
+    from autoscaler.policy_files.diagnostic import Diagnostic
 
 SUFFIXES = (".yml", ".yaml")
 """What the names of policy files in a directory end with."""
@@ -128,6 +132,7 @@ def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, li
     # What is wrong with the defaults is told where they stand, and not once more for each policy that gets them.
     faulty = bool(defaults.data) and bool(validate(defaults, Defaults)[1])
     documents = [_with_defaults(document, defaults.data) for document in documents]
+    places, inherited = {}, places_of_defaults(defaults)
     for document in documents:
         content, found = validate(document, PolicyFile, only_written=faulty)
         problems.extend(found)
@@ -138,6 +143,7 @@ def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, li
         for index, policy in enumerate(content.policies):
             policies.append(policy)
             origins[policy.name] = Origin(document, ("policies", index))
+            places[policy.name] = places_of(document, ("policies", index), _policies(document)[index], inherited)
     between = list(islice(checks.problems(documents), MAX_PROBLEMS))
     problems.extend(between)
     if len(between) == MAX_PROBLEMS:
@@ -145,7 +151,7 @@ def _as_set(documents: list[Document], revision: str) -> tuple[Loaded | None, li
     if problems:
         order = {document.file: position for position, document in enumerate(documents)}
         return None, sorted(set(problems), key=lambda problem: (order[problem.file], problem))
-    known = PolicySet(policies=tuple(policies), metrics=with_built_in(metrics), revision=revision)
+    known = PolicySet(policies=tuple(policies), metrics=with_built_in(metrics), revision=revision, places=places)
     return Loaded(known, origins, metric_origins, documents), []
 
 
@@ -241,6 +247,8 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
     if not path.is_dir():
         return [path]
     files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
+    if not files and path.suffix in SUFFIXES:
+        raise _UnreadableError(path, "is a directory without a policy file", _irregular(path))
     if not files:
         raise _UnreadableError(path, "holds no policy file", "put a *.yml or *.yaml file there")
     if len(files) > MOST_FILES:
@@ -253,13 +261,20 @@ def _content(file: pathlib.Path, left: int) -> bytes:
     try:
         content = content_of(file)
     except IrregularFileError as error:
-        raise _UnreadableError(file, "is not a regular file", "name a file, or a directory of files") from error
+        raise _UnreadableError(file, "is not a regular file", _irregular(file)) from error
     except OSError as error:
         raise _unreadable(file, error) from error
     if len(content) > left:
         what = f"this and the files before it are larger than {LARGEST_SET} bytes together"
         raise _UnreadableError(file, what, "let globs, labels and defaults say what policies share")
     return content
+
+
+def _irregular(file: pathlib.Path) -> str:
+    """Return the cure for a *file* that is a directory, a pipe or a device."""
+    if file.is_dir():
+        return "Docker makes a directory if the file of a bind mount does not exist; correct the mount's source"
+    return "name a file, or a directory of files"
 
 
 class IrregularFileError(OSError):

@@ -1,6 +1,6 @@
-"""Documents as pydantic models, and what pydantic finds wrong in sentences of ours, each at its place in the text.
+"""Documents as pydantic models, with pydantic's errors in our own words, each at its place in the text.
 
-Works for any model; a rule is looked at with the model of the strategy that it names.
+It works for any model. A rule is validated by the model of the strategy that it names.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, about_file, described, shown
+from autoscaler.policy_files.diagnostic import MAX_PROBLEMS, about_file, described, shown
 from autoscaler.strategies import Rule, registered
 from autoscaler.util.suggestions import nearest
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
-    from autoscaler.policy_files.yaml_document import Diagnostic, Document, Path
+    from autoscaler.policy_files.diagnostic import Diagnostic, Path
+    from autoscaler.policy_files.yaml_document import Document
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def validate(document: Document, model: type[M], *, only_written: bool = False) -> tuple[M | None, list[Diagnostic]]:
-    """*document* as a *model*, or None, and all problems, those of the text first.
+    """Return *document* as a *model*, or None, and all problems, those of the text first.
 
-    With *only_written*, none of what the document's data have beside its text.
+    With *only_written*, problems of data that are not in the document's text are left out.
     """
     problems = list(document.problems)
     if document.data is None:
@@ -46,7 +47,7 @@ def validate(document: Document, model: type[M], *, only_written: bool = False) 
 def _told_of(
     error: ValidationError, document: Document, model: type[BaseModel], told: set[str], *, only_written: bool
 ) -> Iterator[Diagnostic]:
-    """Pydantic's findings as problems, without those that concern what is *told* already."""
+    """Yield pydantic's findings as problems, without those at places that are *told* already."""
     count = 0
     findings = [_Finding(document, model, details) for details in error.errors(include_url=False)]
     misspelt = {finding.meant for finding in findings if finding.meant is not None}
@@ -64,12 +65,12 @@ def _told_of(
 
 
 def _is_told(path: str, told: set[str]) -> bool:
-    """Whether the text's own problems concern the same node, or one above it."""
+    """Return whether the text has a problem at the same node, or at one above it."""
     return path in told or any(path.startswith((f"{above}.", f"{above}[")) for above in told if above)
 
 
 class _Finding:
-    """One of pydantic's errors, at its place in a document."""
+    """An error of pydantic, at its place in a document."""
 
     def __init__(self, document: Document, model: type[BaseModel], details: ErrorDetails) -> None:
         self._document = document
@@ -80,18 +81,18 @@ class _Finding:
         self._facts: Mapping[str, Any] = details.get("ctx", {})
         self._path = _without_tags(details["loc"])
         self._of_key = self._path[-1:] == ("[key]",) and not document.holds(self._path)
-        if self._of_key:  # so pydantic says that the key itself is wrong
+        if self._of_key:  # pydantic means the key itself
             self._path = self._path[:-1]
 
     def problem(self) -> Diagnostic | None:
-        """The problem in words, or None where it only follows from others."""
+        """Return the problem in words; None if it only follows from others."""
         match self._kind:
             case "extra_forbidden":
                 return self._unknown_key()
             case "missing":
                 return self._missing_key()
             case "too_short" if self._input:
-                return None  # said of a list whose items failed; they have their own problems
+                return None  # its items failed, and have problems of their own
             case "union_tag_invalid" | "union_tag_not_found":
                 return self._unknown_strategy()
             case _:
@@ -99,17 +100,17 @@ class _Finding:
 
     @property
     def written(self) -> bool:
-        """Whether it concerns something that stands in the text."""
+        """Return whether the error concerns a part of the text."""
         return self._document.holds(self._path[:-1] if self._kind == "missing" else self._path)
 
     @property
     def missing(self) -> Path | None:
-        """The way to the key that is missing, if that is what is wrong."""
+        """Return the path of the missing key; None for other errors."""
         return self._path if self._kind == "missing" else None
 
     @property
     def meant(self) -> Path | None:
-        """The way to the key that an unknown one is probably meant to be."""
+        """Return the path of the key that an unknown key is probably meant to be."""
         if self._kind != "extra_forbidden":
             return None
         *parent, key = self._path
@@ -133,12 +134,14 @@ class _Finding:
         if not isinstance(self._input, dict):
             return self._at(f"is {described(self._input)}, not a mapping", f"write {{{_EXAMPLE_RULE}}}")
         given = self._input.get("strategy")
-        what = f"unknown strategy {shown(given)}" if isinstance(given, str) else f"is {described(given)}, no strategy"
+        what = (
+            f"unknown strategy {shown(given)}" if isinstance(given, str) else f"is {described(given)}, not a strategy"
+        )
         cure = did_you_mean(str(given), list(registered()), "known strategies")
         return self._document.problem((*self._path, "strategy"), what, cure)
 
     def _told(self) -> tuple[str, str]:
-        """What is wrong, and what would be right."""
+        """Return what is wrong, and what would be right."""
         given = f"has {len(self._input)}" if self._kind == "too_long" else f"is {described(self._input)}"
         if self._kind == "value_error":
             return _what_and_cure(str(self._facts.get("error", self._said)))
@@ -152,7 +155,7 @@ class _Finding:
 
     def _cure_of_type(self) -> str:
         given = str(self._input).lower() if isinstance(self._input, bool) else str(self._input)
-        short = isinstance(self._input, str | int | float) and 0 < len(given) < _LONG
+        short = isinstance(self._input, str | int | float) and 0 < len(given) < _LONGEST_VALUE
         match _WANTED[self._kind]:
             case "text" if short:
                 return f'write "{given}", in quotes'
@@ -164,7 +167,7 @@ class _Finding:
                 return f"write {wanted}"
 
     def _example(self) -> str:
-        """What the key at the path may look like in a file."""
+        """Return an example of the key at the path as it is written in a file."""
         if not self._path:
             return _first_line(self._model)
         key = self._path[-1]
@@ -174,15 +177,15 @@ class _Finding:
         return _example(key, _keys(model).get(key))
 
     def _model_at(self, path: Path) -> type[BaseModel] | None:
-        """The model that the mapping at *path* must fit."""
+        """Return the model of the mapping at *path*; None if there is none."""
         model: type[BaseModel] | None = self._model
         data = self._document.data
         named = False
         for step in path:
             data = data[step]
-            if named:  # any key: the model of what it names was found at its mapping
+            if named:  # the model was found at the mapping, and fits any key
                 named = False
-            elif isinstance(step, str):  # an item's model was found at its list
+            elif isinstance(step, str):  # for an item, the model was found at its list
                 fields = _keys(model)
                 model = _model_in(fields[step].annotation) if step in fields else None
                 named = step in fields and get_origin(fields[step].annotation) is dict
@@ -193,7 +196,7 @@ class _Finding:
 
 
 def _without_tags(loc: tuple[int | str, ...]) -> Path:
-    """*loc* without the strategy's name that pydantic puts behind a rule's index."""
+    """Return *loc* without the strategy's name, which pydantic puts after the index of a rule."""
     for position in range(2, len(loc)):
         if loc[position - 2] == "rules" and isinstance(loc[position - 1], int):
             return (*loc[:position], *loc[position + 1 :])
@@ -201,20 +204,21 @@ def _without_tags(loc: tuple[int | str, ...]) -> Path:
 
 
 def _keys(model: type[BaseModel] | None) -> dict[str, FieldInfo]:
-    """The fields that *model* has, by the key that a file writes."""
+    """Return the fields of *model*, by their keys in a file."""
     if model is None:
         return {}
     return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model in a type such as ``Replicas``, ``tuple[Policy, ...]`` or ``Guard | None``."""
+    """Return the model in a type such as ``Replicas``, ``tuple[Policy, ...]`` or ``Guard | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
 
 
-_LONG = 60
+_LONGEST_VALUE = 60
+"""The most characters of a value that a message shows in a cure."""
 _LONGEST_MESSAGE = 300
 _MOST_KNOWN = 20
 _WANTED = {
@@ -242,7 +246,7 @@ _CURES = {
     "too_short": "give at least {min_length}",
     "too_long": "give at most {max_length}",
 }
-"""With pydantic's facts about the error, and the key in question."""
+"""The cures by kind of error. Pydantic's facts about the error, and the key, are put in."""
 _EXAMPLE_RULE = "name: cpu-high, metric: cpu, above: 70, for: 5m, add: 1"
 _EXAMPLE_FALLBACK = "after: 10m, replicas: 6"
 _EXAMPLE_GUARD = "name: database-full, metric: memory, above: 90, block: up"
@@ -292,18 +296,18 @@ _EXAMPLES_OF_ITEMS: dict[str | int, str] = {
 
 
 def _example(key: str, info: FieldInfo | None) -> str:
-    """A line of a file that gives *key*."""
+    """Return a line of a file that sets *key*."""
     value = info.examples[0] if info and info.examples else _EXAMPLES.get(key, "…")
     return f"{key}: {value}"
 
 
 def _first_line(model: type[BaseModel]) -> str:
-    """What a file of this *model* begins with."""
+    """Return the first line of a file of this *model*."""
     return next((_example(key, info) for key, info in _keys(model).items()), "key: value")
 
 
 def did_you_mean(given: str, known: list[str], known_as: str) -> str:
-    """The cure for a *given* word that is unknown: the nearest of the *known* ones, and all of them, or the first."""
+    """Return the cure for an unknown word *given*: the nearest of the *known* ones, and the first ones of them all."""
     near = nearest(given.lower(), known)
     hint = f'did you mean "{near}"? ' if near else ""
     more = f" and {len(known) - _MOST_KNOWN} more" if len(known) > _MOST_KNOWN else ""
@@ -311,7 +315,7 @@ def did_you_mean(given: str, known: list[str], known_as: str) -> str:
 
 
 def _what_and_cure(message: str) -> tuple[str, str]:
-    """The two halves of a message of ours: ``what is wrong (what would be right)``."""
+    """Return the two halves of one of our messages: ``what is wrong (what would be right)``."""
     what, opened, cure = message.removesuffix(")").rpartition(" (")
     if not opened or not message.endswith(")"):
         what, cure = _in_our_words(message), "see the policy reference"
@@ -319,12 +323,12 @@ def _what_and_cure(message: str) -> tuple[str, str]:
 
 
 def _in_our_words(message: str) -> str:
-    """Pydantic's *message* without its turns of phrase."""
+    """Return pydantic's *message* without its usual phrases."""
     return message.removeprefix("Value error, ").removeprefix("Assertion failed, ").replace("Input should", "it should")
 
 
 def _pattern_in_words(pattern: str) -> str:
-    """What the names that match *pattern* look like."""
+    """Return in words how to write a name that matches *pattern*."""
     if pattern.endswith("[a-z0-9])?$"):
         return "write lower-case letters, digits, dots, dashes and underscores, a letter or digit first and last"
     if pattern.endswith("[a-zA-Z0-9_.:-]*$"):

@@ -1,4 +1,4 @@
-"""Comments of a YAML text that speak to the autoscaler; parsers drop comments."""
+"""Comments of a YAML text that are meant for the autoscaler, because parsers drop comments."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_SPEAKS = re.compile(r"#[ \t]*autoscaler[ \t]+ignore:(.*)")
+_IGNORES = re.compile(r"#[ \t]*autoscaler[ \t]+ignore:(.*)")
 _BEGINS = re.compile(r"(?:(?<=[ \t])|^)#")
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-"""What ends a line in YAML 1.1, which the parser counts by."""
+"""The end of a line in YAML 1.1, by which the parser counts lines."""
 
 
 class Comment(NamedTuple):
     """A comment ``# autoscaler ignore: flaps``."""
 
     line: int
-    """From 1, as the column is."""
+    """Counted from 1, and so is the column."""
     column: int
     ids: tuple[str, ...]
     """The words between the commas."""
     about: int
-    """The line that it is about: its own, or the next one with content if it has a line to itself."""
+    """The line that the comment is about: its own, or the next one with content if it is alone on its line."""
 
 
 def comments(text: str, loader: Any) -> tuple[Comment, ...]:
-    """Return the comments of a valid *text* that speak to the autoscaler."""
-    if _SPEAKS.search(text) is None:
+    """Return the comments of a valid *text* that are meant for the autoscaler."""
+    if _IGNORES.search(text) is None:
         return ()
     return tuple(_comments(text, _Scalars(text, loader)))
 
@@ -40,11 +40,11 @@ def _comments(text: str, scalars: _Scalars) -> Iterator[Comment]:
     lines = list(_lines(text))
     about = _next_contents([line for _, line in lines])
     for number, (start, line) in enumerate(lines):
-        if _SPEAKS.search(line) is None:
+        if _IGNORES.search(line) is None:
             continue
         begins = (found.start() for found in _BEGINS.finditer(line) if not scalars.hold(start + found.start()))
         column = next(begins, None)
-        found = None if column is None else _SPEAKS.match(line, column)
+        found = None if column is None else _IGNORES.match(line, column)
         if column is not None and found is not None:
             ids = tuple(word.strip() for word in found[1].split(","))
             alone = not line[:column].strip(" \t-")
@@ -52,7 +52,7 @@ def _comments(text: str, scalars: _Scalars) -> Iterator[Comment]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Each line without its end, and the index at which it starts."""
+    """Yield the index at which each line starts, and the line without its end."""
     start = 0
     for end in _LINE_END.finditer(text):
         yield start, text[start : end.start()]
@@ -61,7 +61,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _next_contents(lines: Sequence[str]) -> list[int]:
-    """The index of the next line with content, for each line; its own index if none follows."""
+    """Return the index of the next line with content for each line; its own index if none follows."""
     following = list(range(len(lines)))
     for index in range(len(lines) - 2, -1, -1):
         below = lines[index + 1].strip(" \t-")
@@ -91,7 +91,7 @@ class _Scalars:
 
 
 def _span(event: Any, text: str) -> tuple[int, int]:
-    """The indices at which the scalar of *event* begins and ends; a block begins below its first line."""
+    """Return the indices at which the scalar of *event* begins and ends. A block begins below its first line."""
     start, end = event.start_mark.index, event.end_mark.index
     if event.style in {"|", ">"}:  # the first line may end in a comment
         header = _LINE_END.search(text, start, end)

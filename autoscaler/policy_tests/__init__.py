@@ -1,4 +1,4 @@
-"""Policy unit tests: what policies decide on given series, on virtual time, by the daemon's own evaluation.
+"""Policy unit tests: the decisions of policies on given series, in virtual time, by the daemon's own evaluation.
 
 A test file names its policies and holds tests; `run_file` gives a result for each, as values. A test file that is
 itself wrong raises PolicyError with all its problems.
@@ -21,7 +21,7 @@ __all__ = ["Failure", "TestResult", "run_file"]
 
 
 def run_file(path: Path) -> list[TestResult]:
-    """The results of the tests in the file at *path*, in its order. Raises PolicyError where the file is wrong."""
+    """Return the results of the tests in the file at *path*, in its order. Raise PolicyError if it is invalid."""
     document = files.opened(path)
     content, found = validate(document, files.CaseFile)
     policies, of_policies = files.policies_of(document, path.parent)

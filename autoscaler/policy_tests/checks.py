@@ -1,11 +1,11 @@
-"""What is wrong with tests that are right by themselves: with each other, with their interval, with the policies."""
+"""Problems of tests that are valid by themselves: with each other, with their interval, and with the policies."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from autoscaler.policy.matching import ENABLED_LABEL, POLICY_LABEL, Match, Matcher
-from autoscaler.policy_files.yaml_document import shown
+from autoscaler.policy_files.diagnostic import shown
 from autoscaler.policy_tests.series import MOST_STEPS
 from autoscaler.util.durations import words
 from autoscaler.util.suggestions import nearest
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from autoscaler.policy.policy import Policy, PolicySet
-    from autoscaler.policy_files.yaml_document import Diagnostic
-    from autoscaler.policy_files.yaml_document import Path as Way
+    from autoscaler.policy_files.diagnostic import Diagnostic
+    from autoscaler.policy_files.diagnostic import Path as Way
     from autoscaler.policy_tests.files import PolicyTest, Tested
 
 _SHOWN = 20
 
 
 def problems(cases: Sequence[PolicyTest], interval: int, policies: PolicySet | None) -> Iterator[Diagnostic]:
-    """What is wrong with *cases*; as far as that can be told without the policies where those are wrong themselves."""
+    """Yield the problems of *cases*, as far as they are known without the policies if those are invalid."""
     yield from _same_names(cases)
     matcher = None if policies is None else Matcher(policies)
     for case in cases:
@@ -45,7 +45,7 @@ def _same_names(cases: Sequence[PolicyTest]) -> Iterator[Diagnostic]:
 
 
 def _off_grid(case: PolicyTest, tested: Tested, interval: int) -> Iterator[Diagnostic]:
-    """Times at which nothing is evaluated."""
+    """Yield a problem for each time at which nothing is evaluated."""
     times = [("events", index, event.at) for index, event in enumerate(tested.said.events)]
     times += [("expect", index, expected.at) for index, expected in enumerate(tested.said.expect)]
     for key, index, at in times:
@@ -67,7 +67,7 @@ def _impossible_change(case: PolicyTest, tested: Tested) -> Iterator[Diagnostic]
 
 
 def _odd_series(case: PolicyTest, policies: PolicySet) -> Iterator[Diagnostic]:
-    """Series of metrics that there are not, and of one service where the metric's value is everybody's."""
+    """Yield a problem for each unknown metric, and for a series of one service if all share the value."""
     places: list[Way] = [("series", metric) for metric in case.shared]
     places += [(*tested.way, "series", metric) for tested in case.services for metric in tested.said.series]
     for where in places:
@@ -82,14 +82,14 @@ def _odd_series(case: PolicyTest, policies: PolicySet) -> Iterator[Diagnostic]:
 
 
 def _unmatched(case: PolicyTest, tested: Tested, matcher: Matcher) -> Iterator[Diagnostic]:
-    """Services without a policy, and rules that the service's policy does not have."""
+    """Yield a problem for each service without a policy, and each rule that the service's policy does not have."""
     match = matcher.find(tested.name, tested.said.labels)
     if match == Match():
         if tested.said.labels.get(ENABLED_LABEL) != "false":
             yield _without_policy(case, tested, matcher.policies)
         return
     if match.policy is None:
-        return  # its labels or policies are in conflict, as it may be expected
+        return  # its labels or policies are in conflict, which a test may expect
     rules = [rule.name for rule in match.policy.rules]
     for index, expected in enumerate(tested.said.expect):
         if expected.rule is not None and expected.rule not in rules:
@@ -111,7 +111,7 @@ def _without_policy(case: PolicyTest, tested: Tested, policies: PolicySet) -> Di
 
 
 def _meant(policy: Policy) -> Iterator[str]:
-    """The services that the policy is for, each way in words."""
+    """Yield in words the services that the policy is for."""
     yield from map(shown, policy.services)
     if policy.match_labels:
         yield "the labels " + ", ".join(f"{label}={value}" for label, value in policy.match_labels.items())

@@ -1,4 +1,4 @@
-"""What a file of policy unit tests says: its policies, and its tests with their services."""
+"""Files of policy unit tests: their policies, and their tests with services."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from autoscaler.core.reasons import Reason
 from autoscaler.errors import PolicyError
 from autoscaler.policy_files import loader
+from autoscaler.policy_files.diagnostic import about_file, described, path_in_words
 from autoscaler.policy_files.validation import validate
-from autoscaler.policy_files.yaml_document import Document, SequenceNode, about_file, described, path_in_words, read
+from autoscaler.policy_files.yaml_document import Document, read
+from autoscaler.policy_files.yaml_nodes import SequenceNode
 from autoscaler.policy_tests.series import Samples
 from autoscaler.strategies.base import Frozen
 from autoscaler.util.durations import Duration
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from autoscaler.policy.policy import PolicySet
-    from autoscaler.policy_files.yaml_document import Diagnostic
-    from autoscaler.policy_files.yaml_document import Path as Way
+    from autoscaler.policy_files.diagnostic import Diagnostic
+    from autoscaler.policy_files.diagnostic import Path as Way
+
 
 _YEARS = range(1980, 2500)
 _START = 1_767_571_200
@@ -41,7 +44,7 @@ def _some_time(seconds: int) -> int:
 
 
 def _moment(value: object) -> int:
-    """Unix seconds of an RFC 3339 time."""
+    """Return the Unix seconds of an RFC 3339 time."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) and "T" in value.upper() else None
     except ValueError:
@@ -57,7 +60,7 @@ def _reason(value: object) -> object:
     if value not in known:
         near = nearest(str(value), known)
         hint = f"did you mean {near}? " if near else ""
-        raise ValueError(f"is {described(value)}, no reason ({hint}known reasons: {', '.join(known)})")
+        raise ValueError(f"is {described(value)}, not a reason ({hint}known reasons: {', '.join(known)})")
     return value
 
 
@@ -70,22 +73,22 @@ class LastChange(Frozen):
     """A change of the count before the test began."""
 
     ago: Duration = Field(examples=["30s"])
-    """How long before 0 it was."""
+    """The time from the change to 0."""
     direction: Literal["up", "down"] = Field(examples=["up"])
-    """Which way the count went."""
+    """The direction of the change."""
 
 
 class Event(Frozen):
-    """What somebody else does to the service, or to the nodes, at a time: one of these."""
+    """An action of somebody else on the service or the nodes at a time: one of these."""
 
     at: Duration = Field(examples=["3m"])
     """When, from the beginning of the test."""
     scale: _Count | None = None
     """An operator's `docker service scale` to this count."""
     deploy: _Count | None = None
-    """A `docker stack deploy` that sets this count and drops the autoscaler's label; nothing is rolled out."""
+    """A `docker stack deploy` that sets this count and drops the autoscaler's label. It does not replace tasks."""
     room: _Count | None = None
-    """From now on so many replicas find room on the nodes."""
+    """The number of replicas that find room on the nodes from now on."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -95,17 +98,17 @@ class Event(Frozen):
 
     @property
     def said(self) -> dict[str, int]:
-        """What happens, by the file's key."""
+        """Return the action, by its key in the file."""
         keys = {"scale": self.scale, "deploy": self.deploy, "room": self.room}
         return {key: count for key, count in keys.items() if count is not None}
 
     def __str__(self) -> str:
-        """``scale: 5``, as the file has it."""
+        """Return ``scale: 5``, as the file has it."""
         return ", ".join(f"{key}: {count}" for key, count in self.said.items())
 
 
 class Expectation(Frozen):
-    """What a test expects of the evaluation at a time."""
+    """The expected result of the evaluation at a time."""
 
     at: Duration = Field(examples=["5m"])
     """When, from the beginning of the test."""
@@ -118,57 +121,57 @@ class Expectation(Frozen):
 
 
 class ServiceCase(Frozen):
-    """What a test says of one service: what its metrics say, what others do to it, and what is expected."""
+    """The part of a test about one service: its metrics, the actions of others, and the expected results."""
 
     labels: dict[str, str] = Field(default_factory=dict, examples=['{autoscaler.enabled: "true"}'])
     """The service's labels."""
     replicas: _Count = Field(examples=["3"])
     """The requested replicas at the beginning."""
     running: _Count | None = None
-    """The running replicas at the beginning; by default all that are requested."""
+    """The running replicas at the beginning. By default it is the requested number."""
     startup: Duration | None = None
-    """How long a replica takes to run, at once by default; those missing at the beginning never come where it is 0s."""
+    """The time until a new replica runs. With 0s, the default, replicas that are missing at the beginning never run."""
     room: _Count | None = Field(default=None, examples=["4"])
-    """How many replicas find room on the nodes, all by default; those beyond wait, as Swarm lets them."""
+    """The number of replicas that find room on the nodes, all by default. Further ones wait, as in Swarm."""
     last_change: LastChange | None = Field(default=None, examples=["{ago: 30s, direction: up}"])
     """A change before the beginning, which the cooldown counts from."""
     series: dict[str, Samples] = Field(default_factory=dict, examples=['{cpu: "80x40"}'])
     """The samples of each metric, one for each interval from 0 on; past their end they are missing."""
     events: tuple[Event, ...] = Field(default=(), examples=["[{at: 3m, scale: 5}]"])
-    """What others do; at its time, before the evaluation."""
+    """The actions of others, each at its time before the evaluation."""
     expect: tuple[Expectation, ...] = Field(min_length=1, examples=["[{at: 5m, replicas: 4}]"])
-    """What is expected."""
+    """The expected results."""
 
 
 class _OfOneService(ServiceCase):
-    """A test of one service, which says everything itself."""
+    """A test of one service."""
 
     name: _Name = Field(examples=["five minutes above 70 add one"])
-    """What the results call it; unique in its file."""
+    """The test's name in the results; unique in its file."""
     service: _Name = Field(examples=["advtom_backend"])
-    """The service's name, by which a policy matches."""
+    """The service's name, by which policies match it."""
     start: _Start = _START
-    """The wall clock at the beginning, Unix seconds; by default that of some Monday's first second, UTC."""
+    """The wall clock at the beginning, in Unix seconds. By default it is 2026-01-05T00:00:00Z, a Monday."""
     series: dict[str, Samples] = Field(examples=['{cpu: "80x40"}'])
 
 
 class _OfServices(Frozen):
-    """A test of several services: what they share, and what it says of each."""
+    """A test of several services, with the parts that they share and those of each."""
 
     name: _Name = Field(examples=["five minutes above 70 add one"])
-    """What the results call it; unique in its file."""
+    """The test's name in the results; unique in its file."""
     start: _Start = _START
-    """The wall clock at the beginning, which is one for all."""
+    """The wall clock at the beginning, for all services."""
     startup: Duration = 0
-    """How long a replica takes to run, of a service that does not say so itself."""
+    """The time until a new replica runs, for services without their own."""
     series: dict[str, Samples] = Field(default_factory=dict, examples=['{cpu: "80x40"}'])
-    """The samples of each metric, for the services that give none of their own."""
+    """The samples of each metric, for services without their own."""
     services: dict[_Name, ServiceCase] = Field(min_length=1)
     """The services by their names."""
 
 
 class CaseFile(Frozen):
-    """A file of policy unit tests; its tests are looked at one by one, for there are two kinds of them."""
+    """A file of policy unit tests. Its tests are validated one by one, because there are two kinds of them."""
 
     policies: Any = Field(examples=["../policies.yml"])
     """The path of a policy file or directory, from this file; or the content of a policy file."""
@@ -190,28 +193,28 @@ class Tested:
     name: str
     said: ServiceCase
     way: Way
-    """Where the test has what is said of it."""
+    """The path to the service in the test."""
     series: Mapping[str, Samples]
-    """Its own, and those that it shares."""
+    """Its own series, and those that it shares."""
     startup: int
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """One test: its services, and when it begins."""
+    """A test with its services and its beginning."""
 
     document: Document
-    """The part of the file that holds it."""
+    """The part of the file with the test."""
     name: str
     start: int
     """Unix seconds."""
     services: tuple[Tested, ...]
     shared: Mapping[str, Samples]
-    """The series that several services may share; empty where the test is of one service."""
+    """The series that several services may share; empty for a test of one service."""
 
 
 def opened(path: Path) -> Document:
-    """The file at *path*. Raises PolicyError where it cannot be read."""
+    """Return the file at *path*. Raise PolicyError if it cannot be read."""
     try:
         return read(loader.content_of(path), str(path), dates_are_text=True)
     except (OSError, ValueError) as error:
@@ -221,11 +224,11 @@ def opened(path: Path) -> Document:
 
 
 def policies_of(document: Document, folder: Path) -> tuple[PolicySet | None, Sequence[object]]:
-    """The policies that the file names or holds, or None, and their problems."""
+    """Return the policies that the file names or has, or None, and their problems."""
     named = document.data.get("policies") if isinstance(document.data, dict) else None
     match named:
         case None:
-            return None, []  # the key is missing: that is told already
+            return None, []  # the missing key is reported already
         case str():
             try:
                 return loader.load([folder / named]), []
@@ -236,11 +239,11 @@ def policies_of(document: Document, folder: Path) -> tuple[PolicySet | None, Seq
             return (loaded.policies if loaded else None), problems
         case _:
             cure = "write a path like ../policies.yml, or {version: 1, policies: […]}"
-            return None, [document.problem(("policies",), f"is {described(named)}, no policies", cure)]
+            return None, [document.problem(("policies",), f"is {described(named)}, not policies", cure)]
 
 
 def cases_of(document: Document) -> tuple[list[PolicyTest], list[Diagnostic]]:
-    """The tests of the file that are right by themselves, and what is wrong with the others."""
+    """Return the tests of the file that are valid by themselves, and the problems of the others."""
     cases: list[PolicyTest] = []
     problems: list[Diagnostic] = []
     for part in _tests(document):
@@ -252,7 +255,7 @@ def cases_of(document: Document) -> tuple[list[PolicyTest], list[Diagnostic]]:
 
 
 def _tests(document: Document) -> Iterator[Document]:
-    """The part of each test that is a mapping, with the problems that the text has there."""
+    """Yield the part of each test that is a mapping, with the problems of the text there."""
     root = document.part("tests").root
     for index, node in enumerate(root.items if isinstance(root, SequenceNode) else ()):
         within = path_in_words(("tests", index))
@@ -289,13 +292,13 @@ def _case_of_services(part: Document) -> tuple[PolicyTest | None, list[Diagnosti
 
 
 def _misplaced(part: Document) -> Iterator[Diagnostic]:
-    """Keys of a test of services that belong to one of them, and the other way round."""
+    """Yield a problem for each key of one service in a test of several, and the reverse."""
     for key in part.data:
         if key == "service":
             cure = "keep one of the two"
             yield part.problem((key,), "a test has either service or services", cure, of_key=True)
         elif key in ServiceCase.model_fields and key not in _OfServices.model_fields:
-            what = f"{key} is said of one service, and the test has services"
+            what = f"{key} belongs to one service, but the test has services"
             yield part.problem((key,), what, f"move it into services.NAME.{key}", of_key=True)
     services = part.data["services"]
     for name, said in services.items() if isinstance(services, dict) else ():

@@ -1,4 +1,4 @@
-"""What became of tests, as values, as JSON and as text."""
+"""The results of tests as values, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ class Failure:
     at: int
     """Seconds from the beginning of the test."""
     line: int
-    """Where the test file has the expectation."""
+    """The line of the expectation in the test file."""
     expected: str
     got: str
     why: str
     """The primary reason of the decision, with its facts."""
     timeline: Timeline
-    """What was evaluated around it."""
+    """The evaluations around the expectation."""
 
     def __str__(self) -> str:
-        """``web at 5m: expected 4 replicas, got 3 replicas (no_breach: cpu 60 %, not above 70 %)``."""
+        """Return ``web at 5m: expected 4 replicas, got 3 replicas (no_breach: cpu 60 %, not above 70 %)``."""
         return f"{self.service} at {words(self.at)}: expected {self.expected}, got {self.got} ({self.why})"
 
     def document(self) -> dict[str, Any]:
-        """The failure as a JSON object."""
+        """Return the failure as a JSON object."""
         return {
             "service": self.service,
             "at": words(self.at),
@@ -61,7 +61,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """What became of one test."""
+    """The result of one test."""
 
     __test__: ClassVar[bool] = False  # pytest looks for tests by this kind of name
 
@@ -72,16 +72,16 @@ class TestResult:
 
     @property
     def passed(self) -> bool:
-        """Whether every expectation was met."""
+        """Return whether every expectation was met."""
         return not self.failures
 
     def document(self) -> dict[str, Any]:
-        """The result as a JSON object."""
+        """Return the result as a JSON object."""
         failures = [failure.document() for failure in self.failures]
         return {"name": self.name, "file": self.file, "line": self.line, "passed": self.passed, "failures": failures}
 
     def render(self) -> Text:
-        """The result for people: a line, and for each failure one more and its timeline."""
+        """Return the result for people: a line, and for each failure another line and its timeline."""
         mark = ("PASS ", "green") if self.passed else ("FAIL ", "bold red")
         text = Text.assemble(mark, printable(self.name), (printable(f"  {self.file}:{self.line}"), "dim"))
         for failure in self.failures:
@@ -91,7 +91,7 @@ class TestResult:
 
 
 def of(case: PolicyTest, policies: PolicySet, interval: int) -> TestResult:
-    """What becomes of *case*, its failures in the order of the file."""
+    """Return the result of *case*, with its failures in the order of the file."""
     policies = policies.model_copy(update={"metrics": with_given_percent(policies.metrics)})
     source = SeriesSource(case, policies.metrics, interval)
     until = max(expected.at for tested in case.services for expected in tested.said.expect)
@@ -106,7 +106,7 @@ def of(case: PolicyTest, policies: PolicySet, interval: int) -> TestResult:
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """Compares what became of one service with what the test expects."""
+    """Compares the results for one service with the expected ones."""
 
     case: PolicyTest
     tested: Tested
@@ -116,7 +116,7 @@ class _Judge:
     interval: int
 
     def failures(self) -> Iterator[Failure]:
-        """The expectations that were not met."""
+        """Yield the expectations that were not met."""
         for index, expected in enumerate(self.tested.said.expect):
             got = self.evaluated[expected.at // self.interval]
             if not _is_met(expected, got):
@@ -136,7 +136,7 @@ class _Judge:
         )
 
     def _timeline(self, at: int) -> Timeline:
-        """What was evaluated around *at*, from the expectation before it on."""
+        """Return the timeline around *at*, from the previous expectation on."""
         since = max((each.at for each in self.tested.said.expect if each.at < at), default=0)
         failed = at // self.interval
         first = max(0, min(since // self.interval, failed - AROUND))
@@ -158,7 +158,7 @@ def _is_met(expected: Expectation, got: Evaluated) -> bool:
 
 
 def _in_words(replicas: int | None, reason: Reason | None, rule: str | None) -> str:
-    """``4 replicas, above_threshold by cpu-high``."""
+    """Return ``4 replicas, above_threshold by cpu-high``."""
     count = "" if replicas is None else plural(replicas, "replica")
     told = "" if reason is None else reason.value
     if rule is not None:

@@ -1,4 +1,4 @@
-"""A test on virtual time: one evaluation after the other, by the same cycle as the daemon's."""
+"""The run of a test in virtual time: one evaluation after the other, by the same cycle as the daemon's."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ _SETTINGS = MetricSettings(scrape_interval=15, rate_window=60, warmup=0)
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What one evaluation made of one service."""
+    """The result of one evaluation for one service."""
 
     at: int
     """Seconds from the beginning of the test."""
     before: int
-    """The requested replicas that it found."""
+    """The requested replicas before the evaluation."""
     replicas: int
-    """The requested replicas that it left."""
+    """The requested replicas after the evaluation."""
     running: int
     why: Why | None
-    """The primary reason; None where the service is out of the autoscaler's hands."""
+    """The primary reason; None if a label excludes the service."""
 
     @property
     def reason(self) -> Reason | None:
-        """The primary reason's word."""
+        """Return the word of the primary reason."""
         return self.why.reason if self.why else None
 
     @property
     def rule(self) -> str | None:
-        """The rule of the primary reason."""
+        """Return the rule of the primary reason."""
         return self.why.rule if self.why else None
 
     @property
     def detail(self) -> str:
-        """The facts in words."""
-        return self.why.detail if self.why else f"the label {ENABLED_LABEL}=false takes the service out"
+        """Return the facts in words."""
+        return self.why.detail if self.why else f"the label {ENABLED_LABEL}=false excludes the service"
 
 
 def run(
     case: PolicyTest, policies: PolicySet, source: SeriesSource, interval: int, until: int
 ) -> dict[str, list[Evaluated]]:
-    """What each evaluation from 0 to *until* seconds makes of each service of *case*, in the order of time."""
+    """Yield the results of each evaluation from 0 to *until* seconds, by service of *case*, in the order of time."""
     start = float(case.start)
     swarm = VirtualSwarm(start, {each.name: TestedService.at_the_beginning(each, start) for each in case.services})
     policies = _without_strangers(policies, case)
@@ -80,25 +80,25 @@ def run(
 
 
 def _raised(error: Exception) -> None:
-    """Raise *error*: a test can neither pass nor fail on a defect of the autoscaler."""
+    """Raise *error*, because a test can neither pass nor fail by a defect of the autoscaler."""
     raise error
 
 
 def _without_strangers(policies: PolicySet, case: PolicyTest) -> PolicySet:
-    """*policies* without those of services that are not tested, which would be missed at every evaluation."""
+    """Return *policies* without those of other services, which would be reported as missing at every evaluation."""
     if any(POLICY_LABEL in tested.said.labels for tested in case.services):
-        return policies  # any of them may be meant
+        return policies  # each of them may match
     tested = {each.name for each in case.services}
     kept = (
         policy
         for policy in policies.policies
         if not policy.services or policy.named != policy.services or not tested.isdisjoint(policy.named)
     )
-    return PolicySet(policies=tuple(kept), metrics=policies.metrics, revision=policies.revision)
+    return PolicySet(policies=tuple(kept), metrics=policies.metrics, revision=policies.revision, places=policies.places)
 
 
 def _by_time(case: PolicyTest) -> Mapping[int, list[tuple[str, Event]]]:
-    """What others do to which service, in the order of the file."""
+    """Yield the actions of others with their services, in the order of the file."""
     events: dict[int, list[tuple[str, Event]]] = {}
     for tested in case.services:
         for event in tested.said.events:

@@ -9,10 +9,10 @@ from typing import Annotated
 from pydantic import PlainValidator
 
 from autoscaler.core.window import MISSING
-from autoscaler.policy_files.yaml_document import described, shown
+from autoscaler.policy_files.diagnostic import described, shown
 
 MOST_STEPS = 100_000
-"""How many evaluations, and how many samples of a series, a test may have."""
+"""The most evaluations of a test, and the most samples of a series."""
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 _ITEM = re.compile(rf"(?P<first>[-+]?{_NUMBER})(?:(?P<change>[-+]{_NUMBER})(?=x))?(?:x(?P<times>[0-9]{{1,9}}))?")
 _MISSING_ITEM = re.compile(r"_(?:x(?P<times>[0-9]{1,9}))?")
@@ -20,9 +20,9 @@ _MISSING_WORDS = frozenset({"stale", "nan", "inf", "+inf", "-inf"})
 
 
 def _samples(value: object) -> tuple[float, ...]:
-    """The samples of a series."""
+    """Return the samples of a series."""
     if not isinstance(value, str):
-        raise ValueError(f'is {described(value)}, no series (write text in quotes, like "80x40")')
+        raise ValueError(f'is {described(value)}, not a series (write text in quotes, like "80x40")')
     samples: list[float] = []
     for item in value.split():
         samples.extend(_item_samples(item, MOST_STEPS - len(samples)))
@@ -32,7 +32,7 @@ def _samples(value: object) -> tuple[float, ...]:
 
 
 def _item_samples(item: str, at_most: int) -> list[float]:
-    """What one item of a series stands for. Source: promtool's expanding notation."""
+    """Yield the samples of one item of a series. Source: promtool's expanding notation."""
     if item.lower() in _MISSING_WORDS:
         return [MISSING]
     missing, numbers = _MISSING_ITEM.fullmatch(item), _ITEM.fullmatch(item)

@@ -1,4 +1,4 @@
-"""The timeline around a failed expectation: what was evaluated there, and what changed since the expectation before."""
+"""The timeline around a failed expectation: the evaluations there, and the changes since the expectation before."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from autoscaler.policy_tests.run import Evaluated
 
 AROUND = 3
-"""How many evaluations before and after the failed one are looked at one by one."""
+"""The evaluations before and after the failed one that are shown one by one."""
 _MOST = 20
-"""How many entries come before the failed one at most."""
+"""The most entries before the failed one."""
 _WIDTH = 120
 _NARROWEST = 30
-"""Of the last column, however wide the others are."""
+"""The smallest width of the last column."""
 _LONGEST = 20
-"""Of a metric's heading."""
+"""The most characters of a metric's heading."""
 _GAP = "  "
 _TOGETHER = "\N{NO-BREAK SPACE}"
 _HEADINGS = ("AT", "REPLICAS", "RUNNING"), ("REASON", "WHY")
 
 
 class Moment(NamedTuple):
-    """One evaluation of a service, and what went with it."""
+    """One evaluation of a service, with its samples and the actions of others."""
 
     evaluated: Evaluated
     values: Mapping[str, float | None]
-    """The newest value of each metric that the service's policy looks at; None where it is missing."""
+    """The newest value of each metric of the service's policy; None if it is missing."""
     events: tuple[Event, ...] = ()
-    """What somebody else did right before it."""
+    """The action of somebody else right before the evaluation."""
 
     def says_the_same_as(self, other: Moment) -> bool:
-        """Whether both left the same count for the same reason; its detail and the metrics' values may differ."""
+        """Return whether both left the same count for the same reason. Details and the metrics' values may differ."""
         return not self.events and _outcome(self.evaluated) == _outcome(other.evaluated)
 
 
@@ -51,29 +51,29 @@ def _outcome(evaluated: Evaluated) -> tuple[object, ...]:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """An evaluation, and those after it that say the same."""
+    """An evaluation, and the equal ones that follow it."""
 
     moments: Sequence[Moment]
     failed: bool = False
-    """Whether the first of them is the one that is not as expected."""
+    """True if the first of them is the failed one."""
 
     @property
     def more(self) -> int:
-        """How many evaluations say the same after the first."""
+        """Return how many equal evaluations follow the first."""
         return len(self.moments) - 1
 
     @property
     def until(self) -> int:
-        """The time of the last of them."""
+        """Return the time of the last of them."""
         return self.moments[-1].evaluated.at
 
     def varied(self) -> dict[str, list[float | None]]:
-        """All values of the metrics that did not keep theirs."""
+        """Return all values of the metrics that changed."""
         columns = {name: [moment.values[name] for moment in self.moments] for name in self.moments[0].values}
         return {name: values for name, values in columns.items() if len(set(values)) > 1}
 
     def document(self) -> dict[str, Any]:
-        """The entry as a JSON object."""
+        """Return the entry as a JSON object."""
         evaluated, values, events = self.moments[0]
         return {
             "at": words(evaluated.at),
@@ -98,16 +98,16 @@ class Timeline:
 
     entries: Sequence[TimelineEntry]
     headings: Mapping[str, str]
-    """What the column of each metric is called."""
+    """The headings of the metrics' columns."""
     omitted: int = 0
-    """How many evaluations before these no entry tells of."""
+    """The number of earlier evaluations that have no entry."""
 
     def document(self) -> dict[str, Any]:
-        """The timeline as a JSON object."""
+        """Return the timeline as a JSON object."""
         return {"omitted": self.omitted, "entries": [entry.document() for entry in self.entries]}
 
     def render(self, indent: str) -> Text:
-        """The timeline as a table, a line break before each line; the failed evaluation is marked with ``>``."""
+        """Return the timeline as a table, with a line break before each line and ``>`` before the failed evaluation."""
         before, after = _HEADINGS
         headings = (*before, *map(_shortened, self.headings.values()), *after)
         rows = [_cells(entry.moments[0]) for entry in self.entries]
@@ -127,10 +127,10 @@ class Timeline:
 
 
 def timeline(moments: Sequence[Moment], failed: int, headings: Mapping[str, str]) -> Timeline:
-    """The timeline of *moments*, of which the one at the index *failed* is not as expected.
+    """Return the timeline of *moments*, of which the one at the index *failed* is not as expected.
 
-    A moment that says the same as the one before is folded into its entry; near the failed one only where the metrics'
-    values are the same too.
+    A moment that equals the one before is folded into its entry. Near the failed one, this is only done if the metrics'
+    values are equal, too.
     """
     groups: list[list[Moment]] = []
     position = 0
@@ -169,7 +169,7 @@ def _number(value: float | None) -> str:
 
 
 def _folded(entry: TimelineEntry) -> str:
-    """``… 12 more like it until 4m45s, cpu 60 to 80 and 2 missing``."""
+    """Return ``… 12 more like it until 4m45s, cpu 60 to 80 and 2 missing``."""
     varied = "".join(f", {name} {_range(values)}" for name, values in entry.varied().items())
     return f"… {entry.more} more like it until {words(entry.until)}{varied}"
 
@@ -187,17 +187,17 @@ def _range_document(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 class _TextTable:
-    """Aligned lines; the last column takes the width that is left, on as many lines as it needs."""
+    """Aligned lines. The last column has the remaining width, on as many lines as it needs."""
 
     def __init__(self, indent: str, widths: Sequence[int], numbers: range) -> None:
         self.text = Text()
         self._indent = indent
         self._widths = widths
         self._numbers = numbers
-        """The columns of numbers, which end below each other."""
+        """The columns of numbers, which are aligned to the right."""
 
     def row(self, cells: Sequence[str], style: str, mark: str = " ") -> None:
-        """One row, after its *mark*."""
+        """Append one row, after its *mark*."""
         aligned = (
             cell.rjust(width) if column in self._numbers else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(cells, self._widths, strict=False))
@@ -209,7 +209,7 @@ class _TextTable:
             self._append(f"{start if number == 0 else ' ' * len(start)}{part.replace(_TOGETHER, ' ')}", style)
 
     def line(self, text: str, style: str) -> None:
-        """A line across the columns."""
+        """Append a line across the columns."""
         for part in wrap(text, _WIDTH - len(self._indent) - len(_GAP), subsequent_indent=_GAP, drop_whitespace=False):
             self._append(f"{_GAP}{part}", style)
 

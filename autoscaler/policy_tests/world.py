@@ -1,4 +1,4 @@
-"""The world of a test: a Swarm on virtual time, and a metric source that answers with the test's series."""
+"""The world of a test: a Swarm in virtual time, and a metric source that answers with the test's series."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class _Task:
 
     created: float
     runs: float = inf
-    """When it begins to run; infinite for one that never does, or has no room."""
+    """The time at which the task begins to run; infinite if it never does, or has no room."""
     placed: bool = True
-    """Whether it has room on a node."""
+    """True if the task has room on a node."""
     id: str = field(default_factory=lambda: str(next(_numbers)))
 
     def view(self, now: float) -> TaskView:
-        """The task as Swarm would list it at *now*."""
+        """Return the task as Swarm would list it at *now*."""
         if not self.placed:
             return TaskView(self.id, "pending", self.created, on_ready_node=False, words=_NO_ROOM)
         running = self.runs <= now
@@ -52,7 +52,7 @@ class _Task:
 
 @dataclass(slots=True)
 class TestedService:
-    """A service as the virtual Swarm has it; times are Unix seconds."""
+    """A service of the virtual Swarm; times are Unix seconds."""
 
     name: str
     labels: Mapping[str, str]
@@ -62,7 +62,7 @@ class TestedService:
     created_at: float
     updated_at: float
     room: int = _ANY
-    """How many tasks have room."""
+    """The number of tasks that have room."""
     state: str = ""
     """The autoscaler's label."""
     before: SpecBefore | None = None
@@ -70,7 +70,7 @@ class TestedService:
 
     @classmethod
     def at_the_beginning(cls, tested: Tested, start: float) -> TestedService:
-        """The service as the test has it at 0, which is at *start*."""
+        """Return the service as the test has it at 0, which is *start* on the wall clock."""
         said = tested.said
         room = _ANY if said.room is None else said.room
         running = min(said.replicas, room) if said.running is None else said.running
@@ -85,7 +85,7 @@ class TestedService:
         return cls(tested.name, said.labels, said.replicas, tasks, tested.startup, long_ago, long_ago, room, state)
 
     def happens(self, event: Event, at: float) -> None:
-        """An operator's scale keeps the autoscaler's label; a deploy drops it; nodes come and go."""
+        """Carry out an action. An operator's scale keeps the autoscaler's label, and a deploy drops it."""
         if event.room is not None:
             self.room = event.room
             self._place(at)
@@ -95,7 +95,7 @@ class TestedService:
             self.scale(event.scale, at, self.state)
 
     def scale(self, count: int, at: float, state: str) -> None:
-        """Set the count: new tasks run after the start-up time; without room, or the last to run, tasks go first."""
+        """Set the count. New tasks run after the startup time. Tasks without room go first, then the newest ones."""
         self.before = SpecBefore(self.requested, self.state)
         self.state = state
         self.updated_at = at
@@ -115,11 +115,11 @@ class TestedService:
             self.tasks[self.tasks.index(task)] = _Task(at, placed=False)
 
     def running(self, now: float) -> int:
-        """How many tasks run at *now*."""
+        """Return how many tasks run at *now*."""
         return sum(task.runs <= now for task in self.tasks)
 
     def view(self, now: float) -> ServiceView:
-        """The service as Swarm would list it at *now*."""
+        """Return the service as Swarm would list it at *now*."""
         return ServiceView(
             id=self.name,
             name=self.name,
@@ -135,34 +135,34 @@ class TestedService:
 
 
 def _state(change: LastChange, replicas: int, start: float) -> str:
-    """The label that the autoscaler left at a change before the test."""
+    """Return the label that the autoscaler wrote at a change before the test."""
     before = replicas + (-1 if change.direction == "up" else 1)
     return ScaleState(replicas, (ScaleEvent(start - change.ago, before, replicas),)).encode()
 
 
 @dataclass(slots=True)
 class VirtualSwarm:
-    """An Orchestrator, and the Clock: its time stands still until somebody sets it."""
+    """An Orchestrator and the Clock. Its time stands still until somebody sets it."""
 
     time: float
     services: Mapping[str, TestedService] = field(default_factory=dict)
 
     def now(self) -> float:
-        """The time in Unix seconds."""
+        """Return the time in Unix seconds."""
         return self.time
 
     def read(self, deadline: Deadline) -> Cluster:  # noqa: ARG002 - the port's signature
-        """All services."""
+        """Return all services."""
         return Cluster({name: service.view(self.time) for name, service in self.services.items()})
 
     def scale(self, order: Order, deadline: Deadline) -> Receipt:  # noqa: ARG002 - likewise
-        """Carry out *order*: nobody else writes at the same time."""
+        """Carry out *order*, because nobody else writes at the same time."""
         self.services[order.service].scale(order.replicas, self.time, order.state)
         return Receipt(Written.APPLIED)
 
 
 class SeriesSource:
-    """A MetricSource that answers with the series of a test: no sample before its beginning, none past their ends.
+    """A MetricSource that answers with the series of a test, without samples before its beginning or past their ends.
 
     It tells of no tasks behind the samples, so that none can be missing.
     """
@@ -174,14 +174,14 @@ class SeriesSource:
         steps = lcm(interval, *(metric.step or 1 for metric in metrics.values()))
         self._late = case.start % steps
         self._begins = case.start - self._late
-        """The time of the first samples: a window's grid is that of Unix time, whenever the test begins."""
+        """The time of the first samples. A window's grid is that of Unix time, whenever the test begins."""
 
     def clock_offset(self, now: float, deadline: Deadline) -> float:  # noqa: ARG002 - the port's signature
-        """How far the grid is behind the test's clock: windows end by the grid."""
+        """Return how far the grid is behind the test's clock, because windows end at the grid."""
         return -float(self._late)
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> dict[str, Series]:  # noqa: ARG002 - likewise
-        """The samples of the query's metric: those of one service, everybody's, or each service's."""
+        """Return the samples of the query's metric: those of one service, of all together, or of each."""
         times = range(start, end + 1, step)
         if self._metrics[query.metric].one_value:
             whose = {"": self._case.services[0]}  # they all share it
@@ -194,7 +194,7 @@ class SeriesSource:
         }
 
     def newest(self, tested: Tested, metric: str, at: int) -> float | None:
-        """The newest sample of *metric* that the evaluation *at* so many seconds looks at; None where it is missing."""
+        """Return the newest sample of *metric* at the evaluation *at* a number of seconds; None if it is missing."""
         known = self._metrics[metric]
         step = known.step or self._interval
         value = self._sample(tested, metric, (self._begins + at - known.offset) // step * step)
@@ -207,16 +207,16 @@ class SeriesSource:
 
 
 class _GivenPercent(Metric):
-    """A built-in metric whose percent a test gives, as a query of one's own would."""
+    """A built-in metric whose percent is given by a test, as by a custom query."""
 
     @property
     def never_negative(self) -> bool:
-        """Whether a value below 0 is impossible: it is, as of the metric that this one stands for."""
+        """Return whether a value below 0 counts as missing. It does, as for the built-in metric."""
         return True
 
 
 def with_given_percent(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
-    """*metrics*, the built-in ones asked for by name: a test gives percent, as a query of one's own would."""
+    """Return *metrics* in which the built-in ones are asked for by name, because a test gives their percent."""
     return {name: metric if metric.query else _given_percent(name, metric) for name, metric in metrics.items()}
 
 

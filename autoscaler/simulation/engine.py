@@ -1,9 +1,7 @@
 """A Docker Swarm in memory and in virtual time: an EngineApi and ConfigApi with a real engine's semantics.
 
-What was measured on the real one is in docs/facts.md.
-
-Nothing happens between two calls but what the clock brings: each call first lets the events that are due happen, in
-their order. `tasks` and `rollouts` have the rest of it.
+The measurements on a real engine are in docs/facts.md. Each call first lets the events that are due happen, in their
+order. Nothing else happens between two calls. `tasks` and `rollouts` have the rest of the simulation.
 """
 
 from __future__ import annotations
@@ -32,15 +30,15 @@ _OUT_OF_SEQUENCE = "rpc error: code = Unknown desc = update out of sequence"
 _INVALID = "rpc error: code = InvalidArgument desc = "
 _TOO_LARGE = "rpc error: code = Unknown desc = raft: raft message is too large and can't be sent"
 _LARGEST = 1.5 * 2**20
-"""Bytes of a service that raft passes on, with its spec before (docs/facts.md#label-sizes)."""
+"""The most bytes of a service and its previous spec that raft accepts (docs/facts.md#label-sizes)."""
 _BEGIN = 0.005
 """Seconds from a deploy to its UpdateStatus (docs/facts.md#late-status)."""
 
 
 class SimulatedEngine:
-    """The Swarm. *startup* and *shutdown* are how many seconds a task takes to run and to stop.
+    """The Swarm. *startup* and *shutdown* are the seconds that a task takes to start and to stop.
 
-    Safe to use from several threads. What its calls return is shared, and never to be changed.
+    Several threads may use it at once. The results of its calls are shared, and must not be changed.
     """
 
     def __init__(
@@ -58,7 +56,7 @@ class SimulatedEngine:
 
     @property
     def startup(self) -> float:
-        """How many seconds a task takes to run."""
+        """The seconds that a task takes to start."""
         return self._tasks.startup
 
     @startup.setter
@@ -68,7 +66,7 @@ class SimulatedEngine:
     # The engine's API.
 
     def services(self, _deadline: Deadline | None = None, /) -> list[Document]:
-        """All services, of every mode."""
+        """Return all services of every mode."""
         with self._timeline.present():
             return [service.document for service in self._services.values()]
 
@@ -80,7 +78,7 @@ class SimulatedEngine:
         ended: bool = False,
         templates: Templates = NO_TEMPLATES,  # noqa: ARG002 - all are as they are
     ) -> list[Document]:
-        """The tasks desired running; with *ended*, all that Swarm remembers."""
+        """Return the tasks with the desired state running; with *ended*, all that Swarm remembers."""
         with self._timeline.present():
             live = [task for service in self._services.values() for task in service.live]
             if not ended:
@@ -89,17 +87,17 @@ class SimulatedEngine:
             return [task.document for task in (*live, *over)]
 
     def nodes(self, _deadline: Deadline | None = None, /) -> list[Document]:
-        """All nodes."""
+        """Return all nodes."""
         with self._timeline.present():
             return [node.document for node in self._nodes.values()]
 
     def service(self, service_id: str, _deadline: Deadline | None = None, /) -> Document:
-        """One service by its id or name; NotFoundError without one."""
+        """Return one service by its id or name; raise NotFoundError without one."""
         with self._timeline.present():
             return self._find(service_id).document
 
     def update(self, service_id: str, version: int, spec: Document, _deadline: Deadline | None = None, /) -> None:
-        """Replace the spec where the version index is the present one, with all that follows from it."""
+        """Replace the spec if *version* is the present version index, with all consequences."""
         with self._timeline.present():
             service = self._find(service_id)
             if version != service.version:
@@ -109,17 +107,17 @@ class SimulatedEngine:
             self._replace_spec(service, stored(spec))
 
     def config(self, name: str, _deadline: Deadline | None = None, /) -> Document:
-        """One config by its name; NotFoundError without one."""
+        """Return one config by its name; raise NotFoundError without one."""
         with self._timeline.present():
             return self._find_config(name).document
 
     def configs(self, _deadline: Deadline | None = None, /) -> list[Document]:
-        """All configs."""
+        """Return all configs."""
         with self._timeline.present():
             return [config.document for config in self._configs.values()]
 
     def create_config(self, spec: Document, _deadline: Deadline | None = None, /) -> None:
-        """Create a config, of which there is none of this name yet."""
+        """Create a config whose name is new."""
         with self._timeline.present():
             name = spec["Name"]
             if name in self._configs:
@@ -131,7 +129,7 @@ class SimulatedEngine:
             self._configs[name] = Config(f"config{number:019d}", stored_spec, now, number, now)
 
     def update_config(self, name: str, version: int, spec: Document, _deadline: Deadline | None = None, /) -> None:
-        """Replace the labels where the version index is the present one; also the same labels are a new version."""
+        """Replace the labels if *version* is the present version index. Equal labels make a new version, too."""
         with self._timeline.present():
             config = self._find_config(name)
             if version != config.version:
@@ -145,12 +143,12 @@ class SimulatedEngine:
     # What operators do.
 
     def remove_config(self, name: str) -> None:
-        """`docker config rm`."""
+        """Do what `docker config rm` does."""
         with self._timeline.present():
             del self._configs[self._find_config(name).spec["Name"]]
 
     def create_service(self, spec: Document) -> str:
-        """Create a service from a spec as the API takes it; returns its id."""
+        """Create a service from a spec of the API. Return its id."""
         with self._timeline.present():
             service = SimulatedService(f"service{self._timeline.number():018d}", stored(spec), self._timeline.now)
             if service.name in self._by_name:
@@ -164,7 +162,7 @@ class SimulatedEngine:
             return service.id
 
     def deploy(self, spec: Document) -> str:
-        """`docker stack deploy`: the file's spec as it is, count and labels included; 1 replica where it says none."""
+        """Do what `docker stack deploy` does: write the file's spec, with 1 replica if it has no count."""
         with self._timeline.present():
             service = self._by_name.get(spec["Name"])
             if service is None:
@@ -173,7 +171,7 @@ class SimulatedEngine:
             return service.id
 
     def change_service(self, name: str, change: Callable[[Document], None]) -> None:
-        """`docker service update`: *change* edits the spec; labels and all else stay."""
+        """Do what `docker service update` does: *change* edits the spec, and everything else stays."""
         with self._timeline.present():
             service = self._find(name)
             spec = deepcopy(service.spec)
@@ -181,11 +179,11 @@ class SimulatedEngine:
             self._replace_spec(service, stored(spec))
 
     def operator_scale(self, name: str, replicas: int) -> None:
-        """`docker service scale`."""
+        """Do what `docker service scale` does."""
         self.change_service(name, lambda spec: spec["Mode"]["Replicated"].update(Replicas=replicas))
 
     def rollback(self, name: str) -> None:
-        """`docker service rollback`: spec and previous spec change places; a scale is undone like any other update."""
+        """Do what `docker service rollback` does: swap spec and previous spec. That also undoes a scale."""
         with self._timeline.present():
             service = self._find(name)
             if service.previous is None:
@@ -193,7 +191,7 @@ class SimulatedEngine:
             self._replace_spec(service, service.previous, back=True)
 
     def remove(self, name: str) -> None:
-        """`docker service rm`."""
+        """Do what `docker service rm` does."""
         with self._timeline.present():
             service = self._find(name)
             if rollout := self._rollouts.pop(service.id, None):
@@ -203,15 +201,15 @@ class SimulatedEngine:
             del self._services[service.id], self._by_name[service.name]
 
     def break_image(self, image: str, words: str, *, after: float = 0.0) -> None:
-        """Let tasks of *image* fail with Swarm's *words* for it, such as `No such image: app:2`.
+        """Let tasks of *image* fail with Swarm's *words*, such as `No such image: app:2`.
 
-        They do when they start, or when they have run for so many seconds.
+        They fail when they start, or after they have run for a number of seconds.
         """
         with self._timeline.present():
             self._tasks.faults[image] = Fault(words, after)
 
     def fail_task(self, name: str, words: str, image: str | None = None) -> None:
-        """Let one running task of the service, the oldest of that *image*, end with an error."""
+        """Let the oldest running task of the service with that *image* end with an error."""
         with self._timeline.present():
             live = self._find(name).live
             running = [task for task in live if task.state == "running" and image in (None, task.image)]
@@ -219,7 +217,7 @@ class SimulatedEngine:
                 self._tasks.fail(min(running, key=lambda task: (task.created, task.id)), words)
 
     def stop_node(self, name: str) -> None:
-        """Let a node go down: its tasks stay `running` as ghosts desired shutdown, and are replaced elsewhere."""
+        """Let a node go down. Its tasks stay `running` as ghosts to be shut down, and are replaced elsewhere."""
         with self._timeline.present():
             node = self._nodes[name]
             node.ready = False
@@ -231,7 +229,7 @@ class SimulatedEngine:
                         self._tasks.end(task, "shutdown")
 
     def start_node(self, name: str) -> None:
-        """Let a node come back: its ghosts are shut down."""
+        """Let a node come back, which shuts its ghosts down."""
         with self._timeline.present():
             node = self._nodes[name]
             node.ready = True
@@ -243,14 +241,14 @@ class SimulatedEngine:
             self._tasks.place_waiting()
 
     def change_leader(self, seconds: float) -> None:
-        """Let another manager lead: it knows of no node until that reports, the last of them after *seconds*."""
+        """Let another manager lead. It knows a node once the node reports; the last one does after *seconds*."""
         with self._timeline.present():
             for number, node in enumerate(self._nodes.values(), start=1):
                 node.heard = False
                 self._timeline.after(seconds * number / len(self._nodes), partial(self._hear, node))
 
     def running(self, name: str) -> int:
-        """How many tasks of the service really run: desired running and running, on a node that is ready."""
+        """Return how many tasks of the service really run, wanted and on a node that is ready."""
         with self._timeline.present():
             return sum(task.state == "running" for task in self._find(name).live)
 
@@ -272,7 +270,7 @@ class SimulatedEngine:
         return self._configs[name]
 
     def _replace_spec(self, service: SimulatedService, spec: Document, *, back: bool = False) -> None:
-        """Any update: the old spec becomes PreviousSpec, UpdateStatus is cleared, a rollout begins again."""
+        """Carry out an update: the old spec becomes PreviousSpec, UpdateStatus is cleared, a rollout begins again."""
         if kind(spec) != kind(service.spec):
             raise RefusedError("rpc error: code = Unimplemented desc = service mode change is not allowed")
         before = service.count
@@ -289,9 +287,9 @@ class SimulatedEngine:
         self._reconcile(service, back=back)
 
     def _reconcile(self, service: SimulatedService, *, back: bool) -> None:
-        """Make the tasks as many as the spec asks for, and let a rollout make them what it asks for.
+        """Adapt the number of tasks to the spec, and let a rollout replace those with another template.
 
-        One that works towards this very spec goes on, and Swarm says nothing of it any more.
+        A rollout towards the same spec goes on, but Swarm no longer shows it.
         """
         if back:
             service.abandon_failed()
@@ -308,7 +306,7 @@ class SimulatedEngine:
             self._timeline.after(_BEGIN, rollout.begin)
 
     def _fill(self, service: SimulatedService) -> None:
-        """Make the slots as many as the spec asks for."""
+        """Adapt the number of slots to the spec."""
         if service.count is None:
             for node in self._nodes.values():
                 if node.ready and node.name not in service.slots:
@@ -329,12 +327,12 @@ class SimulatedEngine:
                 self._tasks.start(service, number)
 
     def _changed(self, task: Task) -> None:
-        """Let the service's rollout hear of a task that has begun to run or is over."""
+        """Report a task that has begun to run or has ended to the service's rollout."""
         if rollout := self._rollouts.get(task.service.id):
             rollout.hear(task)
 
     def _report(self, service: SimulatedService, state: str, message: str) -> None:
-        """Tell how the rollout stands; not where somebody has updated the service since, to the very same spec."""
+        """Show the state of the rollout, unless somebody has updated the service to the same spec since."""
         if service.status is None and state != "updating":
             return
         service.report(self._timeline.now, state, message)

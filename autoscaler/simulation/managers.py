@@ -1,9 +1,9 @@
-"""One manager of a simulated Swarm that has several: an EngineApi and ConfigApi that may be parted from the others.
+"""One of several managers of a simulated Swarm: an EngineApi and ConfigApi that may be in a network partition.
 
-As three real managers behaved (20.10, tests/e2e/test_nodes.py). Parted while it leads, a manager answers reads with
-what it knew, for 10 to 20 s, and no write. Then it steps down and says that there is no leader, until it has company
-again. It takes one write at a time, and remembers the one that was on its way: where nobody else has led meanwhile (the
-quorum was lost, and is back) that is carried out then; where the others went on without it, it never is.
+It behaves like three real managers (20.10, tests/e2e/test_nodes.py). A leader in a partition answers reads with old
+data for 10 to 20 s, and answers no write. Then it steps down, and says that there is no leader until the partition
+ends. It takes one write at a time, and remembers the one that was on its way. If nobody else led meanwhile, because the
+quorum was lost, that write is carried out in the end. If the others went on without it, the write is never carried out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NO_LEADER = "the Swarm has no leader, because too few of its managers are onlin
 
 
 class Manager:
-    """A way to the Swarm of *engine*."""
+    """A manager of the Swarm of *engine*."""
 
     def __init__(self, engine: SimulatedEngine, clock: Clock) -> None:
         self._engine = engine
@@ -41,7 +41,7 @@ class Manager:
         self._on_its_way: Callable[[], None] | None = None
 
     def part(self, *, leads_for: float = 0.0) -> None:
-        """Part it from the others; for so many seconds it believes that it leads, where it does now."""
+        """Begin a network partition. A manager that leads believes for a number of seconds that it still does."""
         self._known = {
             "services": self._engine.services(),
             "tasks": self._engine.tasks(),
@@ -53,7 +53,7 @@ class Manager:
         self._leads_until = self._clock.now() + leads_for
 
     def join(self, *, others_led: bool) -> None:
-        """Join it to the others, of whom one may have led meanwhile."""
+        """End the partition. Another manager may have led meanwhile."""
         self._parted = False
         write, self._on_its_way = self._on_its_way, None
         if write is not None and not others_led:
@@ -63,41 +63,41 @@ class Manager:
     # The engine's API.
 
     def services(self, deadline: Deadline, /) -> Sequence[Document]:
-        """All services, as it knows them."""
+        """Return all services, as this manager knows them."""
         return self._told("services", partial(self._engine.services, deadline))
 
     def tasks(self, deadline: Deadline, /, *, ended: bool, templates: Templates = NO_TEMPLATES) -> Sequence[Document]:  # noqa: ARG002 - all are as they are
-        """The tasks, as it knows them."""
+        """Return the tasks, as this manager knows them."""
         return self._told("all tasks" if ended else "tasks", partial(self._engine.tasks, deadline, ended=ended))
 
     def nodes(self, deadline: Deadline, /) -> Sequence[Document]:
-        """The nodes, as it knows them."""
+        """Return the nodes, as this manager knows them."""
         return self._told("nodes", partial(self._engine.nodes, deadline))
 
     def service(self, service_id: str, deadline: Deadline, /) -> Document:
-        """The service, as it knows it."""
+        """Return the service, as this manager knows it."""
         for document in self.services(deadline):
             if service_id in {document["ID"], document["Spec"]["Name"]}:
                 return document
         raise NotFoundError(f"service {service_id} not found")
 
     def update(self, service_id: str, version: int, spec: Document, deadline: Deadline, /) -> None:
-        """Replace the spec, if it can."""
+        """Replace the spec, if this manager can."""
         self._write(partial(self._engine.update, service_id, version, spec, deadline))
 
     def config(self, name: str, deadline: Deadline, /) -> Document:
-        """The config, as it knows it."""
+        """Return the config, as this manager knows it."""
         for document in self._told("configs", partial(self._engine.configs, deadline)):
             if document["Spec"]["Name"] == name:
                 return document
         raise NotFoundError(f"config {name} not found")
 
     def create_config(self, spec: Document, deadline: Deadline, /) -> None:
-        """Create a config, if it can."""
+        """Create a config, if this manager can."""
         self._write(partial(self._engine.create_config, spec, deadline))
 
     def update_config(self, name: str, version: int, spec: Document, deadline: Deadline, /) -> None:
-        """Replace the config's labels, if it can."""
+        """Replace the config's labels, if this manager can."""
         self._write(partial(self._engine.update_config, name, version, spec, deadline))
 
     def _told(self, what: str, now: Callable[[], Sequence[Document]]) -> Sequence[Document]:

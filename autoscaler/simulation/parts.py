@@ -1,4 +1,4 @@
-"""What a simulated Swarm consists of: nodes, services, tasks, and how the engine's documents show them."""
+"""The parts of a simulated Swarm: nodes, services, tasks and configs, with the engine's documents of them."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ class Node:
     cores: float = 8.0
     memory: int = 16 * 2**30
     ready: bool = True
-    """Whether it is up; a node that is not is `down`."""
+    """True if the node is up, and not `down`."""
     heard: bool = True
-    """Whether the leader has heard of it; one it has not heard of yet is `unknown`, and its tasks go on."""
+    """True if the node has reported to the leader. Before that it is `unknown`, and its tasks go on."""
     role: str = "manager"
     labels: Document = field(default_factory=dict)
     tasks: int = 0
-    """Tasks that hold room here."""
+    """The number of tasks that hold room here."""
     nano_cpus_reserved: int = 0
     memory_reserved: int = 0
-    _view: NodeView | None = None
+    _view: NodeView | None = field(default=None, init=False)
 
     @property
     def document(self) -> Document:
-        """The node as the engine lists it."""
+        """Return the node as the engine lists it."""
         return {
             "ID": self.name,
             "Version": {"Index": 1},
@@ -61,7 +61,7 @@ class Node:
         }
 
     def objection(self, task: Task) -> str:
-        """Why *task* cannot be placed here, in Swarm's words for *{}* nodes; empty where it can."""
+        """Return why *task* cannot be placed here, in Swarm's words for *{}* nodes; empty if it can."""
         nano_cpus, memory = task.reservations
         if not self.ready or not self.heard:
             return "{} not available for new tasks"
@@ -79,12 +79,12 @@ class Node:
         return ""
 
     def hold(self, task: Task) -> None:
-        """Give the task what it reserves."""
+        """Give the task the room that it reserves."""
         task.node, task.holds = self, True
         self._count(task, 1)
 
     def free(self, task: Task) -> None:
-        """Take back what the task holds, if it does."""
+        """Take back the room that the task holds, if any."""
         if task.holds:
             task.holds = False
             self._count(task, -1)
@@ -98,7 +98,7 @@ class Node:
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """A task, and the document that shows it, made anew only when it changes."""
+    """A task and its document, which is built again only when the task changes."""
 
     id: str
     service: SimulatedService
@@ -112,43 +112,43 @@ class Task:
     error: str = ""
     node: Node | None = None
     holds: bool = False
-    """Whether it holds room on its node."""
+    """True if the task holds room on its node."""
     attempt: int = 0
-    """How many tasks that failed it follows."""
+    """The number of failed tasks that it follows."""
     then: list[Task] = field(default_factory=list)
     """The tasks that run once its container has gone."""
-    _document: Document | None = None
+    _document: Document | None = field(default=None, init=False)
 
     @property
     def reservations(self) -> tuple[int, int]:
-        """Nano-CPUs and bytes that a node must have free for it."""
+        """Return the nano-CPUs and bytes that a node must have free for the task."""
         reserved = (self.template.get("Resources") or {}).get("Reservations") or {}
         return reserved.get("NanoCPUs", 0), reserved.get("MemoryBytes", 0)
 
     @property
     def image(self) -> str:
-        """The image it runs."""
+        """Return the image that the task runs."""
         image: str = (self.template.get("ContainerSpec") or {}).get("Image", "")
         return image
 
     @property
     def is_over(self) -> bool:
-        """Whether its container is gone for good."""
+        """Return whether its container is gone for good."""
         return self.state in _OVER
 
     @property
     def is_wanted(self) -> bool:
-        """Whether Swarm wants it to run, or to be ready to."""
+        """Return whether Swarm wants it to run, or to be ready to run."""
         return self.desired in _WANTED
 
     @property
     def is_gone(self) -> bool:
-        """Whether nothing waits for its container: that is gone, or its node is down."""
+        """Return whether nothing waits for its container, because it is gone or its node is down."""
         return self.is_over or (self.node is not None and not self.node.ready)
 
     @property
     def restart_policy(self) -> Document:
-        """Whether and when another task follows it."""
+        """Return whether and when another task follows it."""
         return self.template.get("RestartPolicy") or {}
 
     def become(self, now: float, state: str, message: str, error: str = "") -> None:
@@ -157,13 +157,13 @@ class Task:
         self._document = None
 
     def want(self, desired: str) -> None:
-        """Be wanted in another state than before."""
+        """Enter another desired state."""
         self.desired = desired
         self._document = None
 
     @property
     def document(self) -> Document:
-        """The task as the engine lists it."""
+        """Return the task as the engine lists it."""
         if self._document is None:
             self._document = self._build()
         return self._document
@@ -193,7 +193,7 @@ class Task:
 
 @dataclass(slots=True, eq=False)
 class SimulatedService:
-    """A service, and the document that shows it, made anew only when it changes."""
+    """A service and its document, which is built again only when the service changes."""
 
     id: str
     spec: Document
@@ -203,42 +203,42 @@ class SimulatedService:
     previous: Document | None = None
     status: Document | None = None
     iteration: int = 0
-    """How often a job was executed again."""
+    """The number of repeated executions of a job."""
     slots: dict[Slot, list[Task]] = field(default_factory=dict)
-    """The tasks that Swarm wants in each slot: one, and while one replaces another start-first, both; or the one that
-    failed, where none is to follow it."""
+    """The tasks that Swarm wants in each slot: one, or both while one replaces another start-first. A failed task
+    that none is to follow stays in its slot."""
     ended: list[Task] = field(default_factory=list)
     """Stopping, failed and replaced tasks, and ghosts on nodes that are down."""
-    _document: Document | None = None
+    _document: Document | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Return its name."""
         name: str = self.spec["Name"]
         return name
 
     @property
     def is_job(self) -> bool:
-        """Whether any update executes it again (docs/facts.md#global-services-and-jobs)."""
+        """Return whether each update executes it again (docs/facts.md#global-services-and-jobs)."""
         return kind(self.spec).endswith("Job")
 
     @property
     def count(self) -> int | None:
-        """How many tasks its spec asks for; None where it is one per node."""
+        """Return how many tasks its spec asks for; None for one per node."""
         return count_of(self.spec)
 
     @property
     def live(self) -> list[Task]:
-        """The tasks that Swarm wants."""
+        """Return the tasks that Swarm wants."""
         return [task for slot in self.slots.values() for task in slot if task.is_wanted]
 
     def enter(self, task: Task) -> None:
-        """Want a new task."""
+        """Add a new task to its slot."""
         slot = self.slots.setdefault(task.slot, [])
         slot[:] = [*(other for other in slot if other.is_wanted), task]
 
     def leave(self, task: Task) -> None:
-        """Want the task no more, in a slot that is for others."""
+        """Remove the task from a slot that is for others."""
         slot = self.slots.get(task.slot, [])
         if task in slot:
             slot.remove(task)
@@ -246,38 +246,38 @@ class SimulatedService:
             self.slots.pop(task.slot, None)
 
     def is_clean(self, task: Task) -> bool:
-        """Whether the task is made as the spec has it now."""
+        """Return whether the task is made from the present spec."""
         template = self.spec["TaskTemplate"]
         return task.template is template or bool(task.template == template)
 
     @property
     def dirty(self) -> list[Slot]:
-        """The slots that a rollout has work in: their task is of another template, or they have more than one."""
+        """Return the slots in which a rollout has work: with a task of another template, or with more than one."""
         return [slot for slot, tasks in self.slots.items() if len(tasks) > 1 or not self.is_clean(tasks[0])]
 
     def abandon_failed(self) -> None:
-        """Take the slots for empty in which a task failed that none is to follow."""
+        """Empty the slots with a failed task that none is to follow."""
         self.slots = {slot: tasks for slot, tasks in self.slots.items() if any(task.is_wanted for task in tasks)}
 
     def touch(self, now: float, version: int) -> None:
-        """Be changed."""
+        """Note a change."""
         self.version, self.updated = version, now
         self._document = None
 
     def report(self, now: float, state: str, message: str) -> None:
-        """Tell how the rollout stands."""
+        """Show the state of the rollout."""
         started = (self.status or {}).get("StartedAt", iso(now))
         self.status = {"State": state, "StartedAt": started, "Message": message}
 
     def forget(self, slot: Slot) -> None:
-        """Drop removed tasks of *slot*, and all but the newest few that are over."""
+        """Drop removed tasks of *slot*, and all but the newest few ended ones."""
         over = [task for task in self.ended if task.slot == slot and task.is_over]
         dropped = {*over[:-_HISTORY], *(task for task in over if task.desired == "remove")}
         self.ended = [task for task in self.ended if task not in dropped]
 
     @property
     def document(self) -> Document:
-        """The service as the engine lists it."""
+        """Return the service as the engine lists it."""
         if self._document is None:
             self._document = self._build()
         return self._document
@@ -301,7 +301,7 @@ class SimulatedService:
 
 @dataclass(slots=True, eq=False)
 class Config:
-    """A config: labels that change, and data that do not."""
+    """A config, whose labels change and whose data do not."""
 
     id: str
     spec: Document
@@ -311,7 +311,7 @@ class Config:
 
     @property
     def document(self) -> Document:
-        """The config as the engine shows it."""
+        """Return the config as the engine shows it."""
         return {
             "ID": self.id,
             "Version": {"Index": self.version},
@@ -322,7 +322,7 @@ class Config:
 
 
 def stored(spec: Document) -> Document:
-    """A spec as the engine stores it: a mode or count left out becomes 1 replica; raises RefusedError."""
+    """Return a spec as the engine stores it, with 1 replica if the mode or count is missing; raise RefusedError."""
     mode = spec.get("Mode") or {"Replicated": {}}
     if len(mode) != 1:
         raise RefusedError("must specify either replicated or global mode")
@@ -339,17 +339,17 @@ def stored(spec: Document) -> Document:
 
 
 def count_of(spec: Document) -> int | None:
-    """How many tasks a stored spec asks for; None where it is one per node."""
+    """Return how many tasks a stored spec asks for; None for one per node."""
     mode = kind(spec)
     return spec["Mode"][mode][_COUNTS[mode]] if mode in _COUNTS else None
 
 
 def kind(spec: Document) -> str:
-    """The mode of a stored spec, in the engine's word."""
+    """Return the mode of a stored spec in the engine's word."""
     mode: str = next(iter(spec["Mode"]))
     return mode
 
 
 def iso(moment: float) -> str:
-    """Unix seconds as Docker writes times."""
+    """Return Unix seconds as Docker writes times."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""A metric source on virtual time: it samples a simulated plant step by step and answers from what it recorded."""
+"""A metric source in virtual time: it samples a simulated plant at each step, and answers from its records."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from autoscaler.util.deadline import Deadline
 
 _KEPT_STEPS = 1000
-"""How many samples are kept; what is older is missing, as behind a Prometheus' retention."""
+"""The number of samples that are kept. Older ones are missing, as beyond Prometheus' retention."""
 
 
 class SimulatedPrometheus:
-    """A MetricSource that records what *sample* says of each metric at each step since *start*.
+    """A MetricSource that records the samples of each metric at each step since *start*.
 
-    *sample* is given a metric and a time, and returns each service's value and the number of tasks behind it. It is
-    asked once for each step, in the order of time, as soon after that time as this source is called: call `record` from
-    the loop that moves the clock where the plant's state at the very step matters. Times are Unix seconds and multiples
-    of *step*, by its own clock, which is *offset* ahead of *clock*.
+    *sample* is called with a metric and a time. It returns each service's value and the number of tasks behind it. It
+    is called once for each step, in the order of time, when this source is called next. If the plant's state at the
+    exact step matters, call `record` from the loop that moves the clock. Times are Unix seconds and multiples of
+    *step*, by the source's own clock, which is *offset* ahead of *clock*.
     """
 
     def __init__(  # noqa: PLR0913 - a recording's coordinates; all but three have names
@@ -44,18 +44,18 @@ class SimulatedPrometheus:
         self._sample = sample
         self._step = step
         self.offset = offset
-        """How far its clock is ahead; set back, it records nothing until it has caught up, as Prometheus does."""
+        """The seconds that its clock is ahead. After it is set back, nothing is recorded until it has caught up."""
         self._next = int((clock.now() + offset if start is None else start) // step * step)
         self._recorded: dict[str, dict[int, Mapping[str, tuple[float, int]]]] = {metric: {} for metric in metrics}
         self._lost: set[str] = set()
         self._error: BackendError | None = None
         self._recording = threading.Lock()
-        """Two autoscalers may ask at the same time, each in a thread of its own."""
+        """A lock, because two autoscalers may ask at the same time in threads of their own."""
 
     def fail(self, error: BackendError | None) -> None:
-        """Raise *error* in answer to every call from now on; answer again from now on where it is None.
+        """Raise *error* at every call from now on; with None, answer again.
 
-        Samples go on being recorded, as by a Prometheus that cannot be reached.
+        Samples are still recorded, as by a Prometheus that cannot be reached.
         """
         self.record()
         self._error = error
@@ -71,7 +71,7 @@ class SimulatedPrometheus:
         self._lost.discard(service)
 
     def record(self) -> None:
-        """Take the samples of every step up to now that was not taken yet."""
+        """Take the samples of all steps up to now that are not taken yet."""
         now = self._clock.now() + self.offset
         with self._recording:
             while self._next <= now:
@@ -82,16 +82,16 @@ class SimulatedPrometheus:
                 self._next += self._step
 
     def clock_offset(self, now: float, deadline: Deadline) -> float:  # noqa: ARG002 - the port's signature
-        """The offset that the simulation was given."""
+        """Return the offset of the simulation."""
         self.record()
         self._raise_if_failing()
         return self.offset
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> dict[str, Series]:  # noqa: ARG002 - the port's signature
-        """The samples at *start*, *start* + *step*, … *end*, by service, whatever the query's expression.
+        """Return the samples at *start*, *start* + *step*, … *end*, by service, whatever the query's expression.
 
-        Each is the newest recorded one until then, not as old as a step of the recording. Of the query's own service
-        where no label says whose they are.
+        Each is the newest one until then, and less than a step of the recording old. Without a label for the service,
+        they are those of the query's own service.
         """
         self.record()
         self._raise_if_failing()

@@ -1,9 +1,9 @@
-"""How a simulated Swarm replaces a service's tasks after an update, and what it does where the new ones fail.
+"""The rollout of a simulated Swarm: it replaces a service's tasks after an update, and reacts if the new ones fail.
 
-As Swarm's updater was seen to work (20.10; tests/contract/swarm_cases.py): each of so many workers takes one slot after
-the other, waits until its new task runs or has failed, and then for the delay. A new task that ends within the monitor
-time after it began to run counts as failed; those that come in its place do not. What fails while the last slots are
-waited for is heard of when that is over, and counts however long it ran.
+It works like Swarm's updater (20.10; tests/contract/swarm_cases.py). Each of several workers takes one slot after the
+other. It waits until the new task runs or has failed, and then for the delay. A new task that ends within the monitor
+time after it began to run counts as failed. The tasks that follow it do not. Failures while the workers wait for the
+last slots are noticed after that, and count however long the task ran.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from autoscaler.simulation.timeline import EventQueue
 
 _MONITOR = 5.0
-"""Swarm's default: seconds for which a new task is watched."""
+"""Swarm's default of the seconds for which a new task is watched."""
 
 
 class Rollout:
     """Brings the slots of *service* to its spec, or *back* to it after a rollback.
 
-    *report* is told of each new state of the rollout and its message. An automatic rollback is reported as
-    `rollback_started`; it is for the caller to bring the spec back, and to let another rollout do the rest.
+    *report* is called with each new state of the rollout and its message. An automatic rollback is reported as
+    `rollback_started`. The caller then restores the spec, and begins another rollout.
     """
 
     def __init__(
@@ -45,16 +45,16 @@ class Rollout:
         self._report = report
         self._back = back
         self.spec = service.spec
-        """What it works towards."""
+        """The spec that the rollout works towards."""
         self._queue: deque[list[Task]] = deque()
-        """What is in the slots that are still to be worked on, as it was when the rollout began."""
+        """The tasks in the slots that are still to do, as they were when the rollout began."""
         self._slots = self._idle = self._workers = 0
         self._made: dict[Task, float] = {}
-        """The new tasks, and when each was made, or since when it runs."""
+        """The new tasks, and when each was made or began to run."""
         self._waited_for: dict[Task, list[Task]] = {}
-        """The new tasks that workers wait for, and what is to end when they run."""
+        """The new tasks that workers wait for, and the tasks that end when they run."""
         self._kept: dict[Slot, Task] = {}
-        """The tasks that were as the spec has it already when the rollout began."""
+        """The tasks that fitted the spec when the rollout began."""
         self._unheard: list[Task] = []
         self._failed = 0
         self._monitoring = False
@@ -63,7 +63,7 @@ class Rollout:
         self._completed = False
 
     def begin(self) -> None:
-        """Let the workers take their first slots; where there is nothing to do it is over."""
+        """Let the workers take their first slots. Without slots the rollout ends."""
         if self._cancelled:
             return
         self._queue.extend(list(self._service.slots[slot]) for slot in self._service.dirty)
@@ -79,15 +79,15 @@ class Rollout:
 
     @property
     def over(self) -> bool:
-        """Whether it does nothing any more."""
+        """Return whether the rollout does nothing any more."""
         return self._cancelled or self._completed or (self._stopped and self._idle == self._workers)
 
     def cancel(self) -> None:
-        """Leave all as it is; new tasks that wait for old ones to stop still run then."""
+        """Stop. New tasks that wait for old ones to stop still run afterwards."""
         self._cancelled = True
 
     def hear(self, task: Task) -> None:
-        """Take notice of a task that has begun to run, or is over."""
+        """Note a task that has begun to run or has ended."""
         if self._cancelled or task not in self._made:
             return
         if task in self._waited_for:
@@ -104,7 +104,7 @@ class Rollout:
 
     @property
     def _config(self) -> Document:
-        """What the spec says of it; Swarm's defaults where it says nothing."""
+        """Return the spec's settings of the rollout, with Swarm's defaults."""
         return self._service.spec.get("RollbackConfig" if self._back else "UpdateConfig") or {"Parallelism": 1}
 
     @property
@@ -118,7 +118,7 @@ class Rollout:
         return nanoseconds / 1e9 or _MONITOR
 
     def _go_on(self) -> None:
-        """Give the idle workers what is left to do; after the last one's rest the new tasks are monitored."""
+        """Give the remaining slots to idle workers. After the last worker's delay the new tasks are monitored."""
         while self._queue and self._idle and not self._stopped and not self._cancelled:
             self._idle -= 1
             self._work_on(self._queue.popleft())
@@ -130,11 +130,11 @@ class Rollout:
             self._judge(task)
 
     def _is_good(self, task: Task) -> bool:
-        """Whether the task is as the spec has it now."""
+        """Return whether the task fits the present spec."""
         return task.is_wanted and self._service.is_clean(task)
 
     def _work_on(self, before: list[Task]) -> None:
-        """Replace what was in a slot when the rollout began, or leave it one task."""
+        """Replace the tasks that were in a slot when the rollout began, or leave it one task."""
         slot = before[0].slot
         start_first = self._config.get("Order") == "start-first"
         kept = self._kept.get(slot)
@@ -150,7 +150,7 @@ class Rollout:
             self._tasks.run_after(new, None if start_first else self._end(before))
 
     def _end(self, tasks: list[Task]) -> Task | None:
-        """Shut down those that are wanted still, and return the last of them."""
+        """Shut down the tasks that are still wanted, and return the last of them."""
         last = None
         for task in tasks:
             if task.is_wanted:
@@ -159,7 +159,7 @@ class Rollout:
         return last
 
     def _rest(self) -> None:
-        """A worker is done with its slot, and takes the next one after the delay."""
+        """Let a worker rest after its slot; it takes the next one after the delay."""
         self._timeline.after(self._config.get("Delay", 0) / 1e9, self._rested)
 
     def _rested(self) -> None:
@@ -167,7 +167,7 @@ class Rollout:
         self._go_on()
 
     def _judge(self, task: Task) -> None:
-        """A new task failed: pause (the default) or roll back, where more did than may."""
+        """Pause (the default) or roll back after a failed task, if more failed than allowed."""
         self._failed += 1
         if self._stopped or self._cancelled or self._failed / self._slots <= self._config.get("MaxFailureRatio", 0.0):
             return

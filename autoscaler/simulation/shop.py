@@ -1,4 +1,4 @@
-"""The demo's plant: a small shop on a simulated Swarm, its services under different loads."""
+"""The demo's plant: a small shop on a simulated Swarm, with services under different loads."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from autoscaler.ports import Clock
 
 DAY = 2400.0
-"""Seconds that a day of the shop lasts: the wave of its visitors."""
+"""The seconds of a day of the shop, in which its visitors come and go."""
 _MIB = 2**20
 _STARTUP = 12.0
 _LINGER = 3
-"""For how many scrapes a task that has ended is shown, the one at its end included."""
+"""The number of scrapes that show an ended task, with the one at its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offering:
-    """A service of the shop: what it is given, and what its visitors ask of it.
+    """A service of the shop: its resources, and the load of its visitors.
 
-    *cpu* is the cores that all replicas together would use had they enough, *memory* the MiB that they share, both by
-    the seconds since the demo began, negative before.
+    *cpu* gives the cores that all replicas together would use if they had enough, and *memory* the MiB that they share.
+    Both depend on the seconds since the demo began, which are negative before.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Offering:
     cpu: Callable[[float], float]
     memory: Callable[[float], float] = lambda _: 120.0
     reserved: float = 0.1
-    """Cores that each replica reserves on its node."""
+    """The cores that each replica reserves on its node."""
 
 
 def _wave(seconds: float) -> float:
@@ -69,11 +69,11 @@ OFFERINGS = (
     Offering("shop_encoder", 1, 4.0, 1024, _upload_rush, reserved=6.0),
 )
 _RELEASES = (300.0, 1500.0)
-"""When in a day of the shop a new version of its search is deployed."""
+"""The second of a day at which a new version of the search is deployed."""
 
 
 class Shop:
-    """The shop's services on a simulated Swarm of three nodes; the rushes come after *demo_begins*."""
+    """The shop's services on a simulated Swarm of three nodes. The rushes come after *demo_begins*."""
 
     def __init__(self, clock: Clock, demo_begins: float) -> None:
         self._clock = clock
@@ -84,10 +84,10 @@ class Shop:
             self.engine.create_service(_spec(offering))
         self._released = 0
         self._shown: dict[tuple[str, str], deque[int]] = {}
-        """How many tasks ran at the last samples, by service and metric."""
+        """The number of tasks that ran at the last samples, by service and metric."""
 
     def sample(self, metric: str, at: int) -> dict[str, tuple[float, int]]:
-        """What each service uses per running replica at *at*: cores for `cpu`, bytes for `memory`; and how many run."""
+        """Return what each service uses per running replica at *at* (in cores or bytes), and how many run."""
         self._release_if_due()
         seconds = at - self._begins
         samples = {}
@@ -103,7 +103,7 @@ class Shop:
         return samples
 
     def _reporting(self, service: str, metric: str, running: int) -> int:
-        """Return how many tasks Prometheus shows if *running* run: those that have ended stay for two scrapes more."""
+        """Return how many tasks Prometheus shows if *running* run. Ended ones are shown for two more scrapes."""
         shown = self._shown.setdefault((service, metric), deque(maxlen=_LINGER))
         shown.append(running)
         return max(shown)

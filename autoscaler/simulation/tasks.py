@@ -1,7 +1,7 @@
-"""What becomes of a simulated Swarm's tasks: they are placed, start, fail and are followed by others, and stop.
+"""The life of a simulated Swarm's tasks: they are placed, start, fail, are followed by others, and stop.
 
-Simplified: tasks of jobs run for ever; placement knows reservations, constraints, MaxReplicas and whether nodes are
-ready; a restart policy's window is not looked at.
+It is simplified. Tasks of jobs run for ever. Placement only knows reservations, constraints, MaxReplicas and whether
+nodes are ready. The window of a restart policy is ignored.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from autoscaler.simulation.timeline import EventQueue
 
 _RESTART_DELAY = 5.0
-"""Swarm's default: seconds from a failed task to the next."""
+"""Swarm's default of the seconds from a failed task to the next one."""
 _REJECTED = "No such image"
-"""How Swarm's words begin on a task that never came to start."""
+"""The beginning of Swarm's message on a task that never started."""
 
 
 class Fault(NamedTuple):
-    """How tasks of an image fail: with these *words* of Swarm's, after they have run for so many seconds."""
+    """The failure of an image's tasks: Swarm's *words*, and the seconds that they run before."""
 
     words: str
     after: float
 
 
 class Tasks:
-    """The tasks on *nodes*; they take *startup* seconds to run and *shutdown* seconds to stop.
+    """The tasks on *nodes*. They take *startup* seconds to run and *shutdown* seconds to stop.
 
-    *changed* is told of each task that has begun to run, or whose container has gone.
+    *changed* is called with each task that has begun to run, or whose container is gone.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Tasks:
         self.startup = startup
         self.shutdown = shutdown
         self.faults: dict[str, Fault] = {}
-        """How tasks fail, by image."""
+        """The failures of tasks, by image."""
         self._waiting: dict[Task, None] = {}
-        """The tasks that have no room, in the order of their coming."""
+        """The tasks without room, oldest first."""
 
     def start(self, service: SimulatedService, slot: Slot, *, ready_only: bool = False) -> Task:
-        """A new task of the service's template in *slot*; where *ready_only*, it is prepared and waits to `run`."""
+        """Return a new task of the service in *slot*. With *ready_only* it is prepared, and waits for `run`."""
         now = self._timeline.now
         task = Task(f"task{self._timeline.number():021d}", service, slot, service.spec["TaskTemplate"], now, now)
         service.enter(task)
@@ -67,7 +67,7 @@ class Tasks:
         return task
 
     def run(self, task: Task) -> None:
-        """Let a task run that was prepared, if it is still wanted."""
+        """Let a prepared task run, if it is still wanted."""
         if task.desired != "ready":
             return
         task.want("running")
@@ -76,14 +76,14 @@ class Tasks:
             self._timeline.after(self.startup, partial(self._started, task))
 
     def run_after(self, task: Task, other: Task | None) -> None:
-        """Let *task* run as soon as the *other* one's container has gone."""
+        """Let *task* run as soon as the *other* one's container is gone."""
         if other is None or other.is_gone:
             self.run(task)
         else:
             other.then.append(task)
 
     def end(self, task: Task, desired: str) -> None:
-        """Take the task out of its slot; one that runs goes on for the time it takes to stop, or as a ghost."""
+        """Remove the task from its slot. A running one goes on for the time that it takes to stop, or as a ghost."""
         task.service.leave(task)
         self._stop(task, desired)
 
@@ -98,7 +98,7 @@ class Tasks:
             self.gone(task)
 
     def gone(self, task: Task) -> None:
-        """The container is gone, and what it held is free; of a node that is down nothing is known."""
+        """End the container and free its room. On a node that is down nothing changes."""
         then, task.then = task.then, []
         if task.node is not None:
             task.node.free(task)
@@ -112,16 +112,16 @@ class Tasks:
             self.run(follower)
 
     def fail(self, task: Task, words: str) -> None:
-        """End the task with an error, in Swarm's *words*; another follows it as its restart policy says."""
+        """End the task with an error, in Swarm's *words*. Another one follows by its restart policy."""
         rejected = words.startswith(_REJECTED)
         message = "preparing" if rejected else "started"
         task.become(self._timeline.now, "rejected" if rejected else "failed", message, words)
         self.replace(task)
 
     def replace(self, task: Task) -> None:
-        """End the task, and let another one follow it in its slot, after a delay in which that is desired `ready`.
+        """End the task, and let another one follow in its slot after a delay, in which its desired state is `ready`.
 
-        Where its restart policy lets none follow it, the slot stays its own: no scale fills it (measured, 20.10).
+        If its restart policy allows no other, the task keeps its slot, and no scale fills it (measured, 20.10).
         """
         service, policy = task.service, task.restart_policy
         if task.is_over and task.node is not None:
@@ -136,17 +136,17 @@ class Tasks:
         self._stop(task, "shutdown")
 
     def place_waiting(self) -> None:
-        """Try again what had no room."""
+        """Try to place the tasks without room again."""
         for task in list(self._waiting):
             self._place(task)
 
     def give_up_waiting(self, service: SimulatedService) -> None:
-        """Leave the service's tasks that wait pending for ever: Swarm never tries them again (moby#53722, measured)."""
+        """Leave the service's waiting tasks pending, because Swarm never tries them again (moby#53722, measured)."""
         for task in service.live:
             self._waiting.pop(task, None)
 
     def _place(self, task: Task) -> None:
-        """Give the task the node with the fewest tasks that has room, or else Swarm's words for that none has."""
+        """Place the task on the node with room that has the fewest tasks. If none has room, set Swarm's message."""
         eligible = [self._nodes[task.slot]] if isinstance(task.slot, str) else self._nodes.values()
         objections = {node: node.objection(task) for node in eligible}
         fitting = [node for node, objection in objections.items() if not objection]

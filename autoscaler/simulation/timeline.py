@@ -1,4 +1,4 @@
-"""Virtual time for what happens by itself: what is due happens in its order, before anybody looks."""
+"""Virtual time with events. Those that are due happen in their order before anybody looks."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 class EventQueue:
-    """What is to happen, by *clock*. Only one thread is in the present at a time."""
+    """The future events, by *clock*. Only one thread is in the present at a time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.now = clock.now()
-        """The time of what happens just now."""
+        """The time of the present event."""
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._lock = threading.RLock()
 
     @contextmanager
     def present(self) -> Iterator[None]:
-        """Alone, and after everything that the clock has brought."""
+        """Be alone in the present, after all events that are due."""
         with self._lock:
             end = self._clock.now()
             while self._events and self._events[0][0] <= end:
@@ -36,10 +36,10 @@ class EventQueue:
             yield
 
     def after(self, seconds: float, happen: Callable[[], None]) -> None:
-        """Let something happen so many seconds from now."""
+        """Let something happen a number of seconds from now."""
         heapq.heappush(self._events, (self.now + seconds, self.number(), happen))
 
     def number(self) -> int:
-        """A number larger than every one before."""
+        """Return a number that is larger than all before."""
         self._count += 1
         return self._count

@@ -1,4 +1,4 @@
-"""Stack files with the counts that services have now, so that deploying them lowers none, not even for a moment."""
+"""Stack files with the present counts of services, so that deploying them never lowers a count."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 STACK_LABEL = "com.docker.stack.namespace"
 _MOST_ROUNDS = 10
-"""Rounds of edits; a service that inherits from one that was changed needs a second."""
+"""The most rounds of edits. A service that inherits from a changed one needs a second round."""
 
 Differing: TypeAlias = dict[str, tuple[int | str | None, int]]
-"""Each service whose count is another one: the count in the file, and the live one."""
+"""The services whose counts differ, each with the count in the file and the live one."""
 
 
 def live_counts(cluster: Cluster, stack: str) -> dict[str, int]:
     """Return the counts of the services of *stack* that an autoscaler has scaled, by their names in the stack's file.
 
-    A deploy drops the label that says so, so the label of the version before it counts, too.
+    A deploy drops the autoscaler's label. So the label of the version before the last update counts, too.
     """
     return {
         view.name.removeprefix(f"{stack}_"): view.requested

@@ -29,7 +29,7 @@ class MergeRules(Enum):
 
 
 class Meaning:
-    """What the mappings of one document mean, in one reading."""
+    """The meaning of the mappings of one document, in one reading."""
 
     def __init__(self, document: StackFile, reading: MergeRules, file: str) -> None:
         self.document = document

@@ -15,9 +15,9 @@ import yaml
 from autoscaler.errors import ConfigurationError
 
 _LARGEST = 2**20
-"""Bytes of a stack file."""
+"""The most bytes of a stack file."""
 _DEEPEST = 100
-"""Levels of a stack file, with aliases written out."""
+"""The most levels of a stack file, with aliases written out."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAYBE_NO_TEXT = re.compile(r"[A-Za-z0-9_.+:~=<-]+( [0-9:.+-]+)*")
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
@@ -25,7 +25,7 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
 @dataclass(slots=True, eq=False)
 class ScalarNode:
-    """A text, number, truth value or nothing."""
+    """A text, a number, a truth value or nothing."""
 
     start: int
     end: int
@@ -34,17 +34,17 @@ class ScalarNode:
     tag: str | None
     plain: bool
     block: bool
-    """Whether it is written below a `|` or `>`."""
+    """True if it is written below a `|` or `>`."""
     height: int = 0
 
     @property
     def empty(self) -> bool:
-        """Whether it means null."""
+        """Return whether it means null."""
         return self.plain and self.value in _NULLS and self.tag in {None, "tag:yaml.org,2002:null"}
 
     @property
     def maybe_no_text(self) -> bool:
-        """Whether it may be a number, a truth value or a date; false only for what is a text for certain."""
+        """Return whether it may be a number, a truth value or a date. It is false only for a certain text."""
         return self.plain and _MAYBE_NO_TEXT.fullmatch(self.value) is not None
 
 
@@ -75,7 +75,7 @@ class MapNode:
 
     @property
     def pairs(self) -> list[tuple[NodePart, NodePart]]:
-        """Each key with its value."""
+        """Yield each key with its value."""
         return list(zip(self.items[::2], self.items[1::2], strict=True))
 
 
@@ -134,7 +134,7 @@ def read_again(text: str, file: str) -> StackFile:
 
 
 class _Builder:
-    """Makes nodes of a parser's events, with a stack of its own instead of recursion."""
+    """Makes nodes of a parser's events. It has a stack of its own, so that deep texts cannot exhaust Python's."""
 
     def __init__(self, document: StackFile, file: str) -> None:
         self.document = document

@@ -8,19 +8,30 @@ the label and PreviousSpec show what happened, even without a memory of our own 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import isfinite
+from sys import intern
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from autoscaler.core.model import Direction, History, Observation, Recommended, ScaleEvent, ScaleUpStreak
+from autoscaler.core.model import (
+    BY_DEPLOY,
+    BY_OPERATOR,
+    Direction,
+    History,
+    Observation,
+    Recommended,
+    ScaleEvent,
+    ScaleUpStreak,
+)
 from autoscaler.swarm.cluster import SETTLE_TIME, STATE_LABEL
 from autoscaler.util.durations import words
 from autoscaler.util.moments import parse_unix_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from autoscaler.core.model import Decision
     from autoscaler.core.window import Window
@@ -29,8 +40,15 @@ if TYPE_CHECKING:
 _REPAIRED_WITHIN = 3600.0
 """Seconds after a deploy in which the count that it lowered is set again."""
 _KEPT_SECONDS = 30 * 60
+"""Seconds for which the last change by others in each direction is kept, even if it is not among the newest."""
 KEPT_EVENTS = 20
 """The number of changes that a service's history keeps; the newest are kept."""
+LONGEST_WRITTEN = 4 * 1024
+"""The most bytes of a label that is written. The label is part of each list of services that Swarm answers with."""
+_LONGEST_RULE = 63
+"""The most characters of a rule's name."""
+_CAUSE = re.compile(r"([a-z_]{1,40})(?: ([a-z0-9][a-z0-9_.-]{0,62}))?")
+"""Why a change was made, as the label has it: a reason, and the rule if there was one."""
 _WRITTEN_WITHIN = 20.0
 """The most seconds from a decision to the end of its write, if nothing delays it: the longest evaluation."""
 _MOST_REPLICAS = 1_000_000
@@ -59,12 +77,29 @@ class ScaleState:
     gave_back: float | None = None
 
     def encode(self) -> str:
-        """Return the label's text: JSON with Unix seconds to the millisecond. Changes by others have a fourth item."""
+        """Return the label's text: JSON with Unix seconds to the millisecond. Changes by others have a fourth item.
+
+        The reasons are a list of their own, because earlier versions do not read changes with more items. If the text
+        would be longer than LONGEST_WRITTEN, the oldest rules are left out first, and then the oldest reasons.
+        """
+        causes = [_cause(event) for event in self.events]
+        text = self._text(causes)
+        for brief in (_without_rule, lambda _: ""):
+            for index, cause in enumerate(causes):
+                if len(text) <= LONGEST_WRITTEN:
+                    return text
+                causes[index] = brief(cause)
+                text = self._text(causes)
+        return text
+
+    def _text(self, causes: list[str]) -> str:
         changes = [
             [round(event.at, 3), event.before, event.after, *([_BY_OTHERS] if event.by_others else ())]
             for event in self.events
         ]
         document: dict[str, Any] = {"v": 1, "replicas": self.replicas, "changes": changes}
+        if any(causes):
+            document["why"] = causes
         if self.streak is not None:
             document["streak"] = [self.streak.rule, self.streak.steps, self.streak.value]
         if self.asked is not None:
@@ -85,7 +120,8 @@ class ScaleState:
             document = json.loads(text)
             if _count(document["v"]) != 1 or not isinstance(document["changes"], list):
                 return None
-            events = sorted({_event(*change) for change in document["changes"]})
+            changes = document["changes"]
+            events = sorted({_event(*change).caused_by(*why) for change, why in _explained(changes, document)})
             streak = _streak(*document["streak"]) if "streak" in document else None
             asked = _count(document["asked"]) if "asked" in document else None
             gave_back = parse_unix_time(document["gave_back"]) if "gave_back" in document else None
@@ -93,6 +129,27 @@ class ScaleState:
             return cls(_count(document["replicas"]), kept, streak, asked, gave_back)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
+
+
+def _cause(event: ScaleEvent) -> str:
+    return f"{event.reason} {event.rule}".rstrip()
+
+
+def _without_rule(cause: str) -> str:
+    return cause.partition(" ")[0]
+
+
+def _explained(changes: list[Any], document: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[str, str]]]:
+    """Return each change with its reason and its rule; both are empty if the label does not tell them.
+
+    A reason that cannot be read never makes the change unreadable, because cooldowns need the change.
+    """
+    causes = document.get("why")
+    known = causes if isinstance(causes, list) and len(causes) == len(changes) else [""] * len(changes)
+    for change, cause in zip(changes, known, strict=True):
+        match = _CAUSE.fullmatch(cause) if isinstance(cause, str) else None
+        # A label has few different words, and thousands of services have them: each is kept once.
+        yield change, (intern(match[1]), intern(match[2] or "")) if match else ("", "")
 
 
 def _event(at: Any, before: Any, after: Any, by: Any = "") -> ScaleEvent:
@@ -105,7 +162,7 @@ def _event(at: Any, before: Any, after: Any, by: Any = "") -> ScaleEvent:
 
 def _streak(rule: Any, steps: Any, value: Any) -> ScaleUpStreak:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not isinstance(rule, str) or not number or not isfinite(value):
+    if not isinstance(rule, str) or len(rule) > _LONGEST_RULE or not number or not isfinite(value):
         raise ValueError(f"{rule!r}, {value!r} is not a streak")
     return ScaleUpStreak(rule, _count(steps), float(value))
 
@@ -167,6 +224,8 @@ class ServiceHistory:
     unplaced: Mapping[str, float] = field(default_factory=dict)
     """When each task without a node was first seen, by our own clock. At the very first look it is the time since which
     Swarm reports the task as waiting, if that is in the past."""
+    found: tuple[ScaleEvent, ...] = field(default=(), compare=False)
+    """The changes by others that the last look found; they are in `events` too."""
 
     @property
     def history(self) -> History:
@@ -205,7 +264,7 @@ class ServiceHistory:
         return ScaleState(decision.desired, self._events_after(decision), decision.streak, asked, gave_back)
 
     def _events_after(self, decision: Decision) -> tuple[ScaleEvent, ...]:
-        event = ScaleEvent(decision.at, decision.requested, decision.desired)
+        event = ScaleEvent(decision.at, decision.requested, decision.desired).caused_by(*decision.cause)
         return prune((*self.events, event), decision.at)
 
 
@@ -215,6 +274,28 @@ def look(view: ServiceView, memory: ServiceHistory | None, now: float) -> tuple[
     The second value is empty if nobody else changed the count since it was last known, or damaged the label. A changed
     count becomes an event of the history. Its time is that of the service's last update (never after *now*), or *now*
     if that update is not later than what was known before. A second look at the same service finds nothing new.
+
+    The cases, by the label, the spec before the last update (PreviousSpec) and the count. The facts are measured
+    (docs/facts.md#who-changed-the-count).
+
+    ==============  ================  ===============  ==========================================================
+    label           PreviousSpec      count            what happened
+    ==============  ================  ===============  ==========================================================
+    as read         as read           as known         nothing
+    new             older label       as in label      a scale: ours after a restart or a lost answer, or another
+                                                       autoscaler's; its changes become known, nobody else's did
+    new             other than that   other            that scale, and then a change by somebody else
+                    of the scale
+    as read         same label        other            an operator's scale, which keeps the label
+    gone            has the label     lower, above 0   a stack deploy that lowered the count: `_lowered`
+    gone            has the label     same or higher   a stack deploy that did not lower the count
+    gone            no label either   lower than       several deploys, of which Swarm shows the last one; memory
+                                      known, above 0   shows the first: `_lowered_between`
+    older           newer label       other            a rollback, which brought the older label and count back
+    unreadable      any               any              somebody edited the label by hand: said in words, and the
+                                                       count is judged as if there were no label
+    any             any               0                the autoscaler's sleep or somebody's stop: `_asleep`
+    ==============  ================  ===============  ==========================================================
     """
     # A first look remembers the count that it found: a restart does not end a stabilization window (as the HPA has it).
     memory = memory or ServiceHistory(
@@ -230,7 +311,7 @@ def look(view: ServiceView, memory: ServiceHistory | None, now: float) -> tuple[
     kept, changed = memory.events, ""
     if own or previous or len(counts) > 1:
         kept, changed = _events_since(view, memory, own, previous, said, counts, now)
-    elif kept and now - kept[0].at > _KEPT_SECONDS:
+    elif len(kept) > KEPT_EVENTS:
         kept = prune(kept, now)
     label = view.labels.get(STATE_LABEL, "")
     lowered = (
@@ -251,6 +332,7 @@ def look(view: ServiceView, memory: ServiceHistory | None, now: float) -> tuple[
         gave_back=min(max(given), now) if given else None,
         requested=view.requested,
         events=kept,
+        found=_found(memory, kept, len(counts) - 1),
         version=view.version,
         version_since=memory.version_since if view.version == memory.version else now,
         label=label,
@@ -284,9 +366,28 @@ def _events_since(  # noqa: PLR0913, PLR0917 - as many as tell of what happened
             at = now
         for ago, (older, newer) in enumerate(reversed(tuple(pairwise(counts)))):
             # When a count between came to be is not known: just before the last, in the order of what happened.
-            events.add(ScaleEvent(round(at - ago / 1000, 3), older, newer, by_others=True))
+            who = _who(view, memory) if ago == 0 else ""
+            events.add(ScaleEvent(round(at - ago / 1000, 3), older, newer, by_others=True, reason=who))
         changed = f"{' → '.join(map(str, counts))} by somebody else, {words(now - at)} ago"
     return prune(tuple(events), now), changed
+
+
+def _found(memory: ServiceHistory, kept: tuple[ScaleEvent, ...], changes: int) -> tuple[ScaleEvent, ...]:
+    """Return the newest *changes* by others that *memory* does not have yet."""
+    if not changes:
+        return ()
+    return tuple(event for event in kept if event.by_others and event not in memory.events)[-changes:]
+
+
+def _who(view: ServiceView, memory: ServiceHistory) -> str:
+    """Return who made the last change by others: a deploy drops our label, and an operator's command keeps it.
+
+    If the service never had our label, a deploy is known by a changed task template.
+    """
+    if STATE_LABEL in view.labels:
+        return BY_OPERATOR
+    had_label = bool(memory.label or (view.before and view.before.state))
+    return BY_DEPLOY if had_label or view.template_changed else BY_OPERATOR
 
 
 def observed(  # noqa: PLR0913 - as many as a decision depends on
@@ -462,11 +563,10 @@ def _counts_since(
 def _held_up(
     view: ServiceView, own: ScaleState, said: Mapping[str, ScaleState | None], now: float
 ) -> ScaleEvent | None:
-    """The newest change that the label tells of, where the write that made it was carried out late.
+    """Return the newest change in the label if its write was carried out late; else None.
 
-    A write without an answer may be carried out long after it (docs/facts.md#late-writes).
-
-    Its quiet time begins then, and not when it was decided on.
+    A write without an answer may be carried out much later (docs/facts.md#late-writes). The cooldown then begins at the
+    write, and not at the decision.
     """
     before, label = view.before, view.labels.get(STATE_LABEL, "")
     if before is None or before.state == label or not own.events:
@@ -488,13 +588,12 @@ def _newest(state: ScaleState) -> float:
 
 
 def prune(events: tuple[ScaleEvent, ...], now: float) -> tuple[ScaleEvent, ...]:
-    """Return the newest 20 events of the last 30 minutes, and the last event of each direction at any age.
+    """Return the newest 20 events, and the last event of each direction, whatever their age.
 
-    The last change by others in each direction within these 30 minutes is kept too, because it has its own cooldown.
+    The last change by others in each direction within 30 minutes is kept too, because it has its own cooldown.
     """
     in_order = tuple(sorted(events))
     last = {direction: History(in_order).last(direction) for direction in Direction}
-    recent = [event for event in in_order if now - event.at <= _KEPT_SECONDS]
-    by_others = {event.direction: event for event in recent if event.by_others}
-    kept = {*recent[-KEPT_EVENTS:], *by_others.values()}
+    by_others = {event.direction: event for event in in_order if event.by_others and now - event.at <= _KEPT_SECONDS}
+    kept = {*in_order[-KEPT_EVENTS:], *by_others.values()}
     return tuple(sorted({*kept, *(event for event in last.values() if event is not None)}))

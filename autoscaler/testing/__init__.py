@@ -1,6 +1,6 @@
-"""What authors of plugins test with: builders, fakes, and the contracts of strategies and of metric sources.
+"""The tools of plugin authors for tests: builders, fakes, and the contracts of strategies and metric sources.
 
-docs/plugins.md shows it in use. Nothing here needs a Docker, a Prometheus or the network.
+docs/plugins.md shows it in use. Nothing here needs Docker, Prometheus or the network.
 """
 
 from autoscaler.simulation.prometheus import SimulatedPrometheus

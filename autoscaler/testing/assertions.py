@@ -1,9 +1,9 @@
-"""An assertion that says in words what it is about: pytest explains only those in test files."""
+"""An assertion with a message, because pytest only explains those in test files."""
 
 from __future__ import annotations
 
 
 def expect(holds: object, otherwise: str) -> None:
-    """Raise AssertionError with what is wrong *otherwise*, unless it *holds*."""
+    """Raise AssertionError with the message *otherwise*, unless the condition *holds*."""
     if not holds:
         raise AssertionError(otherwise)

@@ -1,4 +1,4 @@
-"""Small builders: a rule as a policy file writes it, and what it is shown."""
+"""Small builders: a rule as a policy file writes it, and its input."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 STEP = 15
 """The window step, in seconds."""
 NOW = 1_800_000_000
-"""The Unix time that windows end at: a multiple of every usual step."""
+"""The Unix time at which windows end: a multiple of every usual step."""
 
 R = TypeVar("R", bound=Rule)
 
 
 def rule(strategy: type[R], keys: Mapping[str, Any]) -> R:
-    """The rule that a policy file writes with these *keys*. Raises pydantic's ValidationError where they are wrong."""
+    """Return the rule that a policy file writes with these *keys*; raise ValidationError if they are wrong."""
     return strategy.model_validate(keys, by_alias=True, by_name=False)
 
 
@@ -33,10 +33,10 @@ def window(  # noqa: PLR0913 - a window has that many facts
     unit: str = "",
     total: bool = False,
 ) -> Window:
-    """The window of *values*, oldest first and NaN where one is missing; the last one is the sample at *end*.
+    """Return the window of *values*, oldest first, with NaN for a missing one. The last one is the sample at *end*.
 
-    *reporting* tasks stand behind each sample and *owed* should: one count for all samples or one for each, or None
-    where the metric has no tasks behind it. A *total* is one over the service, everything else an average per replica.
+    *reporting* tasks are behind each sample, and *owed* should be: one count for all samples, one for each, or None if
+    the metric has no tasks behind it. With *total* the values are those of the service, and else averages per replica.
     """
     return Window(
         step,
@@ -51,7 +51,7 @@ def window(  # noqa: PLR0913 - a window has that many facts
 
 
 def rule_input(shown: Window | Sequence[float], *, requested: int = 3, running: int | None = None) -> RuleInput:
-    """What a rule is asked about: a window, or its values, and the service's counts; all run unless told otherwise."""
+    """Return the input of a rule: a window, or its values, and the service's counts. By default all replicas run."""
     seen = shown if isinstance(shown, Window) else window(shown)
     return RuleInput(seen, requested, requested if running is None else running)
 

@@ -14,5 +14,5 @@ class ManualClock:
     time: float = float(NOW)
 
     def now(self) -> float:
-        """The time it was set to."""
+        """Return the time that was set."""
         return self.time

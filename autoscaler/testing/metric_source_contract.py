@@ -1,4 +1,4 @@
-"""What the autoscaler relies on in every plugin's metric source: subclass it in a test and give a fixture `source`."""
+"""The contract of metric sources of plugins. Subclass it in a test, and give a fixture `source`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _STEPS = 41
 
 
 class MetricSourceContract:
-    """The sentences; a subclass provides the pytest fixture `source`, a MetricSource that has data at `now`."""
+    """The contract. A subclass provides the pytest fixture `source`, a MetricSource that has data at `now`."""
 
     query: ClassVar[str]
-    """What the source is asked, as a metric's `query` in a policy file; it has an answer to it."""
+    """A query that the source answers, as a metric's `query` in a policy file."""
     refused: ClassVar[str | None] = None
-    """A query that it refuses; None where there is none."""
+    """A query that the source refuses; None if there is none."""
     now: ClassVar[int] = NOW
-    """The newest time that the source has samples of: a multiple of 60."""
+    """The newest time for which the source has samples: a multiple of 60."""
 
     def test_it_has_samples_of_services(self, source: MetricSource) -> None:
         """At the newest step at least one service has a sample, under its name in Swarm."""
@@ -44,13 +44,13 @@ class MetricSourceContract:
                 self._ask(source, self.now - (steps - 1) * step, self.now, step)
 
     def test_asking_again_gives_the_same(self, source: MetricSource) -> None:
-        """A step stays answered: the newest two are asked for again, and the last answer is the one that counts."""
+        """A repeated question gets the same answer. The newest two steps are asked for again."""
         start = self.now - (_STEPS - 1) * STEP
         first = self._ask(source, start, self.now)
         expect(_shown(first) == _shown(self._ask(source, start, self.now)), "the second answer is another one")
 
     def test_a_part_is_as_the_whole(self, source: MetricSource) -> None:
-        """What is said of a step does not depend on the range that it is asked for in."""
+        """The sample of a step does not depend on the range of the question."""
         whole = self._ask(source, self.now - (_STEPS - 1) * STEP, self.now)
         part = self._ask(source, self.now - STEP, self.now)
         newest = {service: values[-2:] for service, values in _shown(whole).items()}
@@ -60,12 +60,12 @@ class MetricSourceContract:
         expect(all(values == [None, None] for values in lost.values()), f"only in the whole: {lost}")
 
     def test_nothing_is_known_of_the_future(self, source: MetricSource) -> None:
-        """A step that is yet to come has no sample."""
+        """A step in the future has no sample."""
         answer = self._ask(source, self.now + 3600, self.now + 3600 + STEP)
         expect(all(isnan(value) for each in answer.values() for value in each.values), f"{dict(answer)}")
 
     def test_it_counts_no_tasks(self, source: MetricSource) -> None:
-        """A plugin's numbers are of services: there are no tasks behind them."""
+        """A plugin's numbers are those of services, without tasks behind them."""
         answer = self._ask(source, self.now, self.now)
         expect(all(series.tasks is None for series in answer.values()), f"{dict(answer)}")
 
@@ -86,7 +86,7 @@ class MetricSourceContract:
         expect(isinstance(offset, int | float) and isfinite(offset), f"{offset!r}")
 
     def _ask(self, source: MetricSource, start: int, end: int, step: int = STEP) -> Mapping[str, Series]:
-        """The answer as the autoscaler takes it."""
+        """Return the answer as the autoscaler takes it."""
         checked = ForeignSource("under test", lambda: source, at_most=_PATIENCE)
         try:
             return checked.fetch(_query(self.query), start, end, step, Deadline(2 * _PATIENCE))
@@ -99,5 +99,5 @@ def _query(expression: str) -> Query:
 
 
 def _shown(answer: Mapping[str, Series]) -> dict[str, list[float | None]]:
-    """The values with None for a missing one: NaN equals nothing, not even itself."""
+    """Return the values with None for a missing one, because NaN does not equal itself."""
     return {service: [None if isnan(value) else value for value in series.values] for service, series in answer.items()}

@@ -1,4 +1,4 @@
-"""What every strategy does, the autoscaler's own and other people's: subclass it in a test and name the strategy."""
+"""The contract of all strategies, those of plugins included. Subclass it in a test, and name the strategy."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ _LEVELS = (-5.0, 0.0, 0.001, 0.5, 1.0, 7.0, 29.0, 30.0, 31.0, 50.0, 69.0, 70.0, 
 _COUNTS = ((1, 1), (2, 2), (3, 3), (10, 10), (500, 500), (5, 3), (3, 5), (3, 0), (0, 0))
 """Requested and running replicas."""
 _MOST_SAMPLES = 60
-"""Windows of longer look-backs have wider steps."""
+"""The most samples of a window. Windows of longer look-backs have wider steps."""
 _MOST = 10_000
 _FEWEST_WITH_A_HOLE = 3
 
 
 class StrategyContract:
-    """The sentences; a subclass names its `strategy` and gives `rules` as a policy file writes them.
+    """The contract. A subclass names its `strategy` and gives `rules` as a policy file writes them.
 
     Every rule is shown windows of many shapes and levels, over its own look-back, at many replica counts.
     """
 
     strategy: ClassVar[type[Rule]]
     rules: ClassVar[Sequence[Mapping[str, Any]]]
-    """Rules of the strategy: all their keys, `name`, `metric` and `strategy` included; one for each way it works."""
+    """Rules of the strategy with all keys, `name`, `metric` and `strategy` included; one for each way it works."""
     monotone: ClassVar[bool] = True
-    """Whether more load never makes it ask for fewer replicas; False for a strategy that is meant to."""
+    """True if more load never makes the strategy ask for fewer replicas; write False if it may."""
     levels: ClassVar[Sequence[float]] = ()
-    """Values of the metric that matter to the rules, beside those that are tried anyway."""
+    """Values of the metric that matter to the rules. They are tried in addition to the usual ones."""
 
     def test_it_can_be_plugged_in(self) -> None:
-        """The autoscaler takes the class for the strategy that its rules name."""
+        """The autoscaler accepts the class as the strategy that its rules name."""
         if not is_built_in(self.strategy):
             for keys in self.rules:
                 problems = list(problems_of_strategy(keys["strategy"], self.strategy))
@@ -68,26 +68,26 @@ class StrategyContract:
             raise AssertionError(f"{self.strategy.__name__} takes keys that it does not know (leave extra as it is)")
 
     def test_it_says_how_far_it_looks_back(self) -> None:
-        """A look-back is so many whole seconds, 30 days at most, and always the same for one rule."""
+        """A look-back is in whole seconds, at most 30 days, and always the same for one rule."""
         for each in self._rules():
             again = type(each).model_validate(each)
             fits = type(each.look_back) is int and 0 <= each.look_back <= LONGEST_LOOK_BACK
             expect(fits and each.look_back == again.look_back, f"{each!r} looks back {each.look_back!r} seconds")
 
     def test_it_has_an_opinion_of_every_complete_window(self) -> None:
-        """Whatever the window holds and however many replicas there are, nothing is raised, and the answer is sound."""
+        """For all windows and counts, the strategy raises nothing, and its answer is valid."""
         for each, shown in self._signals():
             _sound(each, shown, each.recommend)
 
     def test_the_same_signal_gives_the_same_opinion(self) -> None:
-        """An opinion depends on the input and the rule's keys alone, not on what was asked before."""
+        """An opinion only depends on the input and the rule's keys, not on earlier questions."""
         asked = [(each, shown, each.recommend(shown)) for each, shown in self._signals()]
         for each, shown, before in reversed(asked):
             now = each.recommend(shown)
             expect(now == before, f"{_told(each, shown)}: first {before}, then {now}")
 
     def test_when_it_is_does_not_matter(self) -> None:
-        """The same samples a week later give the same opinion: times of day are the business of schedules."""
+        """The same samples a week later give the same opinion, because times of day belong to schedules."""
         for each, shown in self._signals():
             later = window(
                 shown.window.values,
@@ -101,7 +101,7 @@ class StrategyContract:
             expect(now == before, f"{_told(each, shown)}: first {before}, a week later {now}")
 
     def test_data_that_lack_never_lower_the_count(self) -> None:
-        """Where samples or tasks are missing the decision keeps the count, or raises it."""
+        """If samples or tasks are missing, the decision keeps the count or raises it."""
         for each in self._rules():
             policy = _policy_of(each)
             for lacking, (requested, running) in product(self._lacking(each), _COUNTS):
@@ -112,7 +112,7 @@ class StrategyContract:
                 expect(decision.desired >= requested, f"{each!r}: {what} on {lacking}")
 
     def test_what_is_certain_of_partial_data_is_sound(self) -> None:
-        """Where only some of the tasks report nothing is raised, and the answer is sound or none at all."""
+        """If only some tasks report, the strategy raises nothing, and its answer is valid or None."""
         for each in self._rules():
             for level, requested in product(self._levels(), (2, 5)):
                 length = _length(each)
@@ -121,7 +121,7 @@ class StrategyContract:
                 _sound(each, shown, each.recommend_on_partial, none=True)
 
     def test_more_load_never_asks_for_fewer(self) -> None:
-        """Of two windows that it has a count for, one nowhere below the other, the higher gets at least as many."""
+        """Of two windows with a count, one nowhere below the other, the higher gets at least as many replicas."""
         if not self.monotone:
             return
         for each in self._rules():
@@ -144,7 +144,7 @@ class StrategyContract:
                 yield each, make(level)
 
     def _lacking(self, each: Rule) -> Iterator[Window | None]:
-        """Windows that do not suffice to judge by; None stands for no window at all."""
+        """Return windows that are not sufficient; None stands for no window at all."""
         yield None
         length, step = _length(each), _step(each)
         for level in self._levels():
@@ -164,7 +164,7 @@ def _step(each: Rule) -> int:
 
 
 def _length(each: Rule) -> int:
-    """As many samples as the autoscaler holds for the rule: both ends, and one that may stand for the oldest."""
+    """Return as many samples as the autoscaler has for the rule: both ends, and one that may stand for the oldest."""
     return -(-each.look_back // _step(each)) + 2
 
 
@@ -193,7 +193,7 @@ def _with_a_hole(level: float, length: int) -> list[float]:
 
 
 def _shapes(each: Rule) -> Iterator[Callable[[float], RuleInput]]:
-    """Makers of complete signals; what one makes for a higher level is nowhere below what it makes for a lower one."""
+    """Makers of complete inputs. The window for a higher level is nowhere below that for a lower one."""
     shapes = (_flat, _jumping, _dropping, _rising, _swinging, _with_a_hole)
     for shape, (requested, running), kind in product(shapes, _COUNTS, ("average", "counted", "total")):
         yield _maker(each, shape, (requested, running), kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
@@ -39,6 +40,7 @@ def _is_bare(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) is not None
 
 
+@lru_cache(maxsize=1024)  # the same few durations are said of a thousand services at every evaluation
 def words(seconds: float) -> str:
     """*seconds* as a duration, to the second: ``5m``, ``1h30m``, ``45s``, ``0s``."""
     rest = round(seconds)

@@ -12,12 +12,14 @@ from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from autoscaler.coordination.pauses import damage
+from autoscaler.core.lacks import Link
 from autoscaler.core.model import Direction, Outcome
 from autoscaler.core.reasons import Reason
 
 if TYPE_CHECKING:
     from autoscaler.coordination.pauses import Pause
     from autoscaler.coordination.pausing import PauseResult
+    from autoscaler.core.lacks import Lack
     from autoscaler.core.model import Recommendation, Why
     from autoscaler.core.records import Problem, Record
     from autoscaler.evaluation.survey import Survey
@@ -93,6 +95,21 @@ class ProblemDocument(TypedDict):
 
 
 @documented
+class LackDocument(TypedDict):
+    """Missing data, and the first broken link between the metric and the service."""
+
+    service: str
+    metric: str
+    link: Link
+    cause: str
+    cure: str
+    setting: str
+    """The setting that the link depends on; empty if there is none."""
+    passes: bool
+    """Whether the lack ends by itself."""
+
+
+@documented
 class PoliciesDocument(TypedDict):
     """The policies."""
 
@@ -158,6 +175,19 @@ def problem_document(problem: Problem) -> ProblemDocument:
     return {"kind": problem.kind, "subject": problem.subject or None, "detail": problem.detail}
 
 
+def lack_document(lack: Lack) -> LackDocument:
+    """*lack* as a JSON object."""
+    return {
+        "service": lack.service,
+        "metric": lack.metric,
+        "link": lack.link,
+        "cause": lack.sentence,
+        "cure": lack.cure,
+        "setting": lack.setting,
+        "passes": lack.passes,
+    }
+
+
 def survey_document(found: Survey) -> dict[str, Any]:
     """*found* as a JSON object; ages and intervals are seconds, missing values null."""
     return {
@@ -170,6 +200,8 @@ def survey_document(found: Survey) -> dict[str, Any]:
         "problems": [problem_document(problem) for problem in found.problems],
         "scrape_interval": found.scrape_interval,
         "remarks": list(found.remarks),
+        "lacks": [lack_document(lack) for lack in found.lacks],
+        "nothing_matched": list(found.nothing_matched),
         "capacity": None if found.capacity is None else capacity_document(found.capacity),
     }
 

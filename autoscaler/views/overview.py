@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from typing_extensions import TypedDict
@@ -16,11 +17,12 @@ from autoscaler.core.states import State, states
 from autoscaler.util.amounts import rounded
 from autoscaler.views.documents import ProblemDocument, documented, problem_document
 from autoscaler.views.logs import consequence_of
-from autoscaler.views.render import problem_line
+from autoscaler.views.problems import problem_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from autoscaler.core.lacks import Lack
     from autoscaler.core.model import Decision, Recommendation
     from autoscaler.core.records import Problem, Record
     from autoscaler.evaluation.journal import Snapshot
@@ -71,7 +73,7 @@ class LastingProblemDocument(ProblemDocument):
 
 
 @documented
-class ChangeDocument(TypedDict):
+class LastChangeDocument(TypedDict):
     """A change of a service's count."""
 
     at: float
@@ -118,7 +120,7 @@ class ServiceRow(TypedDict):
     detail: str
     """Why the outcome is not what was decided, at most 240 characters; empty if it is."""
     lacking: str
-    """What the first rule that lacks data says, at most 240 characters; empty if none does."""
+    """Why data are missing, with the cure if it is known, at most 240 characters; empty if none are."""
     unplaced: int
     """Replicas that find no room."""
     states: list[State]
@@ -126,7 +128,7 @@ class ServiceRow(TypedDict):
     """Since when the service is in these states, as far as this process saw; Unix seconds."""
     hold_ends: float | None
     """When the hold ends by itself, Unix seconds; null if nothing holds, or the end is not known."""
-    last_change: ChangeDocument | None
+    last_change: LastChangeDocument | None
     """The last change that is known, by whomever."""
     paused: list[str]
     """Why changes are paused."""
@@ -142,6 +144,8 @@ class OverviewDocument(TypedDict):
     problems: list[LastingProblemDocument]
     policy_problems: list[str]
     """What is wrong with the policy files as they are now; the last valid set stays in force."""
+    unmatched: list[str]
+    """What in the policies matches no service, a sentence each."""
     paused: list[str]
     """The pauses at run time, a sentence each."""
     counts: dict[State, int]
@@ -151,7 +155,7 @@ class OverviewDocument(TypedDict):
     services: list[ServiceRow]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Facts:
     """Everything that documents are made from, at one moment."""
 
@@ -160,6 +164,11 @@ class Facts:
     policies: PolicySet | None = None
     """The policies in force; they know the bounds of rules."""
     policy_problems: Sequence[str] = ()
+
+    @cached_property
+    def lacks(self) -> dict[str, Lack]:
+        """Return the first lack of each service that has one."""
+        return {lack.service: lack for lack in reversed(self.snapshot.lacks)}
 
     def policy_of(self, decision: Decision) -> Policy | None:
         """Return the policy that decided, if it is still in force."""
@@ -174,6 +183,7 @@ def overview_document(facts: Facts) -> OverviewDocument:
         "daemon": daemon_document(facts),
         "problems": problems_document(facts),
         "policy_problems": list(facts.policy_problems),
+        "unmatched": list(facts.snapshot.unmatched),
         "paused": list(facts.snapshot.paused),
         "counts": {state: found[state] for state in State},
         "attention": [row["service"] for row in rows if any(state.needs_attention for state in row["states"])],
@@ -217,7 +227,6 @@ def _problem(problem: Problem, since: Mapping[tuple[str, str], float]) -> Lastin
 def service_row(facts: Facts, record: Record) -> ServiceRow:
     """Return a record in short as a JSON object."""
     decision = record.decision
-    lacking = (item for item in decision.recommendations if item.lacks_data)
     shown = states(record)
     marks = facts.snapshot.since.get(decision.service, {})
     return {
@@ -234,7 +243,7 @@ def service_row(facts: Facts, record: Record) -> ServiceRow:
         "rule": decision.primary.rule,
         "why": _cut(decision.primary.detail),
         "detail": _cut(record.detail),
-        "lacking": _cut(next((f"{item.rule}: {item.detail}" for item in lacking), "")),
+        "lacking": _cut(_lacking(facts, record)),
         "unplaced": decision.unplaced,
         "states": list(shown),
         "since": {state: marks[state] for state in shown if state in marks},
@@ -250,11 +259,20 @@ def hold_ends(record: Record) -> float | None:
     return record.decision.primary.until if record.outcome is Outcome.HELD else None
 
 
-def _change(record: Record) -> ChangeDocument | None:
+def _change(record: Record) -> LastChangeDocument | None:
     event = record.last_change
     if event is None:
         return None
     return {"at": event.at, "before": event.before, "after": event.after, "by_others": event.by_others}
+
+
+def _lacking(facts: Facts, record: Record) -> str:
+    """Return why the first rule lacks data: the broken link with its cure if it was found, else what the rule says."""
+    first = next((item for item in record.decision.recommendations if item.lacks_data), None)
+    if first is None:
+        return ""
+    found = facts.lacks.get(record.decision.service)
+    return f"{first.rule}: {first.detail}" if found is None else f"{found.metric}: {found.text}"
 
 
 def _cut(text: str) -> str:

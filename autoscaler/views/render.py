@@ -8,17 +8,22 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from autoscaler.core.lacks import Link
 from autoscaler.core.model import Outcome
+from autoscaler.core.reasons import Reason
+from autoscaler.diagnosis.lasting import grouped, text
 from autoscaler.util.amounts import cores, memory, plural
 from autoscaler.util.durations import words
 from autoscaler.util.text import printable
 from autoscaler.views.grid import Grid, GridRow
+from autoscaler.views.problems import problem_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
 
+    from autoscaler.core.lacks import Lack
     from autoscaler.core.records import Problem, Record
     from autoscaler.evaluation.survey import Reading, Survey
     from autoscaler.swarm.capacity import Capacity, ServiceCapacity
@@ -99,17 +104,20 @@ def _with_rule(record: Record) -> str:
     return f"[{rule}] {_why(record)}" if rule else _why(record)
 
 
-def plan(
+def plan(  # noqa: PLR0913, PLR0917 - what a plan shows
     records: Sequence[Record],
     problems: Sequence[Problem],
     capacity: Capacity | None = None,
     paused: Sequence[str] = (),
     in_force: Sequence[str] = (),
+    lacks: Sequence[Lack] = (),
+    unmatched: Sequence[str] = (),
 ) -> RenderableType:
     """Return what an evaluation would do: the table, the problems, the warnings, and a sentence that sums up.
 
     The sums of *capacity* follow, if they are given, with a warning for each maximum that does not fit. Each pause in
-    *paused* and each cooldown *in_force* has a line.
+    *paused* and each cooldown *in_force* has a line, and so has each cause of missing data in *lacks* and each part of
+    the policies that is *unmatched*.
     """
     parts: list[RenderableType] = []
     ordered = sorted(records, key=lambda record: (not record.decision.changes, record.decision.service))
@@ -118,6 +126,8 @@ def plan(
         parts.append(Text())
     parts.extend(_text(said, "dim") for said in some(in_force))
     parts.extend(_text(f"problem: {problem_line(problem)}", "bold red") for problem in problems)
+    parts.extend(missing_data(lacks))
+    parts.extend(_text(f"warning: {said}", "yellow") for said in unmatched)
     parts.extend(_text(f"paused: {said}", "yellow") for said in paused)
     parts.extend(
         _text(f"warning: {record.decision.service}: {record.rollback_warning}", "yellow")
@@ -144,8 +154,9 @@ def survey(found: Survey) -> RenderableType:
             grid.add_row(*_reading(reading))
         parts += [grid, Text()]
     parts += [_text(f"problem: {problem_line(problem)}", "bold red") for problem in found.problems]
+    parts += missing_data(found.lacks)
     parts += [_text(f"untouched: {line(record)}", "yellow") for record in found.untouched]
-    parts += [_text(f"warning: {said}", "yellow") for said in found.doubtful]
+    parts += [_text(f"warning: {said}", "yellow") for said in (*found.nothing_matched, *found.doubtful)]
     if found.asleep:
         parts.append(
             _text(
@@ -160,12 +171,38 @@ def survey(found: Survey) -> RenderableType:
     parts += [_text(f"remark: {remark}", "yellow") for remark in found.remarks]
     if found.capacity is not None and found.capacity.places:
         parts += [Text(), _places(found.capacity.places), Text(), *_sums(found.capacity), Text()]
-    lacking = sum(bool(reading.lack) for reading in found.readings)
     if found.readings:
-        what = "All have data." if not lacking else f"{plural(lacking, 'lacks', 'lack')} data."
-        checked = plural(len(found.readings), "reading")
-        parts.append(_text(f"Checked {checked}, one for each metric of a service. {what}", "bold"))
+        parts.append(_text(_conclusion(found), "bold"))
     return Group(*parts)
+
+
+def _conclusion(found: Survey) -> str:
+    """Return how many readings were checked, and whether all have data."""
+    lacking = {(each.metric, each.service) for each in found.readings if each.lack}
+    lacking |= {(each.metric, each.service) for each in found.lacks if not each.passes}
+    what = "All have data."
+    if lacking:
+        what = f"{plural(len(lacking), 'lacks', 'lack')} data."
+    elif nothing := len(found.nothing_matched) + sum(_is_missing(record) for record in found.untouched):
+        entries = plural(nothing, "entry", "entries")
+        what = f"None lacks data, but {entries} of the policies {'matches' if nothing == 1 else 'match'} no service."
+    return f"Checked {plural(len(found.readings), 'reading')}, one for each metric of a service. {what}"
+
+
+def _is_missing(record: Record) -> bool:
+    return record.decision.primary.reason is Reason.SERVICE_NOT_FOUND
+
+
+def missing_data(lacks: Sequence[Lack]) -> list[Text]:
+    """Return a line for each cause of missing data, with the services that it concerns and the cure.
+
+    A source that does not answer has no line, because it is a problem.
+    """
+    lacks = [lack for lack in lacks if lack.link is not Link.SOURCE]
+    return [
+        _text(f"waits: {text(group)}", "dim") if group[0].passes else _text(f"no data: {text(group)}", "yellow")
+        for group in grouped(lacks)[:_MOST_LINES]
+    ]
 
 
 def _reading(reading: Reading) -> tuple[Text, ...]:
@@ -270,17 +307,6 @@ def line(record: Record) -> str:
         f"{decision.service}  {count(record)}  {record.outcome.value}  {decision.primary.reason.value}{rule}"
         f"  {_why(record)}"
     )
-
-
-def problem_line(problem: Problem) -> str:
-    """Return a problem in one sentence."""
-    where = {
-        "query": f"the query of {problem.subject}",
-        "source": f"the metric source {problem.subject}",
-        "service": f"the service {problem.subject}",
-        "starved": f"the node {problem.subject} is starved of CPU",
-    }
-    return f"{where.get(problem.kind, problem.kind.replace('_', ' '))}: {problem.detail}"
 
 
 def _why(record: Record) -> str:

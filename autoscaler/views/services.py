@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from typing_extensions import TypedDict
 
 from autoscaler.util.amounts import rounded
-from autoscaler.views.documents import RecordDocument, documented, record_document
+from autoscaler.views.documents import LackDocument, RecordDocument, documented, lack_document, record_document
+from autoscaler.views.explanations import ExplanationDocument
 from autoscaler.views.overview import DaemonDocument, Facts, ServiceRow, bounds_of, daemon_document, service_row
+from autoscaler.views.story import render_story
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -42,8 +44,12 @@ class ServiceDocument(TypedDict):
     place: str
     """Where its policy stands: file and line; empty if no policy applies."""
     decision: RecordDocument
-    explanation: dict[str, Any] | None
+    lacks: list[LackDocument]
+    """The data that are missing, each with the first broken link and the cure."""
+    explanation: ExplanationDocument | None
     """The decision explained step by step; null if this version cannot."""
+    story: str
+    """The explanation as `autoscaler explain` prints it; empty without one."""
 
 
 @documented
@@ -117,15 +123,20 @@ def services_document(facts: Facts, chosen: Iterable[Record], total: int, follow
 
 
 def service_document(
-    facts: Facts, record: Record, place: str, explain: Callable[[Record], dict[str, Any] | None]
+    facts: Facts, record: Record, place: str, explain: Callable[[Record], ExplanationDocument | None]
 ) -> ServiceDocument:
     """Return everything about the service of *record* as a JSON object."""
+    lacks = [lack_document(lack) for lack in facts.snapshot.lacks if lack.service == record.decision.service]
+    explanation = explain(record)
+    whole: ExplanationDocument | None = None if explanation is None else {**explanation, "lacks": lacks}
     return {
         "daemon": daemon_document(facts),
         "service": service_row(facts, record),
         "place": place,
         "decision": record_document(record),
-        "explanation": explain(record),
+        "lacks": lacks,
+        "explanation": whole,
+        "story": "" if whole is None else render_story(whole),
     }
 
 

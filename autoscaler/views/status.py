@@ -46,8 +46,8 @@ def status(document: OverviewDocument, now: float | None, *, everything: bool = 
 
 
 def needs_an_operator(document: OverviewDocument) -> bool:
-    """Return whether a service, a problem or a refused policy file needs attention."""
-    return bool(document["attention"] or document["problems"] or document["policy_problems"])
+    """Return whether a service, a problem or something in the policies needs attention."""
+    return any(document[key] for key in ("attention", "problems", "policy_problems", "unmatched"))
 
 
 def summary(document: OverviewDocument, *, everything: bool = False) -> str:
@@ -56,6 +56,8 @@ def summary(document: OverviewDocument, *, everything: bool = False) -> str:
     urgent = sum(map(needs_attention, document["services"]))
     if document["daemon"]["last_evaluation"] is None:
         return "No evaluation has ended yet."
+    if not total and any(problem["kind"] == "swarm" for problem in document["problems"]):
+        return "The services are not known, because Swarm did not answer."
     if not total:
         return "No policy matches any service."
     if not urgent:
@@ -117,6 +119,8 @@ def problem_lines(document: OverviewDocument, now: float | None) -> Iterator[Tex
         yield _text(f"policies refused: {said}", "bold red")
     if document["policy_problems"]:
         yield _text(f"the policies of revision {document['daemon']['revision']} stay in force", "red")
+    for said in document["unmatched"]:
+        yield _text(f"warning: {said}", "yellow")
     for said in document["paused"]:
         yield _text(f"paused: {said}", "yellow")
 

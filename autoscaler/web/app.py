@@ -6,18 +6,20 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import hdrs, web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from autoscaler.core.instance import Instance
+from autoscaler.journal.keeper import HistoryKeeper
 from autoscaler.views.documents import DoneDocument, PoliciesDocument
 from autoscaler.views.policies import PoliciesInForce
 from autoscaler.web.answers import HEADERS, ErrorDocument, RefusedRequestError, refusal
 from autoscaler.web.control import Control, Controls, PauseBody, ResumeBody
 from autoscaler.web.evaluations import EvaluationEndpoints, no_explanation
+from autoscaler.web.history import HistoryEndpoints
 from autoscaler.web.openapi import Endpoint, openapi
 from autoscaler.web.page import OF_THE_PAGE, routes
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from autoscaler.core.records import Record
     from autoscaler.evaluation.journal import Journal
+    from autoscaler.views.explanations import ExplanationDocument
 
 _LARGEST_REQUEST = 64 * 1024
 _TEXT = "text/plain"
@@ -62,19 +65,28 @@ class Views:
     """What the autoscaler is at the moment."""
     loaded: Callable[[], PoliciesInForce] = PoliciesInForce
     """The policies in force, and where they stand."""
-    explain: Callable[[Record], dict[str, Any] | None] = no_explanation
+    history: HistoryKeeper = field(default_factory=HistoryKeeper)
+    """What happened."""
+    explain: Callable[[Record], ExplanationDocument | None] = no_explanation
     """Explains a decision as a JSON object; None if it cannot."""
 
 
 def application(views: Views) -> web.Application:
     """The application, with its endpoints and their description."""
     app = web.Application(middlewares=[_answer_in_documents, _refuse_oversized], client_max_size=_LARGEST_REQUEST)
-    evaluations = EvaluationEndpoints(views.journal, views.instance, views.loaded, explain=views.explain)
-    endpoints = [*_health_and_metrics(views), *evaluations.endpoints(), *_changing(Control(views.controls))]
-    described = openapi(endpoints)
+    turn = asyncio.Semaphore(1)  # one long answer is made at a time, so that evaluations have a thread
+    evaluations = EvaluationEndpoints(views.journal, views.instance, views.loaded, turn, explain=views.explain)
+    history = HistoryEndpoints(views.history, lambda: views.journal.snapshot().latest, views.controls.now, turn)
+    endpoints = [
+        *_health_and_metrics(views, turn),
+        *evaluations.endpoints(),
+        *history.endpoints(),
+        *_changing(Control(views.controls)),
+    ]
 
     async def description(_: web.Request) -> web.Response:
-        return web.json_response(described)
+        # Made when it is asked for: the schemas of all documents take memory that a daemon needs for its work.
+        return web.json_response(await asyncio.to_thread(openapi, endpoints))
 
     for endpoint in (*endpoints, Endpoint(hdrs.METH_GET, "/api/v1/openapi.json", "This description.", description)):
         route = web.get if endpoint.method == hdrs.METH_GET else web.post  # where GET is, HEAD is too
@@ -84,11 +96,9 @@ def application(views: Views) -> web.Application:
     return app
 
 
-def _health_and_metrics(views: Views) -> list[Endpoint]:
-    turn = asyncio.Semaphore(1)
-
+def _health_and_metrics(views: Views, turn: asyncio.Semaphore) -> list[Endpoint]:
     async def made(make: Callable[[], bytes]) -> bytes:
-        """What *make* gives, in a thread: of thousands of services it takes a while, and the loop keeps the lease."""
+        """Return what *make* returns in a thread. It takes a while for many services, and the loop keeps the lease."""
         async with turn:
             return await asyncio.to_thread(make)
 
@@ -113,7 +123,13 @@ def _health_and_metrics(views: Views) -> list[Endpoint]:
             healthy,
             health,
         ),
-        Endpoint(get, "/-/ready", "200 once policies are loaded and both backends have answered.", ready, health),
+        Endpoint(
+            get,
+            "/-/ready",
+            "200 while any service can be decided on and written; else 503, with the reason.",
+            ready,
+            health,
+        ),
     ]
 
 

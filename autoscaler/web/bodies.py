@@ -52,10 +52,10 @@ class Bodies:
     """Returns another value once answers are out of date."""
     headers: Callable[[], dict[str, str]]
     """Returns the headers that are new with every answer."""
-    turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    turn: asyncio.Semaphore
     """Lets one answer be made at a time."""
-    _kept: dict[str, Body] = field(default_factory=dict)
-    _of: Hashable = None
+    _kept: dict[str, Body] = field(default_factory=dict, init=False)
+    _of: Hashable = field(default=None, init=False)
 
     async def answer(self, request: web.Request, make: Callable[[], Any]) -> web.Response:
         """Return the answer to *request*: what *make* returns, as JSON, or 304 if the client has it already.

@@ -93,7 +93,7 @@ class Control:
     """The handlers of the endpoints that change something."""
 
     controls: Controls
-    _on_their_way: int = field(default=0)
+    _on_their_way: int = field(default=0, init=False)
 
     async def reload(self, request: web.Request) -> web.Response:
         """Read the policy files anew, as SIGHUP does; 422 where they are refused and the last good set stays."""

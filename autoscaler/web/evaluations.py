@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -39,11 +39,13 @@ from autoscaler.web.bodies import Bodies
 from autoscaler.web.openapi import Endpoint
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Hashable
 
     from autoscaler.core.instance import Instance
     from autoscaler.core.records import Record
     from autoscaler.evaluation.journal import Journal
+    from autoscaler.views.explanations import ExplanationDocument
 
 Q = TypeVar("Q", bound=BaseModel)
 
@@ -92,7 +94,7 @@ class SparksQuery(BaseModel):
         return sorted(set(self.services.split(",")))[:_MOST_SPARKS]
 
 
-def no_explanation(_: Record) -> dict[str, Any] | None:
+def no_explanation(_: Record) -> ExplanationDocument | None:
     """Explain nothing."""
     return None
 
@@ -104,11 +106,13 @@ class EvaluationEndpoints:
     journal: Journal
     instance: Callable[[], Instance]
     loaded: Callable[[], PoliciesInForce]
+    turn: asyncio.Semaphore
+    """Lets one answer be made at a time."""
     bodies: Bodies = field(init=False)
-    explain: Callable[[Record], dict[str, Any] | None] = no_explanation
+    explain: Callable[[Record], ExplanationDocument | None] = no_explanation
 
     def __post_init__(self) -> None:
-        self.bodies = Bodies(self._version, self._headers)
+        self.bodies = Bodies(self._version, self._headers, self.turn)
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints with their descriptions."""

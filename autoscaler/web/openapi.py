@@ -42,8 +42,15 @@ class Endpoint:
             for name in _PARAMETER.findall(self.path)
         ]
         schema = {} if self.query is None else self.query.model_json_schema(ref_template=_COMPONENTS + "{model}")
+        needed = schema.get("required", ())
         asked = [
-            {"name": name, "in": "query", "description": part.get("description", ""), "schema": part}
+            {
+                "name": name,
+                "in": "query",
+                "required": name in needed,
+                "description": part.get("description", ""),
+                "schema": part,
+            }
             for name, part in schema.get("properties", {}).items()
         ]
         return [*named, *asked]

@@ -44,7 +44,7 @@ class Connections:
     """The open connections, the one that has been silent longest first. Only the event loop's thread uses them."""
 
     bounds: ConnectionLimits
-    _timers: dict[asyncio.Transport, asyncio.TimerHandle] = field(default_factory=dict)
+    _timers: dict[asyncio.Transport, asyncio.TimerHandle] = field(default_factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self._timers)
@@ -114,8 +114,8 @@ class Server:
 
     address: tuple[str, int]
     connections: Connections
-    _runner: web.AppRunner
-    _listening: asyncio.Server
+    runner: web.AppRunner
+    listening: asyncio.Server
 
     @classmethod
     async def start(cls, app: web.Application, host: str, port: int, bounds: ConnectionLimits | None = None) -> Self:
@@ -141,5 +141,5 @@ class Server:
 
     async def stop(self) -> None:
         """Take no further connection, let requests on their way be answered for a while, and close all."""
-        self._listening.close()
-        await self._runner.cleanup()
+        self.listening.close()
+        await self.runner.cleanup()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from autoscaler.adapters.docker.documents import unix_time
-from autoscaler.core.model import ScaleEvent
+from autoscaler.core.model import ScaleEvent, ScaleUpStreak
 from autoscaler.errors import RefusedError
 from autoscaler.ports import Order, Receipt, Written
 from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL, SpecBefore
@@ -30,7 +30,13 @@ Document = dict[str, Any]
 IMAGE = "local/load:1"
 QUICK = {"Parallelism": 0, "Monitor": 500_000_000}
 """A rollout of all tasks at once, which counts as completed half a second later."""
-STATE = ScaleState(3, (ScaleEvent(1_800_000_000.125, 2, 3),)).encode()
+STATE = ScaleState(3, (ScaleEvent(1_800_000_000.125, 2, 3, reason="above_threshold", rule="cpu-high"),)).encode()
+_LONG = tuple(
+    ScaleEvent(
+        1_800_000_000.125 + index, 900_000 + index, 900_001 + index, index % 2 == 0, reason="x" * 25, rule="y" * 63
+    )
+    for index in range(24)
+)
 _WANTED = ("running", "ready")
 _OF_THE_UPDATER = pytest.mark.one_release(reason="Swarm's updater works alike on both (seen once)")
 _OBEDIENT = ["/bin/sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"]
@@ -173,6 +179,11 @@ def scale(swarm: DockerSwarm, what: Order) -> Receipt:
     return swarm.scale(what, Deadline(20))
 
 
+def _states(world: World, name: str) -> set[str]:
+    """The states of a service's tasks."""
+    return {task["Status"]["State"] for task in world.tasks(name)}
+
+
 def settled(world: World, spec: Document) -> ServiceView:
     """The service of this spec, created, and running."""
     name, count = spec["Name"], spec["Mode"]["Replicated"]["Replicas"]
@@ -216,6 +227,19 @@ class SwarmContract:
         expected["Labels"] = (expected.get("Labels") or {}) | {STATE_LABEL: STATE}
         assert expected == world.raw("changes")["Spec"]
         assert before == world.raw("changes")["PreviousSpec"]
+
+    def test_the_longest_label(self, world: World) -> None:
+        """Swarm takes the longest label that the autoscaler writes, and gives it back with every reason and rule."""
+        view = settled(world, replicated("explained"))
+        state = ScaleState(3, _LONG, ScaleUpStreak("z" * 63, 9, 12345.678901234567), 3, 1_800_000_000.125)
+
+        receipt = scale(world.swarm(), replace(order(view, 3), state=state.encode()))
+
+        assert receipt.written is Written.APPLIED
+        read = ScaleState.decode(view_of(world.swarm(), "explained").labels[STATE_LABEL])
+        assert read == state
+        assert read is not None
+        assert [(event.reason, event.rule) for event in read.events] == [("x" * 25, "y" * 63)] * 24
 
     @pytest.mark.parametrize("make", [replicated, rich], ids=["minimal", "rich"])
     def test_tasks_are_kept(self, world: World, make: Callable[[str], Document]) -> None:
@@ -482,7 +506,7 @@ class SwarmContract:
         world.change("forgotten", set_env("3"))
         wait_update(world, "forgotten", "completed")
         world.change("forgotten", set_replicas(4))  # an operator's scale saves nothing
-        assert_no_way_back(world, "forgotten", "is not the one before the last deploy: after that, somebody else's")
+        assert_no_way_back(world, "forgotten", "is not the one before the last deploy; somebody else's update")
 
         world.change("forgotten", set_env(token_hex(50_000)))
         wait_update(world, "forgotten", "completed")
@@ -569,7 +593,7 @@ class SwarmContract:
     def test_unsupported_modes(self, world: World, mode: Document, words: str) -> None:
         """Only replicated services are scaled: any update of a job would execute it again."""
         world.create(replicated("unsupported") | {"Mode": mode})
-        world.wait("its task", lambda: bool(world.tasks("unsupported")))
+        world.wait("its tasks", lambda: _states(world, "unsupported") == {"running"})
         view = view_of(world.swarm(), "unsupported")
         before = world.raw("unsupported")
 

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from autoscaler.cli.main import main
 from autoscaler.core.reasons import Reason
 from autoscaler.evaluation.journal import Journal
-from autoscaler.policy.policy import PolicyFile
+from autoscaler.policy.file import PolicyFile
 from autoscaler.policy_files.lint import LintId
 from autoscaler.settings import Settings
 from autoscaler.util import durations

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from autoscaler.cli.main import main
 from autoscaler.core.reasons import Reason
-from autoscaler.policy.policy import policy_schema
+from autoscaler.policy.file import policy_schema
 from autoscaler.policy_files import loader
 from autoscaler.policy_files.lint import LintId
 from tests.docs.reference import OPERATIONS, POLICY_REFERENCE, REFERENCE, operations, policy_reference, reference

@@ -32,6 +32,7 @@ LONGEST = (
     "test_deploys",
     "test_faults",
     "test_lab",
+    "test_diagnosis",
     "test_socket_proxy",
     "test_room",
     "test_strategies",

@@ -371,7 +371,7 @@ def test_the_version_before_comes_back_under_load(
         before = engine.service("roll-config")
         code, _, words = rollback("roll-config")
         assert (code, engine.service("roll-config")) == (1, before)
-        assert "Swarm does not take the version before its last deploy (deploy the one you want)" in words
+        assert "Swarm refuses the version before the last deploy (deploy the one you want)" in words
         assert "config" in words.partition("deploy the one you want")[2]
 
         assert rollback("roll-paused")[0] == 0

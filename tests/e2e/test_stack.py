@@ -240,6 +240,11 @@ def test_readme_from_nothing_to_dry_run_to_live(stack: Stack) -> None:
         raise AssertionError(f"{error}; the autoscaler said: {stack.logs()[-3000:]}") from error
     shown = stack.typed(f"{plan.rstrip()} || [ $? = 2 ]\n")
     assert re.search(rf"{SERVICE} +1 → 3 +1 +below_min", shown), shown
+    doctor = plan.rstrip().replace("autoscaler plan", "autoscaler doctor --output json")
+    found = {check["code"]: check for check in json.loads(stack.typed(f"{doctor}\n"))["checks"]}
+    bad = {code: check for code, check in found.items() if check["result"] in {"failure", "warning"}}
+    assert bad.keys() == {"D-MINIMUM"}, bad  # the service has 1 replica, and the minimum is 3
+    assert found["D-WRITE"]["result"] == "good"
     assert stack.engine.service(SERVICE)["Version"]["Index"] == version
 
     stack.typed(live)

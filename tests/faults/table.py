@@ -70,6 +70,17 @@ DATA = (
         fake="",
     ),
     Fault(
+        id="data-missing",
+        fault="A service, or every service, has no data: a wrong selector, missing labels, timestamps of the target",
+        does="It finds the first broken link between the metric and the service, and removes nothing. A lack that "
+        "lasts is a problem: of one service after 10 minutes, of all services two intervals beyond warm-up and window.",
+        see="`data_lack_found` when it begins; `data_missed`, `data_found`, and `data_lack_changed` for another cause. "
+        '`autoscaler_problems{kind="no_data"}`. `/-/ready` answers 503 if no service has data.',
+        cure="The message says which setting to correct. `autoscaler check --live` asks again at once.",
+        real="selector, labels, timestamps",
+        fake="all",
+    ),
+    Fault(
         id="counter-reset",
         fault="Somebody restarts a task's container (`docker restart`), so that its CPU counter begins at 0 again",
         does="Its sample is missing until the rate window is past the step. A CPU below 0 is a missing sample. The "
@@ -120,7 +131,8 @@ DATA = (
         id="scrape-interval",
         fault="Prometheus scrapes at another interval than the settings say",
         does="It goes on. If the samples are too rare for the windows, it removes nothing.",
-        see="`scrape_interval_differed`, with the right setting.",
+        see="`scrape_interval_differed`, with the right setting; `data_missed` if nothing can scale by `cpu` at that "
+        "interval.",
         cure="Set `AUTOSCALER_SCRAPE_INTERVAL`.",
         real="",
     ),
@@ -363,7 +375,7 @@ AUTOSCALERS = (
         does="The standby takes over within 30 s, also if the dead node led the Swarm. A single autoscaler acts again "
         "after 18 to 20 s.",
         see="`lease_acquired`; reason `not_leader`; `autoscaler_leader`.",
-        cure="Alert if `sum(autoscaler_leader)` is not 1 for more than a minute (it is 0 in dry-run).",
+        cure="Alert if `sum(autoscaler_leader)` is not 1 for more than a minute while `autoscaler_mode` is live.",
         real="killed, alone and in the stack; stopped for 40 s; its node killed",
         fake="",
     ),
@@ -474,6 +486,32 @@ FILES = (
         fake="",
     ),
     Fault(
+        id="history-unwritable",
+        fault="The disk of the history is full, read-only or slow",
+        does="Evaluations and scaling go on. The history goes on in memory with the newest of what the file has. The "
+        "file is tried again every 20 evaluations, and then gets what memory has.",
+        see="`history_lost` and `history_recovered`; `problem` in `/api/v1/history` and `autoscaler history`.",
+        cure="Make room on the disk, or let the autoscaler's user write there.",
+        fake="",
+    ),
+    Fault(
+        id="history-damaged",
+        fault="The file of the history is damaged",
+        does="It gives the file another name beside it, at most three times, and begins a new one. It deletes nothing.",
+        see="`history_set_aside` with the new name.",
+        cure="Check the disk. Remove the damaged files.",
+        fake="",
+    ),
+    Fault(
+        id="history-shared",
+        fault="Two autoscalers have the same folder for their history",
+        does="The first one has the file. The second one keeps its history in memory, and takes the file over when the "
+        "first one ends.",
+        see="`history_lost`, with another process that uses the file.",
+        cure="Give each of them a folder of its own, as `deploy/stack.yml` does.",
+        fake="",
+    ),
+    Fault(
         id="plugin-broken",
         fault="A plugin raises, hangs, or returns nonsense",
         does="Its rule lacks data. Other rules go on.",
@@ -483,6 +521,27 @@ FILES = (
     ),
 )
 HOSTILE = (
+    Fault(
+        id="write-refused",
+        fault="Writes are refused, by a socket proxy or by the engine",
+        does="It tries again at each evaluation, and reports the refusal once: for all services if a proxy refuses, "
+        "for the service if the engine does not take its spec.",
+        see="`write_refused` with the call, `write_accepted` when a write passes; outcome `failed`. "
+        '`autoscaler_problems{kind="write"}`. `/-/ready` answers 503 if all writes are refused.',
+        cure="Let the proxy pass the call that the message names.",
+        real="by a proxy",
+        fake="",
+    ),
+    Fault(
+        id="nothing-matched",
+        fault="A policy, a glob or a name in it matches no service",
+        does="It scales the services that do match.",
+        see="`policy_unmatched` for a policy or a glob, reason `service_not_found` for a name. Both have the name that "
+        "may be meant, also in `plan` and `check --live`.",
+        cure="Correct the name, or deploy the service.",
+        real="",
+        fake="",
+    ),
     Fault(
         id="socket-proxy",
         fault="The socket proxy refuses a call, or a stranger calls it",

@@ -128,7 +128,8 @@ def test_run_once_fails_where_a_write_is_refused(backends: Backends) -> None:
     result = invoke("run", "--once")
 
     assert result.exit_code == 1
-    assert [event["outcome"] for event in events(result.stderr)] == ["failed"]
+    assert [event["event"] for event in events(result.stderr)] == ["service_evaluated", "write_refused"]
+    assert events(result.stderr)[0]["outcome"] == "failed"
 
 
 @pytest.mark.parametrize(("fault", "code"), [(cut, 1), (applied_then_cut, 0)])
@@ -164,9 +165,10 @@ def test_plan_prints_what_would_change(backends: Backends, percent: int, code: i
     assert result.exit_code == code
     assert row in " ".join(result.stdout.split())
     assert "CAPACITY" not in result.stdout
+    revision = loader.load([backends.directory / "policies.yml"]).revision
     assert result.stdout.splitlines()[-1] == (
-        f"Looked at Prometheus {backends.prometheus.url} and Docker {backends.swarm.url}, with the policies of revision "
-        f"{loader.load([backends.directory / 'policies.yml']).revision}. With these settings `autoscaler run` is live."
+        f"Looked at Prometheus {backends.prometheus.url} and Docker {backends.swarm.url}, with the policies of "
+        f"revision {revision}. With these settings `autoscaler run` is live."
     )
     assert "shop: cooldown 3m up, 5m down" in result.stdout
     assert (backends.writes, "\x1b" in result.output) == (0, False)

@@ -176,7 +176,7 @@ async def test_a_damaged_label_is_told() -> None:
         "since": None,
         "until": None,
         "by": None,
-        "reason": "paused, for the label autoscaler.pause.web cannot be read",
+        "reason": "paused, because the label autoscaler.pause.web cannot be read",
     }
 
 
@@ -295,7 +295,7 @@ async def test_a_dry_run_writes_nothing(path: str) -> None:
 @pytest.mark.parametrize(
     ("trouble", "status", "said"),
     [
-        (RefusedError("the proxy forbids it"), 502, "the proxy forbids it (let whoever pauses create and update"),
+        (RefusedError("the proxy forbids it"), 502, "the proxy forbids it (let those who pause create and update"),
         (UnreachableError("connection refused"), 503, "connection refused; it may have been written, so ask again"),
     ],
 )

@@ -154,7 +154,7 @@ class TestAllServices:
     def test_a_label_that_no_series_has(self, source: PrometheusSource) -> None:
         """Where no series has the label the error names those that they have."""
         with pytest.raises(
-            RefusedError, match=r"without the label svc.*the first has __name__, instance, service, task"
+            RefusedError, match=r"without the label svc.*the first series has __name__, instance, service, task"
         ):
             ask(source, query="app_load", by="svc")
 

@@ -299,7 +299,12 @@ class TestReads:
             ),
             (lambda exchange: exchange.send(200, "null"), "the answer is not the Docker API's"),
             (lambda exchange: exchange.send(200, "[" * 100_000), "the answer is not the Docker API's"),
-            (lambda exchange: exchange.send(403, "<html>403 Forbidden</html>"), "a socket proxy must allow"),
+            (
+                lambda exchange: exchange.send(403, "<html>403 Forbidden</html>"),
+                "a proxy in front of the engine refused GET /services",
+            ),
+            (lambda exchange: exchange.send(403, "<html>403 Forbidden</html>"), "in -allowGET, or SERVICES=1)"),
+            (lambda exchange: exchange.send(405, "refused"), "a proxy in front of the engine refused GET /services"),
             (says(404, "page not found"), "Docker at unix://"),
             (says(403, "authorization denied by plugin"), "refused with status 403: authorization denied by plugin"),
             (says(400, "client version 1.99 is too new"), "refused with status 400: client version 1.99 is too new"),
@@ -434,7 +439,7 @@ class TestWrites:
         receipt = bench.scale()
 
         assert receipt.written is Written.UNKNOWN
-        assert receipt.detail.endswith("read back: not applied so far, it may still be")
+        assert receipt.detail.endswith("read back: not applied yet, it may still be")
         assert (bench.posts, bench.written) == (1, (2, ""))
 
     def test_drip(self, bench: Bench) -> None:

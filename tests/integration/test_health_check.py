@@ -33,3 +33,11 @@ async def test_it_asks_where_the_autoscaler_listens(host: str) -> None:
             address = f"{host}:{server.address[1]}"
             assert await checked(AUTOSCALER_LISTEN=address, http_proxy=proxy) == 0
         assert await checked(AUTOSCALER_LISTEN=proxy.removeprefix("http://")) != 0
+
+
+@pytest.mark.parametrize("where", ["Dockerfile", "deploy", "examples"])
+def test_no_health_check_asks_for_readiness(where: str) -> None:
+    """In an outage of Prometheus the autoscaler is not ready, and a health check that asked would have it killed."""
+    root = Path(__file__).parents[2] / where
+    files = [root] if root.is_file() else [file for file in root.rglob("*") if file.suffix in {".yml", ".yaml", ".sh"}]
+    assert [file for file in files if "/-/ready" in file.read_text()] == []

@@ -5,7 +5,6 @@ import re
 import socket
 import threading
 from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -184,12 +183,13 @@ async def test_evaluations_go_on_under_many_connections(tmp_path: Path) -> None:
         await made.next_evaluations()
 
 
-@dataclass
 class Slow(Journal):
     """A journal that takes its time."""
 
-    asked: int = 0
-    go: threading.Event = field(default_factory=threading.Event)
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.go = threading.Event()
 
     def snapshot(self) -> Snapshot:
         """Nothing, once it is let go."""

@@ -115,7 +115,7 @@ def test_a_pause_whose_answer_is_lost_is_looked_after(backends: Backends, fault:
     ("on", "cure"),
     [
         ("GET /configs", f"(let the autoscaler read the config {CONFIG}, through a socket proxy too)"),
-        ("POST /configs", f"(let whoever pauses create and update the config {CONFIG}, through a socket proxy too)"),
+        ("POST /configs", f"(let those who pause create and update the config {CONFIG}, through a socket proxy too)"),
     ],
 )
 def test_a_pause_that_is_forbidden(backends: Backends, on: str, cure: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from io import StringIO
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import structlog
@@ -17,9 +17,9 @@ from autoscaler.plugins.isolation import PluginGuard
 from autoscaler.plugins.metric_source import ForeignSource
 from autoscaler.policy.metric import Metric
 from autoscaler.ports import Series
-from autoscaler.strategies import Rule, RuleInput
 from autoscaler.views.logs import configure, log_record
 from tests.support.builders import CPU_HIGH, CPU_LOW, threshold
+from tests.support.foreign_strategy import foreign
 from tests.support.world import World, policy_for, reasons, said
 
 if TYPE_CHECKING:
@@ -27,30 +27,7 @@ if TYPE_CHECKING:
 
     from autoscaler.core.records import Record
     from autoscaler.policy.policy import Policy
-
-
-class Foreign(Rule):
-    """A plugin's strategy that does what a test tells it to."""
-
-    strategy: Literal["foreign"] = "foreign"
-    does: ClassVar[Callable[[Rule, RuleInput], Any]]
-
-    @property
-    def look_back(self) -> int:
-        """Only the newest sample counts."""
-        return 0
-
-    def recommend(self, rule_input: RuleInput) -> Recommendation:
-        """What the test says."""
-        opinion: Recommendation = type(self).does(self, rule_input)
-        return opinion
-
-
-def foreign(does: Callable[[Rule, RuleInput], Any]) -> Rule:
-    """A rule of a strategy of its own, which does this."""
-    kind = type("Foreign", (Foreign,), {"does": does, "strategy_name": "foreign", "__module__": __name__})
-    rule: Rule = kind(name="plugin", metric="cpu")
-    return rule
+    from autoscaler.strategies import Rule, RuleInput
 
 
 def raises(_: Rule, __: RuleInput) -> NoReturn:
@@ -119,7 +96,7 @@ def by_service(records: tuple[Record, ...]) -> dict[str, Record]:
 @pytest.mark.parametrize("broken", BROKEN)
 def test_other_services_are_decided_as_ever(broken: Callable[[Rule, RuleInput], Any]) -> None:
     """What a plugin does to its service, the next one does not feel: it is scaled down by its own rules."""
-    world = two_services(under(foreign(broken), CPU_LOW), cpu=10, shop_cpu=10)
+    world = two_services(under(foreign(broken, name="plugin"), CPU_LOW), cpu=10, shop_cpu=10)
     evaluation = world.evaluate()
     records = by_service(evaluation.records)
     assert evaluation.problems == ()
@@ -131,7 +108,7 @@ def test_other_services_are_decided_as_ever(broken: Callable[[Rule, RuleInput], 
 @pytest.mark.parametrize("broken", BROKEN)
 def test_other_rules_of_the_service_add_replicas(broken: Callable[[Rule, RuleInput], Any]) -> None:
     """A broken rule holds no increase."""
-    world = two_services(under(foreign(broken), CPU_HIGH), cpu=90, shop_cpu=50)
+    world = two_services(under(foreign(broken, name="plugin"), CPU_HIGH), cpu=90, shop_cpu=50)
     record = by_service(world.evaluate().records)["web"]
     assert said(record) == (Outcome.APPLIED, Reason.ABOVE_THRESHOLD, 3, 4)
     assert Reason.NO_DATA in reasons(record)
@@ -141,7 +118,7 @@ def test_other_rules_of_the_service_add_replicas(broken: Callable[[Rule, RuleInp
 @pytest.mark.parametrize("broken", BROKEN)
 def test_nothing_shrinks_for_as_long_as_it_is_broken(broken: Callable[[Rule, RuleInput], Any]) -> None:
     """An hour of calm under a broken plugin leaves the count as it is."""
-    world = two_services(under(foreign(broken), CPU_LOW), cpu=10, shop_cpu=50)
+    world = two_services(under(foreign(broken, name="plugin"), CPU_LOW), cpu=10, shop_cpu=50)
     world.run(3600)
     assert world.replicas("web") == 3
 
@@ -150,7 +127,7 @@ def test_nothing_shrinks_for_as_long_as_it_is_broken(broken: Callable[[Rule, Rul
 @pytest.mark.parametrize("broken", BROKEN)
 def test_the_log_says_why(broken: Callable[[Rule, RuleInput], Any]) -> None:
     """The line of the held service names strategy, rule and what happened, once and not at every evaluation."""
-    world = two_services(under(foreign(broken), CPU_LOW), cpu=10, shop_cpu=50)
+    world = two_services(under(foreign(broken, name="plugin"), CPU_LOW), cpu=10, shop_cpu=50)
     journal, stream = Journal(), StringIO()
     configure("json", "info", stream)
     for _ in range(3):
@@ -171,7 +148,7 @@ def test_a_plugin_that_recovers_is_asked_again() -> None:
             raise KeyError("gone")
         return rule.asks_for(rule_input, 5, "cpu 50, five")
 
-    world = two_services(under(foreign(sometimes)), cpu=50, shop_cpu=50)
+    world = two_services(under(foreign(sometimes, name="plugin")), cpu=50, shop_cpu=50)
     world.evaluate()
     assert world.replicas("web") == 3
     broken[0] = False
@@ -182,7 +159,7 @@ def test_a_plugin_that_recovers_is_asked_again() -> None:
 def test_a_hanging_plugin(hangs: Hangs) -> None:
     """It is asked once, for one of many services, and all that it has nothing to do with is decided meanwhile."""
     names = [f"web-{number}" for number in range(20)]
-    policies = [under(foreign(hangs), CPU_LOW, service=name) for name in names]
+    policies = [under(foreign(hangs, name="plugin"), CPU_LOW, service=name) for name in names]
     world = World(*(policy.model_copy(update={"rules": policies[0].rules}) for policy in policies), policy_for("shop"))
     for name in (*names, "shop"):
         world.service(name, 2, cpu=10)

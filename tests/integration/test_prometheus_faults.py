@@ -124,6 +124,26 @@ def test_a_passing_fault_is_not_even_noticed(server: PrometheusServer, name: str
     assert fetch(source(server.url))["web"].values == [1.5, 2.5]
 
 
+@pytest.mark.parametrize(
+    ("code", "body"), [(500, 'unsupported API version "v1"\n'), (400, "no such page"), (405, "GET only")]
+)
+def test_another_server_than_prometheus(server: PrometheusServer, code: int, body: str) -> None:
+    """What a Prometheus never answers, such as cAdvisor's refusal, names the setting to correct."""
+    server.fail(status(code, body))
+    with pytest.raises(BackendError) as raised:
+        fetch(source(server.url))
+    cure = "does AUTOSCALER_PROMETHEUS_URL name another server, such as cAdvisor?"
+    assert str(raised.value).endswith(f" (this is not the answer of a Prometheus; {cure})")
+
+
+def test_an_error_of_prometheus_itself(server: PrometheusServer) -> None:
+    """An error in Prometheus' own form leaves no doubt about the URL."""
+    server.fail(status(500, {"status": "error", "errorType": "internal", "error": "disk full"}))
+    with pytest.raises(BackendError) as raised:
+        fetch(source(server.url))
+    assert str(raised.value).endswith("fails with HTTP 500: disk full")
+
+
 def test_a_retry_after_within_the_deadline_is_obeyed(server: PrometheusServer) -> None:
     """A server that asks for a second is given it, if the deadline allows."""
     server.fail(status(429, "", {"Retry-After": "1"}), times=1)
@@ -328,12 +348,12 @@ class TestClock:
             ),
             pytest.param(
                 *(30, {"X-Server-Hostname": "vm"}),
-                "it is VictoriaMetrics, which answers as late as its -search.latencyOffset says: set that to 1ms",
+                "VictoriaMetrics answers late by its -search.latencyOffset: set that to 1ms",
                 id="VictoriaMetrics",
             ),
             pytest.param(
                 *(60, {"X-Server-Hostname": "vm"}),
-                "it is VictoriaMetrics, which answers as late as its -search.latencyOffset says: set that to 1ms",
+                "VictoriaMetrics answers late by its -search.latencyOffset: set that to 1ms",
                 id="VictoriaMetrics with another offset",
             ),
             pytest.param(-30, {"X-Server-Hostname": "vm"}, "set both by NTP", id="VictoriaMetrics that is ahead"),
@@ -400,7 +420,7 @@ class TestClock:
     def test_no_time_at_all(self, server: PrometheusServer, answer: list[object]) -> None:
         """A server that does not say what time it is, or a time that no calendar has, is refused."""
         server.fail(status(200, success(answer, "vector")))
-        with pytest.raises(RefusedError, match="does not say what time it is"):
+        with pytest.raises(RefusedError, match="does not answer with its time"):
             source(server.url).clock_offset(NOW, Deadline(LONG))
 
     @pytest.mark.parametrize("date", ["", "noon", f"Mon, {10**20} Jan 2026 00:00:00 GMT"])

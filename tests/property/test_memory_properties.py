@@ -6,9 +6,10 @@ from math import isfinite
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from autoscaler.core.model import Direction, History, ScaleEvent
+from autoscaler.core.model import Direction, History, ScaleEvent, ScaleUpStreak
+from autoscaler.core.reasons import Reason
 from autoscaler.swarm.cluster import STATE_LABEL, ServiceView, SpecBefore
-from autoscaler.swarm.history import ScaleState, ServiceHistory, look, prune
+from autoscaler.swarm.history import LONGEST_WRITTEN, ScaleState, ServiceHistory, look, prune
 from tests.support.builders import NOW, FakeService
 
 KEPT = 22
@@ -51,6 +52,40 @@ def test_round_trip(replicas: int, some: tuple[ScaleEvent, ...]) -> None:
     state = ScaleState(replicas, prune(some, NOW))
 
     assert ScaleState.decode(state.encode()) == state
+
+
+longest_names = st.builds(str.__mul__, st.sampled_from("az09"), st.integers(1, 63))
+explained = st.builds(
+    ScaleEvent,
+    times,
+    st.integers(0, 1_000_000),
+    st.integers(0, 1_000_000),
+    st.booleans(),
+    st.sampled_from([*(reason.value for reason in Reason), "x" * 40, ""]),
+    longest_names,
+).filter(lambda event: event.before != event.after)
+
+
+@given(
+    st.lists(explained, max_size=24),
+    longest_names,
+    st.integers(0, 1_000_000),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_no_label_is_longer_than_it_may_be(some: list[ScaleEvent], rule: str, count: int, value: float) -> None:
+    """A label has at most 4 kB, whatever the names; all its changes are read back, and each reason is the real one."""
+    kept = prune(tuple(some), NOW)
+    state = ScaleState(count, kept, ScaleUpStreak(rule, count, value), count, NOW)
+
+    text = state.encode()
+    read = ScaleState.decode(text)
+
+    assert len(text.encode()) <= LONGEST_WRITTEN
+    assert read == state
+    assert read is not None
+    for event, written in zip(read.events, kept, strict=True):
+        assert event.reason in {"", written.reason}
+        assert event.rule in {"", written.rule}
 
 
 @given(labels)

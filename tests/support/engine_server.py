@@ -73,6 +73,7 @@ class _State:
     asked: list[Asked] = field(default_factory=list)
     ending: threading.Event = field(default_factory=threading.Event)
     connections: list[socket.socket] = field(default_factory=list)
+    ahead: float = 0.0
 
 
 class Exchange(BaseHTTPRequestHandler):
@@ -171,6 +172,10 @@ class Exchange(BaseHTTPRequestHandler):
         """Say nothing until the server ends or behaves again."""
         self.state.ending.wait(_AGES)
         self.close_connection = True
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The engine's clock, as its answers show it."""
+        return super().date_time_string(time.time() + self.state.ahead if timestamp is None else timestamp)  # noqa: TID251 - a server's own clock
 
     def address_string(self) -> str:
         """Nothing: peers on a unix socket have no address."""
@@ -323,6 +328,11 @@ class EngineServer(Serving):
         for connection in self._state.connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def change(self, *, api_version: str | None = None, ahead: float | None = None) -> None:
+        """Speak another API version from now on, or have a clock that is so many seconds *ahead*."""
+        self._state.api_version = api_version or self._state.api_version
+        self._state.ahead = self._state.ahead if ahead is None else ahead
 
     def misbehave(self, fault: Fault, on: str = "", times: float = float("inf")) -> None:
         """Answer the next *times* requests that begin with *on* ("POST /services", say) with *fault*."""

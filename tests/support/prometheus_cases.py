@@ -63,7 +63,7 @@ CASES = {
     # No, and no again.
     "400": Case(status(400, error("parse error: unexpected end", "bad_data")), RefusedError, "400: parse error: unexp"),
     "401": Case(status(401, "Unauthorized\n"), RefusedError, "HTTP 401: Unauthorized (set AUTOSCALER_PROMETHEUS_USER"),
-    "403": Case(status(403), RefusedError, "HTTP 403 (the credentials"),
+    "403": Case(status(403), RefusedError, "HTTP 403 (allow queries"),
     "404": Case(status(404, "404 page not found"), RefusedError, "is AUTOSCALER_PROMETHEUS_URL right, with its path"),
     "422": Case(status(422, error("found duplicate series")), RefusedError, "HTTP 422: found duplicate series"),
     "a long refusal": Case(status(400, error("x" * 10**6)), RefusedError, "HTTP 400: {"),
@@ -80,6 +80,6 @@ CASES = {
     "two series": Case(
         status(200, TWICE), RefusedError, "several series for the service web (aggregate them, as in sum"
     ),
-    "no label": Case(status(200, NAMELESS), RefusedError, "without the label service, which is to carry the service's"),
+    "no label": Case(status(200, NAMELESS), RefusedError, "without the label service, which should have the"),
     "histograms": Case(status(200, NO_HISTOGRAM), RefusedError, "histogram_quantile"),
 }

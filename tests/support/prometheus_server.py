@@ -161,9 +161,15 @@ class _Server(ThreadingHTTPServer):
 class PrometheusServer(Serving):
     """The server on a port of its own; a context manager."""
 
-    def __init__(self, series: Sequence[Served] = (), *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        series: Sequence[Served] = (),
+        *,
+        tls: ssl.SSLContext | None = None,
+        handler: type[Exchange] = Exchange,
+    ) -> None:
         self._state = _State(series)
-        handler = type("Handler", (Exchange,), {"state": self._state})
+        handler = type("Handler", (handler,), {"state": self._state})
         server = _Server(("127.0.0.1", 0), handler)
         scheme = "http"
         if tls is not None:
@@ -200,8 +206,8 @@ class PrometheusServer(Serving):
         """Refuse who does not send this Authorization."""
         self._state.authorization = authorization
 
-    def set_clock(self, now: float, *, date: float | None = None) -> None:
-        """Stop its clock at *now*, and where a proxy before it dates the answers, that one's at *date*."""
+    def set_clock(self, now: float | None, *, date: float | None = None) -> None:
+        """Stop its clock at *now*, or let it go right; *date* is that of a proxy before it, which dates the answers."""
         self._state.time, self._state.date = now, now if date is None else date
 
     def saw_drips_end(self, count: int) -> bool:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from autoscaler.errors import SettingsError
-from autoscaler.settings import Settings, split_address
+from autoscaler.settings import Settings
+from autoscaler.util.addresses import split_address
 
 NO_SECRETS = Path("/nonexistent/secrets")
 

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import importlib
+import inspect
+import pkgutil
 from collections import defaultdict
 from pathlib import Path
+
+import autoscaler
 
 PACKAGE = Path(__file__).parents[2] / "autoscaler"
 
@@ -17,3 +23,17 @@ def test_no_two_classes_have_one_name() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(str(file.relative_to(PACKAGE)))
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_nobody_hands_in_private_state() -> None:
+    """The private state of a dataclass is not an argument of its constructor."""
+    handed_in = {
+        f"{kind.__module__}.{kind.__name__}.{item.name}"
+        for found in pkgutil.walk_packages(autoscaler.__path__, "autoscaler.")
+        if not found.name.endswith("__main__")
+        for _, kind in inspect.getmembers(importlib.import_module(found.name), inspect.isclass)
+        if dataclasses.is_dataclass(kind)
+        for item in dataclasses.fields(kind)
+        if item.name.startswith("_") and item.init
+    }
+    assert handed_in == set()

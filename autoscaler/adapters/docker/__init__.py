@@ -1,1 +1,1 @@
-"""Docker's engine behind the port of an orchestrator."""
+"""The Docker Engine as an orchestrator."""

@@ -1,16 +1,12 @@
-"""Docker's documents as the autoscaler's values.
+"""Docker's documents as the autoscaler's values. Pure.
 
-Pure. What the API does not document raises what `engine_errors.documented` knows: what has become a value is what its
-type says.
+If a part is not what the API documents, an exception is raised that `engine_errors.documented` knows. So each value
+really has the type that is annotated.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import re
-import zlib
 from datetime import datetime
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -30,22 +26,17 @@ _MODES = {
     "GlobalJob": "global-job",
 }
 _WITHOUT_COUNT = "replicated without a count"
-_TEMPLATE = ("TaskTemplate", "EndpointSpec", "Networks")
-"""The parts of a spec whose change replaces tasks (swarmkit's IsTaskDirty)."""
+TEMPLATE = ("TaskTemplate", "EndpointSpec", "Networks")
+"""The parts of a spec whose changes replace tasks (swarmkit's IsTaskDirty)."""
 _NOT_MADE_FROM = ("Placement", "Runtime")
-"""The parts of a task template that a service and a task made from it may differ in; tasks are shown without a runtime
+"""The parts of a template that may differ between a service and a task made from it. Tasks are shown without a runtime
 (measured, 20.10 and 28)."""
 _UNSCHEDULED = ("new", "pending")
 _ANY = Demand()
 _BEYOND = 2**64
-"""More than any number of an engine's."""
-_LARGEST_POINT = 2**20
-"""How many bytes a rollback point may unpack to."""
-_LONGEST_POINT = 48 * 1024
-"""The longest rollback point that is kept in a label: every list of services carries it
-(docs/facts.md#label-sizes)."""
+"""More than any number that an engine gives."""
 _CONTAINER_ID = re.compile(r"[0-9a-f]{12,64}")
-"""A container's hostname is by default the first twelve digits of its id."""
+"""The default hostname of a container: the first twelve digits of its id."""
 
 
 def cluster(
@@ -54,10 +45,10 @@ def cluster(
     nodes: Sequence[Document],
     hostname: str | None = None,
 ) -> Cluster:
-    """All services with the tasks that Swarm wants to run.
+    """Return all services with the tasks that Swarm wants to run.
 
-    *tasks* may hold ended ones too: the newest failure among them is quoted where a service is short of running tasks.
-    The service that *hostname* is a container of is this process' own.
+    *tasks* may include ended ones. If a service lacks running tasks, the newest failure among them is quoted. If
+    *hostname* is that of a container of a service, the service is this process' own.
     """
     seen = tuple(map(node_view, nodes))
     memory = {node.id: node.memory for node in seen}
@@ -85,22 +76,22 @@ def cluster(
 
 
 def _of_another(template: Document, task: Document) -> bool:
-    """Return whether the *task* is to run and was made from another template; without its spec that is not known."""
+    """Return whether the *task* is to run and was made from another template; False without its spec."""
     spec = task.get("Spec")
     wanted = task.get("DesiredState") == "running"
     return wanted and isinstance(spec, dict) and bool(spec) and made_from(spec) != template
 
 
 def made_from(template: Document) -> Document:
-    """What a task is made from; without its placement, for which a task is not replaced that may stay where it is."""
+    """Return the parts of *template* that a task is made from. A changed placement alone need not replace a task."""
     return {part: value for part, value in template.items() if part not in _NOT_MADE_FROM}
 
 
 def repeated(services: Iterable[Document]) -> dict[str, Document]:
-    """What tasks are made from, by the ids of the services whose last update changed nothing.
+    """Return what tasks are made from, by the ids of the services whose last update changed nothing.
 
-    A rollout of theirs may go on of which Swarm says nothing: the update clears the UpdateStatus, and leaves the
-    rollout alone as that works towards the same spec (20.10).
+    Such a service may have a rollout that Swarm does not show. The update cleared the UpdateStatus. It did not end the
+    rollout, because that works towards the same spec (20.10).
     """
     templates = ((document, _repeated(document)) for document in services)
     return {_text(document["ID"]): template for document, template in templates if template is not None}
@@ -120,7 +111,7 @@ def service_view(
     *,
     mixed: bool = False,
 ) -> ServiceView:
-    """The service as it is listed or inspected; *node_memory* is in bytes, *mixed* see `ServiceView`."""
+    """Return the service as it is listed or inspected. *node_memory* is in bytes; for *mixed* see `ServiceView`."""
     spec = document["Spec"]
     update = document.get("UpdateStatus") or {}
     previous = document.get("PreviousSpec")
@@ -138,7 +129,7 @@ def service_view(
         update_state=_text(update.get("State", "")),
         update_message=_text(update.get("Message", "")),
         update_started=unix_time(update["StartedAt"]) if update.get("StartedAt") else None,
-        template_changed=previous is None or any(spec.get(part) != previous.get(part) for part in _TEMPLATE),
+        template_changed=previous is None or any(spec.get(part) != previous.get(part) for part in TEMPLATE),
         before=None if previous is None else _spec_before(previous),
         cpu_limit=cpu_limit,
         memory_limit=memory_limit,
@@ -149,13 +140,13 @@ def service_view(
 
 
 def demand(spec: Document) -> Demand:
-    """What a task of *spec* asks of its node."""
+    """Return the demand of a task of *spec* on its node."""
     reservations = _path(spec, "TaskTemplate", "Resources", "Reservations")
     placement = _path(spec, "TaskTemplate", "Placement")
     ports = _path(spec, "EndpointSpec").get("Ports") or ()
     taken = [port for port in ports if port.get("PublishMode") == "host" and port.get("PublishedPort")]
     if not (reservations or placement or taken):
-        return _ANY  # most services: one value for all of them
+        return _ANY  # one value for most services
     return Demand(
         nano_cpus=_whole(reservations.get("NanoCPUs", 0)),
         memory=_whole(reservations.get("MemoryBytes", 0)),
@@ -170,7 +161,7 @@ def demand(spec: Document) -> Demand:
 
 
 def node_view(document: Document) -> NodeView:
-    """The node as it is listed."""
+    """Return the node as it is listed."""
     spec, description = _path(document, "Spec"), _path(document, "Description")
     resources, platform = _path(description, "Resources"), _path(description, "Platform")
     return NodeView(
@@ -189,10 +180,10 @@ def node_view(document: Document) -> NodeView:
 
 
 def mode_in_words(spec: Document) -> str:
-    """The mode's name in the autoscaler's words; only `replicated` may be scaled.
+    """Return the mode's name in the autoscaler's words. Only `replicated` may be scaled.
 
-    A replicated spec without a whole number of replicas is none of that: written back, Swarm makes it 1
-    (docs/facts.md#a-missing-count).
+    A replicated spec without a whole number of replicas has another name. If it were written back, Swarm would set the
+    count to 1 (docs/facts.md#a-missing-count).
     """
     mode = spec.get("Mode") or {}
     if list(mode) == ["Replicated"] and requested_replicas(spec) is None:
@@ -201,7 +192,7 @@ def mode_in_words(spec: Document) -> str:
 
 
 def requested_replicas(spec: Document) -> int | None:
-    """The count that a spec of the mode Replicated asks for; None in every other mode, and where it says none."""
+    """Return the count that a spec of the mode Replicated asks for; None in other modes, and without a count."""
     mode = spec.get("Mode") or {}
     if list(mode) != ["Replicated"]:
         return None
@@ -210,9 +201,9 @@ def requested_replicas(spec: Document) -> int | None:
 
 
 def scaled(spec: Document, replicas: int, state: str, point: str | None = None) -> Document:
-    """A copy of *spec* with another count and the autoscaler's labels, and nothing else changed.
+    """Return a copy of *spec* in which only the count and the autoscaler's labels differ.
 
-    *point* is a rollback point to keep; without one the spec keeps what it has.
+    *point* is a rollback point to keep. With None the spec keeps the one that it has.
     """
     replicated = spec["Mode"]["Replicated"] | {"Replicas": replicas}
     labels = (spec.get("Labels") or {}) | {STATE_LABEL: state}
@@ -221,101 +212,16 @@ def scaled(spec: Document, replicas: int, state: str, point: str | None = None) 
     return spec | {"Mode": spec["Mode"] | {"Replicated": replicated}, "Labels": labels}
 
 
-def rollback_point(document: Document) -> str:
-    """What tasks were made from before the service's last update, as the text of a label.
-
-    It says which version came after: others may deploy again, and leave the label as it is. Empty where that would be
-    too large to be read again.
-    """
-    point = {"before": _template(document["PreviousSpec"]), "after": _fingerprint(document["Spec"])}
-    content = json.dumps(point, separators=(",", ":"), ensure_ascii=False).encode()
-    text = base64.b64encode(zlib.compress(content, 9)).decode()
-    return text if len(content) <= _LARGEST_POINT and len(text) <= _LONGEST_POINT else ""
-
-
-def keeps_too_much(spec: Document) -> bool:
-    """Whether the label of the rollback point is longer than any that the autoscaler writes.
-
-    Swarm stores a service together with its spec before, 1.5 MiB at most: a label of a megabyte would keep everybody
-    from changing the service's count.
-    """
-    return len((spec.get("Labels") or {}).get(ROLLBACK_LABEL, "")) > _LONGEST_POINT
-
-
-def rolled_back(document: Document) -> Document | None:
-    """A copy of the service's spec with the version before its last deploy, count and labels as they are.
-
-    None where that version is not known: nothing was deployed over another version yet, or somebody dropped the label.
-    Raises ValueError where the label is of no use.
-    """
-    spec, previous = document["Spec"], document.get("PreviousSpec")
-    labels = dict(spec.get("Labels") or {})
-    kept = labels.pop(ROLLBACK_LABEL, None)
-    if previous is not None and _template(previous) != _template(spec):
-        template = _template(previous)  # nothing was scaled since the deploy: Swarm still has it
-    elif kept is not None:
-        template = _point(kept, _fingerprint(spec))
-    else:
-        return None
-    changed = {part: value for part, value in template.items() if value is not None}
-    return {part: value for part, value in spec.items() if part not in _TEMPLATE} | changed | {"Labels": labels}
-
-
-def _template(spec: Document) -> Document:
-    return {part: spec.get(part) for part in _TEMPLATE}
-
-
-def _fingerprint(spec: Document) -> str:
-    """A text that is the same for two specs only where their tasks are made from the same."""
-    return hashlib.sha256(json.dumps(_template(spec), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _point(text: str, version: str) -> Document:
-    """What `rollback_point` made *text* of, where the deployed *version* came after that.
-
-    Raises ValueError for anything else: anybody may have written it.
-    """
-    if not text:
-        raise ValueError("the version before the last deploy is too large to be kept in a label")
-    try:
-        point = json.loads(_unpacked(text))
-    except (zlib.error, ValueError, RecursionError) as error:
-        raise ValueError(f"the label {ROLLBACK_LABEL} is damaged ({error})") from error
-    template = point.get("before") if isinstance(point, dict) else None
-    if (
-        not isinstance(template, dict)
-        or set(template) != set(_TEMPLATE)
-        or not isinstance(template["TaskTemplate"], dict)
-    ):
-        raise ValueError(f"the label {ROLLBACK_LABEL} holds no version of a service")
-    if point.get("after") != version:
-        raise ValueError(
-            "the version that was kept is not the one before the last deploy: after that, somebody else's update made "
-            "Swarm forget it"
-        )
-    return template
-
-
-def _unpacked(text: str) -> bytes:
-    """What the label packs; raises ValueError or zlib.error where it is too long, too much, or no such text."""
-    unpacking = zlib.decompressobj()
-    if len(text) <= _LONGEST_POINT:
-        content = unpacking.decompress(base64.b64decode(text, validate=True), _LARGEST_POINT)
-        if not unpacking.unconsumed_tail:
-            return content
-    raise ValueError("it is larger than any that the autoscaler writes")
-
-
 def image(spec: Document) -> str:
-    """The image that tasks of *spec* run, as people write it."""
+    """Return the image that tasks of *spec* run, as people write it."""
     return str(_path(spec, "TaskTemplate", "ContainerSpec").get("Image", "")).partition("@")[0]
 
 
 def task_views(tasks: Iterable[Document], ready_nodes: frozenset[str], requested: int) -> tuple[TaskView, ...]:
-    """The tasks that Swarm wants to run, now or after a restart's delay (desired `ready`).
+    """Return the tasks that Swarm wants to run, now or after the delay of a restart (desired `ready`).
 
-    Where fewer than *requested* run, those without an error of their own quote the newest failed task; where none is
-    left to say so (no restart), that failed task stands among them.
+    If fewer than *requested* tasks run, those without an error of their own quote the newest failed task. If no such
+    task is left, because Swarm does not restart it, the failed task itself is returned with the others.
     """
     wanted = [task for task in tasks if task.get("DesiredState") in ("running", "ready")]
     failed = [task for task in tasks if task["Status"].get("State") in ("failed", "rejected")]
@@ -355,7 +261,7 @@ def _spec_before(previous: Document) -> SpecBefore:
 
 
 def _limits(spec: Document) -> tuple[float | None, float | None]:
-    """The cores and the bytes that a task may use; None where there is no limit."""
+    """Return the cores and the bytes that a task may use; None without a limit."""
     limits = _path(spec, "TaskTemplate", "Resources", "Limits")
     return _amount(limits.get("NanoCPUs", 0)) / 1e9 or None, _amount(limits.get("MemoryBytes", 0)) or None
 
@@ -374,7 +280,7 @@ def _container_id(task: Document) -> str:
 
 
 def _path(document: Mapping[str, Any], *keys: str) -> Document:
-    """The object at *keys*, empty where a part of the way is absent or null."""
+    """Return the object at *keys*; empty if a part of the path is absent or null."""
     found: Any = document
     for key in keys:
         found = found.get(key) or {}
@@ -388,7 +294,7 @@ def _labels(labelled: Document) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    """*value*, which is text that can be written; JSON may hold half of a surrogate pair, which no stream takes."""
+    """Return *value*, a text that can be written. JSON may have half of a surrogate pair, which cannot."""
     if not isinstance(value, str):
         raise TypeError(f"{type(value).__name__} where text belongs")
     if not value.isascii():
@@ -403,12 +309,12 @@ def _whole(value: object) -> int:
 
 
 def _amount(value: object) -> float:
-    """*value*, which is a finite number of something, 0 or more."""
+    """Return *value*, a finite amount of 0 or more."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
         raise TypeError(f"{type(value).__name__} where an amount belongs")
     return float(value)
 
 
 def unix_time(text: str) -> float:
-    """Unix seconds of Docker's RFC 3339 time, whose nanoseconds are cut to microseconds."""
+    """Return the Unix seconds of Docker's RFC 3339 time. Its nanoseconds are cut to microseconds."""
     return datetime.fromisoformat(text).timestamp()

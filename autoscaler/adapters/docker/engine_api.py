@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from autoscaler.util.deadline import Deadline
 
 Document = dict[str, Any]
-"""JSON as the engine sends it. What a call returns may be shared: read it, never change it."""
+"""JSON as the engine sends it. The answers of calls may be shared, so do not change them."""
 Templates: TypeAlias = Mapping[str, Document]
-"""What tasks are made from, by the ids of their services."""
+"""The parts of specs that tasks are made from, by the ids of their services."""
 NO_TEMPLATES: Templates = MappingProxyType({})
-"""Of no service."""
+"""Templates of no service."""
 
 
 class VersionConflictError(RefusedError):
-    """The object has another version index than the update named: somebody else wrote first; nothing was written."""
+    """The object has another version index than the update named. Somebody else wrote first; nothing was written."""
 
 
 class NotFoundError(RefusedError):
@@ -30,53 +30,60 @@ class NotFoundError(RefusedError):
 
 
 class AlreadyExistsError(RefusedError):
-    """The engine has an object of this name already; nothing was created."""
+    """The engine already has an object of this name. Nothing was created."""
+
+
+class ForbiddenError(RefusedError):
+    """Something in front of the engine, such as a socket proxy, or the engine itself does not permit this call."""
+
+    def __init__(self, message: str, *, cured: bool = False) -> None:
+        super().__init__(message)
+        self.cured = cured
+        """True if the message says what to allow."""
 
 
 class EngineApi(Protocol):
     """Docker's documents, in and out. Every call ends by its deadline and raises only BackendError."""
 
     def services(self, deadline: Deadline, /) -> Sequence[Document]:
-        """All services, of every mode: global ones and jobs must be seen to be refused."""
+        """Return all services of every mode, because global services and jobs must be seen to be refused."""
 
     def tasks(self, deadline: Deadline, /, *, ended: bool, templates: Templates = NO_TEMPLATES) -> Sequence[Document]:
-        """The tasks desired running; with *ended*, all that Swarm remembers.
+        """Return the tasks with the desired state running; with *ended*, all tasks that Swarm remembers.
 
-        Of services that *templates* has, by id, those have their specs that were made from another one; of all others
-        perhaps none has.
+        If *templates* has the service of a task, by id, and the task was made from another template, the task has its
+        spec. Other tasks may lack it.
         """
 
     def nodes(self, deadline: Deadline, /) -> Sequence[Document]:
-        """All nodes."""
+        """Return all nodes."""
 
     def service(self, service_id: str, deadline: Deadline, /) -> Document:
-        """One service as it is stored.
+        """Return one service as it is stored. Raise NotFoundError.
 
-        Defaults inserted on reading would restart its tasks on writing (docs/facts.md#inserted-defaults).
-
-        Raises NotFoundError.
+        If defaults were inserted here, writing the spec back would restart the tasks
+        (docs/facts.md#inserted-defaults).
         """
 
     def update(self, service_id: str, version: int, spec: Document, deadline: Deadline, /) -> None:
-        """Replace the spec of the service, where its version index still is *version*.
+        """Replace the spec of the service if its version index is still *version*.
 
-        Raises VersionConflictError and NotFoundError. RefusedError says that nothing was written; UnreachableError
-        says only that no clear answer came: the update may have been carried out, or still be
-        (docs/facts.md#late-writes).
+        Raise VersionConflictError and NotFoundError. After RefusedError nothing was written. After UnreachableError
+        there was no clear answer: the update may be carried out already, or later (docs/facts.md#late-writes).
         """
 
 
 class ConfigApi(Protocol):
-    """The calls about configs, whose labels may change, and whose data may not (docs/facts.md#configs-as-cells)."""
+    """The calls about configs. Their labels can be changed, their data cannot (docs/facts.md#configs-as-cells)."""
 
     def config(self, name: str, deadline: Deadline, /) -> Document:
-        """The config of this name. Raises NotFoundError."""
+        """Return the config of this name. Raise NotFoundError."""
 
     def create_config(self, spec: Document, deadline: Deadline, /) -> None:
-        """Create a config; its Data is base64. Raises AlreadyExistsError."""
+        """Create a config, whose Data is base64. Raise AlreadyExistsError."""
 
     def update_config(self, name: str, version: int, spec: Document, deadline: Deadline, /) -> None:
-        """Replace the labels of the config, where its version index still is *version*; its Data are kept.
+        """Replace the labels of the config if its version index is still *version*. Its Data is kept.
 
-        Raises VersionConflictError and NotFoundError.
+        Raise VersionConflictError and NotFoundError.
         """

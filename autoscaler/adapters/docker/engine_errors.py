@@ -1,4 +1,4 @@
-"""What goes wrong between the autoscaler and a Docker Engine, in sentences that name the cure. Pure."""
+"""The errors between the autoscaler and a Docker Engine, in sentences that name the cure. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import requests
 from docker.errors import InvalidVersion
 
-from autoscaler.adapters.docker.engine_api import AlreadyExistsError, NotFoundError, VersionConflictError
+from autoscaler.adapters.docker.engine_api import (
+    AlreadyExistsError,
+    ForbiddenError,
+    NotFoundError,
+    VersionConflictError,
+)
 from autoscaler.errors import BackendError, DeadlineError, RefusedError, UnreachableError
 
 if TYPE_CHECKING:
@@ -20,7 +25,7 @@ _LONGEST_QUOTE = 300
 
 
 class TransientError(UnreachableError):
-    """No usable answer, and a read may well succeed a moment later."""
+    """No usable answer came. A read may succeed a moment later."""
 
 
 _NO_SOCKET = (
@@ -45,10 +50,6 @@ _NO_SWARM = (
     "this engine is not in a Swarm, or its manager does not run; make this engine a manager with `docker swarm init`, "
     "or run the autoscaler on a manager"
 )
-_FORBIDDEN = (
-    "a proxy in front of the engine refused the request; a socket proxy must allow reading services, tasks, nodes and "
-    "configs, updating services, and creating and updating configs (SERVICES, TASKS, NODES, CONFIGS and POST)"
-)
 _TOO_LARGE = "the service (with its previous spec) or config is larger than Swarm stores; shorten long labels"
 _FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
     (InvalidVersion, RefusedError, "the engine is too old; upgrade it"),
@@ -58,7 +59,7 @@ _FAILURES: tuple[tuple[type[BaseException], type[BackendError], str], ...] = (
     (PermissionError, UnreachableError, _NO_PERMISSION),
     (ConnectionRefusedError, TransientError, _NOBODY_LISTENS),
 )
-"""What an exception among the causes means, the first that is found."""
+"""The meaning of an exception among the causes. The first one that is found counts."""
 _SAID: tuple[tuple[str, type[BackendError], str], ...] = (
     ("Worker nodes can't be used", UnreachableError, _WORKER),
     ("not a swarm manager", UnreachableError, _NO_SWARM),
@@ -66,14 +67,14 @@ _SAID: tuple[tuple[str, type[BackendError], str], ...] = (
     ("raft message is too large", RefusedError, _TOO_LARGE),
     ("received message larger than max", RefusedError, _TOO_LARGE),
 )
-"""What the engine's words mean, the first that are found."""
+"""The meaning of the engine's words. The first ones that are found count."""
 _CLEAR: dict[int, type[RefusedError]] = {HTTPStatus.NOT_FOUND: NotFoundError, HTTPStatus.CONFLICT: AlreadyExistsError}
 
 
-def parse(where: str, status: int, content: str | bytes) -> Any:
-    """The JSON of the engine's answer, None where it is empty; raises the error that its status and words mean.
+def parse(where: str, status: int, content: str | bytes, call: str = "GET /version") -> Any:
+    """Return the JSON of the engine's answer, None if it is empty; raise the error that its status and words mean.
 
-    *where* names the engine and begins every message.
+    *where* names the engine and begins every message. *call* is the method and the path of the request.
     """
     try:
         answer = json.loads(content)
@@ -85,8 +86,9 @@ def parse(where: str, status: int, content: str | bytes) -> Any:
         return answer
     message = answer.get("message") if isinstance(answer, dict) else None
     if not isinstance(message, str):
-        if status == HTTPStatus.FORBIDDEN:
-            raise RefusedError(f"{where}: {_FORBIDDEN}")
+        if status in (HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED):
+            refused = f"a proxy in front of the engine refused {call}"
+            raise ForbiddenError(f"{where}: {refused} ({_allow(call)})", cured=True)
         redirected = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
         lacks = ", a redirect, which is not followed" if redirected else " without Docker's message"
         raise not_docker(where, f"status {status}{lacks}")
@@ -94,9 +96,9 @@ def parse(where: str, status: int, content: str | bytes) -> Any:
 
 
 def failure(where: str, error: Exception) -> BackendError:
-    """The error that an exception of the client's libraries means.
+    """Return the error that an exception of the client's libraries means.
 
-    They wrap each other, as causes and as arguments, up to four deep (docs/facts.md#dockers-errors).
+    The libraries wrap exceptions as causes and as arguments, up to four deep (docs/facts.md#dockers-errors).
     """
     wrapped = list(causes(error))
     for cause in wrapped:
@@ -114,7 +116,7 @@ def failure(where: str, error: Exception) -> BackendError:
 
 
 def not_docker(where: str, what: str) -> UnreachableError:
-    """The error that an answer means which the engine cannot have sent."""
+    """Return the error for an answer that the engine cannot have sent."""
     return UnreachableError(
         f"{where}: the answer is not the Docker API's ({what}); does AUTOSCALER_DOCKER_HOST name the engine?"
     )
@@ -122,7 +124,7 @@ def not_docker(where: str, what: str) -> UnreachableError:
 
 @contextmanager
 def documented() -> Iterator[None]:
-    """Turn what parsing raises for a document that is none of Docker's into UnreachableError."""
+    """Raise UnreachableError if parsing fails because a document is not one of Docker's."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
@@ -133,7 +135,7 @@ def documented() -> Iterator[None]:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """*error* and the exceptions it wraps, as its causes or among its arguments, outermost first."""
+    """Yield *error* and the exceptions that it wraps as causes or arguments, outermost first."""
     seen: list[BaseException] = []
     waiting = [error]
     while waiting:
@@ -147,7 +149,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _refusal(where: str, status: int, message: str) -> BackendError:
-    """The error that the engine's words mean: they decide, because its status is often only 500."""
+    """Return the error that the engine's words mean. They decide, because its status is often only 500."""
     if status in _CLEAR:
         return _CLEAR[status](f"{where}: {message}")
     if "update out of sequence" in message:
@@ -155,9 +157,19 @@ def _refusal(where: str, status: int, message: str) -> BackendError:
     for words, meaning, sentence in _SAID:
         if words in message:
             return meaning(f"{where}: {sentence}")
+    if status == HTTPStatus.FORBIDDEN:
+        return ForbiddenError(f"{where}: refused with status {status}: {message}")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return TransientError(f"{where}: status {status}: {message}")
     return RefusedError(f"{where}: refused with status {status}: {message}")
+
+
+def _allow(call: str) -> str:
+    """Return what a socket proxy must allow for the *call*: by flags on paths, or by the sections of the API."""
+    method, _, path = call.partition(" ")
+    section = path.strip("/").partition("/")[0].upper()
+    writing = "" if method == "GET" else f" and {method}=1"
+    return f"let the socket proxy allow it: its path in -allow{method}, or {section}=1{writing}"
 
 
 def _of_answer(where: str, response: requests.Response) -> BackendError:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from autoscaler.util.deadline import Deadline
 
 CONFIG = "autoscaler-lease"
-"""The config that all autoscalers of one Swarm share: a Swarm has one lease, whatever services they scale."""
+"""The config that all autoscalers of one Swarm share. A Swarm has one lease, whatever services they scale."""
 HOLDER_LABEL = "autoscaler.lease.holder"
 RENEWS_LABEL = "autoscaler.lease.renews"
 
@@ -26,7 +26,7 @@ class SwarmLease:
         self._cell = ConfigCell(api, CONFIG, allowed, allowed)
 
     def look(self, deadline: Deadline) -> Cell | None:
-        """The cell; None where there is no such config. Who is not named holds nothing."""
+        """Return the cell; None if there is no such config. Without a name nobody holds the lease."""
         found = self._cell.look(deadline)
         if found is None:
             return None
@@ -35,6 +35,6 @@ class SwarmLease:
         return Cell(version, labels.get(HOLDER_LABEL, ""), int(renews) if re.fullmatch(r"[0-9]{1,18}", renews) else 0)
 
     def write(self, holder: str, seen: Cell | None, deadline: Deadline, *, renewal: bool = False) -> bool:
-        """Write *holder* where the config still has the version *seen*, or is not there yet."""
+        """Write *holder* if the config still has the version *seen*, or with None if there is no such config yet."""
         labels = {HOLDER_LABEL: holder, RENEWS_LABEL: str(seen.version if renewal and seen else 0)}
         return self._cell.write(labels, seen.version if seen else None, deadline)

@@ -1,4 +1,4 @@
-"""Docker's lists, read from their bytes a piece at a time: only what is needed of each object is kept. Pure."""
+"""Docker's lists, read from their bytes piece by piece. Only the needed part of each object is kept. Pure."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _BETWEEN = b'},{"ID":"'
-"""What stands between two objects of a list, as the engine writes it; `Version` follows the ID."""
+"""The bytes between two objects of a list, as the engine writes it. `Version` follows the ID."""
 _VERSION = re.compile(rb'[^"]*","Version":')
 _PIECE = 2**17
 """Bytes that are decoded at once, if an object ends within them."""
 _LARGEST_OBJECT = 16 * 2**20
-"""Bytes. Swarm keeps no service of more than four million, and lists a service with its previous spec."""
+"""Bytes. Swarm stores at most 4 MB of a service, and lists a service with its previous spec."""
 _MOST_OBJECTS = 1_000_000
 _TOO_MANY = f"more than {_MOST_OBJECTS} objects"
 _NO_LIST = "no JSON list of objects"
 _PATH = re.compile(r"- at `\$\[(\d+)\](.+)`")
-"""Where msgspec says that an object's part is."""
+"""The place of an object's part in a message of msgspec."""
 
 _Parts: TypeAlias = dict[str, Raw]
 
@@ -123,7 +123,7 @@ _PARTS = Decoder(dict[str, Raw] | None)
 def read_services(pieces: Iterable[bytes]) -> tuple[Document, ...]:
     """Return the services of the list whose text comes in *pieces*; see `_items` for what it raises.
 
-    A part of a spec that nobody reads is kept as its text, and one that the last update left as it was is kept once.
+    Parts of a spec that nobody reads are kept as texts. A part that the last update did not change is kept once.
     """
     return tuple(map(_service, _items(pieces, _SERVICES)))
 
@@ -168,7 +168,7 @@ def _service(item: _Service) -> Document:
 def _spec(texts: _Parts, known_texts: _Parts, known: Document) -> Document:
     """Return the spec whose parts have these *texts*; a part with the same text as a *known* one is that one.
 
-    The label of the rollback point is long, and nobody reads it from a list.
+    The label of the rollback point is dropped, because it is long and nobody reads it from a list.
     """
     spec = {
         part: known[part] if known_texts.get(part) == text else _READERS.get(part, Raw.copy)(text)
@@ -181,7 +181,7 @@ def _spec(texts: _Parts, known_texts: _Parts, known: Document) -> Document:
 
 
 def _template(text: Raw) -> Document:
-    """Return what tasks are made from. Parts that nobody reads stay texts, which are only compared."""
+    """Return the template of tasks. Parts that nobody reads stay texts, which are only compared."""
     try:
         parts = _PARTS.decode(text) or {}
     except ValidationError as error:
@@ -190,7 +190,7 @@ def _template(text: Raw) -> Document:
 
 
 def _value(text: Raw) -> Any:
-    """Return what *text* says; it is JSON, and may still hold a number or a letter that Python cannot."""
+    """Return the value of *text*. It is JSON, but may have a number or a letter that Python does not know."""
     try:
         return decode(text)
     except (DecodeError, RecursionError) as error:
@@ -204,14 +204,14 @@ _READERS: dict[str, Callable[[Raw], Any]] = {
     "EndpointSpec": _value,
     "TaskTemplate": _template,
 }
-"""The parts of a service's spec that are read; all others stay texts, to be compared."""
+"""The parts of a service's spec that are read. All others stay texts, which are only compared."""
 _READ_OF_TEMPLATES = {"Resources", "Placement"}
 
 
 def _items(pieces: Iterable[bytes], decoder: Decoder[list[T]]) -> Iterator[T]:
     """Yield the objects of the JSON list whose text comes in *pieces*.
 
-    Raises ValueError if the text is not a list of objects, if a value has another type than Docker's API documents, if
+    Raise ValueError if the text is not a list of objects, if a value has another type than Docker's API documents, if
     an object is too long, and if there are too many of them.
     """
     count = 0
@@ -233,7 +233,7 @@ def _items(pieces: Iterable[bytes], decoder: Decoder[list[T]]) -> Iterator[T]:
 def _lists(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield a list as shorter ones of whole objects, so that it is never in memory as a whole.
 
-    A list that the engine did not write may have no place to cut it, and is refused if it is long.
+    A list that the engine did not write may have no place to cut it. It is refused if it is long.
     """
     rest = bytearray()
     wanted = _PIECE
@@ -254,8 +254,8 @@ def _lists(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def _last_end(text: bytearray) -> int:
     """Return where the last object ends that another one follows; 0 if there is none.
 
-    No string in JSON can hold these characters, and within an object none of the engine's lists has objects with an ID
-    and a version.
+    A string in JSON cannot have these characters. Objects of the engine's lists have no inner objects with an ID and a
+    version.
     """
     found = text.rfind(_BETWEEN)
     while found >= 0 and not _VERSION.match(text, found + len(_BETWEEN)):

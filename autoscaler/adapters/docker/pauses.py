@@ -21,13 +21,13 @@ class SwarmPauses:
     """A PauseStore in the config CONFIG, through *api*."""
 
     def __init__(self, api: ConfigApi) -> None:
-        self._cell = ConfigCell(api, CONFIG, "let the autoscaler read", "let whoever pauses create and update")
+        self._cell = ConfigCell(api, CONFIG, "let the autoscaler read", "let those who pause create and update")
 
     def look(self, deadline: Deadline) -> PauseCell | None:
-        """The labels; None where there is no such config."""
+        """Return the labels; None if there is no such config."""
         found = self._cell.look(deadline)
         return None if found is None else PauseCell(*found)
 
     def write(self, labels: Mapping[str, str], seen: PauseCell | None, deadline: Deadline) -> bool:
-        """Write *labels* where the config still has the version *seen*, or is not there yet."""
+        """Write *labels* if the config still has the version *seen*, or with None if there is no such config yet."""
         return self._cell.write(labels, seen.version if seen else None, deadline)

@@ -1,1 +1,1 @@
-"""Prometheus behind the port of a metric source."""
+"""Prometheus as a metric source."""

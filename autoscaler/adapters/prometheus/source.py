@@ -1,7 +1,7 @@
-"""Prometheus, or what speaks its API, as a metric source.
+"""Prometheus, or a server with the same API, as a metric source.
 
-PrometheusConnect puts the requests together, the session it is given (`Wire`) sends them; here they are asked for in
-parts, tried again while that may help, and their answers put into columns by service.
+PrometheusConnect builds the requests, and its session (`Wire`) sends them. This module asks in parts, tries again while
+that may help, and puts the answers into columns by service.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import urllib3
 from prometheus_api_client import PrometheusConnect
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay, wait_exponential
 
-from autoscaler.adapters.prometheus.wire import ConnectionSettings, Offset, PassingError, Wire
+from autoscaler.adapters.prometheus.connection import ConnectionSettings
+from autoscaler.adapters.prometheus.wire import Offset, PassingError, Wire
 from autoscaler.errors import DeadlineError, RefusedError
 from autoscaler.metrics.queries import STAT_LABEL, TASKS, VALUE
 from autoscaler.ports import Series
@@ -39,38 +40,38 @@ __all__ = ["ConnectionSettings", "PrometheusSource"]
 T = TypeVar("T")
 
 _POINTS = 11_000
-"""How many points of one series Prometheus gives in one answer at most (docs/facts.md#limits-and-errors)."""
+"""The most points of one series in one answer of Prometheus (docs/facts.md#limits-and-errors)."""
 _ATTEMPTS = 3
 _BACKOFF = wait_exponential(multiplier=0.1, max=1)
 _OFFSET_FRESH = 60.0
-"""For how many seconds the Date of an answer is believed."""
+"""The seconds for which the Date of an answer is used."""
 _SECOND, _TICK = 1.0, 0.001
-"""A Date leaves out what is less than a second, and Prometheus' own time what is less than a thousandth."""
+"""The resolution of a Date and of Prometheus' own time, in seconds."""
 _LATE, _NEARLY = 30.0, 5.0
-"""Seconds that VictoriaMetrics answers late by default (-search.latencyOffset), and what its clock may add."""
+"""Seconds that VictoriaMetrics is late by default (-search.latencyOffset), and seconds that its clock may add."""
 _SHORTEST_TIMEOUT = 0.001
 _LOOKED_AT = 900
-"""For how many seconds back the scrapes of a series are looked at."""
+"""The seconds before now in which the scrapes of a series are looked at."""
 
 
 class PrometheusSource:
-    """A MetricSource. Not for use by two threads at once.
+    """A MetricSource. Two threads must not use it at once.
 
-    Raises SettingsError where a certificate's file cannot be used.
+    Raise SettingsError if the file of a certificate cannot be used.
     """
 
     def __init__(self, connection: ConnectionSettings, clock: Clock) -> None:
         self._clock = clock
         self._timeout = connection.timeout
         self._dates_tell = True
-        """Whether the Date of its answers may be that of its own clock."""
+        """True if the Date of the answers may be that of Prometheus' own clock."""
         self._guard = TimedCall("Prometheus")
         self._wire = Wire(connection, clock)
         credentials = connection.credentials
         self._prometheus = PrometheusConnect(
             url=connection.address,
             headers=connection.all_headers,
-            # As bytes: requests would encode text as Latin-1, and servers read UTF-8 (RFC 7617).
+            # As bytes, because requests would encode text as Latin-1, and servers read UTF-8 (RFC 7617).
             auth=tuple(part.encode() for part in credentials) if credentials else None,
             session=self._wire,
             retry=urllib3.Retry(total=0),
@@ -92,20 +93,20 @@ class PrometheusSource:
         return 0.0 if abs(told) < _TICK or (near and agrees) else told
 
     def clock_cure(self, offset: float) -> str:
-        """What to do about a clock that is *offset* ahead of ours, or behind it where that is negative."""
+        """Return what to do about a clock that is *offset* seconds ahead of ours, or behind it if negative."""
         if offset < 0 and self._wire.is_victoria_metrics:
-            return "it is VictoriaMetrics, which answers as late as its -search.latencyOffset says: set that to 1ms"
+            return "VictoriaMetrics answers late by its -search.latencyOffset: set that to 1ms"
         if abs(offset + _LATE) <= _NEARLY:
             return "set both by NTP; if it is VictoriaMetrics, set its -search.latencyOffset=1ms"
         return "set both by NTP"
 
     def _agrees(self, now: float) -> bool:
-        """Whether the Date of a recent answer agrees with our clock."""
+        """Return whether the Date of a recent answer agrees with our clock."""
         dated = self._wire.dated
         return dated is not None and 0 <= now - dated.received <= _OFFSET_FRESH and not dated.offset
 
     def _time(self, timeout: float) -> Offset:
-        """What Prometheus says of its own clock."""
+        """Return the offset of Prometheus' own clock."""
         sent = self._clock.now()
         answer = self._prometheus.custom_query("vector(time())", timeout=timeout)
         received = self._clock.now()
@@ -113,10 +114,10 @@ class PrometheusSource:
             theirs = parse_unix_time(float(answer[0]["value"][1]))
             return Offset.between(theirs - received, theirs - sent, received)
         except (LookupError, TypeError, ValueError) as error:
-            raise RefusedError(f"Prometheus does not say what time it is, but {str(answer)[:100]}") from error
+            raise RefusedError(f"Prometheus does not answer with its time, but with {str(answer)[:100]}") from error
 
     def fetch(self, query: Query, start: int, end: int, step: int, deadline: Deadline) -> dict[str, Series]:
-        """The samples at *start*, *start* + *step*, … *end*, by service."""
+        """Return the samples at *start*, *start* + *step*, … *end*, by service."""
         grid = range(start, end + 1, step)
         table = _Columns(query, len(grid))
         for first in range(0, len(grid), _POINTS):
@@ -129,11 +130,19 @@ class PrometheusSource:
         answer = self._call(lambda timeout: self._prometheus.custom_query(expression, timeout=timeout), deadline)
         return [dict(series["metric"]) for series in answer]
 
-    def scrape_interval(self, series: str, deadline: Deadline) -> float | None:
-        """How far apart the scrapes are of the one series that the expression *series* gives, in seconds.
+    def values(self, expression: str, deadline: Deadline) -> list[tuple[dict[str, str], float]]:
+        """Return the labels and the value of each series that *expression* gives now. Raises BackendError."""
+        answer = self._call(lambda timeout: self._prometheus.custom_query(expression, timeout=timeout), deadline)
+        try:
+            return [(dict(series["metric"]), float(series["value"][1])) for series in answer]
+        except (LookupError, TypeError, ValueError) as error:
+            raise RefusedError(f"Prometheus answers a query for numbers with {str(answer)[:100]}") from error
 
-        The median over a quarter of an hour; None where there is no such series, or not three samples of it in the
-        order of time. Raises BackendError.
+    def scrape_interval(self, series: str, deadline: Deadline) -> float | None:
+        """Return the seconds between the scrapes of the series that the expression *series* gives.
+
+        It is the median over a quarter of an hour. It is None without such a series, or if the series has less than
+        three samples in the order of time. Raise BackendError.
         """
         found = self._call(lambda timeout: self._prometheus.custom_query(series, timeout=timeout), deadline)
         if not found:
@@ -143,12 +152,12 @@ class PrometheusSource:
         samples = f"{{{matchers}}}[{_LOOKED_AT}s]"
         answer = self._call(lambda timeout: self._prometheus.custom_query(samples, timeout=timeout), deadline)
         scrapes = answer[0].get("values") if answer else None
-        if not isinstance(scrapes, tuple):  # as `Wire` parses what is a series of samples
+        if not isinstance(scrapes, tuple):  # `Wire` parses samples into a tuple
             return None
         times, _ = scrapes
         gaps = [later - earlier for earlier, later in pairwise(times)]
         between = median(gaps) if len(gaps) > 1 else 0.0
-        return between if 0 < between <= _LOOKED_AT else None  # whatever the times are, which may be no numbers
+        return between if 0 < between <= _LOOKED_AT else None  # the times may be NaN or in a wrong order
 
     def _range(self, query: Query, grid: range, timeout: float) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = self._prometheus.custom_query_range(
@@ -161,7 +170,7 @@ class PrometheusSource:
         return answer
 
     def _call(self, ask: Callable[[float], T], deadline: Deadline) -> T:
-        """What *ask* returns, given its time-out; tried again while that may help and the *deadline* allows it."""
+        """Return what *ask* returns when called with its timeout. Try again if that may help within the *deadline*."""
 
         def once() -> T:
             try:
@@ -182,13 +191,13 @@ class PrometheusSource:
 
 
 def _pause(state: RetryCallState) -> float:
-    """How long to wait before the next try: longer each time, and what the server asks for at least."""
+    """Return the seconds before the next attempt: longer each time, and at least as long as the server asks."""
     error = state.outcome.exception() if state.outcome else None
     return max(_BACKOFF(state), error.after if isinstance(error, PassingError) else 0.0)
 
 
 class _Columns:
-    """The columns of one query's answer, filled part by part."""
+    """The columns of the answer to one query, filled part by part."""
 
     def __init__(self, query: Query, length: int) -> None:
         self._query = query
@@ -197,7 +206,7 @@ class _Columns:
         self._tasks: dict[str, list[int]] = {}
 
     def take(self, answer: list[dict[str, Any]], first: int, grid: range) -> None:
-        """Put the *answer* for *grid* into the columns, from row *first* on. Raises RefusedError."""
+        """Put the *answer* for *grid* into the columns, from row *first* on. Raise RefusedError."""
         times = array("d", grid)
         seen: set[tuple[str, str]] = set()
         for series in self._of_services(answer):
@@ -213,7 +222,7 @@ class _Columns:
                 self._values.setdefault(service, [nan] * self._length)[first : first + len(grid)] = samples
 
     def series(self) -> dict[str, Series]:
-        """The columns by service."""
+        """Return the columns by service."""
         if not self._query.counts_tasks:
             return {service: Series(values) for service, values in self._values.items()}
         return {
@@ -228,13 +237,13 @@ class _Columns:
             return f"several series for the service {service} (aggregate them, as in sum by ({self._query.by}) (…))"
         if service:
             return f"several series for the service {service} (make one of them, as in sum(…))"
-        return "several series (make one of them, as in sum(…), or say by which label they belong to services)"
+        return "several series (make one of them, as in sum(…), or name the label of the service with by:)"
 
     def _of_services(self, answer: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The series of the *answer* that are about services.
+        """Return the series of the *answer* that are about services.
 
-        One without the label that carries the service's name is about something else, as a proxy's own dashboard is;
-        where none has it, it is the wrong label.
+        A series without the label for the service's name is about something else, like a proxy's own dashboard. If no
+        series has the label, it is the wrong one.
         """
         by = self._query.by
         if by is None:
@@ -243,20 +252,20 @@ class _Columns:
         if answer and not found:
             labels = ", ".join(sorted(answer[0]["metric"])) or "no label"
             raise RefusedError(
-                f"the query of the metric {self._query.metric} gives series without the label {by}, which is to carry "
-                f"the service's name; the first has {labels} "
+                f"the query of the metric {self._query.metric} gives series without the label {by}, which should have "
+                f"the service's name; the first series has {labels} "
                 f"(aggregate by it, as in sum by ({by}) (…), or name another label)"
             )
         return found
 
     def _key(self, series: dict[str, Any]) -> tuple[str, str]:
-        """The service and the stat that a series is about."""
+        """Return the service and the stat that a series is about."""
         labels = series["metric"]
         service: str = self._query.service if self._query.by is None else labels[self._query.by]
         if not isinstance(series.get("values"), tuple) or "histograms" in series:
             raise RefusedError(
                 f"the query of the metric {self._query.metric} gives native histograms "
-                "(make a number of them, as in histogram_quantile(0.95, …))"
+                "(make numbers of them, as in histogram_quantile(0.95, …))"
             )
         if not self._query.counts_tasks:
             return service, VALUE
@@ -270,7 +279,7 @@ class _Columns:
 
 
 def _on_grid(samples: tuple[array[float], array[float]], times: array[float], grid: range) -> list[float]:
-    """The samples on the *grid*, whose moments *times* are too; one that is missing or not finite is NaN."""
+    """Return the samples at the moments *times* of the *grid*. A missing or infinite sample is NaN."""
     at, values = samples
     if at == times and isfinite(sum(values)):
         return values.tolist()

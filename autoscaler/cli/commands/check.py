@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autoscaler.policy.policy import PolicySet
-    from autoscaler.policy_files.yaml_document import Diagnostic
+    from autoscaler.policy_files.diagnostic import Diagnostic
 
 
 @click.command()
@@ -40,7 +40,7 @@ def check(paths: Sequence[Path], output: str, *, live: bool, **options: Any) -> 
     Without PATHS, the files that the settings name are validated.
 
     With --live, also ask Swarm and Prometheus whether each metric has data, and whether the nodes have room for every
-    policy's maximum.
+    policy's maximum. If data are missing, the first broken link between the metric and the service is named.
 
     Each warning ends with its id. A comment "# autoscaler ignore: ID" in the file silences it there.
 

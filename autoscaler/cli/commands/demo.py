@@ -9,7 +9,7 @@ import click
 from autoscaler.cli.commands.options import Duration
 from autoscaler.cli.demo_display import run_demo
 from autoscaler.errors import SettingsError
-from autoscaler.settings import split_address
+from autoscaler.util.addresses import split_address
 
 
 @click.command()

@@ -22,7 +22,7 @@ from autoscaler.settings import Settings, without_credentials
 from autoscaler.util.suggestions import near
 from autoscaler.util.text import tidy
 from autoscaler.views import render
-from autoscaler.views.documents import capacity_document, problem_document, record_document
+from autoscaler.views.documents import capacity_document, lack_document, problem_document, record_document
 from autoscaler.views.logs import configure
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def plan(output: str, services: Sequence[str], *, with_capacity: bool, **options
 
     It also adds up what services reserve and what nodes have, and warns if a policy's maximum does not fit.
 
-    The exit code is 0 if there is nothing to do, 2 if something would change, and 1 if the plan is not known.
+    The exit code is 0 if there is nothing to do, 2 if something would change, and 1 if a problem keeps the plan from
+    being known, such as data that have been missing for long.
     """
     settings = Settings.read(options)
     configure(settings.log_format, "error")
@@ -65,6 +66,8 @@ def plan(output: str, services: Sequence[str], *, with_capacity: bool, **options
             {
                 "services": [record_document(record) for record in evaluation.records],
                 "problems": [problem_document(problem) for problem in evaluation.problems],
+                "lacks": [lack_document(lack) for lack in evaluation.lacks],
+                "unmatched": list(evaluation.unmatched),
                 "paused": list(evaluation.paused),
                 "in_force": in_force,
                 "capacity": None if capacity is None else capacity_document(capacity),
@@ -73,8 +76,9 @@ def plan(output: str, services: Sequence[str], *, with_capacity: bool, **options
         )
     else:
         lines = pacing.lines(in_force)
-        shown = capacity if capacity is not None and (with_capacity or _lacks_room(capacity)) else None
-        show(render.plan(evaluation.records, evaluation.problems, shown, evaluation.paused, lines))
+        room = capacity if capacity is not None and (with_capacity or _lacks_room(capacity)) else None
+        parts = evaluation.records, evaluation.problems, room, evaluation.paused, lines
+        show(render.plan(*parts, evaluation.lacks, evaluation.unmatched))
         say(_last_line(_looked_at(settings, policies)))
     sys.exit(_plan_exit(evaluation))
 

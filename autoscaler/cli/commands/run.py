@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+import autoscaler
 from autoscaler import wiring
 from autoscaler.adapters.counted import CountedLease
 from autoscaler.adapters.docker.engine import DockerEngine
@@ -26,7 +27,9 @@ from autoscaler.core.model import Outcome
 from autoscaler.daemon.daemon import Daemon
 from autoscaler.daemon.reload import Policies
 from autoscaler.evaluation.journal import Journal
+from autoscaler.journal.keeper import HistoryKeeper
 from autoscaler.settings import Settings, without_credentials
+from autoscaler.views.documents import record_document
 from autoscaler.views.logs import configure
 from autoscaler.web.control import Controls
 from autoscaler.web.telemetry import Telemetry
@@ -94,6 +97,12 @@ def daemon_of(settings: Settings, policies: Policies) -> Daemon:
         listen=settings.listen_address,
         telemetry=telemetry,
         lease=lease,
+        history=HistoryKeeper(
+            settings.state_dir,
+            settings.history,
+            record_document,
+            {"version": autoscaler.__version__, "mode": mode.value, "interval": settings.interval},
+        ),
         controls=Controls(
             token=settings.http_token,
             pause=None if settings.dry_run else partial(wiring.pause, settings),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from autoscaler.cli.commands.output import print_json
-from autoscaler.policy.policy import policy_schema
+from autoscaler.policy.file import policy_schema
 
 
 @click.command()

@@ -28,8 +28,8 @@ _ATTENTION = 2
 def status(output: str, url: str | None, *, everything: bool, exit_code: bool) -> None:
     """Show a running daemon: its mode and role, its problems, and the services that need attention.
 
-    Attention need services that lack data, that are at their maximum and want more, that find no room, that are paused,
-    and those whose last write failed. A service at a bound that wants no more is not among them.
+    A service needs attention if it lacks data, is at its maximum and wants more, finds no room or is paused, if its
+    last write failed, or if its policy cannot be applied. At a bound without wanting more, it does not.
 
     The exit code is 0, or 1 if no daemon answers. With --exit-code it is 2 if a service, a problem or a policy file
     needs attention.

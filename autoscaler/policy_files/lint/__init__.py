@@ -1,8 +1,8 @@
-"""The lint: what is valid in a policy set but hardly meant, each with a stable id and the numbers that show it.
+"""The lint: warnings about policies that are valid but hardly intended, each with a stable id and its numbers.
 
-A warning is never about what might be meant and work. What "never" happens does so for no value of a metric, as far as
-the policies themselves show. Labels of a service may give it other bounds, so that a policy that services choose only
-by label gets no warning about its own bounds.
+A policy that may be intended and works never gets a warning. "Never" in a warning means: for no value of a metric, as
+far as the policies show. Labels of a service may give it other bounds. So a policy that services choose only by label
+gets no warning about its own bounds.
 """
 
 from autoscaler.policy_files.lint.case import Origin

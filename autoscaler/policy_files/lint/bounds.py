@@ -1,4 +1,4 @@
-"""Checks of bounds, of the fallback and of what has no rules to work on."""
+"""Checks of bounds, of the fallback, and of parts that need rules."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def _pinned(case: LintCase) -> Iterator[Warned]:
-    """The bounds leave the rules something to do."""
+    """Warn of bounds that leave the rules nothing to do."""
     if case.lowest == case.highest and case.policy.rules:
-        what = f"min and max are both {case.lowest}, so that no rule ever changes the count"
+        what = f"min and max are both {case.lowest}, so no rule ever changes the count"
         yield Warned(LintId.FIXED_COUNT, ("replicas",), what, "raise max, or lower min")
 
 
 def _beyond_max(case: LintCase) -> Iterator[Warned]:
-    """What a rule asks for by number lies within the bounds, and not all of it at one end."""
+    """Warn of rules whose counts are beyond the largest max, or all lead to one bound."""
     lowest, highest = case.lowest, case.highest
     for index, rule in enumerate(case.policy.rules if lowest < highest else ()):
         asked = levels(rule)
@@ -33,29 +33,29 @@ def _beyond_max(case: LintCase) -> Iterator[Warned]:
             )
         elif asked and max(asked) > highest:
             key = "table" if isinstance(rule, Table) else "steps"
-            what = f"asks for up to {max(asked)} replicas, and the largest max is {highest}"
-            yield Warned(LintId.BEYOND_MAX, ("rules", index, key), what, "raise max, or ask for fewer")
+            what = f"the rule asks for up to {max(asked)} replicas, but the largest max is {highest}"
+            yield Warned(LintId.BEYOND_MAX, ("rules", index, key), what, "raise max, or ask for fewer replicas")
 
 
 def _idle_fallback(case: LintCase) -> Iterator[Warned]:
-    """The fallback can be more than there are."""
+    """Warn of a fallback that is never more than the present count."""
     fallback = case.policy.fallback
     if fallback is not None and fallback.replicas <= case.lowest:
-        what = f"never raises a count to {fallback.replicas}, for min is {case.lowest} at the least"
+        what = f"the fallback never raises a count to {fallback.replicas}, because min is at least {case.lowest}"
         yield Warned(LintId.IDLE_FALLBACK, ("fallback", "replicas"), what, "give more than min, or remove the fallback")
 
 
 def _without_rules(case: LintCase) -> Iterator[Warned]:
-    """A policy without rules says nothing that needs some."""
+    """Warn of a fallback and of guards in a policy without rules."""
     if case.policy.rules:
         return
     if case.policy.fallback is not None:
-        what = "never counts: the policy has no rules, so that none can lack data"
+        what = "the fallback never counts, because the policy has no rule that could lack data"
         yield Warned(
             LintId.NO_RULES, ("fallback",), what, "give replicas or a schedule a greater min, or remove the fallback"
         )
     for index, guard in enumerate(case.policy.guards):
-        what = f"never counts: the policy has no rules, and {guard.name} lets bounds and schedules pass"
+        what = f"{guard.name} never counts, because the policy has no rules, and guards do not hold bounds or schedules"
         yield Warned(LintId.NO_RULES, ("guards", index), what, "remove the guard, or add rules")
 
 

@@ -1,4 +1,4 @@
-"""Checks of behaviour: cooldowns and limits that do not fit the rules that they hold."""
+"""Checks of cooldowns and limits that do not fit their rules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _cooled_sizes(case: LintCase) -> Iterator[Warned]:
-    """No cooldown holds the counts of a rule that paces itself."""
+    """Warn of cooldowns in the policy that hold the counts of a rule that paces itself."""
     names = [rule.name for rule in case.policy.rules if rule.paces_itself]
     for way in Direction if names else ():
         behaviour = case.policy.behaviour(way)
@@ -32,20 +32,20 @@ def _cooled_sizes(case: LintCase) -> Iterator[Warned]:
             who = f"{names[0]} sizes the service" if len(names) == 1 else f"{', '.join(names)} size the service"
             late = "too few replicas" if way is Direction.UP else "more replicas than it needs"
             what = (
-                f"{who} for its load, and {words(behaviour.cooldown)} holds each correction for that long after a "
-                f"change: a load that changes meanwhile has {late} until then"
+                f"{who} for its load, but this cooldown delays each correction by up to {words(behaviour.cooldown)} "
+                f"after a change; if the load changes meanwhile, the service has {late}"
             )
             unwritten = type(behaviour).model_fields["cooldown"].default
-            instead = "" if way is Direction.UP else f"; stabilization: {words(unwritten)} calms its reductions instead"
+            instead = "" if way is Direction.UP else f"; for slower reductions write stabilization: {words(unwritten)}"
             cure = (
-                f"remove it: unwritten, {words(unwritten)} holds relative steps, and counts like these only after a "
+                f"remove it; the default of {words(unwritten)} holds relative steps, and such counts only after a "
                 f"change by somebody else{instead}"
             )
             yield Warned(LintId.WRITTEN_COOLDOWN, (f"scale_{way}", "cooldown"), what, cure)
 
 
 def _long_ranges(case: LintCase) -> Iterator[Warned]:
-    """No rule acts again on what its metric still shows of the time before its last change."""
+    """Warn of rules that may act again on the load before their last change, because the metric still shows it."""
     for index, rule in enumerate(case.policy.rules):
         metric = case.metrics[rule.metric]
         counted = isinstance(rule, Target) and metric.kind == "average"
@@ -58,8 +58,8 @@ def _long_ranges(case: LintCase) -> Iterator[Warned]:
                 held = case.policy.behaviour(way).holds_own_changes_of(rule)
                 after = f"the cooldown {way} of {words(cooldown)}" if held else f"{words(cooldown)} after a change"
                 what = (
-                    f"{rule.metric} looks back {words(longest)}, longer than {after}: it still shows the load before "
-                    "that change, and the rule may act on it again"
+                    f"{rule.metric} looks back {words(longest)}, longer than {after}, so it still shows the load "
+                    "before a change, and the rule may act on that load again"
                 )
                 shorter = f"look back {words(cooldown)} or less" if cooldown else "look back less"
                 cure = f"{shorter}, or give scale_{way} a cooldown of {words(longest)} or more" if held else shorter
@@ -68,7 +68,7 @@ def _long_ranges(case: LintCase) -> Iterator[Warned]:
 
 
 def _long_limits(case: LintCase) -> Iterator[Warned]:
-    """No limit needs more changes than are known."""
+    """Warn of limits that need more changes than are known."""
     for way in Direction:
         behaviour = case.policy.behaviour(way)
         # No two changes are nearer than two evaluations, and the window step is the evaluation interval or longer.
@@ -78,8 +78,8 @@ def _long_limits(case: LintCase) -> Iterator[Warned]:
             changes = min(ceil(limit.per / apart) - 1, _most_changes(case, limit, way))
             if changes > KEPT_EVENTS:
                 what = (
-                    f"{changes} changes, {words(apart)} apart, may lie within {words(limit.per)}, and only the newest "
-                    f"{KEPT_EVENTS} are known: the limit would count no others"
+                    f"{changes} changes, {words(apart)} apart, may happen within {words(limit.per)}, but the limit "
+                    f"only counts the newest {KEPT_EVENTS}"
                 )
                 longer = ceil(limit.per / (KEPT_EVENTS + 1))
                 cure = f"give a cooldown of {words(longer)} or more, or a shorter period"
@@ -87,14 +87,14 @@ def _long_limits(case: LintCase) -> Iterator[Warned]:
 
 
 def _most_changes(case: LintCase, limit: Limit, way: Direction) -> int:
-    """How many changes in one direction the bounds and *limit* have room for."""
+    """Return how many changes in one direction the bounds and *limit* allow."""
     allowed = limit.replicas or ceil(case.highest * (limit.percent or 0) / 100)
     smallest = min((_smallest(rule, way, max(1, case.lowest)) for rule in case.policy.rules), default=1)
     return -(-min(allowed, case.highest - case.lowest) // smallest)
 
 
 def _smallest(rule: Rule, way: Direction, count: int) -> int:
-    """The fewest replicas by which *rule* changes *count* or more of them in a direction; many where it never does."""
+    """Return the fewest replicas by which *rule* changes *count* or more in a direction; many if it never does."""
     match rule:
         case _ if way not in ways(rule):
             return MOST_REPLICAS

@@ -5,22 +5,23 @@ from __future__ import annotations
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from autoscaler.policy_files.diagnostic import MAX_PROBLEMS, Diagnostic, path_in_words
 from autoscaler.policy_files.lint import bounds, cooldowns, flaps, metrics, queries, schedules, undecided
 from autoscaler.policy_files.lint.case import LintCase
 from autoscaler.policy_files.lint.ids import LintId
 from autoscaler.policy_files.lint.ignores import Ignores
 from autoscaler.policy_files.lint.played import Effort
-from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, Diagnostic, path_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from autoscaler.policy.policy import Policy, PolicySet
+    from autoscaler.policy_files.diagnostic import Path
     from autoscaler.policy_files.lint.case import Origin, Warned
-    from autoscaler.policy_files.yaml_document import Document, Path
+    from autoscaler.policy_files.yaml_document import Document
 
 _EFFORT = 200_000
-"""A second or two; a thousand usual policies take a tenth of it."""
+"""One or two seconds. A thousand usual policies take a tenth of it."""
 _CHECKS: tuple[Callable[[LintCase], Iterator[Warned]], ...] = (
     *metrics.CHECKS,
     *cooldowns.CHECKS,
@@ -38,10 +39,11 @@ def warnings(
     metric_origins: Mapping[str, Origin] | None = None,
     documents: Sequence[Document] = (),
 ) -> list[Diagnostic]:
-    """What is valid but hardly meant; *step* is the window step in seconds.
+    """Return the warnings about *policies*; *step* is the window step in seconds.
 
-    Each at its place where *origins* tell it (`Loaded.warnings` knows them), else by the names of policy and part. What
-    takes too long to examine is left out, and the last warning says so. Comments of the *documents* ignore some.
+    A warning has its place if *origins* has it (`Loaded.warnings` knows them), and else the names of policy and part.
+    Policies that take too long to examine are left out, and the last warning says so. Comments of the *documents*
+    ignore some warnings.
     """
     ignores = Ignores(documents)
     effort, parsing = Effort(_EFFORT), Effort(_EFFORT)
@@ -55,11 +57,11 @@ def warnings(
     )
     told = list(islice(found, MAX_PROBLEMS))
     exhausted = effort.exhausted or parsing.exhausted
-    if not exhausted:  # otherwise a comment may ignore what was not looked for
+    if not exhausted:  # otherwise a comment may ignore a warning that was not looked for
         unchecked = set() if queries.INSTALLED else {LintId.PROMQL}
         told += islice(ignores.unused(unchecked), MAX_PROBLEMS - len(told))
     if exhausted or len(told) == MAX_PROBLEMS:
-        what, cure = "there may be more to warn of", "correct these first, or check fewer at a time"
+        what, cure = "there may be more warnings", "correct these first, or check fewer files at a time"
         told.append(Diagnostic("policies", 0, 0, "", what, cure, LintId.INCOMPLETE))
     return told
 
@@ -67,7 +69,7 @@ def warnings(
 def _of_metrics(
     policies: PolicySet, effort: Effort, origins: Mapping[str, Origin], ignores: Ignores
 ) -> Iterator[Diagnostic]:
-    """The warnings of the metrics that documents define."""
+    """Yield the warnings about the metrics that documents define."""
     used = {metric for policy in policies.policies for metric in policy.look_backs}
     for name, origin in origins.items():
         warned = chain(metrics.unused(name, used), queries.misread(policies.metrics[name], effort))
@@ -75,7 +77,7 @@ def _of_metrics(
 
 
 def _of_policy(case: LintCase, origins: Mapping[str, Origin], ignores: Ignores) -> Iterator[Diagnostic]:
-    """The warnings of one policy, in the order of their places."""
+    """Yield the warnings about one policy, in the order of their places."""
     policy = case.policy
     origin = origins.get(policy.name)
     warned = chain.from_iterable(check(case) for check in _CHECKS)
@@ -86,7 +88,7 @@ def _of_policy(case: LintCase, origins: Mapping[str, Origin], ignores: Ignores) 
 
 
 def _placed(warned: Iterable[Warned], origin: Origin, ignores: Ignores) -> Iterator[Diagnostic]:
-    """The warnings that no comment ignores, each at its place; about the part as a whole, at its key."""
+    """Yield the warnings that no comment ignores, each at its place. The place of a whole part is its key."""
     document, base = origin
     for id_, below, what, cure in warned:
         path = (*base, *below)
@@ -96,7 +98,7 @@ def _placed(warned: Iterable[Warned], origin: Origin, ignores: Ignores) -> Itera
 
 
 def _named(policy: Policy, path: Path) -> str:
-    """The place in words where the text is not known: ``policy web: rule low: below``."""
+    """Return the place in words, for policies without a text: ``policy web: rule low: below``."""
     part, *rest = path
     parts = getattr(policy, str(part))
     if rest and isinstance(rest[0], int):

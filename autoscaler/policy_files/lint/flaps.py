@@ -1,4 +1,4 @@
-"""Check for removals after which another rule adds again at once, because the load moves to the rest."""
+"""Check for removals after which a rule adds replicas at once, because the load moves to the remaining ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HARDLY = 1e-6
 
 
 def _flaps(case: LintCase) -> Iterator[Warned]:
-    """No rule adds at once what another has removed, because the load moved to the replicas that remain."""
+    """Warn of rules that add at once what another rule removed, because the load moved to the remaining replicas."""
     for flap in flaps(case.policy, case.metrics, case.effort):
         yield Warned(LintId.FLAPS, flap.path, _flap_in_words(flap), _calmer(flap))
 
@@ -29,21 +29,21 @@ def _flap_in_words(flap: Flap) -> str:
     value, just = (flap.bound - 1, "") if flap.rounder else (flap.bound, "just under ")
     other = "itself" if flap.high is flap.low else flap.high.name
     above = flap.high.adds_above
-    asks = f"where {flap.high.name} asks for more" if above is None else f"above {above:g}"
+    asks = f"for which {flap.high.name} asks for more" if above is None else f"above {above:g}"
     example = (
         f"at {flap.before} replicas a {flap.low.metric} of {just}{value:.4g} becomes "
         f"{just}{value * flap.before / flap.after:.4g} at {flap.after}, {asks}"
     )
     if flap.held_at == flap.after:
-        return f"must flap with {other}: {example}"
+        return f"the rule must flap with {other}: {example}"
     held = "holds this removal" if flap.held_at == flap.before else f"removes only down to {flap.held_at}"
-    return f"would flap with {other}: {example}; the flap guard {held}"
+    return f"the rule would flap with {other}: {example}; the flap guard {held}"
 
 
 def _calmer(flap: Flap) -> str:
     low, high = flap.low, flap.high
     if isinstance(low, Table) or isinstance(high, Table) or high.adds_above is None:
-        return "take a metric that removing replicas leaves as it is, or strategy: target"
+        return "use a metric that does not rise when replicas are removed, or strategy: target"
     more = ceil(flap.steepness - _HARDLY)
     match low:
         case Threshold() if isinstance(high, Threshold):
@@ -52,11 +52,11 @@ def _calmer(flap: Flap) -> str:
         case Target():
             return f"write target: {_down(high.adds_above)} or less, or let {high.name} add only above {more}"
         case _:
-            return f"remove fewer or at lower values, or let {high.name} add only above {more}"
+            return f"remove fewer replicas, or at lower values, or let {high.name} add only above {more}"
 
 
 def _down(value: float) -> str:
-    """*value* rounded down, to a whole number where it is not small."""
+    """Return *value* rounded down, to a whole number if it is at least 1."""
     return f"{floor(value)}" if value >= 1 else f"{floor(value * 1000) / 1000:g}"
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class LintId(StrEnum):
-    """The name of a kind of warning: stable, and what a comment in a policy file ignores."""
+    """The stable name of a kind of warning, by which a comment in a policy file ignores it."""
 
     UNUSED_METRIC = "unused-metric"
     PROMQL = "promql"
@@ -37,17 +37,17 @@ class LintId(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """What the warning says, as the documentation prints it."""
+        """Return the meaning of the warning, as the documentation prints it."""
         return _TEXTS[self][0]
 
     @property
     def cure(self) -> str:
-        """What to do about it, as the documentation prints it."""
+        """Return what to do about the warning, as the documentation prints it."""
         return _TEXTS[self][1]
 
     @property
     def can_be_ignored(self) -> bool:
-        """Return whether a comment can silence it: the warnings about comments and about the lint itself stay."""
+        """Return whether a comment can silence the warning. It cannot for those about comments and the lint itself."""
         return self not in {LintId.UNKNOWN_IGNORE, LintId.UNUSED_IGNORE, LintId.INCOMPLETE}
 
 
@@ -61,27 +61,27 @@ _TEXTS = {
         "Correct the query, or ignore this if your server accepts it. The library does not know MetricsQL.",
     ),
     LintId.SHORT_WINDOW: (
-        "A `for` is shorter than two window steps, so that one odd sample may decide.",
+        "A `for` is shorter than two window steps, so one odd sample may decide.",
         "Write a longer `for`, or take a smaller interval.",
     ),
     LintId.SUM_AS_AVERAGE: (
-        "A `target` takes a total for an average per replica, because the metric has no `kind`.",
+        "A `target` treats a total as an average per replica, because the metric has no `kind`.",
         "Write `kind: total` or `kind: average` in the metric.",
     ),
     LintId.WRITTEN_COOLDOWN: (
-        "A written cooldown delays each correction of a rule that sizes the service for its load.",
-        "Remove the cooldown. `stabilization` calms reductions.",
+        "A cooldown in the policy delays each correction of a rule that sizes the service for its load.",
+        "Remove the cooldown. Write a `stabilization` for slower reductions.",
     ),
     LintId.RANGE_BEYOND_COOLDOWN: (
-        "A query looks back further than the cooldown, so that a rule may act twice on the same load.",
+        "A query looks back further than the cooldown, so a rule may act twice on the same load.",
         "Shorten the range, or lengthen the cooldown.",
     ),
     LintId.LIMIT_BEYOND_HISTORY: (
-        "The period of a limit may hold more changes than the history keeps.",
+        "The period of a limit may have more changes than the history keeps.",
         "Give a longer cooldown or a shorter period.",
     ),
     LintId.FLAPS: (
-        "After a removal the remaining replicas carry so much that a rule adds replicas again.",
+        "After a removal the remaining replicas carry so much load that a rule adds replicas again.",
         "Move the two bounds apart, or remove fewer replicas at once.",
     ),
     LintId.OVERRULED_RULE: (
@@ -101,7 +101,7 @@ _TEXTS = {
         "Name the group in another rule, or remove it.",
     ),
     LintId.GROUP_NEVER_REMOVES: (
-        "A rule of a group never wants fewer replicas, so that no rule of the group ever removes any.",
+        "A rule of a group never wants fewer replicas, so no rule of the group ever removes any.",
         "Remove the rule from the group.",
     ),
     LintId.BELOW_ZERO: (
@@ -109,7 +109,7 @@ _TEXTS = {
         "Correct the bound or the interval.",
     ),
     LintId.FIXED_COUNT: (
-        "`min` and `max` are the same, so that no rule changes the count.",
+        "`min` and `max` are the same, so no rule changes the count.",
         "Raise max, or lower min.",
     ),
     LintId.BEYOND_MAX: ("A rule asks for more replicas than the largest max.", "Raise max, or ask for fewer replicas."),
@@ -122,7 +122,7 @@ _TEXTS = {
         "Give more than min, or remove the fallback.",
     ),
     LintId.NO_RULES: (
-        "A fallback or a guard stands in a policy without rules, where it never counts.",
+        "A policy without rules has a fallback or a guard, which never counts there.",
         "Add rules, or remove it.",
     ),
     LintId.RARE_SCHEDULE: ("Many years lie between two starts of a schedule.", "Correct the day."),
@@ -147,7 +147,7 @@ _TEXTS = {
         "Remove the comment, or move it to the line that the warning names.",
     ),
     LintId.INCOMPLETE: (
-        "There are too many warnings, or the policies take too long to examine: there may be more.",
+        "There are too many warnings, or the policies take too long to examine. There may be more.",
         "Correct the others first, or check fewer files at a time.",
     ),
 }

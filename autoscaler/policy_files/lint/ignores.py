@@ -6,15 +6,16 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from autoscaler.policy_files.diagnostic import Diagnostic, shown
 from autoscaler.policy_files.lint.ids import LintId
 from autoscaler.policy_files.validation import did_you_mean
-from autoscaler.policy_files.yaml_document import Diagnostic, shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from autoscaler.policy_files.diagnostic import Path
     from autoscaler.policy_files.yaml_comments import Comment
-    from autoscaler.policy_files.yaml_document import Document, Path
+    from autoscaler.policy_files.yaml_document import Document
 
 _PART = 2
 """The steps from a document to a policy or a metric."""
@@ -22,14 +23,14 @@ _PART = 2
 
 @dataclass(frozen=True)
 class _Ignore:
-    """A comment, and the ids of it that have silenced a warning."""
+    """A comment, and those of its ids that have silenced a warning."""
 
     document: Document
     comment: Comment
     used: set[str] = field(default_factory=set)
 
     def diagnostic(self, what: str, cure: str, id_: LintId) -> Diagnostic:
-        """A warning about the comment itself."""
+        """Return a warning about the comment itself."""
         return Diagnostic(self.document.file, self.comment.line, self.comment.column, "", what, cure, id_)
 
 
@@ -43,7 +44,7 @@ class Ignores:
             self._by_line[ignore.document, ignore.comment.about].append(ignore)
 
     def silence(self, document: Document, path: Path, found: Diagnostic) -> bool:
-        """Return whether a comment ignores what was *found* at *path*: at its line, or at that of a part it is in."""
+        """Return whether a comment ignores the warning *found* at *path*, on its line or that of an enclosing part."""
         if not self._all:
             return False
         ignoring = [
@@ -57,7 +58,7 @@ class Ignores:
         return bool(ignoring)
 
     def unknown(self) -> Iterator[Diagnostic]:
-        """Warn of words that are not ids of warnings which can be ignored."""
+        """Warn of words that are not the id of a warning that can be ignored."""
         known = [str(each) for each in LintId if each.can_be_ignored]
         for ignore in self._all:
             for word in dict.fromkeys(ignore.comment.ids):
@@ -77,7 +78,7 @@ class Ignores:
 
 
 def _lines(document: Document, path: Path) -> Iterator[int]:
-    """The lines on which the parts begin that *path* leads through, from its policy or metric on."""
+    """Yield the lines on which the parts of *path* begin, from its policy or metric on."""
     for length in range(_PART, len(path) + 1):
         # A list in block style begins on the line of its first item; its key tells the two apart.
         yield document.place(path[:length], of_key=isinstance(path[length - 1], str)).line

@@ -1,8 +1,8 @@
 """Removals after which the load of the remaining replicas makes a rule add replicas again, found by example.
 
-Every flap that is told was played with the rules themselves, as they decide at run time: so many replicas at such a
-value, what is removed, and who asks for more then. Which examples to play is chosen: those in which the load of the
-remaining replicas rises most. Rules of plugins are not played, for their code may do anything.
+Each flap is played with the rules themselves, as they decide at run time. An example is a count and a value of the
+metric, the removal that follows, and the rule that then asks for more. The examples are those in which the load of the
+remaining replicas rises most. Rules of plugins are not played, because their code may do anything.
 """
 
 from __future__ import annotations
@@ -33,38 +33,38 @@ if TYPE_CHECKING:
     from autoscaler.policy.guards import Guard
     from autoscaler.policy.metric import Metric
     from autoscaler.policy.policy import Bounds, Limit, Policy
-    from autoscaler.policy_files.yaml_document import Path
+    from autoscaler.policy_files.diagnostic import Path
     from autoscaler.strategies import Rule
     from autoscaler.strategies.steps import StepAdjustment
 
 A_MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
-"""Schedules come again and again: from any moment on they show what they do."""
+"""The moment from which schedules are looked at. Any moment would do, because schedules recur."""
 _OCCURRENCES = 2
-"""How many starts and ends of a schedule are looked at."""
+"""The number of starts and ends of a schedule that are looked at."""
 _HARDLY = 1e-6
 _CLEARLY = 1 + 1e-6
 _MOST_TRIED = 50
-"""How many rows, counts and the like are tried; a longer table repeats what its first rows show."""
+"""The most rows or counts that are tried. A longer table repeats what its first rows show."""
 _PERIOD = 100
-"""After so many counts a percentage of them, rounded down, has taken all its shares."""
+"""The counts after which a percentage of them, rounded down, repeats its shares."""
 A_LOOK = 6
-"""What it takes to see whether a schedule is in force."""
+"""The effort of a look at whether a schedule is in force."""
 
 
 class Effort:
-    """How much may still be examined, in recommendations: files of any size are checked in bounded time."""
+    """The effort that is left, in recommendations, so that files of any size are checked in bounded time."""
 
     def __init__(self, left: int) -> None:
         self._left = left
 
     def spend(self, steps: int) -> bool:
-        """Whether so many more steps are left; nothing is once they were not."""
+        """Spend *steps*. Return whether that many were left. Once they were not, the answer stays false."""
         self._left -= steps
         return not self.exhausted
 
     @property
     def exhausted(self) -> bool:
-        """Whether something was left out for want of effort."""
+        """Return whether something was left out because the effort was spent."""
         return self._left < 0
 
 
@@ -73,28 +73,29 @@ class Flap:
     """A removal by one rule and an increase by another that must follow it, by an example."""
 
     path: Path
-    """The way from the policy to what removes."""
+    """The path from the policy to the part that removes."""
     low: Rule
     high: Rule
     before: int
     after: int
     bound: float
-    """What each of the *before* replicas carries just less than."""
+    """A load just above the one that each of the *before* replicas carries."""
     rounder: bool
-    """Whether the same happens at one less than that."""
+    """True if the same happens at one less than `bound`, which is a rounder number."""
     held_at: int
-    """How many replicas the flap guard leaves of those before."""
+    """The replicas that the flap guard leaves of those before."""
 
     @property
     def steepness(self) -> float:
-        """What each of the replicas that remain carries just less than."""
+        """Return a load just above the one that each of the remaining replicas carries."""
         return self.bound * self.before / self.after
 
 
 def flaps(policy: Policy, metrics: Mapping[str, Metric], effort: Effort) -> list[Flap]:
-    """The flaps of *policy* on metrics whose load moves to the remaining replicas, one for each two rules.
+    """Return the flaps of *policy* on metrics whose load moves to the remaining replicas, one for each two rules.
 
-    Of several examples the one after which the remaining replicas carry the most, and of those the one of the fewest.
+    Of several examples it is the one with the most load on the remaining replicas, and of those the one with the fewest
+    replicas.
     """
     if "disabled" in (policy.scale_up.select, policy.scale_down.select):
         return []
@@ -117,14 +118,14 @@ def flaps(policy: Policy, metrics: Mapping[str, Metric], effort: Effort) -> list
 
 
 def _may_flap(rules: Sequence[Rule]) -> bool:
-    """Whether *rules* on one metric go both ways, as far as that is known; targets alone never flap."""
+    """Return whether *rules* on one metric go both ways, as far as is known. Targets alone never flap."""
     if all(isinstance(rule, Target) for rule in rules) or not all(is_built_in(type(rule)) for rule in rules):
         return False
     return {way for rule in rules for way in ways(rule)} == set(Direction)
 
 
 def bounds_in_force(policy: Policy, effort: Effort) -> list[tuple[Bounds, float]]:
-    """Bounds that are in force at some time, each with such a time: those that the policy has as schedules change."""
+    """Return the different bounds that are in force as schedules change, each with a time at which it is."""
     found: dict[tuple[int, int], tuple[Bounds, float]] = {}
     for at in _changes(policy) if policy.schedules else (0.0,):
         if not effort.spend(A_LOOK * len(policy.schedules)):
@@ -147,25 +148,25 @@ class _Stage:
     policy: Policy
     metric: str
     rules: Sequence[tuple[int, Rule]]
-    """With their indices in the policy."""
+    """The rules, each with its index in the policy."""
     guards: Sequence[Guard]
-    """Those on the same metric."""
+    """The guards on the same metric."""
     bounds: Bounds
     at: float
     effort: Effort
 
     @cached_property
     def levels(self) -> list[int]:
-        """The counts that rules ask for by number."""
+        """Return the counts that rules ask for by number."""
         return sorted({level for _, rule in self.rules for level in levels(rule)})[:_MOST_TRIED]
 
     @cached_property
     def cost(self) -> int:
-        """What it takes to ask all rules and guards."""
+        """Return the effort of asking all rules and guards."""
         return 2 + len(self.rules) + len(self.guards) + sum(len(levels(rule)) for _, rule in self.rules) // 1000
 
     def flaps(self) -> Iterator[Flap]:
-        """What is played to a flap."""
+        """Yield the flaps of all examples."""
         lows = [(index, rule) for index, rule in self.rules if Direction.DOWN in ways(rule)]
         for count in self._counts():
             for under in self._values(count):
@@ -175,7 +176,7 @@ class _Stage:
                     yield from self._played(index, low, count, under)
 
     def _played(self, index: int, low: Rule, count: int, under: float) -> Iterator[Flap]:
-        """What follows when *low* sees a little less than *under*."""
+        """Yield the flaps that follow when *low* sees a little less than *under*."""
         value = min(under * (1 - 1e-9), under - 2e-9)  # far enough for the nine decimals that steps look at
         after, adding = self._followed(low, count, value)
         # The flap guard goes through the rules of all metrics.
@@ -189,16 +190,16 @@ class _Stage:
             yield Flap(path, low, high, count, after, under, rounder, held_at)
 
     def _followed(self, low: Rule, count: int, value: float) -> tuple[int, dict[str, Rule]]:
-        """What *low* leaves of *count* replicas at *value*, and the rules by name that then ask for more."""
+        """Return the replicas that *low* leaves of *count* at *value*, and the rules by name that then ask for more."""
         after = self._left(low, count, value) if value > 0 else count  # no load moves otherwise
         return after, self._adding(after, value * count / after) if 0 < after < count else {}
 
     # What the rules decide
 
     def _left(self, low: Rule, count: int, value: float) -> int:
-        """What is left of *count* replicas once *low* has seen *value* for long enough; *count* if it removes none.
+        """Return what is left of *count* replicas once *low* has seen *value* for long enough; *count* if all are.
 
-        Rules that look back further may not have seen it for long enough yet; the others have, and judge as well.
+        Rules that look back further may not have seen it for long enough yet. The other rules have, and decide too.
         """
         seen = self._seen(count, value)
         if self._blocked_after(seen, Direction.DOWN) <= low.look_back:
@@ -213,14 +214,14 @@ class _Stage:
         return max(limit(self._case(seen), wanted).count, self.bounds.min)
 
     def _adding(self, count: int, value: float) -> dict[str, Rule]:
-        """The rules by name that ask for more than *count* replicas once they have seen *value* for long enough."""
+        """Return the rules by name that ask for more than *count* replicas after seeing *value* for long enough."""
         seen = self._seen(count, value)
         blocked_after = self._blocked_after(seen, Direction.UP)
         asking = (rule for _, rule in self.rules if (recommend(rule, seen).replicas or 0) > count)
         return {rule.name: rule for rule in asking if rule.look_back < blocked_after}
 
     def _blocked_after(self, seen: Observation, direction: Direction) -> float:
-        """After how many seconds of what is *seen* a guard on the same metric blocks the way, if ever."""
+        """Return the seconds after which a guard on the same metric blocks *direction*; infinity if none does."""
         window = seen.windows[self.metric]
         return min((guard.for_ for guard in self.guards if guard.blocks(direction, window)), default=inf)
 
@@ -233,16 +234,16 @@ class _Stage:
 
     @cached_property
     def _step(self) -> int:
-        """A window step so long that two samples suffice everybody."""
+        """Return a window step so long that two samples suffice for all rules and guards."""
         return max([1, *(rule.look_back for _, rule in self.rules), *(guard.for_ for guard in self.guards)])
 
     # Which situations to play
 
     def _values(self, count: int) -> list[float]:
-        """The values at which a rule thinks otherwise: just under one of them the load is largest that it lets pass.
+        """Return the values at which a rule changes its mind. Its largest accepted load is just under one of them.
 
-        Where a rule may ask for fewer although the value is higher, also those at which the load of the remaining
-        replicas is just under one.
+        If a rule may ask for fewer at a higher value, the values at which the load of the remaining replicas is just
+        under one of them are included.
         """
         bounds = {value for _, rule in self.rules for value in islice(_bounds(rule), _MOST_TRIED)}
         values, lefts = set(bounds), self._lefts(count)
@@ -256,7 +257,7 @@ class _Stage:
         return sorted(values)
 
     def _lefts(self, count: int) -> list[int]:
-        """How many replicas may be left of *count*."""
+        """Return the numbers of replicas that may be left of *count*."""
         lefts = {self._lowest, count - 1}
         for _, rule in self.rules:
             lefts |= {count - removed(count) for removed in _removals(rule)}
@@ -264,9 +265,9 @@ class _Stage:
         return sorted(left for left in lefts if self._lowest <= left < count)[:_MOST_TRIED]
 
     def _counts(self) -> list[int]:
-        """The counts of which a removal leaves each remaining replica the most.
+        """Return the counts after whose removals each remaining replica carries the most.
 
-        That is where no more could be removed; of a percentage one that it divides with the least rest.
+        For these, no more replicas could be removed. For a percentage it is one that it divides with the least rest.
         """
         counts = {self._lowest + 1, self.bounds.max}
         for _, rule in self.rules:
@@ -288,12 +289,12 @@ class _Stage:
 
     @property
     def _lowest(self) -> int:
-        """The fewest replicas that carry a load."""
+        """Return the fewest replicas that carry a load."""
         return max(1, self.bounds.min)
 
 
 def levels(rule: Rule) -> list[int]:
-    """The counts that *rule* asks for by number."""
+    """Return the counts that *rule* asks for by number."""
     if isinstance(rule, Table):
         return list(rule.table.values())
     if isinstance(rule, Steps):
@@ -302,7 +303,7 @@ def levels(rule: Rule) -> list[int]:
 
 
 def _may_ask_for_fewer(rule: Rule) -> bool:
-    """Whether *rule* may add at some value and no longer at a higher one."""
+    """Return whether *rule* may add at some value and not at a higher one."""
     asked = levels(rule)
     if isinstance(rule, Steps):
         return bool(asked) or (rule.below is not None and Direction.UP in ways(rule))
@@ -310,7 +311,7 @@ def _may_ask_for_fewer(rule: Rule) -> bool:
 
 
 def _bounds(rule: Rule) -> Iterator[float]:
-    """The values at which *rule* begins or ends to ask for a count, whatever the count is."""
+    """Yield the values at which *rule* begins or stops to ask for a count, whatever the count is."""
     if isinstance(rule, Threshold | Steps):
         bound = rule.above if rule.above is not None else rule.below or 0.0
         yield bound
@@ -321,7 +322,7 @@ def _bounds(rule: Rule) -> Iterator[float]:
 
 
 def _removals(rule: Rule) -> Iterator[Callable[[int], int]]:
-    """How many replicas *rule* removes of a count, where that depends on the count."""
+    """Yield functions that return how many replicas *rule* removes of a count, if that depends on the count."""
     if isinstance(rule, Threshold) and rule.remove is not None:
         yield partial(size, rule.remove)
     elif isinstance(rule, Steps):
@@ -339,7 +340,7 @@ def _limited(by: Limit) -> Callable[[int], int]:
 
 
 def _removing(rule: Rule, value: float) -> Path:
-    """The way from *rule* to what removes replicas at *value*."""
+    """Return the path from *rule* to the part that removes replicas at *value*."""
     match rule:
         case Steps():
             bound = rule.above if rule.above is not None else rule.below or 0.0

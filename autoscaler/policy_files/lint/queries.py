@@ -1,6 +1,6 @@
 """Check of queries by the library promql-parser, if it is installed.
 
-It is a second opinion and never an error: the library knows neither MetricsQL nor all of the newest PromQL.
+The result is a warning and never an error, because the library does not know MetricsQL or all of the newest PromQL.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from autoscaler.policy_files.lint.played import Effort
 
 LONGEST = 2_000
-"""How many characters of a query the library is given. It takes seconds for 10,000, and some of these crash it."""
+"""The most characters of a query that is checked. The library takes seconds for 10,000, and may crash."""
 _SHOWN = 200
 _PANIC = "PanicException"
-"""How the library fails at numbers like ``[9e99]``; the exception has no module to import it from."""
+"""The exception of the library for numbers like ``[9e99]``. It cannot be imported from any module."""
 
 
 def misread(metric: Metric, effort: Effort) -> Iterator[Warned]:
-    """The library accepts each query of Prometheus, and it gives a value for each moment."""
+    """Warn of a query of Prometheus that the library refuses, or that does not give one value for each moment."""
     query = metric.query
     if not INSTALLED or query is None or metric.source != PROMETHEUS or len(query) > LONGEST:
         return
@@ -49,5 +49,5 @@ def misread(metric: Metric, effort: Effort) -> Iterator[Warned]:
         yield Warned(LintId.PROMQL, ("query",), f"the query may not be PromQL: {said}", cure)
     else:
         if isinstance(parsed, promql_parser.MatrixSelector | promql_parser.SubqueryExpr):
-            what = "the query gives a range of samples, and a metric needs one value for each moment"
+            what = "the query gives a range of samples, but a metric needs one value for each moment"
             yield Warned(LintId.PROMQL, ("query",), what, "put the range into a function, like avg_over_time")

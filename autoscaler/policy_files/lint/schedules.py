@@ -1,4 +1,4 @@
-"""Checks of schedules: rare, endless, overruled by a min, or raising what nothing lowers again."""
+"""Checks of schedules that are rare, endless or overruled by a min, or raise a count that nothing lowers again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DAY = timedelta(days=1)
 
 
 def _idle_schedules(case: LintCase) -> Iterator[Warned]:
-    """Each schedule begins, ends, and sets the bounds that it gives."""
+    """Warn of schedules that hardly ever begin, never end, or have a max that never counts."""
     for index, schedule in enumerate(case.policy.schedules):
         if not case.effort.spend(A_LOOK):
             return
@@ -36,11 +36,11 @@ def _idle_schedules(case: LintCase) -> Iterator[Warned]:
             yield Warned(
                 LintId.RARE_SCHEDULE,
                 ("schedules", index, "start"),
-                f"comes only once in {years} years",
+                f"the schedule begins only once in {years} years",
                 "correct the day",
             )
         elif _always(schedule, case.effort):
-            what = "is in force at all times, for it begins anew whenever it ends"
+            what = "the schedule is in force at all times, because it begins again whenever it ends"
             yield Warned(
                 LintId.ENDLESS_SCHEDULE,
                 ("schedules", index),
@@ -48,7 +48,7 @@ def _idle_schedules(case: LintCase) -> Iterator[Warned]:
                 "let it begin less often, or give its bounds in replicas",
             )
         if schedule.min is None and schedule.max is not None and schedule.max < case.lowest:
-            what = f"{schedule.max} never counts, for min is {case.lowest} at the least"
+            what = f"max {schedule.max} never counts, because min is at least {case.lowest}"
             yield Warned(
                 LintId.MAX_BELOW_MIN,
                 ("schedules", index, "max"),
@@ -58,7 +58,7 @@ def _idle_schedules(case: LintCase) -> Iterator[Warned]:
 
 
 def _rarity(schedule: Schedule) -> int | None:
-    """How many years lie between two starts, where these are many."""
+    """Return how many years lie between two starts; None if they are few."""
     moments = CronSim(schedule.start, A_MOMENT)
     first = next(moments, None)
     if first is None or first - A_MOMENT < _DAY * 366:
@@ -70,16 +70,16 @@ def _rarity(schedule: Schedule) -> int | None:
 
 
 def _always(schedule: Schedule, effort: Effort) -> bool:
-    """Whether it is in force even at each of its ends.
+    """Return whether the schedule is in force even at each of its ends.
 
-    A cron expression takes the same times on each of its days: all ends of one day and an end of each day tell.
+    A cron expression has the same times on each of its days. So all ends of one day, and one end of each day, suffice.
     """
     now = A_MOMENT.astimezone(ZoneInfo(schedule.timezone))
     return all(effort.spend(A_LOOK) and schedule.active(end.timestamp()) for end in _ends(schedule.end, now))
 
 
 def _ends(expression: str, now: datetime) -> Iterator[datetime]:
-    """The moments of *expression* within a day, and the first of each of its days in the years that follow."""
+    """Yield the moments of *expression* within a day, and the first of each of its days in the next years."""
     moments = CronSim(expression, now)
     first = next(moments)
     yield first
@@ -91,7 +91,7 @@ def _ends(expression: str, now: datetime) -> Iterator[datetime]:
 
 
 def _ratchets(case: LintCase) -> Iterator[Warned]:
-    """What a schedule raises, something lowers again."""
+    """Warn of schedules that raise a count that nothing lowers again."""
     policy = case.policy
     raising = [(index, each.min) for index, each in enumerate(policy.schedules) if each.min is not None]
     removed = policy.scale_down.select != "disabled" and any(Direction.DOWN in ways(rule) for rule in policy.rules)
@@ -100,14 +100,14 @@ def _ratchets(case: LintCase) -> Iterator[Warned]:
     seen = [bounds for bounds, _ in bounds_in_force(policy, case.effort)]
     lowest, floor = (min((getattr(each, end) for each in seen), default=0) for end in ("min", "max"))
     if floor <= lowest:
-        return  # what the bounds of some time ask for at the least is then all there is
+        return  # some bounds lower the count
     why = "no rule removes replicas" if policy.rules else "there are no rules"
     for index, least in raising:
         if least > lowest:
-            what = f"raises the count to {least}, and nothing lowers it to {lowest} again: {why}"
+            what = f"the schedule raises the count to {least}, and nothing lowers it to {lowest} again, because {why}"
             cure = f"give replicas a max of {lowest or 1}, or add a rule that removes, or a schedule with that max"
             yield Warned(
-                LintId.RAISED_NEVER_LOWERED, ("schedules", index, "min"), f"{what}, and no max is below {floor}", cure
+                LintId.RAISED_NEVER_LOWERED, ("schedules", index, "min"), f"{what} and no max is below {floor}", cure
             )
 
 

@@ -1,4 +1,4 @@
-"""Checks for rules that never decide: overruled, blocked, forbidden, or never true."""
+"""Checks for rules that never decide, because they are overruled, blocked, forbidden or never true."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from autoscaler.policy.guards import Guard
-    from autoscaler.policy_files.yaml_document import Path
+    from autoscaler.policy_files.diagnostic import Path
     from autoscaler.strategies import Rule
 
 
 def _overruled(case: LintCase) -> Iterator[Warned]:
-    """Each threshold decides at some time: no other one always fires with it and has the last word."""
+    """Warn of thresholds that never decide, because another one always fires with them and has the last word."""
     alike: defaultdict[tuple[str, bool, bool], list[tuple[int, Threshold]]] = defaultdict(list)
     for index, rule in enumerate(case.policy.rules):
         if isinstance(rule, Threshold) and rule.group is None:
@@ -38,7 +38,7 @@ def _overruled(case: LintCase) -> Iterator[Warned]:
 
 
 def _overrules(case: LintCase, other: Threshold, rule: Threshold, *, earlier: bool) -> bool:
-    """Whether *rule* never decides for *other*; of two that do the same the *earlier* one does."""
+    """Return whether *rule* never decides because of *other*. Of two equal rules the *earlier* one decides."""
     if other is rule or not _covers(case, other, rule):
         return False
     if rule.add is not None and other.add is not None:
@@ -53,7 +53,7 @@ def _overrules(case: LintCase, other: Threshold, rule: Threshold, *, earlier: bo
 
 
 def _covers(case: LintCase, other: Threshold | Guard, rule: Threshold | Steps) -> bool:
-    """Whether *other*, on the same metric and side, is beyond its bound whenever *rule* is."""
+    """Return whether *other*, on the same metric and side, is beyond its bound whenever *rule* is."""
     if rule.above is not None:
         if other.above is None or other.above > rule.above:
             return False
@@ -61,21 +61,23 @@ def _covers(case: LintCase, other: Threshold | Guard, rule: Threshold | Steps) -
         return False
     shares = tuple(getattr(each, "at_least", 1.0) for each in (other, rule))
     if shares == (1.0, 1.0):
-        # A time off the grid of window steps needs samples that a longer one may do without.
+        # A time that is not a multiple of the window step needs samples that a longer time may not need.
         return other.for_ == rule.for_ or (other.for_ < rule.for_ and other.for_ % case.step_of(rule.metric) == 0)
     return other.for_ == rule.for_ and shares[0] <= shares[1] < 1
 
 
 def _no_smaller(case: LintCase, step: int | str, than: int | str) -> bool:
-    """Whether *step* is at least as large as the other step, for every count that there may be."""
+    """Return whether *step* is at least as large as the other step, for every possible count."""
     if isinstance(step, str) and isinstance(than, str):
         return int(step.removesuffix("%")) >= int(than.removesuffix("%"))
-    # A percentage grows with the count, and a count does not: what holds at both ends holds between them.
+    # A percentage grows with the count, and a number does not. So only both ends need to be compared.
     return all(size(step, count) >= size(than, count) for count in (max(1, case.lowest), case.highest))
 
 
 def _overruled_in_words(rule: Threshold, other: Threshold) -> tuple[str, str]:
-    both = f"never decides: {rule.metric} {_bound(rule)} is {_bound(other)} as well, and for that {other.name}"
+    both = (
+        f"the rule never decides, because {rule.metric} {_bound(rule)} is also {_bound(other)}, and then {other.name}"
+    )
     if rule.add is not None:
         return f"{both} adds {other.add}", f"remove one of the two, or let {rule.name} add more"
     cure = f"remove one of the two, let {rule.name} have a shorter for, or write both as one rule with strategy: steps"
@@ -83,7 +85,7 @@ def _overruled_in_words(rule: Threshold, other: Threshold) -> tuple[str, str]:
 
 
 def _bound(part: Threshold | Steps | Guard) -> str:
-    """``above 70 for 5m``."""
+    """Return the bound in words: ``above 70 for 5m``."""
     bound = f"above {part.above:g}" if part.above is not None else f"below {part.below:g}"
     share = getattr(part, "at_least", 1.0)
     often = f" in {share * 100:g} % of the samples" if share < 1 else ""
@@ -91,7 +93,7 @@ def _bound(part: Threshold | Steps | Guard) -> str:
 
 
 def _blocked(case: LintCase) -> Iterator[Warned]:
-    """No guard blocks a rule whenever it fires."""
+    """Warn of rules that a guard blocks whenever they fire."""
     guards: defaultdict[str, list[Guard]] = defaultdict(list)
     for guard in case.policy.guards:
         guards[guard.metric].append(guard)
@@ -105,8 +107,8 @@ def _blocked(case: LintCase) -> Iterator[Warned]:
                     "adds" if way is Direction.UP else "removes" for way in sorted(possible, reverse=True)
                 )
                 what = (
-                    f"never {does} replicas while its data are complete: {rule.metric} {_bound(rule)} is "
-                    f"{_bound(guard)} as well, and for that the guard {guard.name} blocks {guard.block}"
+                    f"the rule never {does} replicas while its data are complete, because {rule.metric} {_bound(rule)} "
+                    f"is also {_bound(guard)}, and then the guard {guard.name} blocks {guard.block}"
                 )
                 yield Warned(
                     LintId.BLOCKED_RULE,
@@ -122,7 +124,7 @@ def _blocks(guard: Guard, possible: frozenset[Direction]) -> bool:
 
 
 def _one_way(case: LintCase) -> Iterator[Warned]:
-    """No rule only asks for what its policy forbids."""
+    """Warn of rules that only ask for changes that their policy forbids."""
     for index, rule in enumerate(case.policy.rules):
         possible = ways(rule)
         for way in possible if len(possible) == 1 else ():
@@ -133,18 +135,18 @@ def _one_way(case: LintCase) -> Iterator[Warned]:
             else:
                 continue
             never = "removes replicas" if way is Direction.DOWN else "adds replicas, and only holds removals"
-            yield Warned(LintId.FORBIDDEN_RULE, ("rules", index), f"never {never}: {why}", cure)
+            yield Warned(LintId.FORBIDDEN_RULE, ("rules", index), f"the rule never {never}, because {why}", cure)
 
 
 def _groups(case: LintCase) -> Iterator[Warned]:
-    """A group has several rules, all of which can want fewer replicas."""
+    """Warn of groups with a single rule, or with one that never wants fewer replicas."""
     groups: defaultdict[str, list[tuple[int, Rule]]] = defaultdict(list)
     for index, rule in enumerate(case.policy.rules):
         if rule.group is not None:
             groups[rule.group].append((index, rule))
     for name, rules in groups.items():
         if len(rules) == 1:
-            what = f"no other rule is in the group {name}, so that there is nobody to agree with"
+            what = f"no other rule is in the group {name}, so this rule has no other to agree with"
             yield Warned(
                 LintId.GROUP_OF_ONE,
                 ("rules", rules[0][0], "group"),
@@ -154,12 +156,12 @@ def _groups(case: LintCase) -> Iterator[Warned]:
             continue
         for index, rule in rules:
             if Direction.DOWN not in ways(rule):
-                what = f"{rule.name} never wants fewer replicas, so that no rule of the group {name} ever removes any"
+                what = f"{rule.name} never wants fewer replicas, so no rule of the group {name} ever removes any"
                 yield Warned(LintId.GROUP_NEVER_REMOVES, ("rules", index, "group"), what, "remove group here")
 
 
 def _never_below_nothing(case: LintCase) -> Iterator[Warned]:
-    """What is never negative is not expected to be."""
+    """Warn of bounds and steps below 0 on metrics that are never negative."""
     parts: list[tuple[Path, Rule | Guard]] = [(("rules", index), rule) for index, rule in enumerate(case.policy.rules)]
     parts += [(("guards", index), guard) for index, guard in enumerate(case.policy.guards)]
     for path, part in parts:
@@ -167,18 +169,18 @@ def _never_below_nothing(case: LintCase) -> Iterator[Warned]:
         if not case.never_negative(part.metric):
             continue
         if below is not None and below <= 0:
-            what = f"is never so: no {part.metric} is below {below:g}"
+            what = f"the bound is never passed, because {part.metric} is never below {below:g}"
             yield Warned(LintId.BELOW_ZERO, (*path, "below"), what, "give a bound above 0")
         elif isinstance(part, Steps):
             for index, end in _empty_steps(part):
-                what = f"is never taken: the interval ends at {end:g}, and no {part.metric} is below 0"
+                what = f"the step never counts, because it ends at {end:g}, and {part.metric} is never below 0"
                 yield Warned(
                     LintId.BELOW_ZERO, (*path, "steps", index), what, "remove the step, or correct the interval"
                 )
 
 
 def _empty_steps(rule: Steps) -> Iterator[tuple[int, float]]:
-    """The steps that begin and end below 0, with their ends; below a bound an interval includes its end."""
+    """Yield the steps that are wholly below 0, with their ends. Below a bound an interval includes its end."""
     for index, step in enumerate(rule.steps):
         if step.upper is not None:
             end = (rule.above if rule.above is not None else rule.below or 0.0) + step.upper

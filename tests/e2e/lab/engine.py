@@ -9,7 +9,7 @@ from typing import IO, Any, Self
 
 import docker
 import requests
-from docker.errors import APIError, DockerException
+from docker.errors import APIError, DockerException, NotFound
 
 from .network import Network, Switch
 from .priority import ordinary_parent, preferred_parent
@@ -18,6 +18,8 @@ from .releases import Release, chosen
 from .scratch import Scratch
 
 Document = dict[str, Any]  # what the engine's API answers: JSON as it came
+_SWARM_TAKES = 60.0
+"""Seconds after which a container of a removed service is one that Swarm has forgotten."""
 _WRITES = 10
 """How often an update is tried that others come before."""
 
@@ -265,9 +267,18 @@ class Engine:
             raise LabError(f"{error}; tasks: {states}") from error
 
     def remove_service(self, name: str, timeout: float = PATIENCE) -> None:
-        """Remove a service and wait until its containers are gone; nothing to do without one."""
+        """Remove a service and wait until its containers are gone; nothing to do without one.
+
+        What Swarm forgets is removed by force: 20.10 forgets the containers of a job's running tasks, and now and then
+        that of a task that was starting.
+        """
+        jobs = [service for service in self._get("/services") if service["Spec"]["Name"] == name and _is_job(service)]
         self._delete(name)
-        wait_for(f"the containers of {name} to be gone", lambda: not self._containers(name), timeout)
+        gone = f"the containers of {name} to be gone"
+        try:
+            wait_for(gone, lambda: not self._containers(name), 0 if jobs else _SWARM_TAKES)
+        except LabError:
+            wait_for(gone, lambda: not self._remove_containers(name), timeout)
 
     def remove_services(self) -> None:
         """Ask for the end of everything; what does not comply in time is ended with the engine."""
@@ -284,6 +295,14 @@ class Engine:
             all=True, filters={"label": f"com.docker.swarm.service.name={service}"}
         )
         return found
+
+    def _remove_containers(self, service: str) -> bool:
+        """Remove the containers of a service by force; true if there were any."""
+        found = self._containers(service)
+        for container in found:
+            with contextlib.suppress(NotFound):
+                self.client.remove_container(container["Id"], force=True)
+        return bool(found)
 
     @property
     def _child(self) -> Child:
@@ -367,3 +386,7 @@ def _state(task: Document) -> str:
     status = task["Status"]
     reason = status.get("Err") or status.get("Message", "")
     return f"slot {task.get('Slot', '-')} desired {task['DesiredState']}, {status['State']}: {reason}"
+
+
+def _is_job(service: Document) -> bool:
+    return any(mode.endswith("Job") for mode in service["Spec"]["Mode"])

@@ -49,6 +49,10 @@ class Prometheus:
         self.scrape_interval = scrape_interval
         self.hidden = ""
         """A regular expression: tasks whose name it fits are left out of the scrapes."""
+        self.honors: set[str] = set()
+        """The jobs whose samples have the time that the target gives them."""
+        self.relabelings: dict[str, list[dict[str, object]]] = {}
+        """The metric_relabel_configs of jobs."""
         self._listen = listen
         self._openmetrics = openmetrics
         self._scratch = Scratch()
@@ -175,9 +179,9 @@ class Prometheus:
         jobs = [
             {
                 "job_name": job,
-                "honor_timestamps": False,
+                "honor_timestamps": job in self.honors,
                 "static_configs": [{"targets": list(addresses)}],
-                "metric_relabel_configs": [hiding] if self.hidden else [],
+                "metric_relabel_configs": [*([hiding] if self.hidden else []), *self.relabelings.get(job, [])],
             }
             for job, addresses in self.targets.items()
         ]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from autoscaler.adapters.docker import documents
+from autoscaler.adapters.docker import documents, rollback_point
 from autoscaler.adapters.docker.engine_errors import documented
 from autoscaler.adapters.docker.lists import read_services, read_tasks
 from autoscaler.errors import UnreachableError
@@ -514,7 +514,7 @@ def refusal(label: str) -> str:
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match=f"the label {ROLLBACK_LABEL} ") as caught:
-            documents.rolled_back(kept)
+            rollback_point.rolled_back(kept)
         assert tracemalloc.get_traced_memory()[1] < 40 * MIB
     finally:
         tracemalloc.stop()
@@ -549,4 +549,4 @@ def test_a_version_that_is_too_large_to_be_read_again_is_not_kept() -> None:
     large = {"ContainerSpec": {"Image": "app:0", "Env": ["x" * MIB]}}
     document = service(PreviousSpec=service()["Spec"] | {"TaskTemplate": large})
 
-    assert documents.rollback_point(document) == ""
+    assert rollback_point.rollback_point(document) == ""

@@ -193,9 +193,9 @@ def test_a_damaged_label_pauses_its_service(text: str) -> None:
     """A label that cannot be read pauses its service in both directions, says so, and stays as it is."""
     pauses = Pauses.of_labels({f"{LABEL}web": text, **paused("api", UP, pause=PAUSE).labels()})
 
-    words = "paused, for the label autoscaler.pause.web cannot be read (autoscaler resume web)"
+    words = "paused, because the label autoscaler.pause.web cannot be read (autoscaler resume web)"
     assert pauses.holding("web", NOW + 1e9) == {UP: words, DOWN: words}
-    assert pauses.lines(NOW)[1:] == ("web: up and down paused, for the label autoscaler.pause.web cannot be read",)
+    assert pauses.lines(NOW)[1:] == ("web: up and down paused, because the label autoscaler.pause.web cannot be read",)
     assert pauses.of == {"api": {UP: PAUSE}}
     assert pauses.labels()[f"{LABEL}web"] == text
     assert pauses.with_pause("web", [UP], PAUSE) == pauses
@@ -221,7 +221,7 @@ def test_what_people_write_stays_on_its_line() -> None:
 def test_what_a_label_is_called_stays_on_its_line() -> None:
     """A label of a name that no service can have is told on one line too."""
     assert Pauses.of_labels({f"{LABEL}a\nb": ""}).lines(NOW) == (
-        "a b: up and down paused, for the label autoscaler.pause.a b cannot be read",
+        "a b: up and down paused, because the label autoscaler.pause.a b cannot be read",
     )
 
 
@@ -260,7 +260,7 @@ def test_before_the_first_look_everything_is_held() -> None:
     store.error = UnreachableError("connection refused")
 
     assert known.look(Deadline(1)) == "connection refused"
-    words = "the pauses in Swarm could not be read since this autoscaler was started: connection refused"
+    words = "this autoscaler could not read the pauses in Swarm since it was started: connection refused"
     assert known.holding("web", NOW) == {UP: words, DOWN: words}
 
     store.error = None

@@ -240,7 +240,7 @@ def test_the_pauses_stay_small(bench: Bench) -> None:
     full = {f"{LABEL}s{number}": "x" * 100 for number in range(LARGEST // 100)}
     bench.store.put(full)
 
-    with pytest.raises(RefusedError, match=f"at most {LARGEST} are kept in Swarm .pause all services at once"):
+    with pytest.raises(RefusedError, match=f"Swarm keeps at most {LARGEST} of them .pause all services at once"):
         bench.pause("web")
     assert bench.resume("s1").changed == ("s1",)
 

@@ -22,7 +22,7 @@ from tests.support.builders import (
     window,
     written,
 )
-from tests.support.deciding import decide
+from tests.support.deciding import decide, summed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,11 +38,6 @@ WANTED = {"name": "wanted", "metric": "queue", "strategy": "table", "table": {n:
 def wanting(count: int, requested: int, **facts: Any) -> Observation:
     """An observation in which the rule `WANTED` asks for *count*."""
     return observation(requested, windows={"queue": steady(count)}, **facts)
-
-
-def summed(decision: Decision) -> tuple[int, Reason, str | None, bool]:
-    """The count, the primary reason, whose it is, and whether the count is held."""
-    return decision.desired, decision.primary.reason, decision.primary.rule, decision.held
 
 
 def recommended(*made: tuple[float, int]) -> History:

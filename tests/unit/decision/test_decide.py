@@ -23,7 +23,7 @@ from tests.support.builders import (
     window,
     written,
 )
-from tests.support.deciding import decide
+from tests.support.deciding import decide, summed
 
 if TYPE_CHECKING:
     from autoscaler.policy.policy import Policy
@@ -50,11 +50,6 @@ def seen(cpu: Window | None = None, memory: Window | None = None, requested: int
     """An observation of these two metrics; one that is None is absent."""
     windows = {name: held for name, held in (("cpu", cpu), ("memory", memory)) if held is not None}
     return observation(requested, windows=windows, **facts)
-
-
-def summed(decision: Decision) -> tuple[int, Reason, str | None, bool]:
-    """The count, the primary reason, whose it is, and whether the count is held."""
-    return decision.desired, decision.primary.reason, decision.primary.rule, decision.held
 
 
 # resolve

@@ -9,7 +9,7 @@ from autoscaler.core.reasons import Reason
 from autoscaler.policy.metric import Metric
 from autoscaler.swarm.history import ServiceHistory, look
 from tests.support.builders import NOW, FakeService, observation, steady, told, window, written
-from tests.support.deciding import decide
+from tests.support.deciding import decide, summed
 from tests.support.world import LOST, World, only, said, settled_world
 
 if TYPE_CHECKING:
@@ -35,11 +35,6 @@ def decided(*rules: dict[str, Any], requested: int = 3, blind: float | None = 60
     events, recommended = keys.pop("events", ()), keys.pop("recommended", ())
     history = History(events, recommended, None if blind is None else NOW - blind)
     return decide(falling(*rules, **keys), observation(requested, **facts), history)
-
-
-def summed(decision: Decision) -> tuple[int, Reason]:
-    """The count and the primary reason."""
-    return decision.desired, decision.primary.reason
 
 
 def lost_world(policy: Policy | None = None, **options: Any) -> World:
@@ -72,7 +67,7 @@ class TestWhen:
     )
     def test_whatever_is_missing(self, windows: dict[str, Any]) -> None:
         """Missing, stale, partial and incomplete data are all no data to judge by."""
-        assert summed(decided(windows=windows)) == (6, Reason.FALLBACK)
+        assert summed(decided(windows=windows)) == (6, Reason.FALLBACK, None, False)
 
     @pytest.mark.parametrize(
         "windows",
@@ -89,7 +84,7 @@ class TestWhen:
     def test_partial_data_that_suffice(self) -> None:
         """A rule that fires although tasks are missing has judged: what it asks for counts, and no fallback."""
         windows = {"cpu": window([95] * 8, reporting=[4] * 8, owed=5)}
-        assert summed(decided(windows=windows)) == (4, Reason.ABOVE_THRESHOLD)
+        assert summed(decided(windows=windows)) == (4, Reason.ABOVE_THRESHOLD, "cpu-high", False)
 
     def test_a_guards_data_are_no_rules(self) -> None:
         """That a guard's metric is there keeps no fallback back: rules scale, guards do not."""
@@ -123,7 +118,7 @@ class TestHowMany:
     )
     def test_within_the_bounds_in_force(self, bounds: dict[str, int], desired: int, reason: Reason) -> None:
         """A schedule's bounds hold for the fallback as for everything."""
-        assert summed(decided(schedules=[{**OVERNIGHT, **bounds}])) == (desired, reason)
+        assert summed(decided(schedules=[{**OVERNIGHT, **bounds}]))[:2] == (desired, reason)
 
     def test_in_words(self) -> None:
         """The decision says since when it is blind, beside what each rule lacks."""
@@ -154,8 +149,7 @@ class TestWhatHolds:
         """A closed gate holds the fallback, too."""
         decision = decided(**{"requested": 3, **keys})
 
-        assert summed(decision) == (decision.requested, reason)
-        assert decision.held
+        assert summed(decision) == (decision.requested, reason, None, True)
 
     @pytest.mark.parametrize(
         "keys",
@@ -178,7 +172,7 @@ class TestWhatHolds:
     )
     def test_what_is_about_rules_does_not(self, keys: dict[str, Any]) -> None:
         """What slows rules down is not about the fallback, which no rule asks for."""
-        assert summed(decided(**keys)) == (6, Reason.FALLBACK)
+        assert summed(decided(**keys)) == (6, Reason.FALLBACK, None, False)
 
 
 class TestMemory:

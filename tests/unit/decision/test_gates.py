@@ -8,7 +8,7 @@ import pytest
 from autoscaler.core.model import Decision, History, ScaleEvent
 from autoscaler.core.reasons import Reason
 from tests.support.builders import NOW, observation, steady, told, window, written
-from tests.support.deciding import decide
+from tests.support.deciding import decide, summed
 
 HIGH = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "1m", "add": 1}
 LOW = {"name": "cpu-low", "metric": "cpu", "below": 30, "for": "1m", "remove": 1}
@@ -28,11 +28,6 @@ def decided(
         observation(requested, windows=windows, **facts),
         History(),
     )
-
-
-def summed(decision: Decision) -> tuple[int, Reason, str | None, bool]:
-    """The count, the primary reason, whose it is, and whether the count is held."""
-    return decision.desired, decision.primary.reason, decision.primary.rule, decision.held
 
 
 # paused

@@ -13,7 +13,7 @@ from autoscaler.core.reasons import Reason
 from autoscaler.simulation.parts import Node
 from autoscaler.swarm.history import ScaleState
 from tests.support.builders import NOW, STEP, observation, steady, told, written
-from tests.support.deciding import decide
+from tests.support.deciding import decide, summed
 from tests.support.world import World, only, said, service_spec
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def decided(  # noqa: PLR0913 - all that giving back depends on
     return decide(written(*(rules or (HIGH, LOW)), **given), seen, history)
 
 
-def summed(decision: Decision) -> tuple[int, Reason, bool, bool]:
-    """The count, the primary reason, whether the count is held, and whether replicas are given back."""
-    return decision.desired, decision.primary.reason, decision.held, decision.gives_back
+def given_back(decision: Decision) -> tuple[int, Reason, str | None, bool, bool]:
+    """The sum of the decision, and whether replicas are given back."""
+    return *summed(decision), decision.gives_back
 
 
 # what is given back
@@ -65,14 +65,14 @@ def test_replicas_without_room_are_given_back_after_the_time() -> None:
     """Replicas that the autoscaler added and that Swarm has found no room for, for so long, are given back."""
     decision = decided()
 
-    assert summed(decision) == (4, Reason.NO_ROOM, False, True)
+    assert given_back(decision) == (4, Reason.NO_ROOM, None, False, True)
     assert decision.primary.detail == f"2 replicas found no room and are given back: {PENDING}"
     assert decision.unplaced == 2
 
 
 def test_nothing_is_given_back_by_default() -> None:
     """Without `give_back` replicas wait for ever, as Swarm lets them."""
-    assert summed(decided(scale_up={})) == (6, Reason.NO_BREACH, False, False)
+    assert given_back(decided(scale_up={})) == (6, Reason.NO_BREACH, None, False, False)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +126,8 @@ def test_a_rule_that_wants_fewer_still_gets_them() -> None:
     one = decided(cpu=10, waiting=(PATIENCE,))
     two = decided(cpu=10)
 
-    assert summed(one) == (5, Reason.BELOW_THRESHOLD, False, False)
-    assert summed(two) == (4, Reason.NO_ROOM, False, True)
+    assert given_back(one) == (5, Reason.BELOW_THRESHOLD, "cpu-low", False, False)
+    assert given_back(two) == (4, Reason.NO_ROOM, "cpu-low", False, True)
     assert [reason for reason, _ in told(two)] == [Reason.BELOW_THRESHOLD, Reason.NO_ROOM]
 
 
@@ -136,7 +136,7 @@ def test_a_rule_that_wants_more_is_told(rule: Mapping[str, Any]) -> None:
     """What a rule wants beyond what there is, there is no room for: the words say so."""
     decision = decided(rule, cpu=120)
 
-    assert summed(decision) == (4, Reason.NO_ROOM, False, True)
+    assert given_back(decision) == (4, Reason.NO_ROOM, rule["name"], False, True)
     assert decision.primary.detail.startswith("wants ")
 
 
@@ -151,7 +151,7 @@ def test_a_rule_that_wants_more_is_told(rule: Mapping[str, Any]) -> None:
 )
 def test_a_gate_that_holds_everything_holds_it(closed: dict[str, Any], reason: Reason) -> None:
     """During a rollout, in a pause, of a global service nothing is given back."""
-    assert summed(decided(**closed)) == (6, reason, True, False)
+    assert given_back(decided(**closed)) == (6, reason, None, True, False)
 
 
 def test_a_pause_upwards_and_a_guard_do_not_hold_it() -> None:
@@ -170,12 +170,12 @@ def test_the_autoscaler_that_stands_by_gives_nothing_back() -> None:
     )
     decision = decide(written(HIGH, LOW, scale_up={"give_back": "10m"}), seen, History(asked=2))
 
-    assert summed(decision) == (6, Reason.NOT_LEADER, True, False)
+    assert given_back(decision) == (6, Reason.NOT_LEADER, None, True, False)
 
 
 def test_the_maximum_may_lower_it_further() -> None:
     """A maximum below what has room lowers the count at the same time, and the replicas count as given back."""
-    assert summed(decided(most=3)) == (3, Reason.ABOVE_MAX, False, True)
+    assert given_back(decided(most=3)) == (3, Reason.ABOVE_MAX, None, False, True)
 
 
 def test_an_increase_without_room_does_not_count_as_one_that_did_not_help() -> None:
@@ -204,8 +204,7 @@ def test_the_time_after_it_in_words() -> None:
     """It is said when the next attempt is."""
     decision = decided(cpu=90, waiting=(), gave_back=NOW - 60)
 
-    assert summed(decision) == (6, Reason.NO_ROOM, True, False)
-    assert decision.primary.rule == "cpu-high"
+    assert given_back(decision) == (6, Reason.NO_ROOM, "cpu-high", True, False)
     assert decision.primary.detail == (
         "wants 7; replicas that found no room were given back 1m ago, the next attempt is in 9m"
     )

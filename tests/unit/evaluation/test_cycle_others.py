@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoscaler.core.model import Outcome
+from autoscaler.core.model import BY_OPERATOR, Outcome
 from autoscaler.core.reasons import Reason
 from autoscaler.swarm.cluster import ROLLBACK_LABEL, STATE_LABEL
 from autoscaler.swarm.history import ScaleState
@@ -69,6 +69,20 @@ def test_a_change_by_others_is_told_whatever_round_decides() -> None:
 
     assert said(record) == (Outcome.APPLIED, Reason.ABOVE_MAX, 12, 10)
     assert Reason.CHANGED_EXTERNALLY in reasons(record)
+    assert [(event.before, event.after, event.reason) for event in record.adopted] == [(3, 12, BY_OPERATOR)]
+
+
+def test_a_change_by_others_is_found_by_one_evaluation() -> None:
+    """The record of one evaluation has the change that it found; later records have it among the known changes."""
+    world = settled_world(cpu=50)
+    world.next()
+    world.engine.operator_scale("web", 5)
+
+    found, later = only(world.next()), only(world.next())
+
+    assert [(event.before, event.after) for event in found.adopted] == [(3, 5)]
+    assert later.adopted == ()
+    assert later.changes == found.changes == found.adopted
 
 
 @pytest.mark.fault("rollout")

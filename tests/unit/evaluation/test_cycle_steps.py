@@ -218,6 +218,17 @@ def test_a_dry_run_proposes_again_after_its_cooldown() -> None:
     assert not any(proposal.repeated for proposal in proposals)
 
 
+def test_a_dry_run_speaks_of_no_change_that_never_happened() -> None:
+    """A cooldown that counts from a proposal of the dry-run says that it was only proposed."""
+    world = settled_world(cpu=85, dry_run=True)
+    world.until_changed()
+
+    held = only(world.next())
+
+    assert held.decision.primary.reason is Reason.COOLING_DOWN
+    assert held.decision.primary.detail == "wants 4; scale-up cooldown 3m, 2m45s left since 3 → 4 (proposed)"
+
+
 def test_a_dry_run_repeats_a_correction_of_the_bounds_only_after_its_cooldown() -> None:
     """A correction that a dry-run proposes at every evaluation is marked as a repetition within its cooldown."""
     world = settled_world(policy_for("web", least=5), cpu=50, dry_run=True)

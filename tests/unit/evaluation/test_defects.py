@@ -7,7 +7,7 @@ import pytest
 from autoscaler.decision.decide import decide
 from autoscaler.evaluation import cycle
 from autoscaler.evaluation.journal import Journal
-from autoscaler.views import render
+from autoscaler.views.problems import problem_line
 from tests.support.policy_files import POLICIES, TEST, run
 from tests.support.world import World, policy_for
 
@@ -53,7 +53,7 @@ def test_a_defect_of_one_service_costs_no_other(monkeypatch: pytest.MonkeyPatch)
     assert (world.replicas("web"), world.replicas("api")) == (3, 4)
     assert [str(defect) for defect in defects] == ["division\nby zero"] * 2
     (problem,) = evaluation.problems
-    said = render.problem_line(problem)
+    said = problem_line(problem)
     assert said.startswith(
         "the service web: a defect of the autoscaler: ZeroDivisionError: division by zero (cycle.py:"
     )

@@ -7,7 +7,7 @@ import pytest
 from autoscaler.core.model import Decision, Outcome, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Evaluation, Problem, Record
-from autoscaler.evaluation.journal import Journal
+from autoscaler.evaluation.journal import EndedHold, Journal
 
 LOST = Problem("prometheus", "connection refused")
 
@@ -55,6 +55,32 @@ def test_a_repeated_proposal_is_neither_news_nor_counted() -> None:
     assert journal.snapshot().decisions == {("web", Outcome.DRY_RUN): 1}
 
 
+def at(when: float, made: Record) -> Record:
+    """The same record at another time."""
+    return replace(made, decision=replace(made.decision, at=when))
+
+
+def test_the_end_of_a_hold_is_known_with_its_beginning() -> None:
+    """A hold that ends without a change is over once, and says since when it lasted for its reason."""
+    journal, ended = Journal(), []
+    cooling, blocked = record(Outcome.HELD, Reason.COOLING_DOWN), record(Outcome.HELD, Reason.TASKS_PENDING)
+    calm = record(Outcome.UNCHANGED)
+
+    for made in (at(0, cooling), at(15, blocked), at(30, blocked), at(45, calm), at(60, calm)):
+        ended.append(journal.hold_ended_by(made))
+        journal.add(made)
+
+    assert ended == [None, None, None, EndedHold(at(30, blocked), 15), None]
+
+
+def test_a_change_ends_a_hold_without_a_line_of_its_own() -> None:
+    """The line of the change says that the hold is over."""
+    journal = Journal()
+    journal.add(record(Outcome.HELD, Reason.COOLING_DOWN))
+
+    assert journal.hold_ended_by(record(Outcome.APPLIED, Reason.ABOVE_THRESHOLD)) is None
+
+
 def test_a_problem_begins_once_and_ends_once() -> None:
     """A backend that stays away is told of when it goes and when it comes back, not in between."""
     journal = Journal()
@@ -73,6 +99,29 @@ def test_a_silent_swarm_that_says_why_it_is_lost_is_told_of_again() -> None:
     assert told == [([silent], []), ([], []), ([replace(clear, kind="swarm_cause")], []), ([], []), ([], [])]
     assert journal.snapshot().problems == (clear,)
     assert journal.close(Evaluation(0.0)) == ([], [clear])
+
+
+def test_data_that_lack_for_another_cause_are_told_of_again() -> None:
+    """A problem of missing data that goes on for another cause is news once, and no end of the problem."""
+    journal = Journal()
+    one, other = Problem("no_data", "no series", cause="cpu:metric"), Problem("no_data", "no label", cause="cpu:label")
+    told = [journal.close(Evaluation(0.0, problems=(each,))) for each in (one, one, other, other)]
+
+    assert told == [([one], []), ([], []), ([replace(other, kind="no_data_cause")], []), ([], [])]
+    assert journal.close(Evaluation(0.0)) == ([], [other])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("no_data", "swarm"), ("no_data", "prometheus"), ("write", "swarm")],
+)
+def test_what_was_not_looked_at_is_not_over(before: str, after: str) -> None:
+    """While a backend does not answer, the problems that only its answer ends go on."""
+    journal = Journal()
+    problem, lost = Problem(before, "x"), Problem(after, "gone")
+    journal.close(Evaluation(0.0, problems=(problem,)))
+    assert journal.close(Evaluation(15.0, problems=(lost,))) == ([lost], [])
+    assert set(journal.snapshot().problems) == {problem, lost}
 
 
 def test_an_unreachable_swarm_says_nothing_about_prometheus() -> None:
@@ -102,16 +151,6 @@ def test_an_unreachable_swarm_forgets_no_service() -> None:
     journal.add(record(Outcome.HELD))
     journal.close(Evaluation(0.0, problems=(Problem("swarm", "gone"),)))
     assert set(journal.snapshot().latest) == {"web"}
-
-
-def test_both_backends_count_as_reached_after_a_clean_evaluation() -> None:
-    """A backend that answered once stays reached; readiness asks no more than that."""
-    journal = Journal()
-    journal.close(Evaluation(0.0, problems=(LOST,)))
-    assert journal.snapshot().reached == {"swarm"}
-    journal.close(Evaluation(15.0))
-    journal.close(Evaluation(30.0, problems=(LOST,)))
-    assert journal.snapshot().reached == {"swarm", "prometheus"}
 
 
 def test_the_notable_records_are_bounded() -> None:

@@ -303,9 +303,9 @@ def test_sleep_needs_no_rule_that_wakes(tmp_path: Path, rules: str) -> None:
     text = policies(entry("a", "[a]", f", {night}", rules=rules))
     assert load(tmp_path, a=text)
     (found,) = problems(tmp_path, a=text.replace("min: 1, max: 5", "min: 0, max: 5"))
-    assert "policies[0].replicas.min: min 0, and no rule could wake the service" in found
+    assert "policies[0].replicas.min: min is 0, but no rule could wake the service" in found
     (found,) = problems(tmp_path, a=text.replace("min: 0, max: 0", "min: 0, max: 3"))
-    assert "policies[0].schedules[0].min: min 0, and no rule could wake the service" in found
+    assert "policies[0].schedules[0].min: min is 0, but no rule could wake the service" in found
 
 
 def test_a_max_of_0_is_not_sleep_by_itself(tmp_path: Path) -> None:

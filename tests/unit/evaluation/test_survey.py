@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import TYPE_CHECKING
 
+import pytest
 from rich.console import Console
 
 from autoscaler.core.reasons import Reason
@@ -135,14 +136,14 @@ def test_the_real_scrape_interval() -> None:
     It is measured again after ten minutes, and the problem is over once the two agree.
     """
     world = settled_world(written(CPU))
-    measured = [60.0]
+    measured = [25.0]
     world.cycle.windows.probe = lambda _: measured[0]
 
-    assert seen(world).scrape_interval == 60.0
+    assert seen(world).scrape_interval == 25.0
     (problem,) = world.next().problems
     assert problem.kind == "scrape_interval"
     assert problem.detail == (
-        "Prometheus scrapes every 1m, the settings say every 15s (set AUTOSCALER_SCRAPE_INTERVAL=1m)"
+        "Prometheus scrapes every 25s, the settings say every 15s (set AUTOSCALER_SCRAPE_INTERVAL=25s)"
     )
     assert not world.evaluate().incomplete
 
@@ -150,6 +151,48 @@ def test_the_real_scrape_interval() -> None:
     assert world.next().problems != ()
     world.clock.time += 600
     assert world.next().problems == ()
+
+
+def test_a_scrape_interval_at_which_nothing_scales_by_cpu() -> None:
+    """If the rate window holds less than two scrapes, that is a problem of missing data, and not a hint."""
+    world = settled_world(written(CPU))
+    world.cycle.windows.probe = lambda _: 60.0
+
+    evaluation = world.next()
+
+    (problem,) = evaluation.problems
+    assert (problem.kind, problem.subject) == ("no_data", "metric cpu")
+    assert problem.detail == (
+        "nothing scales by cpu: Prometheus scrapes every 1m, the settings say every 15s, and the rate window of 1m "
+        "holds less than the two samples that cpu needs (set AUTOSCALER_SCRAPE_INTERVAL=1m and "
+        "AUTOSCALER_RATE_WINDOW=4m, or scrape more often)"
+    )
+    assert evaluation.incomplete
+
+
+def test_a_scrape_interval_without_rules_by_cpu() -> None:
+    """For policies that do not look at cpu, a long scrape interval is a hint."""
+    world = settled_world(written({**CPU, "metric": "memory"}))
+    world.cycle.windows.probe = lambda _: 60.0
+    assert [problem.kind for problem in world.next().problems] == ["scrape_interval"]
+
+
+@pytest.mark.fault("nothing-matched")
+def test_a_misspelt_name_and_a_glob_that_matches_nothing() -> None:
+    """Both are told with the name that may be meant, and the last line does not say that all is well."""
+    world = World(policy_for("web", "wob-*"), policy_for("wep"))
+    world.service()
+    world.settle()
+
+    found = seen(world)
+
+    assert found.nothing_matched == ("policy web: the glob wob-* matches no service (did you mean web?)",)
+    assert [record.decision.primary.detail for record in found.untouched] == [
+        "Swarm has no service of this name (did you mean web?)"
+    ]
+    text = printed(render.survey(found))
+    assert "None lacks data, but 2 entries of the policies match no service." in text
+    assert "All have data" not in text
 
 
 # room

@@ -19,7 +19,7 @@ from autoscaler.policy.metric import Metric
 from autoscaler.ports import Series
 from autoscaler.swarm.cluster import ServiceView, TaskView
 from autoscaler.swarm.placement import NodeView
-from autoscaler.views.render import problem_line
+from autoscaler.views.problems import problem_line
 from tests.support.builders import CPU_HIGH, NOW, STEP, threshold, window, written
 from tests.support.world import FREE, SETTINGS, World, only, policy_for, said, settled_world
 

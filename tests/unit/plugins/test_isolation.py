@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 from math import inf, nan
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import pytest
 from pydantic import ValidationError, model_validator
@@ -17,6 +17,7 @@ from autoscaler.strategies import Rule, RuleInput, Threshold
 from autoscaler.util.deadline import Deadline
 from tests.support.builders import CPU_HIGH, CPU_LOW, NOW, observation, policy, steady, told, window
 from tests.support.deciding import decide
+from tests.support.foreign_strategy import Foreign, foreign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,46 +29,8 @@ CALM = RuleInput(steady(10), 3, 3)
 A_MOMENT = 0.25
 
 
-class Foreign(Rule):
-    """A plugin's strategy that does what a test tells it to."""
-
-    strategy: Literal["foreign"] = "foreign"
-    does: ClassVar[Callable[[Rule, RuleInput], Any]]
-    does_on_partial: ClassVar[Callable[[Rule, RuleInput], Any] | None] = None
-
-    @property
-    def look_back(self) -> int:
-        """Only the newest sample counts."""
-        return 0
-
-    def recommend(self, rule_input: RuleInput) -> Recommendation:
-        """What the test says."""
-        opinion: Recommendation = type(self).does(self, rule_input)
-        return opinion
-
-    def recommend_on_partial(self, rule_input: RuleInput) -> Recommendation | None:
-        """What the test says."""
-        does = type(self).does_on_partial
-        if does is None:
-            return super().recommend_on_partial(rule_input)
-        opinion: Recommendation | None = does(self, rule_input)
-        return opinion
-
-
 GUARD = PluginGuard()
 """As patient as the autoscaler's own."""
-
-
-def foreign(
-    does: Callable[[Rule, RuleInput], Any],
-    on_partial: Callable[[Rule, RuleInput], Any] | None = None,
-    name: str = "rule",
-) -> Rule:
-    """A rule of a strategy of its own, which does this."""
-    said = {"does": does, "does_on_partial": on_partial, "strategy_name": "foreign", "__module__": __name__}
-    kind = type("Foreign", (Foreign,), said)
-    rule: Rule = kind(name=name, metric="cpu")
-    return rule
 
 
 def raising(error: BaseException) -> Callable[[Rule, RuleInput], NoReturn]:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from autoscaler.cli.main import main
 from autoscaler.errors import ConfigurationError
 from autoscaler.plugins import entry_points as plugins
-from autoscaler.policy.policy import policy_schema
+from autoscaler.policy.file import policy_schema
 from autoscaler.policy_files import loader
 from autoscaler.strategies import Rule, Threshold, registered, registry
 from tests.support.builders import refused
@@ -190,8 +190,8 @@ def test_a_subclass_of_our_own_strategy_is_a_plugins(site: Site) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("Broken = 3", "is 3, no subclass of autoscaler.strategies.Rule (name the class: module:Class)"),
-        ("class Broken: pass", "no subclass of autoscaler.strategies.Rule"),
+        ("Broken = 3", "is 3, not a subclass of autoscaler.strategies.Rule (name the class: module:Class)"),
+        ("class Broken: pass", "not a subclass of autoscaler.strategies.Rule"),
         ("", "cannot be imported: AttributeError: "),
         (
             "import no_such_module",

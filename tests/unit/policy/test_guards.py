@@ -14,7 +14,7 @@ from autoscaler.errors import RefusedError
 from autoscaler.policy.guards import Guard
 from autoscaler.policy.metric import Metric
 from tests.support.builders import NOW, observation, steady, told, window, written
-from tests.support.deciding import decide
+from tests.support.deciding import decide, summed
 from tests.support.world import only, reasons, said, settled_world
 
 if TYPE_CHECKING:
@@ -52,11 +52,6 @@ def decided(
 def guarded(**keys: Any) -> Policy:
     """Rules on cpu under the guard `pool-full`, changed by *keys*."""
     return written(HIGH, LOW, most=10, guards=[{**FULL, **keys}])
-
-
-def summed(decision: Decision) -> tuple[int, Reason, bool]:
-    """The count, the primary reason, and whether the count is held."""
-    return decision.desired, decision.primary.reason, decision.held
 
 
 class TestBound:
@@ -230,7 +225,7 @@ class TestRules:
 
     def test_where_nothing_is_wanted_nothing_is_held(self) -> None:
         """A guard is told of only where it changes the number."""
-        assert summed(decided(cpu=50, pool=steady(95))) == (3, Reason.NO_BREACH, False)
+        assert summed(decided(cpu=50, pool=steady(95))) == (3, Reason.NO_BREACH, None, False)
 
     def test_what_was_wanted_is_told(self) -> None:
         """The decision carries the rule that wanted the change, and what the guard says to it."""
@@ -247,13 +242,13 @@ class TestRules:
         other = {"name": "queue-full", "metric": "queue", "above": 5, "block": "up"}
         decision = decided(cpu=90, pool=steady(first), queue=9, guards=[FULL, other])
 
-        assert summed(decision) == (3, Reason.GUARD, True)
+        assert summed(decision) == (3, Reason.GUARD, "cpu-high", True)
         assert ("pool-full" if first > 90 else "queue-full") in decision.primary.detail
 
     def test_a_count_of_a_table_too(self) -> None:
         """A guard forbids what rules want, be it so many more or a count."""
-        assert summed(decided(TABLE, queue=8, pool=steady(95))) == (3, Reason.GUARD, True)
-        assert summed(decided(TABLE, queue=1, pool=steady(95))) == (3, Reason.GUARD, True)
+        assert summed(decided(TABLE, queue=8, pool=steady(95))) == (3, Reason.GUARD, "by-queue", True)
+        assert summed(decided(TABLE, queue=1, pool=steady(95))) == (3, Reason.GUARD, "by-queue", True)
 
     @pytest.mark.parametrize(("cpu", "desired"), [(90, 4), (10, 3)])
     def test_without_data_of_the_guard(self, cpu: float, desired: int) -> None:
@@ -286,7 +281,7 @@ class TestWhatPasses:
         """The bounds of a schedule are bounds."""
         decision = decided(requested=requested, pool=steady(95), schedules=[{**OVERNIGHT, **bounds}])
 
-        assert summed(decision) == (desired, Reason.SCHEDULE_BOUNDS, False)
+        assert summed(decision) == (desired, Reason.SCHEDULE_BOUNDS, None, False)
 
     @pytest.mark.parametrize("pool", [None, steady(95)], ids=["no data", "beyond"])
     def test_the_fallback(self, pool: Window | None) -> None:
@@ -322,7 +317,7 @@ class TestOrder:
         history = History((ScaleEvent(NOW - 10, 2, 3),))
         decision = decided(cpu=90, pool=steady(95), history=history, scale_up={"cooldown": "3m"})
 
-        assert summed(decision) == (3, Reason.COOLING_DOWN, True)
+        assert summed(decision) == (3, Reason.COOLING_DOWN, "cpu-high", True)
         assert Reason.GUARD not in [reason for reason, _ in told(decision)]
 
     def test_stabilization_comes_first(self) -> None:
@@ -330,7 +325,7 @@ class TestOrder:
         history = History(recommended=(Recommended(NOW - 10, 3),))
         decision = decided(cpu=10, pool=steady(95), history=history, scale_down={"stabilization": "5m"})
 
-        assert summed(decision) == (3, Reason.STABILIZED, True)
+        assert summed(decision) == (3, Reason.STABILIZED, "cpu-low", True)
 
     def test_a_guard_is_told_the_count_that_the_limits_left(self) -> None:
         """A guard comes after the limits: it is about the change that would be made."""

@@ -122,7 +122,7 @@ def test_a_wish_for_a_policy_that_is_none_is_told(service: str, wanted: str, cur
     """What a label says wrongly is reported on that service, also where another rank would find a policy."""
     match = found(service, policy=wanted)
     assert match.policy is None
-    assert match.conflict == f"the label autoscaler.policy names {wanted!r}, no policy ({cure})"
+    assert match.conflict == f"the label autoscaler.policy names {wanted!r}, which is not a policy ({cure})"
 
 
 OWNERS = [
@@ -147,7 +147,7 @@ def test_a_service_that_another_program_scales_is_left_alone(
     assert (match.policy, match.names) == (None, policy_name)
     assert match.conflict == (
         f"is scaled by {owner} (label {label}=true), and the policy {policy_name} matches it by a glob or by "
-        "match_labels (exclude it, or name it exactly in services to scale it all the same)"
+        "match_labels (exclude it, or name it exactly in services to scale it anyway)"
     )
 
 
@@ -422,7 +422,7 @@ def test_a_label_cannot_put_a_service_to_sleep_that_nothing_could_wake(
     else:
         assert match.conflict == (
             "the label autoscaler.replicas.min is 0, and no rule of the policy web could wake the service "
-            "(write 1, or add a rule for a metric which is there without tasks)"
+            "(write 1, or add a rule with a metric that has data without tasks)"
         )
 
 
@@ -478,7 +478,7 @@ def test_a_thousand_wishes_for_nothing_are_answered_in_bounded_work() -> None:
     """The nearest name is looked for once per wish, and for a hundred of them."""
     one = matcher(*(policy(f"policy-{index}") for index in range(200)))
     answers = [one.find(f"s{index}", {POLICY_LABEL: f"polcy-{index}"}).conflict for index in range(300)]
-    assert answers[42].endswith("no policy (did you mean policy-42?)")
+    assert answers[42].endswith("not a policy (did you mean policy-42?)")
     assert answers[299].endswith("(the policies are policy-0, policy-1, policy-2, policy-3, policy-4 and 195 more)")
     assert len(one._hints) == 100
 

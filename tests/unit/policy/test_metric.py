@@ -109,7 +109,7 @@ class TestRefused:
             pytest.param({"by": "svc"}, "by belongs to a query (add query", id="by alone"),
             pytest.param({"task": "pod"}, "task belongs to a query (add query", id="task alone"),
             pytest.param({"unit": "ms"}, "unit belongs to a query (add query", id="a unit alone"),
-            pytest.param({"source": "redis"}, "the source redis is asked nothing (add query)", id="a source alone"),
+            pytest.param({"source": "redis"}, "the source redis has no query (add query)", id="a source alone"),
             pytest.param({"kind": "total"}, "built-in metrics are averages (remove kind", id="a total without a query"),
             pytest.param({**PLUGGED, "by": "svc"}, "names the services itself (remove by and task)", id="plugin, by"),
             pytest.param(
@@ -118,7 +118,7 @@ class TestRefused:
             pytest.param({**TEMPLATE, "by": "queue"}, "for all at once (keep one of the two)", id="$service and by"),
             pytest.param({**ONE, "task": "pod"}, "has no tasks (add by, or remove task)", id="tasks of one value"),
             pytest.param(
-                {**PER_TASK, "task": "svc"}, "svc tells either services or tasks apart", id="by and task alike"
+                {**PER_TASK, "task": "svc"}, "svc cannot name both services and tasks", id="by and task alike"
             ),
             pytest.param({**BY, "aggregate": "max"}, "are about tasks (add task", id="the busiest of no tasks"),
             pytest.param({**BY, "reporting": "80%"}, "are about tasks (add task", id="a part of no tasks"),

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from autoscaler.policy.file import PolicyFile
 from autoscaler.policy.matching import Match, Matcher
-from autoscaler.policy.policy import Bounds, Policy, PolicyFile, PolicySet, is_glob
+from autoscaler.policy.policy import Bounds, Policy, PolicySet, is_glob
 from autoscaler.strategies import Rule, Threshold, strategy
 
 RULE: dict[str, Any] = {"name": "cpu-high", "metric": "cpu", "above": 70, "for": "5m", "add": 1}

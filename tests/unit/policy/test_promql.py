@@ -11,9 +11,11 @@ from tests.support.promql_texts import NASTY, RIGHT
 
 WRONG = [
     pytest.param("sum(a", "lacks a ) (close the bracket)", id="an open bracket"),
-    pytest.param("sum(a{b='c'}[5m)", "query's ) at character 16 closes nothing", id="brackets that cross"),
-    pytest.param("sum(a))", "query's ) at character 7 closes nothing", id="a bracket too many"),
-    pytest.param("a) or (vector(1)", "query's ) at character 2 closes nothing", id="brackets the wrong way round"),
+    pytest.param("sum(a{b='c'}[5m)", "query's ) at character 16 does not close a bracket", id="brackets that cross"),
+    pytest.param("sum(a))", "query's ) at character 7 does not close a bracket", id="a bracket too many"),
+    pytest.param(
+        "a) or (vector(1)", "query's ) at character 2 does not close a bracket", id="brackets the wrong way round"
+    ),
     pytest.param('a{b="c}', 'quote " at character 5 is not closed', id="an open quote"),
     pytest.param("a{b='c}", "quote ' at character 5 is not closed", id="an open single quote"),
     pytest.param("a{b=`c}", "quote ` at character 5 is not closed", id="an open backquote"),
@@ -24,13 +26,15 @@ WRONG = [
     pytest.param("a # it's\r{", "lacks a } (close the bracket)", id="a comment ends with its line, be it a CR"),
     pytest.param("a{b=$service}", '$ outside of quotes at character 5 (write "$service", in quotes)', id="unquoted"),
     pytest.param("rate(a[$__rate_interval])", "$ outside of quotes at character 8", id="a dashboard's interval"),
-    pytest.param('a{b="${service}"}', "${service} at character 5 means nothing", id="braces"),
-    pytest.param('a{b="$services"}', "$services at character 5 means nothing", id="a longer word"),
-    pytest.param('a{b="$service_name"}', "$service_name at character 5 means nothing", id="another word"),
-    pytest.param('a{b="$__interval"}', "$__interval at character 5 means nothing", id="a dashboard's variable"),
-    pytest.param('a{b="\\$service"}', "\\$service at character 5 means nothing", id="an escape"),
-    pytest.param('a{b=~"\\\\$service"}', "\\$service at character 6 means nothing", id="a regular expression's escape"),
-    pytest.param("a{b=~`\\$service`}", "\\$service at character 6 means nothing", id="the same in backquotes"),
+    pytest.param('a{b="${service}"}', "${service} at character 5 is not a variable", id="braces"),
+    pytest.param('a{b="$services"}', "$services at character 5 is not a variable", id="a longer word"),
+    pytest.param('a{b="$service_name"}', "$service_name at character 5 is not a variable", id="another word"),
+    pytest.param('a{b="$__interval"}', "$__interval at character 5 is not a variable", id="a dashboard's variable"),
+    pytest.param('a{b="\\$service"}', "\\$service at character 5 is not a variable", id="an escape"),
+    pytest.param(
+        'a{b=~"\\\\$service"}', "\\$service at character 6 is not a variable", id="a regular expression's escape"
+    ),
+    pytest.param("a{b=~`\\$service`}", "\\$service at character 6 is not a variable", id="the same in backquotes"),
     pytest.param("", "is empty", id="nothing"),
     pytest.param(" \n ", "is empty", id="blanks"),
     pytest.param("# sum(a)\n  # b", "is empty", id="nothing but comments"),
@@ -137,7 +141,7 @@ class TestTemplate:
 
     def test_a_backquote_cannot_stand_between_backquotes(self) -> None:
         """A name that its quotes cannot hold is an error that says so, with the cure."""
-        with pytest.raises(ValueError, match=r"cannot stand between backquotes \(use double quotes there"):
+        with pytest.raises(ValueError, match=r"cannot be written between backquotes \(use double quotes"):
             for_service("a{b=`$service`}", "we`b")
 
     def test_other_backquotes_may_be_there(self) -> None:

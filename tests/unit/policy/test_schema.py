@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from autoscaler.policy.policy import policy_schema
+from autoscaler.policy.file import policy_schema
 from autoscaler.policy_files import loader
 from autoscaler.policy_files.yaml_document import read
 from autoscaler.strategies import registered

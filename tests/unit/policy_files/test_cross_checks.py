@@ -64,7 +64,7 @@ def test_checks_across_policies_do_not_wait_for_valid_policies(tmp_path: Path) -
 def test_globs_of_which_one_contains_the_other_are_an_error(tmp_path: Path, first: str, second: str) -> None:
     """Two matches of equal rank are an error at load where provable: told with a service that both match."""
     (found,) = problems(tmp_path, a=policies(entry("a", first), entry("b", second)))
-    example = re.search(r'both match, say, "(.*?)"', found)
+    example = re.search(r'both match "(.*?)"', found)
     assert example is not None
     for services in (first, second):
         document = read(policies(entry("a", services)), "f")
@@ -304,7 +304,7 @@ def test_a_policy_that_allows_0_replicas_has_a_rule_that_can_wake(
         assert load(tmp_path, a=text)
     else:
         (found,) = problems(tmp_path, a=text)
-        assert ".min: min 0, and no rule could wake the service: " in found
+        assert ".min: min is 0, but no rule could wake the service: " in found
 
 
 def test_one_rule_that_can_wake_suffices(tmp_path: Path) -> None:

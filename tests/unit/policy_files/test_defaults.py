@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from autoscaler.policy.policy import Policy
 from autoscaler.policy_files import loader
-from autoscaler.policy_files.yaml_document import MAX_NODES, read
+from autoscaler.policy_files.yaml_document import read
+from autoscaler.policy_files.yaml_reader import MAX_NODES
 from tests.support.policy_sets import load, problems
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ def test_defaults_stand_in_one_file(tmp_path: Path) -> None:
             f"»replicas: {{min: 1, max: 5}}, {RULES}",
             ": the fallback of 6 replicas is above max 5 (raise max, or lower the fallback)",
         ),
-        ("{replicas: {min: 0}}", f"replicas: »{{max: 5}}, {RULES}", ".replicas.min: min 0, and no rule could wake"),
+        ("{replicas: {min: 0}}", f"replicas: »{{max: 5}}, {RULES}", ".replicas.min: min is 0, but no rule could wake"),
         (
             "{scale_up: {cooldown: 1m}}",
             f"»{RULES}",

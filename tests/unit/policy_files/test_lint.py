@@ -14,9 +14,10 @@ from autoscaler.policy.metric import with_built_in
 from autoscaler.policy.policy import PolicySet
 from autoscaler.policy_files import lint as advice
 from autoscaler.policy_files import loader
+from autoscaler.policy_files.diagnostic import MAX_PROBLEMS
 from autoscaler.policy_files.lint import LintId
 from autoscaler.policy_files.lint.played import Effort, flaps
-from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, read
+from autoscaler.policy_files.yaml_document import read
 from autoscaler.swarm.history import KEPT_EVENTS, prune
 from tests.support.builders import NOW, observation, window, written
 from tests.support.deciding import decide
@@ -74,8 +75,8 @@ def test_a_pair_that_must_flap_is_told_with_the_numbers() -> None:
     """With `below: 50, remove: 1` and `above: 70` on a per-replica average, 2 → 1 replicas turns 49 into 98."""
     assert warnings(LOW, HIGH, more=", flap_guard: false") == [
         (
-            "a.yml:3:118: policies[0].rules[0].below: must flap with high: at 2 replicas a cpu of 49 becomes 98 at 1, "
-            "above 70 (write below: 35 or less, or above: 100 or more)"
+            "a.yml:3:118: policies[0].rules[0].below: the rule must flap with high: at 2 replicas a cpu of 49 becomes "
+            "98 at 1, above 70 (write below: 35 or less, or above: 100 or more)"
         )
     ]
 
@@ -132,7 +133,7 @@ def test_the_numbers_are_those_of_the_steepest_removal(replicas: str, low: str, 
 @pytest.mark.parametrize(
     ("replicas", "low", "guarded"),
     [
-        ("{min: 1, max: 10}", LOW, "would flap with high: {}; the flap guard holds this removal ("),
+        ("{min: 1, max: 10}", LOW, "the rule would flap with high: {}; the flap guard holds this removal ("),
         ("{min: 1, max: 10}", LOW.replace("remove: 1", "remove: 4"), "{}; the flap guard removes only down to 4 ("),
     ],
 )
@@ -216,8 +217,9 @@ def test_a_step_that_removes_too_much_is_told_at_its_place() -> None:
         "steps: [{upper: -30, remove: 4}, {lower: -30, upper: 0, remove: 2}]}"
     )
     assert told(low, HIGH, replicas="{min: 2, max: 10}") == (
-        "rules[0].steps[1].remove: would flap with high: at 4 replicas a cpu of 39 becomes 78 at 2, above 70; "
-        "the flap guard removes only down to 3 (remove fewer or at lower values, or let high add only above 80)"
+        "rules[0].steps[1].remove: the rule would flap with high: at 4 replicas a cpu of 39 becomes 78 at 2, above 70; "
+        "the flap guard removes only down to 3 "
+        "(remove fewer replicas, or at lower values, or let high add only above 80)"
     )
     assert warnings(low.replace("remove: 2", "remove: 1"), HIGH, replicas="{min: 2, max: 10}") == []
 
@@ -232,7 +234,7 @@ def test_steps_that_add_and_counts_that_steps_give_are_played_as_well() -> None:
     assert "at 6 replicas a cpu of 39 becomes 78 at 3, above 70" in told(minimum, HIGH, replicas="{min: 3, max: 9}")
     assert warnings(minimum.replace("3}]", "2}]"), HIGH, replicas="{min: 3, max: 9}") == []
     exactly = "{name: low, metric: cpu, strategy: steps, below: 40, steps: [{upper: 0, exactly: 2}]}"
-    assert "rules[0].steps[0].exactly: would flap with high: at 9 replicas" in told(
+    assert "rules[0].steps[0].exactly: the rule would flap with high: at 9 replicas" in told(
         exactly, HIGH, replicas="{min: 2, max: 9}"
     )
     assert warnings(exactly, HIGH, replicas="{min: 2, max: 3}") == []
@@ -242,7 +244,7 @@ def test_a_target_flaps_with_a_bound_below_it() -> None:
     """A target removes until the others carry what it says; it does not flap with itself."""
     high = HIGH.replace("70", "55")
     assert told(TARGET, high) == (
-        "rules[0].target: would flap with high: at 2 replicas a cpu of 29 becomes 58 at 1, above 55; "
+        "rules[0].target: the rule would flap with high: at 2 replicas a cpu of 29 becomes 58 at 1, above 55; "
         "the flap guard holds this removal (write target: 55 or less, or let high add only above 60)"
     )
     assert warnings(TARGET, high.replace("55", "60")) == []
@@ -264,8 +266,9 @@ def test_a_table_on_a_load_that_moves_flaps_with_itself() -> None:
     """Its rows are for what does not depend on the count."""
     table = "{name: rows, metric: cpu, strategy: table, table: {0: 2, 50: 4}}"
     assert told(table, replicas="{min: 1, max: 4}") == (
-        "rules[0].table: must flap with itself: at 4 replicas a cpu of 49 becomes 98 at 2, where rows asks for more "
-        "(take a metric that removing replicas leaves as it is, or strategy: target)"
+        "rules[0].table: the rule must flap with itself: at 4 replicas a cpu of 49 becomes 98 at 2, "
+        "for which rows asks for more "
+        "(use a metric that does not rise when replicas are removed, or strategy: target)"
     )
     assert warnings(table.replace("cpu", "memory")) == []
 
@@ -377,23 +380,23 @@ def test_a_flap_between_large_bounds_is_found() -> None:
 @pytest.mark.parametrize(
     ("way", "cooldown", "late", "cure"),
     [
-        ("scale_up", "1m", "too few replicas", "3m holds relative steps, and counts like these only after"),
+        ("scale_up", "1m", "too few replicas", "3m holds relative steps, and such counts only after"),
         (
             "scale_down",
             "10m",
             "more replicas than it needs",
-            "5m holds relative steps, and counts like these only after",
+            "5m holds relative steps, and such counts only after",
         ),
     ],
 )
 def test_a_cooldown_that_ruins_a_rule_that_sizes_is_told(way: str, cooldown: str, late: str, cure: str) -> None:
     """A written cooldown on a `target` is told with its length, its effect and the cure."""
-    instead = "; stabilization: 5m calms its reductions instead" if way == "scale_down" else ""
+    instead = "; for slower reductions write stabilization: 5m" if way == "scale_down" else ""
 
     assert told(TARGET, more=f", {way}: {{cooldown: {cooldown}}}") == (
-        f"{way}.cooldown: target sizes the service for its load, and {cooldown} holds each correction for that long "
-        f"after a change: a load that changes meanwhile has {late} until then "
-        f"(remove it: unwritten, {cure} a change by somebody else{instead})"
+        f"{way}.cooldown: target sizes the service for its load, but this cooldown delays each correction by up to "
+        f"{cooldown} after a change; if the load changes meanwhile, the service has {late} "
+        f"(remove it; the default of {cure} a change by somebody else{instead})"
     )
 
 
@@ -419,7 +422,7 @@ def test_a_cooldown_of_the_defaults_is_told_at_its_place() -> None:
 
     (warning,) = map(str, loaded.warnings(15))
 
-    assert "2m holds each correction" in warning
+    assert "this cooldown delays each correction by up to 2m" in warning
 
 
 Q = "{name: q, metric: q, strategy: target, target: 100000}"
@@ -438,7 +441,7 @@ Q = "{name: q, metric: q, strategy: target, target: 100000}"
 def test_a_total_that_a_target_takes_for_an_average_is_told(metric: str, what: str) -> None:
     """A target on one value, or on a sum, without `kind` counts the load again with each replica: told with numbers."""
     assert told(Q, metrics=f"metrics: {{q: {{{metric}}}}}\n") == (
-        f"rules[0].metric: {what}, and without kind a target takes it for an average per replica: 200000 at 1 replica "
+        f"rules[0].metric: {what}, and without kind a target treats it as an average per replica: 200000 at 1 replica "
         "asks for 2, and still 200000 at 2 replicas for 4, and so on (write kind: total in the metric q, or "
         "kind: average if each replica has this value)"
     )
@@ -467,14 +470,15 @@ QUEUED = "{name: high, metric: q, above: 70, for: 1m, add: 1}"
 def test_a_range_longer_than_the_cooldown_is_told() -> None:
     """A rule that looks back further than its cooldown acts again on the same load: told with both lengths."""
     assert told(QUEUED, metrics=PEAK, more=", scale_up: {cooldown: 30s}") == (
-        "rules[0].metric: q looks back 5m, longer than the cooldown up of 30s: it still shows the load before that "
-        "change, and the rule may act on it again (look back 30s or less, or give scale_up a cooldown of 5m or more)"
+        "rules[0].metric: q looks back 5m, longer than the cooldown up of 30s, so it still shows the load before a "
+        "change, and the rule may act on that load again "
+        "(look back 30s or less, or give scale_up a cooldown of 5m or more)"
     )
     unwritten = Q.replace("100000", "100")
     average = "metrics: {q: {query: 'max_over_time(q[5m])', by: s}}\n"
     assert told(unwritten, metrics=average) == (
-        "rules[0].metric: q looks back 5m, longer than 3m after a change: it still shows the load before that "
-        "change, and the rule may act on it again (look back 3m or less)"
+        "rules[0].metric: q looks back 5m, longer than 3m after a change, so it still shows the load before a "
+        "change, and the rule may act on that load again (look back 3m or less)"
     )
 
 
@@ -498,7 +502,7 @@ def test_a_window_shorter_than_two_steps_is_told() -> None:
     rule = "{name: r, metric: memory, above: 80, for: 29s, add: 1}"
     assert warnings(rule, replicas="{min: 1, max: 2}") == [
         (
-            "a.yml:3:108: policies[0].rules[0].for: 29s is shorter than two window steps of 15s: one odd sample may "
+            "a.yml:3:108: policies[0].rules[0].for: 29s is shorter than two window steps of 15s, so one odd sample may "
             "decide (give at least 30s, or a smaller interval)"
         )
     ]
@@ -512,7 +516,7 @@ def test_a_metric_and_a_guard_have_window_steps_of_their_own() -> None:
     metrics = "metrics: {slow: {query: 'sum(x)', step: 1m}}\n"
     rule = "{name: r, metric: slow, above: 80, for: 90s, add: 1}"
     guard = ", guards: [{name: g, metric: slow, above: 90, for: 119s, block: both}]"
-    assert "1m30s is shorter than two window steps of 1m:" in told(rule, metrics=metrics)
+    assert "1m30s is shorter than two window steps of 1m," in told(rule, metrics=metrics)
     assert told(rule.replace("90s", "2m"), metrics=metrics, more=guard).startswith("guards[0].for: 1m59s is shorter")
     assert warnings(rule.replace("90s", "2m"), metrics=metrics, more=guard.replace("119s", "2m")) == []
 
@@ -527,7 +531,8 @@ def test_a_rule_that_another_always_outdoes_is_told() -> None:
     """Of two increases the larger one counts, so that the rule that fires later and adds no more never decides."""
     late = MORE.replace("more", "late").replace("80", "90")
     assert told(MORE, late) == (
-        "rules[1]: never decides: memory above 90 for 5m is above 80 for 5m as well, and for that more adds 1 "
+        "rules[1]: the rule never decides, because memory above 90 for 5m is also above 80 for 5m, and then "
+        "more adds 1 "
         "(remove one of the two, or let late add more)"
     )
     assert warnings(MORE, late.replace("add: 1", "add: 2")) == []
@@ -541,8 +546,8 @@ def test_a_larger_removal_under_a_stricter_bound_is_told() -> None:
     """Of two removals the smaller one counts: the one that is meant for a deeper calm never decides."""
     deep = FEWER.replace("fewer", "deep").replace("30", "10").replace("remove: 1", "remove: 3")
     assert told(FEWER, deep) == (
-        "rules[1]: never decides: memory below 10 for 10m is below 30 for 10m as well, and for that fewer removes 1; "
-        "of two removals the smaller one counts "
+        "rules[1]: the rule never decides, because memory below 10 for 10m is also below 30 for 10m, and then "
+        "fewer removes 1; of two removals the smaller one counts "
         "(remove one of the two, let deep have a shorter for, or write both as one rule with strategy: steps)"
     )
     assert warnings(FEWER, deep.replace("10m", "5m")) == []
@@ -554,7 +559,7 @@ def test_a_larger_removal_under_a_stricter_bound_is_told() -> None:
 
 def test_of_two_rules_that_do_the_same_the_later_one_is_told() -> None:
     """One of them is enough."""
-    assert told(MORE, MORE.replace("more", "again")).startswith("rules[1]: never decides")
+    assert told(MORE, MORE.replace("more", "again")).startswith("rules[1]: the rule never decides")
 
 
 @pytest.mark.parametrize(
@@ -570,7 +575,9 @@ def test_of_two_rules_that_do_the_same_the_later_one_is_told() -> None:
 def test_a_percentage_is_compared_at_every_count(replicas: str, first: str, second: str, *, overruled: bool) -> None:
     """A percentage of few replicas may be less than a count, and of many more."""
     rules = (MORE.replace("add: 1", f"add: {first}"), MORE.replace("more", "x").replace("add: 1", f"add: {second}"))
-    found = [warning for warning in placeless(*rules, replicas=replicas) if warning.startswith("rules[1]: never")]
+    found = [
+        warning for warning in placeless(*rules, replicas=replicas) if warning.startswith("rules[1]: the rule never")
+    ]
     assert bool(found) is overruled
 
 
@@ -579,7 +586,7 @@ def test_a_share_of_the_samples_counts() -> None:
     most = MORE.replace("more", "most").replace("5m", "10m").replace("}", ', at_least: "80%"}')
     assert warnings(MORE, most) == []
     fewer = MORE.replace("more", "some").replace("5m", "10m").replace("}", ', at_least: "60%"}')
-    assert "above 80 in 80 % of the samples for 10m is above 80 in 60 % of" in told(fewer, most)
+    assert "above 80 in 80 % of the samples for 10m is also above 80 in 60 % of" in told(fewer, most)
     assert told(fewer, most).startswith("rules[1]")
 
 
@@ -632,7 +639,7 @@ def test_a_rule_that_never_decides_can_be_left_out(parts: list[dict[str, Any]], 
 def test_a_rule_that_a_guard_always_blocks_is_told(rule: str, guard: str, never: str) -> None:
     """A guard on the same metric, beyond its bound whenever the rule fires."""
     found = told(rule, more=f", guards: [{{name: g, metric: memory, {guard}}}]")
-    assert found.startswith(f"rules[0]: never {never} replicas while its data are complete: memory ")
+    assert found.startswith(f"rules[0]: the rule never {never} replicas while its data are complete, because memory ")
     assert "the guard g blocks" in found
 
 
@@ -660,10 +667,11 @@ def test_a_rule_that_a_guard_blocks_at_times_is_not(rule: str, guard: str) -> No
 def test_a_rule_whose_direction_is_disabled_is_told() -> None:
     """`remove` rules under `scale_down.select: disabled`, `add` rules under `scale_up.select: disabled`."""
     assert told(MORE, FEWER, more=", scale_down: {select: disabled}") == (
-        "rules[1]: never removes replicas: scale_down is disabled (give scale_down another select, or remove the rule)"
+        "rules[1]: the rule never removes replicas, because scale_down is disabled "
+        "(give scale_down another select, or remove the rule)"
     )
     assert told(MORE, FEWER, more=", scale_up: {select: disabled}").startswith(
-        "rules[0]: never adds replicas, and only holds removals: scale_up is disabled"
+        "rules[0]: the rule never adds replicas, and only holds removals, because scale_up is disabled"
     )
     assert warnings(MORE, FEWER, more=", scale_down: {select: min}") == []
     assert warnings(TARGET, more=", scale_down: {select: disabled}") == []
@@ -671,8 +679,10 @@ def test_a_rule_whose_direction_is_disabled_is_told() -> None:
 
 def test_a_rule_whose_direction_is_paused_is_told() -> None:
     """A policy that is paused altogether needs no warning."""
-    assert told(MORE, FEWER, more=", paused: up").startswith("rules[0]: never adds replicas, and only holds")
-    assert told(MORE, FEWER, more=", paused: down").startswith("rules[1]: never removes replicas: the policy is paused")
+    assert told(MORE, FEWER, more=", paused: up").startswith("rules[0]: the rule never adds replicas, and only holds")
+    assert told(MORE, FEWER, more=", paused: down").startswith(
+        "rules[1]: the rule never removes replicas, because the policy is paused"
+    )
     assert warnings(MORE, FEWER, more=", paused: true") == []
     assert warnings(TARGET, more=", paused: up") == []
 
@@ -680,7 +690,7 @@ def test_a_rule_whose_direction_is_paused_is_told() -> None:
 def test_bounds_that_leave_rules_nothing_to_do_are_told() -> None:
     """`min` and `max` are the same, and no schedule moves them."""
     assert told(MORE, replicas="{min: 3, max: 3}") == (
-        "replicas: min and max are both 3, so that no rule ever changes the count (raise max, or lower min)"
+        "replicas: min and max are both 3, so no rule ever changes the count (raise max, or lower min)"
     )
     assert warnings(MORE, replicas="{min: 3, max: 3}", more=f", schedules: [{{name: s, {OFFICE}, min: 5}}]") == []
 
@@ -706,7 +716,7 @@ def test_a_rule_that_only_adds_keeps_its_group_from_removing() -> None:
     """All rules of a group must want fewer."""
     grouped = (FEWER.replace("}", ", group: idle}"), MORE.replace("}", ", group: idle}"))
     assert told(*grouped) == (
-        "rules[1].group: more never wants fewer replicas, so that no rule of the group idle ever removes any "
+        "rules[1].group: more never wants fewer replicas, so no rule of the group idle ever removes any "
         "(remove group here)"
     )
     table = "{name: t, metric: memory, strategy: table, table: {0: 1, 5: 2}, group: idle}"
@@ -715,9 +725,13 @@ def test_a_rule_that_only_adds_keeps_its_group_from_removing() -> None:
 
 def test_what_is_below_nothing_is_told() -> None:
     """The built-in metrics are never negative; of another metric nobody knows."""
-    assert told(FEWER.replace("30", "0")).startswith("rules[0].below: is never so: no memory is below 0 (")
+    assert told(FEWER.replace("30", "0")).startswith(
+        "rules[0].below: the bound is never passed, because memory is never below 0 ("
+    )
     guard = ", guards: [{name: g, metric: cpu, below: -1, block: up}]"
-    assert told(MORE, more=guard).startswith("guards[0].below: is never so: no cpu is below -1 (")
+    assert told(MORE, more=guard).startswith(
+        "guards[0].below: the bound is never passed, because cpu is never below -1 ("
+    )
     own = "metrics: {memory: {query: 'sum(x)', redistributes: true}}\n"
     assert warnings(FEWER.replace("30", "0"), metrics=own) == []
 
@@ -729,20 +743,21 @@ def test_a_step_whose_interval_cannot_be_is_told() -> None:
         "steps: [{upper: -25, remove: 2}, {lower: -25, upper: 0, remove: 1}]}"
     )
     assert told(steps) == (
-        "rules[0].steps[0]: is never taken: the interval ends at -5, and no memory is below 0 "
+        "rules[0].steps[0]: the step never counts, because it ends at -5, and memory is never below 0 "
         "(remove the step, or correct the interval)"
     )
     assert warnings(steps.replace("25", "20")) == []
     above = steps.replace("below: 20", "above: -10").replace("upper: -25, remove: 2", "lower: 0, upper: 10, add: 1")
     above = above.replace("lower: -25, upper: 0, remove: 1", "lower: 10, add: 2")
-    assert told(above).startswith("rules[0].steps[0]: is never taken: the interval ends at 0")
+    assert told(above).startswith("rules[0].steps[0]: the step never counts, because it ends at 0")
 
 
 def test_counts_beyond_the_bounds_are_told() -> None:
     """Rows above max; a table whose every row comes to the same count."""
     table = "{name: t, metric: memory, strategy: table, table: {0: 1, 50: 5, 80: 12}}"
     assert told(table) == (
-        "rules[0].table: asks for up to 12 replicas, and the largest max is 10 (raise max, or ask for fewer)"
+        "rules[0].table: the rule asks for up to 12 replicas, but the largest max is 10 "
+        "(raise max, or ask for fewer replicas)"
     )
     assert warnings(table, replicas="{min: 1, max: 12}") == []
     assert warnings(table, more=f", schedules: [{{name: s, {OFFICE}, max: 12}}]") == []
@@ -754,7 +769,7 @@ def test_counts_beyond_the_bounds_are_told() -> None:
     one = "{name: t, metric: memory, strategy: table, table: {50: 10}}"
     assert warnings(one) == []
     steps = "{name: s, metric: memory, strategy: steps, above: 80, steps: [{lower: 0, exactly: 11}]}"
-    assert told(steps).startswith("rules[0].steps: asks for up to 11 replicas")
+    assert told(steps).startswith("rules[0].steps: the rule asks for up to 11 replicas")
     assert warnings(steps.replace("11", "10")) == []
 
 
@@ -765,7 +780,7 @@ def test_a_fallback_that_can_never_act_is_told() -> None:
     """There are never fewer replicas than min."""
     fallback = ", fallback: {after: 5m, replicas: 3}"
     assert told(MORE, replicas="{min: 3, max: 9}", more=fallback) == (
-        "fallback.replicas: never raises a count to 3, for min is 3 at the least "
+        "fallback.replicas: the fallback never raises a count to 3, because min is at least 3 "
         "(give more than min, or remove the fallback)"
     )
     assert warnings(MORE, replicas="{min: 2, max: 9}", more=fallback) == []
@@ -787,7 +802,7 @@ def test_a_schedule_that_begins_whenever_it_ends_is_told(start: str, end: str) -
     """It is in force at all times."""
     schedule = f', schedules: [{{name: s, start: "{start}", end: "{end}", timezone: Europe/Berlin, max: 9}}]'
     assert told(MORE, more=schedule) == (
-        "schedules[0]: is in force at all times, for it begins anew whenever it ends "
+        "schedules[0]: the schedule is in force at all times, because it begins again whenever it ends "
         "(let it begin less often, or give its bounds in replicas)"
     )
 
@@ -814,7 +829,9 @@ def test_a_schedule_that_ends_at_some_time_is_not(start: str, end: str) -> None:
 def test_a_schedule_that_hardly_ever_begins_is_told() -> None:
     """The fifth Monday of a February comes once in 28 years; the 29th itself every four years."""
     schedule = ', schedules: [{name: s, start: "0 0 * 2 mon#5", end: "0 0 1 3 *", max: 9}]'
-    assert told(MORE, more=schedule) == "schedules[0].start: comes only once in 28 years (correct the day)"
+    assert (
+        told(MORE, more=schedule) == "schedules[0].start: the schedule begins only once in 28 years (correct the day)"
+    )
     assert warnings(MORE, more=schedule.replace("* 2 mon#5", "29 2 *")) == []
 
 
@@ -824,7 +841,8 @@ def test_a_schedule_that_raises_what_nothing_lowers_is_told(rules: tuple[str, ..
     schedule = f", schedules: [{{name: s, {OFFICE}, min: 6}}]"
     why = "no rule removes replicas" if rules else "there are no rules"
     assert told(*rules, replicas="{min: 2, max: 12}", more=schedule) == (
-        f"schedules[0].min: raises the count to 6, and nothing lowers it to 2 again: {why}, and no max is below 12 "
+        f"schedules[0].min: the schedule raises the count to 6, and nothing lowers it to 2 again, because {why} "
+        "and no max is below 12 "
         "(give replicas a max of 2, or add a rule that removes, or a schedule with that max)"
     )
 
@@ -865,11 +883,11 @@ def test_what_needs_rules_is_told_in_a_policy_without_any() -> None:
     )
     fallback, guard = placeless(more=more)
     assert fallback == (
-        "fallback: never counts: the policy has no rules, so that none can lack data "
+        "fallback: the fallback never counts, because the policy has no rule that could lack data "
         "(give replicas or a schedule a greater min, or remove the fallback)"
     )
     assert guard == (
-        "guards[0]: never counts: the policy has no rules, and full lets bounds and schedules pass "
+        "guards[0]: full never counts, because the policy has no rules, and guards do not hold bounds or schedules "
         "(remove the guard, or add rules)"
     )
 
@@ -878,11 +896,11 @@ def test_sleep_is_no_min_that_rules_or_fallback_see() -> None:
     """While the service sleeps they are not asked, so that its 0 is not the smallest min for them."""
     sleep = f", schedules: [{{name: s, {NIGHT}, min: 0, max: 0}}]"
     assert told(MORE, LESS, replicas="{min: 3, max: 3}", more=sleep) == (
-        "replicas: min and max are both 3, so that no rule ever changes the count (raise max, or lower min)"
+        "replicas: min and max are both 3, so no rule ever changes the count (raise max, or lower min)"
     )
     assert warnings(replicas="{min: 3, max: 3}", more=sleep) == []
     fallback = f"{sleep}, fallback: {{after: 10m, replicas: 3}}"
-    assert "never raises a count to 3, for min is 3 at the least" in told(
+    assert "the fallback never raises a count to 3, because min is at least 3" in told(
         MORE, LESS, replicas="{min: 3, max: 9}", more=fallback
     )
 
@@ -891,7 +909,7 @@ def test_a_max_that_no_min_leaves_room_for_is_told() -> None:
     """A schedule's max that is below every min in force counts for nothing."""
     schedule = f", schedules: [{{name: s, {OFFICE}, max: 2}}]"
     assert told(MORE, replicas="{min: 3, max: 9}", more=schedule) == (
-        "schedules[0].max: 2 never counts, for min is 3 at the least (give the schedule a min of 2 or less as well)"
+        "schedules[0].max: max 2 never counts, because min is at least 3 (give the schedule a min of 2 or less as well)"
     )
     assert warnings(MORE, replicas="{min: 2, max: 9}", more=schedule) == []
     assert warnings(MORE, replicas="{min: 3, max: 9}", more=schedule.replace("max: 2", "min: 1, max: 2")) == []
@@ -903,8 +921,8 @@ def test_a_limit_that_needs_more_changes_than_are_known_is_told() -> None:
     """The history keeps 20 changes: a period that may hold more of them is not counted in full."""
     up = ", scale_up: {cooldown: 1m, limits: [{replicas: 40, per: 30m}]}"
     assert told(MORE, replicas="{min: 1, max: 60}", more=up) == (
-        "scale_up.limits[0].per: 29 changes, 1m apart, may lie within 30m, and only the newest 20 are known: the limit "
-        "would count no others (give a cooldown of 1m26s or more, or a shorter period)"
+        "scale_up.limits[0].per: 29 changes, 1m apart, may happen within 30m, but the limit only counts the newest 20 "
+        "(give a cooldown of 1m26s or more, or a shorter period)"
     )
 
 
@@ -946,8 +964,8 @@ def test_a_metric_that_nobody_uses_is_told_where_it_is_defined(tmp_path: Path) -
     load(tmp_path, a=policies(entry("a", "[a]", guard, rules=rule)), b=metrics)
     (found,) = loader.read_policies([tmp_path]).warnings(15)
     assert str(found) == (
-        f'{tmp_path}/b.yml:5:3: metrics.spare: no rule and no guard looks at the metric "spare" '
-        "(name it in one, or remove it) [unused-metric]"
+        f'{tmp_path}/b.yml:5:3: metrics.spare: no rule and no guard uses the metric "spare" '
+        "(name it in a rule or a guard, or remove it) [unused-metric]"
     )
 
 
@@ -977,7 +995,7 @@ def test_warnings_without_the_files_name_policy_and_part(tmp_path: Path) -> None
         "policy a: fallback: replicas",
         "policy a: schedule always",
     ]
-    assert str(found[0]).startswith("policy a: rule low: below: would flap with high: ")
+    assert str(found[0]).startswith("policy a: rule low: below: the rule would flap with high: ")
 
 
 def test_many_warnings_are_cut_off() -> None:
@@ -987,14 +1005,14 @@ def test_many_warnings_are_cut_off() -> None:
     assert loaded is not None
     found = loaded.warnings(15)
     assert len(found) == MAX_PROBLEMS + 1
-    assert "there may be more to warn of" in str(found[-1])
+    assert "there may be more warnings" in str(found[-1])
     assert found[-1].id == LintId.INCOMPLETE
 
 
 def test_what_takes_too_long_is_left_out() -> None:
     """And the last warning says so."""
     rules = [rule.replace("name: ", f"name: r{index}-") for index in range(50) for rule in (LOW, HIGH)]
-    assert "there may be more to warn of" in placeless(*rules)[-1]
+    assert "there may be more warnings" in placeless(*rules)[-1]
     assert "there may be more" not in "".join(placeless(*rules[:20]))
 
 

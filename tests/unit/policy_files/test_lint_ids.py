@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.policy_files import loader
+from autoscaler.policy_files.diagnostic import MAX_PROBLEMS
 from autoscaler.policy_files.lint import LintId, queries
 from autoscaler.policy_files.lint.played import Effort
-from autoscaler.policy_files.yaml_document import MAX_PROBLEMS, read
+from autoscaler.policy_files.yaml_document import read
 
 if TYPE_CHECKING:
-    from autoscaler.policy_files.yaml_document import Diagnostic
+    from autoscaler.policy_files.diagnostic import Diagnostic
 
 HIGH = "{name: high, metric: cpu, above: 70, for: 5m, add: 1}"
 LOW = "{name: low, metric: cpu, below: 30, for: 10m, remove: 1}"

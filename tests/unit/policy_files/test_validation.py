@@ -117,17 +117,17 @@ KNOWN_RULE_KEYS = (
         (
             "above: 70",
             "strategy: 5",
-            "7:49: policies[0].rules[0].strategy: is the number 5, no strategy (known strategies",
+            "7:49: policies[0].rules[0].strategy: is the number 5, not a strategy (known strategies",
         ),
         (
             "above: 70",
             "strategy: ",
-            "7:49: policies[0].rules[0].strategy: is nothing, no strategy (known strategies: step",
+            "7:49: policies[0].rules[0].strategy: is nothing, not a strategy (known strategies: step",
         ),
         (
             "above: 70",
             "strategy: [threshold]",
-            "7:49: policies[0].rules[0].strategy: is a list, no strategy (did you mea",
+            "7:49: policies[0].rules[0].strategy: is a list, not a strategy (did you mea",
         ),
         ("metric: cpu, above", "above", '7:9: policies[0].rules[0]: the key "metric" is missing (add metric: cpu)'),
         (
@@ -148,7 +148,7 @@ KNOWN_RULE_KEYS = (
         (
             "min: 3",
             "min: 0",
-            "5:21: policies[0].replicas.min: min 0, and no rule could wake the service: at 0 replicas the",
+            "5:21: policies[0].replicas.min: min is 0, but no rule could wake the service: at 0 replicas no ",
         ),
         (
             "scale_up: {cooldown: 5m}",

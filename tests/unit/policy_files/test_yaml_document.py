@@ -8,17 +8,10 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from autoscaler.policy_files import yaml_document
-from autoscaler.policy_files.yaml_document import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    MAX_NODES,
-    MAX_PROBLEMS,
-    Diagnostic,
-    Document,
-    read,
-    shown,
-)
+from autoscaler.policy_files import yaml_reader
+from autoscaler.policy_files.diagnostic import MAX_PROBLEMS, Diagnostic, shown
+from autoscaler.policy_files.yaml_document import MAX_BYTES, Document, read
+from autoscaler.policy_files.yaml_reader import MAX_DEPTH, MAX_NODES
 
 
 def problems(text: str | bytes) -> list[str]:
@@ -433,7 +426,7 @@ def test_without_libyaml_the_same_is_read(monkeypatch: pytest.MonkeyPatch, text:
     """PyYAML's parser in Python stands in for libyaml's: the same data, and problems where that one finds some."""
     expected = read(text, "f")
     with monkeypatch.context() as patch:
-        patch.setattr(yaml_document, "_LOADER", yaml.SafeLoader)
+        patch.setattr(yaml_reader, "LOADER", yaml.SafeLoader)
         document = read(text, "f")
     if not expected.problems and not document.problems:
         assert repr(document.data) == repr(expected.data)

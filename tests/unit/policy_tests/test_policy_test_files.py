@@ -111,7 +111,7 @@ def test_a_series_is_of_bounded_length(series: str) -> None:
             '"80 x40"',
             '7:19: tests[0].series.cpu: "x40" is not an item of a series (write 80, 80x40, 10+5x4, 10-1x4',
         ),
-        ('"80x40"', "80", "7:19: tests[0].series.cpu: is the number 80, no series (write text in quotes, like"),
+        ('"80x40"', "80", "7:19: tests[0].series.cpu: is the number 80, not a series (write text in quotes, like"),
         (
             '{cpu: "80x40"}',
             "80x40",
@@ -176,7 +176,7 @@ def test_a_series_is_of_bounded_length(series: str) -> None:
         (
             "policies.yml",
             "5",
-            "1:11: policies: is the number 5, no policies (write a path like ../policies.yml, or {version",
+            "1:11: policies: is the number 5, not policies (write a path like ../policies.yml, or {version",
         ),
         ("policies.yml", "{version: 2, policies: []}", "1:21: policies.version: is the number 2 (write version: 1)"),
         ("name: grows", "name: ''", "4:11: tests[0].name: is an empty text (write some text)"),

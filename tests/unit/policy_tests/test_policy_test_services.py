@@ -210,12 +210,12 @@ def test_services_do_in_one_test_what_each_does_alone(tmp_path: Path, series: li
         (
             "    services:\n",
             "    replicas: 3\n    services:\n",
-            "5:5: tests[0].replicas: replicas is said of one service, and",
+            "5:5: tests[0].replicas: replicas belongs to one service, but",
         ),
         (
             "    services:\n",
             "    expect: []\n    services:\n",
-            "5:5: tests[0].expect: expect is said of one service, and",
+            "5:5: tests[0].expect: expect belongs to one service, but",
         ),
         (
             "        replicas: 3\n",

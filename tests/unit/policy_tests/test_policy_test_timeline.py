@@ -178,7 +178,7 @@ def test_a_service_that_is_taken_out_has_a_timeline_too(tmp_path: Path) -> None:
     )
     assert drawn(tmp_path, text) == [
         "  AT  REPLICAS  RUNNING  REASON  WHY",
-        "> 0s  3               3          the label autoscaler.enabled=false takes the service out",
+        "> 0s  3               3          the label autoscaler.enabled=false excludes the service",
         "  … 3 more like it until 45s",
     ]
 

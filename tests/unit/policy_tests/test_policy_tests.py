@@ -285,7 +285,7 @@ def test_a_glob_matches_and_a_label_takes_out(tmp_path: Path) -> None:
     assert failures(tmp_path, "{}", "{at: 0s, replicas: 2}", service="web_1", replicas=1) == []
     more = '    labels: {autoscaler.enabled: "false"}\n'
     (found,) = failures(tmp_path, "{}", "{at: 0s, replicas: 2}", more, service="web_1", replicas=1)
-    assert "no decision: the label autoscaler.enabled=false takes the service out" in found
+    assert "no decision: the label autoscaler.enabled=false excludes the service" in found
 
 
 def test_a_service_in_conflict_is_left_as_it_is(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def service(  # noqa: PLR0913 - a service has that many facts
     )
 
 
-def summed(nodes: Sequence[NodeView], *services: ServiceView, **maxima: int) -> Capacity:
+def added_up(nodes: Sequence[NodeView], *services: ServiceView, **maxima: int) -> Capacity:
     """The capacity for the maxima of these services."""
     given = {name: Maximum(most, "shop") for name, most in maxima.items()}
     return add_up(Cluster({view.name: view for view in services}, nodes=tuple(nodes)), given)
@@ -74,7 +74,7 @@ def fitting(capacity: Capacity) -> dict[str, tuple[int | None, int | None]]:
 def test_the_sums_of_the_scaling_guide() -> None:
     """For 100 companies (backend 5, frontend 3) the limits add up to the guide's 10 cores and its 11.25 of 12 GB."""
     nodes = [node("n1", 12, 16)]
-    capacity = summed(
+    capacity = added_up(
         nodes,
         service("postgres", ["n1"], cores=1, gib=2, limits=(2, 4)),
         service("pgbouncer", ["n1"] * 2, cores=0.25, gib=0.125, limits=(0.5, 0.25)),
@@ -95,7 +95,7 @@ def test_the_sums_of_the_scaling_guide() -> None:
 def test_services_without_a_policy_count_as_they_are() -> None:
     """Others count at their present count, global ones on each node that takes them, jobs with the tasks they have."""
     nodes = [node("n1"), node("n2"), node("n3", labels={"disk": "ssd"})]
-    capacity = summed(
+    capacity = added_up(
         nodes,
         service("db", ["n1"], cores=1),
         service("agent", ["n1", "n2"], cores=0.5, mode="global"),
@@ -112,7 +112,7 @@ def test_services_without_a_policy_count_as_they_are() -> None:
 def test_nodes_that_take_no_tasks_do_not_count() -> None:
     """A node that is not ready, paused or drained counts for nothing; a task on a paused one has its place there."""
     nodes = [node("n1"), node("n2", takes_tasks=False)]
-    capacity = summed(nodes, service("web", ["n1", "n2"], cores=1), web=8)
+    capacity = added_up(nodes, service("web", ["n1", "n2"], cores=1), web=8)
 
     assert (capacity.nodes, capacity.closed) == (1, ("n2",))
     assert capacity.total.cores == 4
@@ -126,7 +126,7 @@ def test_nodes_that_take_no_tasks_do_not_count() -> None:
 def test_a_sum_over_nodes_would_lie() -> None:
     """Three free halves of a core do not hold one core."""
     nodes = [node(name, 1) for name in ("n1", "n2", "n3")]
-    capacity = summed(
+    capacity = added_up(
         nodes, service("small", ["n1", "n2", "n3"], cores=0.5), service("large", cores=1), small=3, large=1
     )
 
@@ -137,7 +137,7 @@ def test_a_sum_over_nodes_would_lie() -> None:
 
 def test_memory_is_as_scarce_as_cpu() -> None:
     """What reserves memory only is limited by memory."""
-    capacity = summed([node("n1", 64, 2)], service("web", ["n1"], gib=0.75), web=4)
+    capacity = added_up([node("n1", 64, 2)], service("web", ["n1"], gib=0.75), web=4)
 
     assert fitting(capacity) == {"web": (2, 2)}
     assert place(capacity, "web").obstacle == "each reserves 768 MiB, on 1 node"
@@ -146,7 +146,7 @@ def test_memory_is_as_scarce_as_cpu() -> None:
 
 def test_maxima_that_fit_alone_and_not_together() -> None:
     """Each of two maxima finds room alone, and not both: each is told what is left with the other one at its own."""
-    capacity = summed([node("n1", 4)], service("a", ["n1"], cores=1), service("b", ["n1"], cores=1), a=3, b=3)
+    capacity = added_up([node("n1", 4)], service("a", ["n1"], cores=1), service("b", ["n1"], cores=1), a=3, b=3)
 
     assert fitting(capacity) == {"a": (3, 1), "b": (3, 1)}
     assert not capacity.fits
@@ -155,7 +155,7 @@ def test_maxima_that_fit_alone_and_not_together() -> None:
 
 def test_what_finds_room_beyond_the_maximum() -> None:
     """Where all maxima find room, it is told how many more would."""
-    capacity = summed([node("n1", 8)], service("a", ["n1"], cores=1), service("b", ["n1"], cores=1), a=2, b=3)
+    capacity = added_up([node("n1", 8)], service("a", ["n1"], cores=1), service("b", ["n1"], cores=1), a=2, b=3)
 
     assert fitting(capacity) == {"a": (7, 5), "b": (7, 6)}
     assert capacity.fits
@@ -166,7 +166,7 @@ def test_a_small_service_beside_many_that_do_not_fit() -> None:
     """Of many services those whose maximum finds room although others' do not are told apart."""
     nodes = [node("n1", 8, 8), node("n2", 8, 8, labels={"gpu": "yes"})]
     only = ("node.labels.gpu == yes",)
-    capacity = summed(
+    capacity = added_up(
         nodes,
         service("a", ["n1"], cores=2),
         service("b", ["n1"], cores=2),
@@ -183,14 +183,14 @@ def test_a_small_service_beside_many_that_do_not_fit() -> None:
 
 def test_tasks_that_wait_come_first() -> None:
     """Replicas that wait for room get what is free before any other service grows."""
-    capacity = summed([node("n1", 4)], service("a", ["n1"], waiting=2, cores=1), service("b", ["n1"], cores=1), b=3)
+    capacity = added_up([node("n1", 4)], service("a", ["n1"], waiting=2, cores=1), service("b", ["n1"], cores=1), b=3)
 
     assert fitting(capacity) == {"b": (1, 1)}
 
 
 def test_waiting_tasks_of_the_service_itself_count_for_it() -> None:
     """Of a service's own waiting replicas those that find room are counted."""
-    capacity = summed([node("n1", 4)], service("a", ["n1"], waiting=5, cores=1.5), a=6)
+    capacity = added_up([node("n1", 4)], service("a", ["n1"], waiting=5, cores=1.5), a=6)
 
     assert fitting(capacity) == {"a": (2, 2)}
 
@@ -200,7 +200,7 @@ def test_a_task_without_room_takes_none(state: str) -> None:
     """A task that names a node but has failed, or has not been given it yet, takes no room there."""
     view = service("a", ["n1"], cores=1)
     task = replace(view.tasks[0], state=state)
-    capacity = summed([node("n1", 4)], replace(view, tasks=(task,), requested=0), a=1)
+    capacity = added_up([node("n1", 4)], replace(view, tasks=(task,), requested=0), a=1)
 
     assert capacity.reserved.cores == 0
     assert fitting(capacity) == {"a": (4, 4)}
@@ -208,7 +208,7 @@ def test_a_task_without_room_takes_none(state: str) -> None:
 
 def test_replicas_that_wait_although_there_is_room() -> None:
     """Of replicas without a node those are counted that would find room: Swarm may have forgotten them."""
-    capacity = summed([node("n1", 4)], service("a", ["n1"], waiting=5, cores=1.5), service("b", ["n1"]), a=6, b=2)
+    capacity = added_up([node("n1", 4)], service("a", ["n1"], waiting=5, cores=1.5), service("b", ["n1"]), a=6, b=2)
 
     assert {each.service: each.forgotten for each in capacity.places} == {"a": 1, "b": 0}
 
@@ -217,7 +217,7 @@ def test_a_replica_that_is_new_is_not_told_of_as_forgotten() -> None:
     """A replica that Swarm has not tried to place yet waits for a moment only, and nothing is said of it."""
     view = service("a", ["n1"], waiting=2)
     new = replace(view.tasks[2], words="pending task scheduling")
-    capacity = summed([node("n1")], replace(view, tasks=(*view.tasks[:2], new)), a=3)
+    capacity = added_up([node("n1")], replace(view, tasks=(*view.tasks[:2], new)), a=3)
 
     assert place(capacity, "a").forgotten == 1
 
@@ -225,7 +225,7 @@ def test_a_replica_that_is_new_is_not_told_of_as_forgotten() -> None:
 def test_constraints() -> None:
     """Only nodes that meet the constraints take tasks, and it is said which one none meets."""
     nodes = [node("n1", role="manager"), node("n2", role="worker")]
-    capacity = summed(
+    capacity = added_up(
         nodes,
         service("a", ["n2"], cores=1, constraints=("node.role == worker",)),
         service("b", cores=1, constraints=("node.labels.gpu == true",)),
@@ -241,7 +241,7 @@ def test_constraints() -> None:
 def test_the_most_per_node() -> None:
     """A maximum per node bounds what reserves nothing too, tasks that run already counted."""
     nodes = [node("n1"), node("n2")]
-    capacity = summed(nodes, service("a", ["n1", "n1", "n2"], max_per_node=2), a=6)
+    capacity = added_up(nodes, service("a", ["n1", "n1", "n2"], max_per_node=2), a=6)
 
     assert fitting(capacity) == {"a": (4, 4)}
     assert place(capacity, "a").obstacle == "at most 2 per node, on 2 nodes"
@@ -251,7 +251,7 @@ def test_the_most_per_node() -> None:
 def test_ports_of_the_node() -> None:
     """A port published on the host is one task's for each node, whatever its service."""
     nodes = [node("n1"), node("n2"), node("n3")]
-    capacity = summed(
+    capacity = added_up(
         nodes,
         service("proxy", ["n1"], host_ports=("80/tcp",)),
         service("other", ["n2"], host_ports=("80/tcp", "443/tcp")),
@@ -264,7 +264,7 @@ def test_ports_of_the_node() -> None:
 
 def test_no_reservation_is_no_demand() -> None:
     """A service that reserves nothing fits as often as one likes, as far as Swarm knows; its limits add up."""
-    capacity = summed([node("n1", 2, 2)], service("a", ["n1"], limits=(1, 1)), a=8)
+    capacity = added_up([node("n1", 2, 2)], service("a", ["n1"], limits=(1, 1)), a=8)
 
     assert fitting(capacity) == {"a": (None, None)}
     assert capacity.fits
@@ -274,7 +274,7 @@ def test_no_reservation_is_no_demand() -> None:
 
 def test_no_node_takes_tasks() -> None:
     """With every node closed nothing finds room, and that is what is said."""
-    capacity = summed([node("n1", takes_tasks=False)], service("a", cores=1), a=2)
+    capacity = added_up([node("n1", takes_tasks=False)], service("a", cores=1), a=2)
 
     assert fitting(capacity) == {"a": (0, 0)}
     assert place(capacity, "a").obstacle == "no node takes tasks"
@@ -282,7 +282,7 @@ def test_no_node_takes_tasks() -> None:
 
 def test_a_service_beyond_its_maximum() -> None:
     """A count above the maximum is no lack of room."""
-    capacity = summed([node("n1", 4)], service("a", ["n1"] * 4, cores=1), a=2)
+    capacity = added_up([node("n1", 4)], service("a", ["n1"] * 4, cores=1), a=2)
 
     assert fitting(capacity) == {"a": (4, 4)}
     assert capacity.fits
@@ -290,11 +290,11 @@ def test_a_service_beyond_its_maximum() -> None:
 
 def test_a_global_service_grows_by_no_policy() -> None:
     """A policy on a global service asks for nothing: it is never scaled."""
-    assert summed([node("n1")], service("a", ["n1"], cores=1, mode="global"), a=5).places == ()
+    assert added_up([node("n1")], service("a", ["n1"], cores=1, mode="global"), a=5).places == ()
 
 
 def test_reserved_beyond_what_there_is() -> None:
     """Where a node has less than its tasks reserve, what is left is nothing, not less than nothing."""
-    capacity = summed([node("n1", 2)], service("a", ["n1"] * 4, cores=1), service("b", ["n1"]), a=5, b=3)
+    capacity = added_up([node("n1", 2)], service("a", ["n1"] * 4, cores=1), service("b", ["n1"]), a=5, b=3)
 
     assert fitting(capacity) == {"a": (4, 4), "b": (None, None)}

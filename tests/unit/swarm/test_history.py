@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autoscaler.core.model import Direction, ScaleEvent, Why
+from autoscaler.core.model import BY_DEPLOY, BY_OPERATOR, Decision, Direction, ScaleEvent, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.swarm.cluster import SETTLE_TIME, STATE_LABEL, ServiceView, SpecBefore, TaskView
 from autoscaler.swarm.history import ScaleState, ServiceHistory, look, observed, prune
@@ -61,6 +61,106 @@ def test_label_keeps_all_that_prune_keeps() -> None:
 
     assert decoded == ScaleState(40, events)
     assert events[0] == removal
+
+
+def causes(state: ScaleState | None) -> list[tuple[str, str]]:
+    """The reason and the rule of each change in *state*."""
+    assert state is not None
+    return [(event.reason, event.rule) for event in state.events]
+
+
+def test_the_label_tells_the_reason_and_the_rule_of_each_change() -> None:
+    """Each change rides on the label with its reason and its rule, by whoever it was made."""
+    changes = (
+        ScaleEvent(NOW, 3, 4, reason="above_threshold", rule="cpu-high"),
+        ScaleEvent(NOW + 1, 4, 5, by_others=True, reason=BY_OPERATOR),
+        ScaleEvent(NOW + 2, 5, 6),
+        ScaleEvent(NOW + 3, 6, 2, reason="above_max"),
+    )
+
+    state = ScaleState.decode(ScaleState(2, changes).encode())
+
+    assert causes(state) == [("above_threshold", "cpu-high"), ("operator", ""), ("", ""), ("above_max", "")]
+    assert state is not None
+    assert state.events == changes
+
+
+def test_a_label_of_an_earlier_version_tells_no_reasons() -> None:
+    """Labels without reasons are read as before; their changes have no reason."""
+    assert causes(ScaleState.decode(label())) == [("", "")]
+
+
+def test_an_earlier_version_reads_the_changes_of_a_label_with_reasons() -> None:
+    """The changes keep the form that earlier versions read: three items, and a fourth for a change by others."""
+    changes = (
+        ScaleEvent(NOW, 3, 4, reason="above_threshold", rule="cpu-high"),
+        ScaleEvent(NOW + 1, 4, 5, by_others=True, reason=BY_DEPLOY),
+    )
+
+    document = json.loads(ScaleState(5, changes).encode())
+
+    assert document["v"] == 1
+    assert document["changes"] == [[NOW, 3, 4], [NOW + 1, 4, 5, "others"]]
+
+
+def test_a_reason_of_a_later_version_is_kept() -> None:
+    """A reason that this version does not know is kept, because a later version runs beside this one."""
+    assert causes(ScaleState.decode(label(why=["quantum_leap cpu"]))) == [("quantum_leap", "cpu")]
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        None,
+        {},
+        "above_threshold",
+        [],
+        ["above_threshold", "above_threshold"],
+        [7],
+        [["above_threshold"]],
+        ["Above the threshold"],
+        ["above_threshold cpu high"],
+        ["above_threshold " + 64 * "x"],
+        ["above_threshold \x1b[2J"],
+    ],
+)
+def test_reasons_that_cannot_be_read_cost_no_change(why: object) -> None:
+    """Anybody may have written the reasons: the change counts all the same, because cooldowns need it."""
+    state = ScaleState.decode(label(why=why))
+
+    assert causes(state) == [("", "")]
+
+
+def test_a_decision_leaves_its_reason_and_rule_on_the_label() -> None:
+    """The update that changes the count carries the primary reason and its rule."""
+    why = Why(Reason.ABOVE_THRESHOLD, "cpu 90 %, above 70 % for 1m", "cpu-high")
+    decision = Decision("web", "p", NOW, 3, 3, 4, why, (why,))
+    memory = looked(FakeService(3, NOW - 3600), NOW)
+
+    state = ScaleState.decode(memory.state_after(decision).encode())
+
+    assert causes(state) == [("above_threshold", "cpu-high")]
+
+
+def test_a_scale_that_keeps_the_label_is_an_operators() -> None:
+    """`docker service scale` keeps the label, so the change is an operator's; it rides on our next write."""
+    service, memory = scaled(3, 4)
+    service.scaled_by_operator(NOW + 60, 6)
+
+    memory, _ = look(service.view(), memory, NOW + 75)
+
+    assert [(event.before, event.after, event.reason) for event in memory.found] == [(4, 6, BY_OPERATOR)]
+    assert json.loads(ScaleState(6, memory.events).encode())["why"][-1] == BY_OPERATOR
+
+
+def test_a_change_that_drops_the_label_is_a_deploys() -> None:
+    """A stack deploy drops the label, so the change of the count is the deploy's, with or without a memory."""
+    service, memory = scaled(3, 4)
+    service.deployed(NOW + 60, 6)
+
+    for known in (memory, None):
+        found = look(service.view(), known, NOW + 75)[0].found
+        assert [(event.before, event.after, event.reason) for event in found] == [(4, 6, BY_DEPLOY)]
 
 
 def label(**keys: object) -> str:
@@ -600,23 +700,36 @@ def test_times_are_kept_to_the_millisecond() -> None:
 # what is kept
 
 
-def test_prune_keeps_the_last_half_hour() -> None:
-    """The changes of the last 30 minutes are kept, and the last of each direction however old."""
-    old_up, older_up = ScaleEvent(NOW - 7200, 1, 2), ScaleEvent(NOW - 7300, 1, 2)
-    old_down, older_down = ScaleEvent(NOW - 9000, 2, 1), ScaleEvent(NOW - 9100, 2, 1)
-    edge = ScaleEvent(NOW - 1800, 5, 4)
+def test_prune_keeps_changes_of_any_age() -> None:
+    """The newest 20 changes are kept however old they are, so that an operator can read them on the service."""
+    old = tuple(ScaleEvent(NOW - 86_400 * age, 1, 2) for age in range(30, 0, -1))
 
-    assert prune((older_down, old_down, older_up, old_up), NOW) == (old_down, old_up)
-    assert prune((older_down, old_down, older_up, old_up, edge), NOW) == (old_up, edge)
-    assert prune((edge, ScaleEvent(NOW, 4, 3)), NOW) == (edge, ScaleEvent(NOW, 4, 3))
+    assert prune(old, NOW) == old[-20:]
     assert prune((), NOW) == ()
 
 
+def test_prune_keeps_the_last_of_each_direction() -> None:
+    """The last change of each direction is kept, however many changes came after it."""
+    down, older_down = ScaleEvent(NOW - 9000, 2, 1), ScaleEvent(NOW - 9100, 2, 1)
+    ups = tuple(ScaleEvent(NOW - 100 + second, second, second + 1) for second in range(20))
+
+    assert prune((older_down, down, *ups), NOW) == (down, *ups)
+
+
+def test_prune_keeps_the_last_by_others_for_half_an_hour() -> None:
+    """Beyond the newest 20, a change by others is kept while its own cooldown may last: 30 minutes."""
+    operators = ScaleEvent(NOW - 1800, 1, 2, by_others=True)
+    ups = tuple(ScaleEvent(NOW - 100 + second, second, second + 1) for second in range(20))
+
+    assert prune((operators, *ups), NOW) == (operators, *ups)
+    assert prune((operators, *ups), NOW + 1) == ups
+
+
 def test_prune_puts_changes_in_order() -> None:
-    """The last of each direction is the newest, in whatever order the changes come."""
+    """Changes are kept in the order of time, in whatever order they come."""
     old, new = ScaleEvent(NOW - 7200, 1, 2), ScaleEvent(NOW - 3600, 2, 3)
 
-    assert prune((new, old), NOW) == (new,)
+    assert prune((new, old), NOW) == (old, new)
 
 
 def test_prune_keeps_twenty() -> None:

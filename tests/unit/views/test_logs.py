@@ -2,17 +2,29 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
 import pytest
 import structlog
 
-from autoscaler.core.model import Outcome, Recommendation, Why
+from autoscaler.core.lacks import Lack, Link
+from autoscaler.core.model import BY_DEPLOY, BY_OPERATOR, Outcome, Recommendation, ScaleEvent, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Problem, Record
-from autoscaler.views.logs import configure, log_problems, log_record
+from autoscaler.evaluation.journal import EndedHold
+from autoscaler.views.logs import (
+    configure,
+    consequence_of,
+    log_adopted,
+    log_hold_end,
+    log_lacks,
+    log_problems,
+    log_record,
+)
 from tests.support.world import decided
 
 SECRET = "hunter2"  # noqa: S105 - nobody's password
@@ -91,6 +103,35 @@ def test_news_is_told_aloud(outcome: Outcome, *, news: bool, level: str) -> None
     assert [line["level"] for line in logged((record(outcome), news))] == [level]
 
 
+def test_the_end_of_a_hold_is_one_line() -> None:
+    """The end of a hold says for how long the service was held for its reason, and what is so now."""
+    held, over = record(Outcome.HELD), record(Outcome.UNCHANGED)
+    stream = StringIO()
+    configure("json", "info", stream)
+
+    log_hold_end(structlog.get_logger(), EndedHold(held, held.decision.at - 60), over)
+
+    (line,) = lines(stream)
+    assert (line["event"], line["level"], line["service"]) == ("hold_ended", "info", "web")
+    assert (line["held_for"], line["held_seconds"]) == (held.decision.primary.reason, 60)
+    assert line["reason"] == over.decision.primary.reason
+
+
+@pytest.mark.parametrize(("reason", "by"), [(BY_OPERATOR, "operator"), (BY_DEPLOY, "deploy"), ("", "unknown")])
+def test_a_change_by_somebody_else_is_one_line(reason: str, by: str) -> None:
+    """A change of the count by an operator or a deploy has a line of its own, which says by whom."""
+    made = record(Outcome.HELD)
+    event = ScaleEvent(made.decision.at - 5, 3, 7, by_others=True, reason=reason)
+    stream = StringIO()
+    configure("json", "info", stream)
+
+    log_adopted(structlog.get_logger(), replace(made, adopted=(event,)))
+
+    (line,) = lines(stream)
+    assert (line["event"], line["before"], line["after"], line["by"]) == ("count_changed_externally", 3, 7, by)
+    assert line["seconds_ago"] == 5
+
+
 def test_the_level_is_the_least_that_is_written() -> None:
     """At `info` nothing of debug is written, at `error` nothing of a decision."""
     told = [(record(Outcome.UNCHANGED), True), (record(Outcome.FAILED), True)]
@@ -117,6 +158,9 @@ def test_a_lost_rollback_point_is_a_warning_of_its_own(outcome: Outcome, count: 
         (Problem("query", "bad_data", "memory"), ["query_failed", "query_recovered"], "metric"),
         (Problem("service", "a defect", "web"), ["service_failed", "service_recovered"], "service"),
         (Problem("clock", "40s behind"), ["clock_skew_found", "clock_skew_ended"], "metric"),
+        (Problem("no_data", "no series", "web"), ["data_missed", "data_found"], "service"),
+        (Problem("no_data", "no service has data"), ["data_missed", "data_found"], "service"),
+        (Problem("write", "a proxy refused it"), ["write_refused", "write_accepted"], "service"),
     ],
 )
 def test_a_problem_is_told_when_it_begins_and_when_it_ends(problem: Problem, events: list[str], names: str) -> None:
@@ -133,6 +177,31 @@ def test_a_problem_is_told_when_it_begins_and_when_it_ends(problem: Problem, eve
     assert began["detail"] == problem.detail
     assert began["consequence"]
     assert {line.get(names, "") for line in (began, ended)} == {problem.subject}
+
+
+def test_data_that_lack_for_many_services_name_the_metric() -> None:
+    """A problem of many services names the metric, and another cause of the same problem is a warning of its own."""
+    stream = StringIO()
+    configure("json", "info", stream)
+
+    log_problems(structlog.get_logger(), [Problem("no_data_cause", "no label", "metric cpu")], [])
+
+    (line,) = lines(stream)
+    assert (line["event"], line["level"], line["metric"]) == ("data_lack_changed", "warning", "cpu")
+
+
+def test_new_lacks_are_one_line_for_each_cause() -> None:
+    """The services with the same cause share a line, which has cause and cure; many services are counted."""
+    stream = StringIO()
+    configure("json", "info", stream)
+    lacks = [Lack(f"s{n:02}", "cpu", Link.SELECTOR, "no series has it", "correct it") for n in range(12)]
+
+    log_lacks(structlog.get_logger(), [*lacks, Lack("web", "cpu", Link.SERVICE, "no series names it", "wait")])
+
+    first, second = lines(stream)
+    assert (first["event"], first["level"], first["link"]) == ("data_lack_found", "info", "selector")
+    assert (first["count"], len(first["services"]), first["cure"]) == (12, 10, "correct it")
+    assert (second["services"], second["cause"]) == (["web"], "no series names it")
 
 
 def test_auto_is_json_off_a_terminal_and_console_on_one() -> None:
@@ -195,6 +264,81 @@ def test_lines_go_to_the_standard_error_of_the_moment(monkeypatch: pytest.Monkey
     structlog.get_logger().info("daemon_started")
 
     assert [line["event"] for line in lines(stream)] == ["daemon_started"]
+
+
+def people(stream: StringIO) -> list[str]:
+    """The lines of the stream without the time of day at their beginning, which each has."""
+    found = [re.fullmatch(r"(\d\d:\d\d:\d\d  )?(.*)", line) for line in stream.getvalue().splitlines()]
+    return [line[2] for line in found if line]
+
+
+def test_people_read_a_decision_as_the_demo_prints_it() -> None:
+    """On the console a decision is time, service, count, outcome, reason, rule and the facts."""
+    stream = StringIO()
+    configure("console", "info", stream)
+
+    log_record(structlog.get_logger(), record(), news=True)
+    log_record(structlog.get_logger(), record(Outcome.FAILED, detail="the proxy refused it"), news=True)
+
+    assert re.match(r"\d\d:\d\d:\d\d  web  3 → 4  applied", stream.getvalue())
+    assert people(stream) == [
+        "web  3 → 4  applied  above_threshold [cpu-high]  cpu 85 %, above 70 %",
+        "warning: web  3 → 4  failed  above_threshold [cpu-high]  cpu 85 %, above 70 %; the proxy refused it",
+    ]
+
+
+def test_people_read_facts_in_words() -> None:
+    """On the console facts stand in their order as words, not as Python writes them, and sentences come last."""
+    stream = StringIO()
+    configure("console", "info", stream)
+    log = structlog.get_logger()
+
+    log.info("daemon_started", mode="live", role=None, policies=3, listen=("127.0.0.1", 9602), interval=15.0, odd=[])
+    log_problems(log, [Problem("query", "HTTP 400", "rps")], [])
+    log.error("policies_refused", problems=["a.yml:1:1: wrong", "b.yml: missing"], consequence="revision r1 stays")
+    log.info("measured", values={"cpu-high": 39.93050917232268, "cpu-low": None}, deep=0.000123456)
+
+    assert people(stream) == [
+        "daemon_started  mode live, policies 3, listen 127.0.0.1:9602, interval 15",
+        f"warning: query_failed  metric rps: HTTP 400; {consequence_of('query')}",
+        "error: policies_refused: revision r1 stays",
+        "    a.yml:1:1: wrong",
+        "    b.yml: missing",
+        "measured  values cpu-high 39.93, deep 0.0001235",
+    ]
+
+
+def test_programs_read_the_main_facts_first() -> None:
+    """In JSON time, level, event and service come first, and values are rounded as people read them."""
+    (line,) = logged((_precise(), True))
+    stream = StringIO()
+    configure("json", "info", stream)
+    structlog.get_logger().info("measured", values={"a": 39.93050917232268, "b": 0.0012345678, "c": None})
+
+    assert list(line)[:5] == ["timestamp", "level", "event", "service", "policy"]
+    assert line["values"]["cpu-high"] == 85.12
+    assert lines(stream)[0]["values"] == {"a": 39.93, "b": 0.001235, "c": None}
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_terminal_breaks_lines_between_words(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """On a terminal a long line goes on below, indented, and no word is broken."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    stream = Terminal()
+    configure("console", "info", stream)
+    sentence = " ".join(f"word{number}" for number in range(60))
+
+    structlog.get_logger().warning("swarm_lost", detail=sentence)
+
+    shown = re.sub(r"\x1b\[\d*m", "", stream.getvalue()).splitlines()
+    assert all(len(line) <= width for line in shown)
+    assert all(line.startswith("    ") for line in shown[1:])
+    assert " ".join(shown).split()[3:] == sentence.split()
+
+
+def _precise() -> Record:
+    told = (Recommendation("cpu-high", Reason.ABOVE_THRESHOLD, 4, 85.123456),)
+    return Record(decided(Why(Reason.ABOVE_THRESHOLD), desired=4, recommendations=told), Outcome.APPLIED)
 
 
 def _failure() -> ValueError:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from autoscaler.cli.commands.terminal import show
+from autoscaler.core.lacks import Lack, Link
 from autoscaler.core.model import Outcome, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Problem, Record
@@ -123,6 +124,21 @@ def test_a_plan_names_problems_and_warnings() -> None:
     assert "problem: clock: 40s behind" in rows
     assert "warning: web: it undoes the scale" in rows
     assert rows[-1] == "1 service: 1 to change, 0 held. This plan changed nothing."
+
+
+def test_a_plan_names_missing_data() -> None:
+    """Each cause of missing data has a line with the services and the cure; what passes only waits."""
+    lacks = [Lack(name, "cpu", Link.SERVICE_LABEL, "no series has it", "keep it") for name in ("a", "b", "c", "d", "e")]
+    lacks.append(Lack("web", "cpu", Link.WARM_UP, "2 of 2 tasks started 20s ago", "wait", passes=True))
+    lacks.append(Lack("web", "queue", Link.SOURCE, "its query has no answer", "see the problem about it"))
+
+    shown = render.plan([], [], lacks=lacks, unmatched=["policy c: the glob shpo_* matches no service"])
+    text = "\n".join(printed(shown, 200))
+
+    assert "no data: cpu of a, b, c and 2 other services: no series has it (keep it)" in text
+    assert "waits: cpu of web: 2 of 2 tasks started 20s ago (wait)" in text
+    assert "warning: policy c: the glob shpo_* matches no service" in text
+    assert "no answer" not in text
 
 
 def test_a_plan_without_services_says_why() -> None:

@@ -1,0 +1,1 @@
+"""The journal of what happened: changes, runs of holds, problems, pauses, policies, leaders, and starts."""
