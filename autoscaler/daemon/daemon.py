@@ -70,6 +70,8 @@ class Daemon:
     """What HTTP can change, reloading aside."""
     on_news: Callable[[Record], None] = lambda _: None
     """Is told of each decision that says something new, in the evaluation's thread."""
+    on_serving: Callable[[str], None] = lambda _: None
+    """Is given the URL of the page once it is served."""
     speed: float = 1.0
     """Seconds of *clock* that pass in one real second (the demo's time is faster)."""
     about: Instance = field(default_factory=Instance)
@@ -211,6 +213,7 @@ class Daemon:
             problem = f"AUTOSCALER_LISTEN: cannot listen on {host}:{port}: {error.strerror}"
             raise SettingsError([f"{problem} (does another autoscaler run here? choose another port)"]) from error
         self.address = server.address
+        self.on_serving("http://{}:{}/".format(*server.address))
         return server
 
     def _first_slot(self) -> datetime:

@@ -3,8 +3,10 @@
 import { html, nothing } from "./vendor/lit-html-3.3.3/lit-html.js";
 import { MODES, duration, moment } from "./words.js";
 
+const LATE = 3; // intervals without an evaluation after which something is wrong
+
 /** Return the strip: mode, role, backends, age of the figures. */
-export function strip(daemon, problems, now, silence) {
+export function strip(daemon, problems, now, stale) {
   const kinds = new Set(problems.map((problem) => problem.kind));
   const mode = daemon.mode === "live" && daemon.role === "standby" ? "standby" : daemon.mode;
   const age = daemon.last_evaluation === null ? null : now - daemon.last_evaluation;
@@ -13,7 +15,7 @@ export function strip(daemon, problems, now, silence) {
     <span>${meaning(daemon)}</span>
     ${backend("Swarm", !kinds.has("swarm"), daemon.docker)}
     ${backend("Prometheus", !kinds.has("prometheus") && !kinds.has("swarm"), daemon.prometheus)}
-    <span class=${silence ? "late" : ""}>${age === null ? "not evaluated yet" : `evaluated ${duration(age)} ago`}</span>
+    <span class=${stale ? "late" : ""}>${age === null ? "not evaluated yet" : `evaluated ${duration(age)} ago`}</span>
     <span class="quiet">policies ${daemon.revision || "not loaded"}</span>
     <span class="quiet">version ${daemon.version}</span>
   </div>`;
@@ -22,7 +24,7 @@ export function strip(daemon, problems, now, silence) {
 function meaning(daemon) {
   if (daemon.mode === "dry_run") return "It proposes, and changes nothing.";
   if (daemon.role === "standby") return `It watches. ${daemon.leader ?? "Nobody"} leads.`;
-  return "It scales for real.";
+  return `It scales for real${daemon.leader ? `, as ${daemon.leader}` : ""}.`;
 }
 
 function backend(name, good, address) {
@@ -32,13 +34,17 @@ function backend(name, good, address) {
 }
 
 /** Return what is wrong, the gravest first; nothing if all is well. */
-export function banners({ overview, now, silence, error }) {
+export function banners({ overview, now, silence, error, speed }) {
   const said = [];
-  if (silence > 2) {
+  if (silence) {
     said.push(banner("wrong", `The autoscaler has not answered for ${duration(silence)}.`, `What you see is old. ${error}`));
   }
   if (!overview) return said;
   const { daemon, problems } = overview;
+  const age = now - (daemon.last_evaluation ?? daemon.started ?? now);
+  if (!silence && age > LATE * (daemon.interval + speed)) {
+    said.push(banner("wrong", `No evaluation has ended for ${duration(age)}.`, `One is due every ${duration(daemon.interval)}.`));
+  }
   if (daemon.role === "standby" && !daemon.leader) {
     said.push(banner("wrong", "No autoscaler leads.", "Nothing is scaled until one holds the lease."));
   }

@@ -20,8 +20,9 @@ class Chart extends AsyncDirective {
     return noChange;
   }
 
-  update(part, [options, data]) {
+  update(part, [options, data, beside]) {
     this.data = data;
+    this.beside = beside; // what is drawn beside the data; the options read it at each drawing
     const element = part.element;
     if (this.plot) {
       this.plot.setData(data);
@@ -37,7 +38,7 @@ class Chart extends AsyncDirective {
     const width = () => Math.max(element.clientWidth, 200);
     const make = () => {
       this.plot?.destroy();
-      this.plot = new Plot({ ...options(colours(element)), width: width() }, this.data, element);
+      this.plot = new Plot({ ...options(colours(element), () => this.beside), width: width() }, this.data, element);
     };
     make();
     this.resized = new ResizeObserver(() => this.plot.setSize({ width: width(), height: this.plot.height }));
@@ -70,7 +71,7 @@ function colours(element) {
 }
 
 const axes = (colour) => [
-  { stroke: colour.text, grid: { stroke: colour.grid, width: 1 }, ticks: { stroke: colour.grid }, font: "12px system-ui", values: [[86400, "{D} {MMM}"], [3600, "{HH}:{mm}"], [60, "{HH}:{mm}"], [1, "{HH}:{mm}:{ss}"]].map(([size, form]) => [size, form, null, null, null, null, null, null, 1]) },
+  { stroke: colour.text, grid: { stroke: colour.grid, width: 1 }, ticks: { stroke: colour.grid }, font: "12px system-ui", size: 28, values: [[86400, "{D} {MMM}"], [3600, "{HH}:{mm}"], [60, "{HH}:{mm}"], [1, "{HH}:{mm}:{ss}"]].map(([size, form]) => [size, form, null, null, null, null, null, null, 1]) },
   { stroke: colour.text, grid: { stroke: colour.grid, width: 1 }, ticks: { stroke: colour.grid }, font: "12px system-ui", size: 44 },
 ];
 
@@ -100,21 +101,44 @@ export function windowChart(window) {
 /** Draw the count of the last day from what happened: requested as steps, wanted beside it, bounds as they are now. */
 export function countChart(happenings, service, from, to) {
   const points = counts(happenings, service, from, to);
-  const data = [points.map((each) => each.at), points.map((each) => each.count), points.map((each) => each.wants)];
-  const options = (colour) => ({
+  const column = (of) => points.map(of);
+  const bounds = [service.min, service.max].filter((bound) => bound !== null);
+  const data = [column((each) => each.at), column((each) => each.count), column((each) => each.wants), ...bounds.map((bound) => column(() => bound))];
+  const beside = {
+    held: happenings.filter((each) => each.kind === "hold"),
+    changed: new Set(happenings.filter((each) => each.kind === "change").map((each) => each.at)),
+    now: to,
+    top: Math.max(service.max ?? 0, 1),
+  };
+  const options = (colour, shown) => ({
     height: 160,
     legend: { show: false },
     cursor: { show: false },
-    scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, service.max ?? 0, 1) + 1] } },
-    axes: axes(colour),
+    scales: { y: { range: (_, low, high) => [0, Math.max(high ?? 0, shown().top) + 1] } },
+    axes: [axes(colour)[0], { ...axes(colour)[1], incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000] }],
     series: [
       {},
-      { stroke: colour.line, width: 2, paths: stepped },
+      { stroke: colour.line, width: 2, paths: stepped, points: { show: true, size: 6, fill: colour.line, filter: (plot) => plot.data[0].flatMap((at, index) => (shown().changed.has(at) ? [index] : [])) } },
       { stroke: colour.wish, width: 1.5, dash: [4, 4], paths: stepped, points: { show: false } },
+      ...bounds.map(() => ({ stroke: colour.bound, width: 1, dash: [2, 4], points: { show: false } })),
     ],
+    hooks: { drawClear: [(plot) => shade(plot, shown(), colour.grid)] },
   });
-  const changes = happenings.filter((each) => each.kind === "change").length;
-  return html`<div class="chart" role="img" aria-label=${`${service.requested} replicas now, ${changes} changes known`} ${chart(options, data)}></div>`;
+  const says = `${service.requested} replicas now, ${beside.changed.size} changes and ${beside.held.length} holds known`;
+  return html`<div class="chart" role="img" aria-label=${says} ${chart(options, data, beside)}></div>
+    <p class="keys"><span class="key count">requested, with a dot for each change</span><span class="key wish">wanted</span><span class="key bound">bounds as they are now</span><span class="key held">held</span></p>`;
+}
+
+/** Shade the times in which a decision was held. */
+function shade(plot, { held, now }, colour) {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.fillStyle = colour;
+  for (const each of held) {
+    const [left, right] = [each.at, each.ongoing ? now : each.until].map((at) => Math.min(Math.max(plot.valToPos(at, "x", true), bbox.left), bbox.left + bbox.width));
+    ctx.fillRect(left, bbox.top, Math.max(right - left, 1), bbox.height);
+  }
+  ctx.restore();
 }
 
 const stepped = (plot, series, from, to) => Plot.paths.stepped({ align: 1 })(plot, series, from, to);

@@ -45,6 +45,7 @@ function inWords({ kind, facts }) {
   const reason = facts.reason ? `${plain(facts.reason)}${facts.rule ? ` [${facts.rule}]` : ""}` : "";
   switch (kind) {
     case "change":
+      if (facts.before === undefined) return reason;
       return `${facts.before} → ${facts.after} by ${plain(facts.by ?? "unknown")}${reason ? `, ${reason}` : ""}${facts.why ? `: ${facts.why}` : ""}`;
     case "hold":
     case "unchanged":
@@ -56,7 +57,7 @@ function inWords({ kind, facts }) {
     case "leader":
       return `${facts.role}${facts.holder ? `, ${facts.holder} leads` : ""}`;
     case "started":
-      return `version ${facts.version}, ${plain(facts.mode)}`;
+      return [facts.version && `version ${facts.version}`, facts.mode && plain(facts.mode)].filter(Boolean).join(", ");
     default:
       return facts.detail ?? "";
   }

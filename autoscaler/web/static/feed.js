@@ -1,7 +1,7 @@
 // Asks the API again after each evaluation, and knows how old the answer is.
 
 const AFTER_THE_EVALUATION = 400; // milliseconds that an evaluation may take until its answer is there
-const LONGEST_WAIT = 30_000;
+const LONGEST_WAIT = 4_000;
 const PATIENCE = 8_000;
 
 /** Keeps the newest answers of the paths that a view wants, and calls `changed` after each attempt. */
@@ -11,6 +11,7 @@ export class Feed {
     this.answers = new Map(); // by path: {tag, document}
     this.paths = [];
     this.lost = null; // since when the daemon does not answer, by this machine's clock in milliseconds
+    this.asked = null; // when the questions were asked that are not answered yet
     this.error = "";
     this.clock = null; // the daemon's clock when it answered last, and ours at that time
     this.failures = 0;
@@ -37,24 +38,28 @@ export class Feed {
 
   /** Return for how many seconds the daemon has not answered, 0 if it answers. */
   silence() {
-    return this.lost === null ? 0 : (Date.now() - this.lost) / 1000;
+    const since = this.lost ?? this.asked;
+    return since === null ? 0 : Math.max(0, Date.now() - since) / 1000;
   }
 
   async refresh() {
     clearTimeout(this.timer);
     const turn = (this.turn = (this.turn ?? 0) + 1);
+    const asked = (this.asked = Date.now());
     let wait;
     try {
       const waits = await Promise.all(this.paths.map((path) => this.ask(path)));
+      if (turn !== this.turn) return; // another view asks already
       this.lost = null;
       this.failures = 0;
       wait = waits[0];
     } catch (error) {
-      this.lost ??= Date.now();
+      if (turn !== this.turn) return;
+      this.lost ??= asked;
       this.error = String(error.message ?? error);
       wait = Math.min(LONGEST_WAIT, 1000 * 2 ** this.failures++);
     }
-    if (turn !== this.turn) return; // another view asks already
+    this.asked = null;
     this.changed();
     const jitter = Math.random() * 300;
     if (!document.hidden) this.timer = setTimeout(() => this.refresh(), wait + jitter);
@@ -71,8 +76,8 @@ export class Feed {
       this.answers.set(path, { tag: answer.headers.get("ETag"), document: await answer.json() });
     } else if (answer.status === 404) {
       this.answers.set(path, { tag: null, document: { missing: (await answer.json()).error } });
-    } else if (answer.status !== 304) {
-      throw new Error(`${path} answers ${answer.status}`);
+    } else if (answer.status !== 304 && path === this.paths[0]) {
+      throw new Error(`${path} answers ${answer.status}`); // of the other paths the last answer stays
     }
     return Number.isFinite(due) ? Math.max(500, due * 1000 + AFTER_THE_EVALUATION) : 5000;
   }

@@ -9,6 +9,7 @@ import { policiesPaths, policiesView } from "./policies.js";
 import { servicePaths, serviceView } from "./service.js";
 
 const OVERVIEW = "/api/v1/overview";
+const LATE = 3; // seconds without an answer after which what is shown counts as old
 const TICK = 1000; // milliseconds between two drawings of ages and countdowns
 
 const app = document.getElementById("app");
@@ -28,15 +29,29 @@ const VIEWS = {
 /** Return the view and its argument as the address names them: `#/services/NAME`. */
 function place() {
   const [name = "", ...rest] = location.hash.replace(/^#\/?/, "").split("?")[0].split("/");
-  const argument = decodeURIComponent(rest.join("/"));
+  const argument = decoded(rest.join("/"));
   if (name === "services" && !argument) return { ...VIEWS[""], name: "", argument };
   return { ...(VIEWS[name] ?? VIEWS[""]), name: VIEWS[name] ? name : "", argument };
 }
 
-/** Return the path of the windows of the services that are in sight; empty if there is none. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // somebody typed a lone percent sign
+  }
+}
+
+/** Return the path of the windows of the services that are in sight; empty if there is none. The server bounds its length. */
 function windowsPath() {
-  const names = inSight().slice(0, 60).sort();
-  return names.length ? `/api/v1/windows?services=${names.map(encodeURIComponent).join(",")}` : "";
+  const names = [];
+  let length = 0;
+  for (const name of inSight().map(encodeURIComponent)) {
+    length += name.length + 1;
+    if (length > 3500) break;
+    names.push(name);
+  }
+  return names.length ? `/api/v1/windows?services=${names.sort().join(",")}` : "";
 }
 
 function servicesView(overview, answers) {
@@ -52,17 +67,17 @@ function draw() {
   const overview = feed.get(OVERVIEW);
   const now = feed.now();
   const silence = feed.silence();
-  const stale = silence > 2;
+  const stale = silence > LATE;
   document.title = title(shown, overview, stale);
-  const state = overview ? strip(overview.daemon, overview.problems, now, silence) : nothing;
+  const state = overview ? strip(overview.daemon, overview.problems, now, stale) : nothing;
   render(
     html`<header>
         <h1><a href="#/">swarm-autoscaler</a></h1>
         <nav aria-label="Views">${tab("", "Services", shown)}${tab("policies", "Policies", shown)}${tab("events", "Events", shown)}</nav>
         ${state}
       </header>
-      <div class="banners">${banners({ overview, now, silence, error: feed.error })}</div>
-      <main class=${stale ? "stale" : ""}>${overview ? shown.view(overview, (path) => feed.get(path), shown.argument, { now, draw, refresh: () => feed.refresh() }) : waiting(silence)}</main>`,
+      <section class="banners" aria-label="What is wrong">${banners({ overview, now, silence: stale ? silence : 0, error: feed.error, speed: feed.clock?.speed ?? 1 })}</section>
+      <main class=${stale ? "stale" : ""}>${overview ? shown.view(overview, (path) => feed.get(path), shown.argument, { now, draw, refresh: () => feed.refresh() }) : waiting(stale)}</main>`,
     app,
   );
   watchRows(app, soon);
@@ -80,7 +95,7 @@ function tab(name, text, shown) {
   return html`<a href=${`#/${name}`} aria-current=${here ? "page" : "false"}>${text}</a>`;
 }
 
-const waiting = (silence) => html`<p class="sum">${silence > 2 ? "Nothing is known yet." : "Asking the autoscaler …"}</p>`;
+const waiting = (stale) => html`<p class="sum">${stale ? "Nothing is known yet." : "Asking the autoscaler …"}</p>`;
 
 /** Draw once, however often it is asked for before the next frame; rows that came near want their windows too. */
 function soon() {

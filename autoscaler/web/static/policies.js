@@ -1,7 +1,7 @@
 // The policies as they are loaded.
 
 import { html, nothing } from "./vendor/lit-html-3.3.3/lit-html.js";
-import { duration, moment, plain } from "./words.js";
+import { duration, moment, plain, short } from "./words.js";
 
 const PATH = "/api/v1/policies";
 
@@ -23,7 +23,7 @@ export function policiesView(overview, answers, _, { now }) {
 
 function drawPolicy(policy, now) {
   return html`<article class="card">
-    <h2>${policy.name} <small>${policy.place}</small></h2>
+    <h2>${policy.name} <small title=${policy.place}>${short(policy.place)}</small></h2>
     <p>
       ${policy.min} to ${policy.max} replicas.
       ${policy.paused ? html`<b>Paused${policy.paused === true ? "" : ` ${policy.paused}`}.</b>` : nothing} It means

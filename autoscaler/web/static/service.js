@@ -6,7 +6,7 @@ import { listOf } from "./events.js";
 import { change, replicas, why } from "./overview.js";
 import { pauseForm } from "./pause.js";
 import { scale } from "./spark.js";
-import { amount, duration, moment, plain } from "./words.js";
+import { amount, duration, moment, plain, short } from "./words.js";
 
 const DAY = 86_400;
 const about = (name) => `/api/v1/services/${encodeURIComponent(name)}`;
@@ -24,14 +24,14 @@ export function serviceView(overview, answers, name, { now, draw, refresh }) {
   const happenings = answers(history(name))?.happenings ?? [];
   return html`<section aria-label=${`Service ${name}`}>
     <p class="back"><a href="#/">← All services</a></p>
-    <h2 class="service">${name} <small>policy ${service.policy} ${found.place}</small></h2>
+    <h2 class="service">${name} <small title=${found.place}>policy ${service.policy} ${short(found.place)}</small></h2>
     <div class="facts-row">
       <span class="big">${replicas(service)}</span>
       <span class="allowed">${scale(service)}<small>${service.min === null ? "" : `${service.min} to ${service.max} allowed`}</small></span>
       <span class="why">${why(service, now)}</span>
       <span class="last">${change(service.last_change, now)}</span>
     </div>
-    ${found.story ? html`<h3>The last decision</h3><pre class="story" tabindex="0" aria-label="The last decision, explained">${found.story}</pre>` : reasons(decision)}
+    ${found.story ? html`<h3>The last decision</h3><pre class="story" tabindex="0" aria-label="The last decision, explained">${found.story}</pre>${utc(now)}` : reasons(decision)}
     <p class="command">${copied(`autoscaler explain ${name}`)}</p>
     <h3>Replicas over the last day</h3>
     ${countChart(happenings, service, now - DAY, now)}
@@ -42,6 +42,9 @@ export function serviceView(overview, answers, name, { now, draw, refresh }) {
     ${listOf(happenings.filter((each) => each.kind !== "unchanged").slice(0, 50), now, false)}
   </section>`;
 }
+
+/** Say whose times these are if this browser's are not UTC. */
+const utc = (now) => (new Date(now * 1000).getTimezoneOffset() ? html`<p class="quiet">These times are UTC; all others are this browser's.</p>` : nothing);
 
 function reasons(decision) {
   return html`<ul class="facts">${decision.reasons.map((each) => html`<li><b>${plain(each.reason)}</b>${each.rule ? ` [${each.rule}]` : ""} ${each.detail}</li>`)}</ul>`;

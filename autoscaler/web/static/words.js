@@ -38,4 +38,7 @@ export function amount(value, unit) {
 /** Return a word of the API as people write it: `at_maximum` is "at maximum". */
 export const plain = (word) => String(word).replaceAll("_", " ");
 
+/** Return file and line without the folders above. */
+export const short = (place) => place.replace(/^.*\//, "");
+
 export const MODES = { live: "LIVE", dry_run: "DRY-RUN" };
