@@ -104,6 +104,8 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._force_reload)
+        if self.address is not None:
+            self.on_serving("http://{}:{}/".format(*self.address))
         scheduler = AsyncIOScheduler(timezone=UTC)
         scheduler.add_job(
             self._tick,
@@ -213,7 +215,6 @@ class Daemon:
             problem = f"AUTOSCALER_LISTEN: cannot listen on {host}:{port}: {error.strerror}"
             raise SettingsError([f"{problem} (does another autoscaler run here? choose another port)"]) from error
         self.address = server.address
-        self.on_serving("http://{}:{}/".format(*server.address))
         return server
 
     def _first_slot(self) -> datetime:

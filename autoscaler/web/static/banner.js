@@ -50,7 +50,7 @@ export function banners({ overview, now, silence, error, speed }) {
   }
   for (const problem of problems) {
     const since = problem.since === null ? "" : ` Since ${moment(problem.since, now)}.`;
-    said.push(banner("wrong", problem.sentence, `${sentence(problem.consequence)}${since}`));
+    said.push(banner("wrong", sentence(problem.sentence), `${sentence(problem.consequence)}${since}`));
   }
   if (overview.policy_problems.length) {
     const [first, ...more] = overview.policy_problems;

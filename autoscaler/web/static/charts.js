@@ -101,6 +101,7 @@ export function windowChart(window) {
 /** Draw the count of the last day from what happened: requested as steps, wanted beside it, bounds as they are now. */
 export function countChart(happenings, service, from, to) {
   const points = counts(happenings, service, from, to);
+  if (points.length < 2) return html`<p class="sum">Nothing is known of the time before now.</p>`;
   const column = (of) => points.map(of);
   const bounds = [service.min, service.max].filter((bound) => bound !== null);
   const data = [column((each) => each.at), column((each) => each.count), column((each) => each.wants), ...bounds.map((bound) => column(() => bound))];
