@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,7 +52,7 @@ def test_a_services_page_tells_all(look: Look, demo: str) -> None:
     expect(
         page.locator(".events li.change").filter(has_text="by rule, above threshold [cpu-high]").first
     ).to_be_visible()
-    expect(page).to_have_title("shop_checkout · swarm-autoscaler")
+    expect(page).to_have_title(re.compile("shop_checkout · swarm-autoscaler$"))
 
 
 def test_no_word_of_the_machine_is_shown(look: Look, demo: str) -> None:

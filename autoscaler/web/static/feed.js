@@ -1,7 +1,7 @@
 // Asks the API again after each evaluation, and knows how old the answer is.
 
 const AFTER_THE_EVALUATION = 400; // milliseconds that an evaluation may take until its answer is there
-const LONGEST_WAIT = 4_000;
+const LONGEST_WAIT = 2_000;
 const PATIENCE = 8_000;
 
 /** Keeps the newest answers of the paths that a view wants, and calls `changed` after each attempt. */
