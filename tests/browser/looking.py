@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import expect
 
+from tests.support.waiting import PATIENCE
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -15,7 +17,7 @@ Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 SIZES = {1280: 900, 375: 800}
 """Widths of a desk and of a phone, with their heights."""
-LIMIT = 20_000.0
+LIMIT = PATIENCE / 2 * 1000
 """Milliseconds for what must come."""
 _EXPECTED = "Failed to load resource"
 """What Chromium writes of an answer that is not 200: the page shows those itself."""

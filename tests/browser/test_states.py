@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-BANNER_WITHIN = 7_000.0
-"""Milliseconds: the next poll is due within two seconds, and the banner comes within five of that."""
 HOSTILE = {
     "markup": "<img src=x onerror=alert(1)>",
     "quotes": "\"'`${alert(1)}`'\" &amp; </style><script>alert(1)</script>",
@@ -126,7 +124,7 @@ def test_the_daemon_stops_and_starts(look: Look, station: Station) -> None:
     page = look.at(station.url)
     expect(page.locator(".row .spark")).to_be_visible()
     station.stop()
-    expect(page.locator(".banner")).to_contain_text("has not answered for", timeout=BANNER_WITHIN)
+    expect(page.locator(".banner")).to_contain_text("has not answered for")
     expect(page.locator("main")).to_have_class("stale")
     expect(page).to_have_title("✖ Services · swarm-autoscaler")
     assert violations(page) == []
