@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from autoscaler.core.explanation import Explanation
     from autoscaler.core.lacks import Lack
     from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent
     from autoscaler.core.window import Window
+
+
+class Explains(Protocol):
+    """Explains a record."""
+
+    def __call__(self, record: Record, *, outlook: bool) -> Explanation:
+        """Return the explanation of *record*, with the next changes if *outlook* is true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +48,15 @@ class Record:
     """The service's last change, by whomever, with this one if it was applied; None if none is known."""
     windows: Mapping[str, Window] = field(default_factory=dict, repr=False, compare=False)
     """The window of each metric that the rules judged, for people to look at."""
-    explained: Callable[[Record], Explanation] | None = field(default=None, repr=False, compare=False)
+    explained: Explains | None = field(default=None, repr=False, compare=False)
     """Explains this record from the inputs of its decision, which it holds; None for a record that holds none."""
 
-    def explanation(self) -> Explanation | None:
-        """Return the decision explained, which takes some milliseconds; None if the inputs are not kept."""
-        return None if self.explained is None else self.explained(self)
+    def explanation(self, *, outlook: bool = True) -> Explanation | None:
+        """Return the decision explained, which takes some milliseconds; None if the inputs are not kept.
+
+        Without *outlook* the next changes are left out, which take almost all of that time.
+        """
+        return None if self.explained is None else self.explained(self, outlook=outlook)
 
     def without_inputs(self) -> Record:
         """Return this record without the inputs of its decision, which need much more memory than the record."""

@@ -7,6 +7,7 @@ Each step takes a count and returns a count, with the reason if it changed or he
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from autoscaler.core.model import Decision, TakenStep
@@ -136,5 +137,14 @@ def _path(
     """Return the count after each step. A hold by `room` is kept if no replica is released after it."""
     rules = requested if winner is None or winner.replicas is None else winner.replicas
     taken = {**wanted, **{name: step for name, step in insisted.items() if name != "room" or step.why is not None}}
-    steps = (TakenStep(name, step.count, step.why) for name, step in taken.items())
-    return TakenStep("rules", rules), *steps, TakenStep("gates", gated.count, gated.why)
+    steps = (_taken(name, step) for name, step in taken.items())
+    return _untouched("rules", rules), *steps, _taken("gates", gated)
+
+
+def _taken(name: str, step: Step) -> TakenStep:
+    return _untouched(name, step.count) if step.why is None else TakenStep(name, step.count, step.why)
+
+
+@lru_cache(maxsize=4096)  # nearly all steps of a thousand decisions leave one of the same few counts alone
+def _untouched(name: str, count: int) -> TakenStep:
+    return TakenStep(name, count)

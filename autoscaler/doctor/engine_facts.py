@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from autoscaler.adapters.docker import lease, pauses
+from autoscaler.adapters.docker.engine_errors import documented
 from autoscaler.adapters.docker.pauses import SwarmPauses
 from autoscaler.coordination.pauses import Pauses
 from autoscaler.doctor.facts import Deployed, EngineFacts, Machine, Membership, Right, Subject
@@ -36,7 +37,7 @@ _TRUE = frozenset({"true", "yes", "1"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class EngineCall:
     """A call that the autoscaler makes, in a form that changes nothing."""
 
     request: str
@@ -57,31 +58,38 @@ class _Call:
 _NONE_OF_THEM = {"filters": json.dumps({"id": [NOBODY]})}
 _LEASE, _PAUSES = f"/configs/{lease.CONFIG}", f"/configs/{pauses.CONFIG}"
 _UNWRITTEN = {"version": _NO_VERSION}
-_CALLS = (
-    _Call("GET /services", "SERVICES", Subject.READ),
-    _Call("GET /tasks", "TASKS", Subject.READ, params=_NONE_OF_THEM),
-    _Call("GET /nodes", "NODES", Subject.READ),
-    _Call("GET /services/ID", "SERVICES", Subject.READ, path=f"/services/{NOBODY}"),
-    _Call(f"GET {_LEASE}", "CONFIGS", Subject.LEASE),
-    _Call(f"GET {_PAUSES}", "CONFIGS", Subject.PAUSES),
-    # The engine refuses each of these for two reasons: nothing has the id or the version, and the spec is not valid.
-    _Call(
+CALLS = (
+    EngineCall("GET /services", "SERVICES", Subject.READ, params=_NONE_OF_THEM),
+    EngineCall("GET /tasks", "TASKS", Subject.READ, params=_NONE_OF_THEM),
+    EngineCall("GET /nodes", "NODES", Subject.READ),
+    EngineCall("GET /services/ID", "SERVICES", Subject.READ, path=f"/services/{NOBODY}"),
+    EngineCall(f"GET {_LEASE}", "CONFIGS", Subject.LEASE),
+    EngineCall(f"GET {_PAUSES}", "CONFIGS", Subject.PAUSES),
+    # The engine refuses each of these for two reasons: nothing has the id or the version, and the spec is not valid
+    # (docs/facts.md#writes-that-name-nothing).
+    EngineCall(
         "POST /services/ID/update", "SERVICES POST", Subject.WRITE, f"/services/{NOBODY}/update", _UNWRITTEN, body={}
     ),
-    _Call("POST /configs/create", "CONFIGS POST", Subject.WRITE, body={"Name": ""}),
-    _Call(f"POST {_LEASE}/update", "CONFIGS POST", Subject.WRITE, params=_UNWRITTEN, body={"Name": ""}),
+    EngineCall("POST /configs/create", "CONFIGS POST", Subject.WRITE, body={"Name": ""}),
+    EngineCall(f"POST {_LEASE}/update", "CONFIGS POST", Subject.WRITE, params=_UNWRITTEN, body={"Name": ""}),
 )
+"""The calls that the autoscaler makes."""
 
 
 def ask_engine(probe: EngineProbe, deadline: Deadline) -> EngineFacts:
     """Return what the engine says. Never raise for what it does."""
     try:
-        about = probe.reply("GET", "/version", deadline)
-        if about.error is not None:
-            raise about.error
-        services = probe.reply("GET", "/services", deadline)
+        with documented():
+            return _asked(probe, deadline)
     except BackendError as error:
         return EngineFacts(trouble=str(error))
+
+
+def _asked(probe: EngineProbe, deadline: Deadline) -> EngineFacts:
+    about = probe.reply("GET", "/version", deadline)
+    if about.error is not None:
+        raise about.error
+    services = CALLS[0].ask(probe, deadline)
     said = about.document if isinstance(about.document, dict) else {}
     membership = _membership(services)
     known = EngineFacts(
@@ -106,9 +114,9 @@ def _membership(services: EngineReply) -> Membership | None:
 
 
 def _of_the_swarm(probe: EngineProbe, known: EngineFacts, services: EngineReply, deadline: Deadline) -> EngineFacts:
-    replies = {_CALLS[0].request: services}
+    replies = {CALLS[0].request: services}
     rights = []
-    for call in _CALLS:
+    for call in CALLS:
         try:
             reply = replies.get(call.request) or call.ask(probe, deadline)
         except BackendError as error:
@@ -120,15 +128,15 @@ def _of_the_swarm(probe: EngineProbe, known: EngineFacts, services: EngineReply,
         known,
         rights=tuple(rights),
         machines=_machines(replies.get("GET /nodes")),
-        autoscalers=_autoscalers(services),
+        autoscalers=_autoscalers(probe, deadline),
         pauses=_pauses(probe, deadline),
     )
 
 
-def _right(call: _Call, reply: EngineReply) -> Right:
+def _right(call: EngineCall, reply: EngineReply) -> Right:
     if reply.came_through:
         return Right(call.request, call.permission, call.subject, allowed=True)
-    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if reply.status < HTTPStatus.BAD_REQUEST or reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Right(call.request, call.permission, call.subject, None, str(reply.error))
     words = reply.message or f"HTTP {reply.status} {_phrase(reply.status)}"
     return Right(call.request, call.permission, call.subject, allowed=False, said=tidy(words, _LONGEST))
@@ -167,8 +175,12 @@ def _machine(node: Mapping[str, Any]) -> Machine:
     )
 
 
-def _autoscalers(services: EngineReply) -> tuple[Deployed, ...] | None:
-    """Return the services whose environment holds settings of the autoscaler."""
+def _autoscalers(probe: EngineProbe, deadline: Deadline) -> tuple[Deployed, ...] | None:
+    """Return the services whose environment holds settings of the autoscaler; None if the list is too large."""
+    try:
+        services = probe.reply("GET", "/services", deadline)
+    except BackendError:
+        return None
     if services.error is not None or not isinstance(services.document, list):
         return None
     found = []

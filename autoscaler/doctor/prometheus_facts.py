@@ -129,7 +129,8 @@ def _retention(flags: Mapping[str, Any]) -> float | None:
 def _down(found: Iterable[tuple[Mapping[str, str], float]], targets: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the targets that are down, with the error of their last scrape."""
     errors: dict[str, str] = {}
-    for target in targets.get("activeTargets") or ():
+    listed = targets.get("activeTargets")
+    for target in listed if isinstance(listed, list) else ():
         with suppress(KeyError, TypeError):
             errors[str(target["labels"]["instance"])] = str(target["lastError"])
     names = sorted({labels.get("instance", "") for labels, _ in found} - {""})

@@ -18,7 +18,7 @@ DAEMON = "running daemon"
 _LATE = 3
 """The number of intervals after which an evaluation is late."""
 _LATE_AT_LEAST = 60.0
-_BESIDE = frozenset({"clock", "scrape_interval", "starved"})
+_BESIDE = frozenset({"clock", "scrape_interval", "starved", "history"})
 """Kinds of problems that do not keep an evaluation from its work."""
 
 _daemon = judged(lambda installation: installation.daemon, "needs valid settings")

@@ -28,7 +28,9 @@ _SPARE = 2
 
 _engine = judged(lambda installation: installation.engine, "needs valid settings")
 _machines = judged(lambda it: it.engine.machines if it.engine else None, "needs the nodes of Swarm")
-_autoscalers = judged(lambda it: it.engine.autoscalers if it.engine else None, "needs the services of Swarm")
+_autoscalers = judged(
+    lambda it: it.engine.autoscalers if it.engine else None, "the list of services cannot be read, or is too large"
+)
 _pauses_read = judged(lambda it: it.engine.pauses if it.engine else None, "needs the pauses of Swarm")
 _capacity = judged(lambda it: it.survey.capacity if it.survey else None, "needs the services and nodes of Swarm")
 

@@ -98,7 +98,7 @@ def walk(service: str, installation: Installation, found: Examination) -> Walk:
 
 def _stopped(link: WalkedLink, service: str) -> str:
     if link.grade is Grade.HINT:
-        return f"The service {service} stays as it is for now"
+        return f"{service}: nothing is broken, and `autoscaler explain {service}` shows what comes next"
     return f"The chain of {service} is broken here"
 
 
@@ -244,12 +244,13 @@ def _decided(subject: _OfService) -> Iterator[WalkedLink]:
         cure = "run `autoscaler plan`, which shows the error"
         yield WalkedLink("A decision can be made", Grade.FAILURE, ("the evaluation gave no decision",), cure)
         return
-    decision = record.decision
-    yield _rules(decision)
-    yield _gates(decision)
+    explanation = record.explanation()
+    sooner = explanation.sooner if explanation else ""
+    yield _rules(record.decision, sooner)
+    yield _gates(record.decision, sooner, explanation.written if explanation else "")
 
 
-def _rules(decision: Decision) -> WalkedLink:
+def _rules(decision: Decision, sooner: str) -> WalkedLink:
     wanting = [each for each in decision.recommendations if each.replicas not in {None, decision.requested}]
     if wanting:
         return WalkedLink(f"A rule asks for another count: {wanting[0].rule} wants {wanting[0].replicas}")
@@ -257,15 +258,18 @@ def _rules(decision: Decision) -> WalkedLink:
         return WalkedLink("The bounds or a schedule decide the count")
     seen = tuple(f"{each.rule}: {each.detail}" for each in decision.recommendations)
     cure = "it scales once a value is beyond its bound for the whole window; change the bound if that is too late"
-    return WalkedLink("A rule asks for another count", Grade.HINT, seen, cure)
+    return WalkedLink(
+        "A rule asks for another count", Grade.HINT, seen, f"{cure}, or now: {sooner}" if sooner else cure
+    )
 
 
-def _gates(decision: Decision) -> WalkedLink:
+def _gates(decision: Decision, sooner: str, written: str) -> WalkedLink:
     statement = "Nothing holds the change"
     if decision.changes:
         return WalkedLink(statement)
     reason = decision.primary.reason
     detail, cure = apart(decision.primary.detail)
     grade = Grade.WARNING if reason in {Reason.PAUSED, Reason.NO_ROOM, Reason.GUARD} else Grade.HINT
-    written = _CURES.get(reason, _WAIT).format(service=decision.service, policy=decision.policy)
-    return WalkedLink(statement, grade, (f"{reason}: {detail}",), cure or written)
+    policy = f"{decision.policy} ({written})" if written else decision.policy
+    known = _CURES.get(reason, "").format(service=decision.service, policy=policy)
+    return WalkedLink(statement, grade, (f"{reason}: {detail}",), cure or known or sooner or _WAIT)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from autoscaler.coordination.pauses import KnownPauses
+from autoscaler.core.kept_windows import KeptWindows
 from autoscaler.core.model import Decision, Direction, Outcome, ScaleEvent, Why
 from autoscaler.core.reasons import Reason
 from autoscaler.core.records import Evaluation, Problem, Record
@@ -227,6 +228,7 @@ class Cycle:
         outcome = Outcome.HELD if decision.held else Outcome.UNCHANGED
         found = self._found.get(item.view.id, ())
         last = memory.events[-1] if memory.events else None
+        kept = KeptWindows(observation.windows)
         record = Record(
             decision,
             outcome,
@@ -235,9 +237,13 @@ class Cycle:
             changes=memory.events,
             adopted=found,
             last_change=last,
-            windows=observation.windows,
+            windows=kept,
             explained=Explainer(
-                item.policy, observation, memory.history, self.interval, policies.places.get(item.policy.name)
+                item.policy,
+                replace(observation, windows=kept),
+                memory.history,
+                self.interval,
+                policies.places.get(item.policy.name),
             ),
         )
         return record, self._order(item.view, decision, memory) if decision.changes else None

@@ -34,8 +34,11 @@ class Assumed:
     bound: float
 
 
-def candidates(policy: Policy, metric: str, seen: Observation) -> list[Assumed]:
-    """Return the values worth assuming for *metric*: for each region between its bounds, one next to each bound."""
+def candidates(policy: Policy, metric: str, seen: Observation, *, far: bool = True) -> list[Assumed]:
+    """Return the values worth assuming for *metric*: for each region between its bounds, one next to each bound.
+
+    With *far* some are many times as large as the largest bound.
+    """
     edges: set[float] = set()
     inclusive: set[float] = set()
     for rule in policy.rules:
@@ -57,7 +60,7 @@ def candidates(policy: Policy, metric: str, seen: Observation) -> list[Assumed]:
     if found:
         # Far beyond all bounds more replicas are needed than with values next to one.
         top, bottom = max(*edges, *inclusive, 1.0), min(0.0, *edges, *inclusive)
-        found += [Assumed(top * factor, FROM, top * factor) for factor in _FAR]
+        found += [Assumed(top * factor, FROM, top * factor) for factor in _FAR if far]
         found.append(Assumed(bottom, UP_TO, bottom))
     return found
 

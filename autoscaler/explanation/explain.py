@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from autoscaler.core.explanation import Chance, ExplainedStep, Explanation, RuleRow
@@ -41,14 +41,16 @@ class Explainer:
     interval: int
     places: Places | None
 
-    def __call__(self, record: Record) -> Explanation:
+    def __call__(self, record: Record, *, outlook: bool = True) -> Explanation:
         """Return the explanation of *record*, whose decision came from these inputs."""
-        inputs = (self.policy, self.observation, self.history)
+        # The windows are packed: each is unpacked once, and not at each look.
+        observation = replace(self.observation, windows=dict(self.observation.windows))
+        inputs = (self.policy, observation, self.history)
         situation = Situation(*inputs, record.decision, record.outcome, self.interval, self.places)
-        return explain(situation, record.detail)
+        return explain(situation, record.detail, outlook=outlook)
 
 
-def explain_untouched(record: Record) -> Explanation:
+def explain_untouched(record: Record, *, outlook: bool = True) -> Explanation:
     """Return the explanation of a *record* of a service that no policy could be applied to."""
     decision = record.decision
     why = decision.primary
@@ -69,13 +71,16 @@ def explain_untouched(record: Record) -> Explanation:
         minimum=decision.minimum,
         maximum=decision.maximum,
         attention=why.reason.meaning,
-        chances=tuple(Chance(way, obstacle=why.reason.meaning) for way in Direction),
+        chances=tuple(Chance(way, obstacle=why.reason.meaning) for way in Direction if outlook),
         sooner=cures.get(why.reason, ""),
     )
 
 
-def explain(situation: Situation, detail: str = "") -> Explanation:
-    """Return the explanation of a decision; *detail* says why its outcome is not what was decided."""
+def explain(situation: Situation, detail: str = "", *, outlook: bool = True) -> Explanation:
+    """Return the explanation of a decision; *detail* says why its outcome is not what was decided.
+
+    Without *outlook* it has no next changes.
+    """
     decision, places = situation.decision, situation.places
     return Explanation(
         service=decision.service,
@@ -95,7 +100,7 @@ def explain(situation: Situation, detail: str = "") -> Explanation:
             ExplainedStep(step.name, step.count, *((step.why.reason, step.why.detail) if step.why else ()))
             for step in decision.path
         ),
-        chances=chances(situation),
+        chances=chances(situation) if outlook else (),
         sooner=sooner(situation, wanted(decision)),
         written="" if places is None else str(places.of()),
         before=tuple(reversed(situation.history.events[-_MOST_CHANGES:])),

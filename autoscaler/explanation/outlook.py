@@ -183,7 +183,9 @@ class _Search:
             if value is not None and self._agrees(metric, value, rule, seen):
                 continue
             choices = [
-                each for each in candidates(policy, metric, seen) if self._agrees(metric, each.value, rule, seen)
+                each
+                for each in candidates(policy, metric, seen, far=False)
+                if self._agrees(metric, each.value, rule, seen)
             ]
             if choices:
                 up = self.direction is Direction.UP
@@ -234,7 +236,7 @@ class _Search:
         streak = self.situation.history.streak
         if rule.ineffective_after is not None and streak is not None and streak.rule == rule.name:
             helped = Assumed(streak.value * HELPED, BELOW, streak.value * HELPED)
-            if streak.steps >= rule.ineffective_after:
+            if streak.steps >= rule.ineffective_after and self.direction is Direction.UP:
                 conditions.append(self._condition(rule.metric, helped, rule, seen, now.get(rule.metric)))
         sure = isinstance(rule, Threshold) and played.decision.primary.rule == rule.name
         count = played.decision.desired if sure else None

@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 from queue import Full, Queue
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Told = tuple[list[Happening], Beat | None]
     Note = Callable[[Chronicle], Told]
+
+T = TypeVar("T")
 
 FILE: Final = "history.sqlite3"
 """The name of the file below the folder for state."""
@@ -141,23 +143,33 @@ class HistoryKeeper:
 
     def between(self, since: float, until: float, **by: Any) -> Page:
         """As HistoryStore.between."""
-        return self._store.between(since, until, **by)
+        return self._asked(lambda store: store.between(since, until, **by))
 
     def at(self, service: str, moment: float) -> Happening | None:
         """As HistoryStore.at."""
-        return self._store.at(service, moment)
+        return self._asked(lambda store: store.at(service, moment))
 
     def run_at(self, moment: float) -> Happening | None:
         """As HistoryStore.run_at."""
-        return self._store.run_at(moment)
+        return self._asked(lambda store: store.run_at(moment))
 
     def services(self) -> tuple[str, ...]:
         """As HistoryStore.services."""
-        return self._store.services()
+        return self._asked(lambda store: store.services())
 
     def oldest(self) -> float | None:
         """As HistoryStore.oldest."""
-        return self._store.oldest()
+        return self._asked(lambda store: store.oldest())
+
+    def _asked(self, question: Callable[[HistoryStore], T]) -> T:
+        """Return the store's answer; ask the other store if the writer's thread has gone over to it meanwhile."""
+        while True:
+            store = self._store
+            try:
+                return question(store)
+            except JournalError:
+                if store is self._store:
+                    raise
 
     # the thread
 

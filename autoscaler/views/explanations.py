@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from autoscaler.core.model import Direction, Outcome
 from autoscaler.core.reasons import Reason
-from autoscaler.views.documents import LackDocument, lack_document
+from autoscaler.views.documents import LackDocument, lack_document, record_document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from autoscaler.core.explanation import Chance, Condition, Explanation, RuleRow
     from autoscaler.core.lacks import Lack
@@ -172,6 +172,15 @@ def explained(record: Record, lacks: Iterable[Lack] = ()) -> ExplanationDocument
     """
     explanation = record.explanation()
     return None if explanation is None else explanation_document(explanation, lacks)
+
+
+def kept_document(record: Record) -> Mapping[str, Any]:
+    """Return what the history keeps of *record*: its explanation, or the record if its inputs are not kept.
+
+    The next changes are left out: the history itself has what came next, and they are what takes the time.
+    """
+    explanation = record.explanation(outlook=False)
+    return record_document(record) if explanation is None else explanation_document(explanation)
 
 
 def explanation_document(explanation: Explanation, lacks: Iterable[Lack] = ()) -> ExplanationDocument:

@@ -44,7 +44,7 @@ def sample(broken: CheckResult, whole: FakeInstallation) -> str:
 
 def steady(text: str) -> str:
     """Return *text* without what differs from run to run: numbers, revisions and line breaks."""
-    return " ".join(re.sub(r"\b[0-9a-f]{12}\b|[0-9]+", "0", text).split())
+    return " ".join(re.sub(r"\b[0-9a-f]{12}\b|\b(?:[0-9]+[dhms])+\b|[0-9]+", "0", text).split())
 
 
 def section(check: Check, example: str) -> str:

@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from autoscaler.adapters.docker.probe import EngineProbe
+from autoscaler.adapters.system_clock import SystemClock
+from autoscaler.doctor.engine_facts import CALLS
+from autoscaler.doctor.facts import Subject
+from autoscaler.util.deadline import Deadline
 from tests.e2e.daemon import command
-from tests.e2e.lab import Prometheus, start_load, wait_for
+from tests.e2e.lab import CAdvisor, Prometheus, start_load, wait_for
 from tests.e2e.lab.ports import free_port
 from tests.e2e.lab.process import Child
 from tests.support.lab import entered
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.e2e.daemon import Daemon
-    from tests.e2e.lab import CAdvisor, Engine, Load
+    from tests.e2e.lab import Engine, Load
 
 pytestmark = pytest.mark.e2e
 
@@ -235,15 +240,19 @@ def test_a_task_label_that_is_dropped(lab: Lab) -> None:
 @ONCE
 def test_samples_that_cadvisor_dates(lab: Lab) -> None:
     """`honor_timestamps: true` is named, and `false` is the cure."""
-    lab.prometheus.honors = {"cadvisor"}
-    lab.prometheus.reload()
+    with ExitStack() as stack:
+        seldom = entered(stack, CAdvisor(lab.engine, housekeeping=10))
+        other = entered(stack, Prometheus({"cadvisor": [seldom.address]}, scrape_interval=1))
+        other.honors = {"cadvisor"}
+        other.reload()
+        env = {"AUTOSCALER_PROMETHEUS_URL": other.url}
 
-    broken = lab.wait_finding("D-TIMESTAMPS", "failure")
+        broken = lab.wait_finding("D-TIMESTAMPS", "failure", **env)
 
-    assert "honor_timestamps: false" in broken["cure"]
-    lab.prometheus.honors = set()
-    lab.prometheus.reload()
-    lab.wait_finding("D-TIMESTAMPS", "good")
+        assert "honor_timestamps: false" in broken["cure"]
+        other.honors = set()
+        other.reload()
+        lab.wait_finding("D-TIMESTAMPS", "good", **env)
 
 
 @ONCE
@@ -356,3 +365,20 @@ def test_two_autoscalers_in_one_swarm(lab: Lab, service: Callable[..., Load]) ->
     assert removed
     lab.engine.remove_service(removed[1])
     assert lab.finding("D-ALONE")["result"] == "good"
+
+
+# the calls that would write
+
+
+def test_calls_that_name_nothing_are_refused_by_the_engine(engine: Engine) -> None:
+    """The engine itself refuses each call that would write, for a reason that shows that the call came through."""
+    before = stored(engine)
+    probe = EngineProbe(engine.socket_url, SystemClock())
+
+    replies = {call.request: call.ask(probe, Deadline(30)) for call in CALLS if call.subject is Subject.WRITE}
+    probe.close()
+
+    said = {request: (reply.status, reply.message) for request, reply in replies.items()}
+    assert all(reply.came_through and reply.error for reply in replies.values()), said
+    assert {status for status, _ in said.values()} <= {400, 404}, said
+    assert stored(engine) == before

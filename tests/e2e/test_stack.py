@@ -239,12 +239,23 @@ def test_readme_from_nothing_to_dry_run_to_live(stack: Stack) -> None:
     except LabError as error:
         raise AssertionError(f"{error}; the autoscaler said: {stack.logs()[-3000:]}") from error
     shown = stack.typed(f"{plan.rstrip()} || [ $? = 2 ]\n")
-    assert re.search(rf"{SERVICE} +1 → 3 +1 +below_min", shown), shown
+    assert re.search(rf"{SERVICE} +1 → 3 +3 +10 +below_min", shown), shown
     doctor = plan.rstrip().replace("autoscaler plan", "autoscaler doctor --output json")
-    found = {check["code"]: check for check in json.loads(stack.typed(f"{doctor}\n"))["checks"]}
-    bad = {code: check for code, check in found.items() if check["result"] in {"failure", "warning"}}
-    assert bad.keys() == {"D-MINIMUM"}, bad  # the service has 1 replica, and the minimum is 3
-    assert found["D-WRITE"]["result"] == "good"
+
+    bad: dict[str, Any] = {}
+
+    def examined() -> bool:
+        checks = json.loads(stack.typed(f"{doctor} || [ $? = 1 ]\n"))["checks"]
+        bad.clear()
+        bad.update({check["code"]: check["seen"] for check in checks if check["result"] in {"failure", "warning"}})
+        return bad.keys() - {"D-METRIC", "D-PROBLEMS"} == {"D-NAMES", "D-MINIMUM"}
+
+    # Two of the policies' services are missing, and the third has fewer replicas than its minimum. The stand-in of
+    # cAdvisor sees no task of this engine, and the daemon has a problem once that lasts.
+    try:
+        wait_for("no other finding of the doctor", examined)
+    except LabError as error:
+        raise AssertionError(f"{error}; it found {bad}") from error
     assert stack.engine.service(SERVICE)["Version"]["Index"] == version
 
     stack.typed(live)

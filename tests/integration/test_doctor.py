@@ -30,14 +30,18 @@ from tests.support.ailments import SECRET, TABLE, Ailment
 from tests.support.backends import invoke
 from tests.support.builders import STEP
 from tests.support.commands import run
-from tests.support.engine_server import EngineServer
+from tests.support.engine_server import EngineServer, bad_gateway, broken_json, cut, html, other_json, truncated
 from tests.support.engine_server import hang as hanging_engine
 from tests.support.installation import FakeInstallation, installation
 from tests.support.prometheus_server import hang as hanging_prometheus
+from tests.support.prometheus_server import status
 from tests.support.world import FaultyEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.engine_server import Fault as EngineFault
+    from tests.support.prometheus_server import Fault as PrometheusFault
 
 
 BY_CODE = {ailment.code: ailment for ailment in TABLE}
@@ -172,7 +176,7 @@ def test_all_is_good_in_two_lines(doctor: Doctor) -> None:
     lines, code = doctor.text()
 
     assert lines == [
-        "Not looked at: 8 checks (no daemon at http://127.0.0.1:9595; see --url)",
+        "Not looked at: 8 checks (no daemon at http://127.0.0.1:9; see --url)",
         "49 of 57 good (exit code 0: nothing fails).",
     ]
     assert code == 0
@@ -226,7 +230,7 @@ def test_verbose_lists_the_good_ones_too(doctor: Doctor) -> None:
     lines, _ = doctor.text("--verbose")
 
     assert "✓ D-MANAGER: The engine is a manager of a Swarm" in lines
-    assert "- D-MODE: not looked at: no daemon at http://127.0.0.1:9595; see --url" in lines
+    assert "- D-MODE: not looked at: no daemon at http://127.0.0.1:9; see --url" in lines
 
 
 @pytest.mark.parametrize("broken", [(), ("D-SETTINGS",), ("D-POLICIES",), ("D-DOCKER", "D-PROMETHEUS"), ("D-WRITE",)])
@@ -276,6 +280,31 @@ def test_no_secret_is_printed(doctor: Doctor, arguments: tuple[str, ...]) -> Non
     lines, _ = doctor.text(*arguments)
 
     assert SECRET not in "\n".join(lines)
+
+
+@pytest.mark.parametrize("fault", [html, other_json, broken_json, truncated, bad_gateway, cut])
+@pytest.mark.parametrize("on", ["", "GET /services", "GET /nodes", "GET /configs", "POST"])
+def test_an_engine_that_answers_nonsense(doctor: Doctor, fault: EngineFault, on: str) -> None:
+    """Whatever answers in the engine's place, there is one document, and nothing is good that got no answer."""
+    doctor.whole.swarm.misbehave(fault, on=on)
+
+    results = {check["code"]: check["result"] for check in doctor.document()["checks"]}
+
+    asked = {"": "D-DOCKER", "GET /services": "D-READ", "GET /nodes": "D-READ", "GET /configs": "D-LEASE"}
+    assert results[asked.get(on, "D-WRITE")] != "good" or fault is other_json
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [status(200, "<html>"), status(200, {"status": "success", "data": 5}), status(500, "no"), status(302, "")],
+)
+def test_a_prometheus_that_answers_nonsense(doctor: Doctor, answer: PrometheusFault) -> None:
+    """Whatever answers in Prometheus' place, there is one document, and it fails."""
+    doctor.whole.prometheus.fail(answer)
+
+    document = doctor.document()
+
+    assert document["verdict"] == "bad"
 
 
 @pytest.mark.slow
@@ -360,7 +389,7 @@ def test_a_service_at_its_maximum(doctor: Doctor) -> None:
 
     assert link["statement"] == "Nothing holds the change"
     assert link["seen"][0].startswith("at_max: ")
-    assert link["cure"] == "raise max in the policy shop"
+    assert link["cure"].startswith("raise max in the policy shop (policies.yml:")
 
 
 def test_a_misspelt_service(doctor: Doctor) -> None:

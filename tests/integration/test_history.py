@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,9 @@ from click.testing import CliRunner
 
 from autoscaler.cli.main import main
 from autoscaler.journal.keeper import HistoryKeeper
-from autoscaler.views.documents import record_document
+from autoscaler.testing import ManualClock
+from autoscaler.views.explanations import kept_document
+from tests.support.builders import NOW
 from tests.support.daemons import Running, content, make, running
 from tests.support.waiting import until
 
@@ -22,7 +25,7 @@ ABOUT = {"version": "1", "mode": "live", "interval": 15}
 def with_history(tmp_path: Path, folder: Path | None = None, services: int = 1) -> Running:
     """A daemon that keeps its history below *folder*; in memory without one."""
     made = make(tmp_path, services=services)
-    made.daemon.history = HistoryKeeper(folder, document=record_document, about=ABOUT)
+    made.daemon.history = HistoryKeeper(folder, document=kept_document, about=ABOUT)
     return made
 
 
@@ -34,11 +37,11 @@ async def asked(made: Running, path: str) -> dict[str, Any]:
     return document
 
 
-async def told(made: Running, *arguments: str) -> str:
-    """The output of `autoscaler history` with these arguments."""
+async def told(made: Running, *arguments: str, command: str = "history") -> str:
+    """The output of the command with these arguments."""
     assert made.daemon.address is not None
     url = "http://{}:{}".format(*made.daemon.address)
-    result = await asyncio.to_thread(CliRunner().invoke, main, ["history", *arguments, "--url", url])
+    result = await asyncio.to_thread(CliRunner().invoke, main, [command, *arguments, "--url", url])
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -133,6 +136,30 @@ async def test_the_history_survives_a_restart(tmp_path: Path) -> None:
     ]
     assert "not running for" in text
     assert "it was stopped" in text
+
+
+async def test_a_decision_of_the_past_is_explained_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a restart `explain --at` has the explanation that the first process gave, number for number."""
+    monkeypatch.setattr("autoscaler.cli.commands.explain.SystemClock", lambda: ManualClock(NOW + 1e6))
+    folder = tmp_path / "state"
+    first = with_history(tmp_path, folder)
+    first.world.load["web0", "cpu"] = 90
+    async with running(first):
+        happenings = await until_kinds(first, "change", "hold")
+        held = next(each for each in happenings if each["kind"] == "hold" and each["facts"]["reason"] == "cooling_down")
+        before = await asked(first, f"/api/v1/services/web0/decision?at={held['at']}")
+    second = with_history(tmp_path, folder)
+    second.world.clock.time = first.world.clock.time + 600
+
+    async with running(second):
+        await second.next_evaluations(3)
+        after = await asked(second, f"/api/v1/services/web0/decision?at={held['at']}")
+        moment = datetime.fromtimestamp(held["at"], UTC)
+        text = await told(second, "web0", "--at", f"{moment:%Y-%m-%dT%H:%M:%S}", command="explain")
+
+    assert after["document"] == before["document"]
+    assert after["document"]["verdict"].lower() in text.lower()
+    assert "from the history" in text
 
 
 async def test_without_a_folder_the_history_begins_with_what_labels_tell(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscaler.core.model import Direction, Outcome, ScaleUpStreak
@@ -163,7 +164,9 @@ def test_what_is_possible_comes(situation: Situation) -> None:
     for chance in chances(situation):
         if chance.at is None or chance.expected:
             continue
-        assumed = {each.metric: value_for(each.side, each.bound) for each in chance.conditions}
+        assumed: dict[str, float] = {}
+        for each in chance.conditions:  # the first of two on one metric is the nearer one
+            assumed.setdefault(each.metric, value_for(each.side, each.bound))
         world, samples = lifted(situation, chance), constant({**newest(situation), **assumed})
         change = first_change(world, samples, evaluations_until(chance.at) + 5)
         assert change is not None
@@ -195,3 +198,13 @@ def test_nothing_comes_earlier(situation: Situation, data: st.DataObject) -> Non
         assert chance.at is not None, chance.obstacle
         if not chance.expected:
             assert change.at >= chance.at
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(cases(), st.data())
+def test_many_futures(situation: Situation, data: st.DataObject) -> None:
+    """In a thousand random cases nothing that the explanation says of the future is wrong."""
+    for law in (test_what_is_expected_comes, test_what_is_possible_comes):
+        law.hypothesis.inner_test(situation)  # type: ignore[attr-defined]
+    test_nothing_comes_earlier.hypothesis.inner_test(situation, data)  # type: ignore[attr-defined]

@@ -197,7 +197,7 @@ def _just_created(it: FakeInstallation) -> None:
     it.engine.remove("web")
     it.engine.create_service(limited("web"))
     it.wait(5)
-    _again(it, 10)
+    _again(it, 20)
 
 
 def _warm_at_once(it: FakeInstallation, result: CheckResult) -> None:

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from autoscaler import wiring
 from autoscaler.adapters.docker.pauses import SwarmPauses
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.core.instance import Instance
@@ -23,6 +22,7 @@ from autoscaler.simulation.engine import SimulatedEngine
 from autoscaler.simulation.parts import Node
 from autoscaler.util.deadline import Deadline
 from autoscaler.views.overview import Facts, overview_document
+from autoscaler.wiring.installation import installation_parts
 from tests.support.clocks import LateClock
 from tests.support.engine_server import EngineServer
 from tests.support.modelled_prometheus import Model, ModelledPrometheus, ModelSeries
@@ -176,7 +176,7 @@ class FakeInstallation:
         """What the doctor gathers, with a cycle of a test's own perhaps."""
 
         def parts(settings: Settings) -> InstallationParts:
-            made = wiring.installation_parts(settings)
+            made = installation_parts(settings)
             return made if cycle is None else replace(made, cycle=cycle)
 
         return gather(
@@ -245,6 +245,7 @@ def installation(folder: Path) -> Iterator[FakeInstallation]:
             "AUTOSCALER_DOCKER_HOST": swarm.url,
             "AUTOSCALER_PROMETHEUS_URL": prometheus.url,
             "AUTOSCALER_POLICIES": str(made.policies),
+            "AUTOSCALER_LISTEN": "127.0.0.1:9",  # nobody listens there
         }
         made.daemon = overview(loader.load([made.policies]).revision)
         yield made

@@ -116,7 +116,7 @@ class _Answers:
             (rf"(?:topk|bottomk)\(1, {_SELECTOR}\)", lambda *of: [(row, 1.0) for row in self.model.found(*of)[:1]]),
             (rf"count {_BY} \(count {_BY} \({_SELECTOR}\)\)", self._count_of_counts),
             (rf"count\(count {_BY} \(count {_BY} \({_SELECTOR}\)\) > 1\)", self._several),
-            (rf"max {_BY} \(abs\(.*timestamp\({_SELECTOR}\)\)\) > 0\.01", self._late),
+            (rf"max {_BY} \(abs\(.*timestamp\({_SELECTOR}\)\)\) > ([0-9.]+)", self._late),
             (rf"max {_BY} \(count_over_time\({_SELECTOR}\[(\d+)s\]\)\)", self._samples),
             (rf"count\(last_over_time\({_SELECTOR}\[\d+s\]\)\)", self._number),
             (rf"last_over_time\({_SELECTOR}\[\d+s\]\)", lambda *of: [(row, 1.0) for row in self.model.found(*of)]),
@@ -149,9 +149,9 @@ class _Answers:
         several = [row for row, count in self._count_of_counts(outer, inner, name, matchers) if count > 1]
         return [({}, float(len(several)))] if several else []
 
-    def _late(self, by: str, name: str, matchers: str) -> Vector:
+    def _late(self, by: str, name: str, matchers: str, least: str) -> Vector:
         late = self.model.late
-        return [(row, late) for row, _ in self._count(by, name, matchers)] if late else []
+        return [(row, late) for row, _ in self._count(by, name, matchers)] if late > float(least) else []
 
     def _samples(self, by: str, name: str, matchers: str, window: str) -> Vector:
         return [(row, int(window) // self.model.every) for row, _ in self._count(by, name, matchers)]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from autoscaler.ports import Clock
     from autoscaler.util.deadline import Deadline
 
-_LARGEST = 64 * 2**20
+_LARGEST = 16 * 2**20
+"""Bytes of an answer, which is parsed as a whole."""
 _PIECE = 2**17
 _REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED})
 
@@ -47,7 +48,7 @@ class EngineReply:
         """Return whether the engine itself answered, and not a proxy or a plugin that forbids the request."""
         if self.status in _REFUSALS:
             return False
-        return self.status < HTTPStatus.BAD_REQUEST or bool(self.message)
+        return self.error is None or bool(self.message)
 
 
 class EngineProbe(DockerEngine):

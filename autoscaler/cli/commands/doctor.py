@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from autoscaler import wiring
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.cli.commands.options import evaluation_options, output_option
 from autoscaler.cli.commands.output import print_json
@@ -21,6 +20,7 @@ from autoscaler.doctor.walk import walk
 from autoscaler.errors import ConfigurationError
 from autoscaler.views.doctor import examination_document, examination_lines, walk_lines
 from autoscaler.views.logs import configure
+from autoscaler.wiring.installation import installation_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,6 +72,4 @@ def _asking(options: Mapping[str, Any], url: str | None, *, one_service: bool) -
     def overview() -> Mapping[str, Any]:
         return DaemonClient.at(url).get("/api/v1/overview")
 
-    return Asking(
-        options, wiring.installation_parts, overview, SystemClock(), shown, url is not None, one_service=one_service
-    )
+    return Asking(options, installation_parts, overview, SystemClock(), shown, url is not None, one_service=one_service)

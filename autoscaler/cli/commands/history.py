@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 import click
 
-from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.cli.commands.options import Duration, output_option
 from autoscaler.cli.commands.output import complain, print_json, say
 from autoscaler.cli.daemon_client import DaemonClient, url_option
@@ -50,7 +49,8 @@ def history(service: str | None, since: int, output: str, url: str | None, **onl
     """
     wanted = {HappeningKind.CHANGE: only["changes"], HappeningKind.HOLD: only["holds"]}
     kinds = tuple(kind for kind, chosen in wanted.items() if chosen)
-    client, earliest = DaemonClient.at(url), SystemClock().now() - since
+    client = DaemonClient.at(url)
+    earliest = client.get("/api/v1/history", limit=1)["now"] - since  # by the daemon's clock, as its history is
     pages = list(_pages(client, service, kinds or _SHOWN, earliest))
     if service is not None or kinds:
         of_all = _OF_THE_PROCESS if kinds else (*_OF_THE_PROCESS, *_OF_NO_SERVICE)

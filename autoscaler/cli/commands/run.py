@@ -29,7 +29,7 @@ from autoscaler.daemon.reload import Policies
 from autoscaler.evaluation.journal import Journal
 from autoscaler.journal.keeper import HistoryKeeper
 from autoscaler.settings import Settings, without_credentials
-from autoscaler.views.documents import record_document
+from autoscaler.views.explanations import kept_document
 from autoscaler.views.logs import configure
 from autoscaler.web.control import Controls
 from autoscaler.web.telemetry import Telemetry
@@ -100,7 +100,7 @@ def daemon_of(settings: Settings, policies: Policies) -> Daemon:
         history=HistoryKeeper(
             settings.state_dir,
             settings.history,
-            record_document,
+            kept_document,
             {"version": autoscaler.__version__, "mode": mode.value, "interval": settings.interval},
         ),
         controls=Controls(

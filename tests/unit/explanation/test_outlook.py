@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autoscaler.core.model import Direction, History, Outcome
-from autoscaler.explanation.explain import explain
+from autoscaler.core.records import Record
+from autoscaler.explanation.explain import Explainer, explain
 from autoscaler.explanation.outlook import chances
+from autoscaler.views.explanations import kept_document
 from tests.support.builders import NOW, steady, written
-from tests.support.situations import COOL, GROWN, HIGH, LOW, SITUATIONS, at, shop, situation
+from tests.support.situations import COOL, GROWN, HIGH, LOW, SITUATIONS, at, document_of, shop, situation
 
 if TYPE_CHECKING:
     from autoscaler.core.explanation import Chance
@@ -120,3 +122,14 @@ def test_a_long_time_needs_few_evaluations() -> None:
     seen = replace(at(), windows={"cpu": steady(50, 20)})
     found = chance(situation(written(slow), seen, History()), Direction.UP)
     assert found.at == NOW + 86_400 + 15
+
+
+def test_the_history_leaves_out_what_takes_time() -> None:
+    """The history keeps an explanation of each decision; one that wanted no change is kept without what comes next."""
+    for name in ("no_breach", "cooling_down"):
+        known = SITUATIONS[name]
+        inputs = Explainer(known.policy, known.observation, known.history, known.interval, known.places)
+        kept = kept_document(Record(known.decision, known.outcome, explained=inputs))
+        assert [each["direction"] for each in kept["next"]] == ([] if name == "no_breach" else ["up", "down"])
+        assert kept["verdict"] == document_of(name)["verdict"]
+    assert kept_document(Record(known.decision, known.outcome))["primary"]["reason"] == "cooling_down"

@@ -11,15 +11,11 @@ from autoscaler.adapters.counted import CountedPauses, CountedSource, CountedSwa
 from autoscaler.adapters.docker.engine import DockerEngine
 from autoscaler.adapters.docker.orchestrator import DockerSwarm, DryRun, RolledBack
 from autoscaler.adapters.docker.pauses import SwarmPauses
-from autoscaler.adapters.docker.probe import EngineProbe
-from autoscaler.adapters.prometheus.probe import PrometheusProbe
 from autoscaler.adapters.prometheus.source import ConnectionSettings, PrometheusSource
 from autoscaler.adapters.system_clock import SystemClock
 from autoscaler.coordination.pauses import KnownPauses
 from autoscaler.coordination.pausing import Pausing
 from autoscaler.diagnosis.evidence import Witness
-from autoscaler.doctor.gather import InstallationParts
-from autoscaler.doctor.prometheus_facts import PrometheusParts
 from autoscaler.evaluation.cycle import Cycle
 from autoscaler.evaluation.journal import Journal
 from autoscaler.evaluation.lack_watch import LackWatch
@@ -56,25 +52,25 @@ def cycle(settings: Settings, telemetry: Telemetry, *, dry_run: bool) -> Cycle:
     clock = SystemClock()
     engine = DockerEngine(settings.docker_host)
     swarm: Orchestrator = _swarm(engine)
-    source = PrometheusSource(_connection(settings), clock)
-    metric_settings = _metric_settings(settings)
+    source = PrometheusSource(connection(settings), clock)
+    asked = metric_settings(settings)
     return Cycle(
         windows=MetricWindows(
             sources={
                 name: CountedSource(each, telemetry.count_query)
                 for name, each in {PROMETHEUS: source, **_plugged_sources()}.items()
             },
-            settings=metric_settings,
+            settings=asked,
             step=settings.window_step,
             reporters=source.labels,
-            probe=partial(source.scrape_interval, queries.oldest_task(metric_settings)),
+            probe=partial(source.scrape_interval, queries.oldest_task(asked)),
             clock_cure=source.clock_cure,
         ),
         swarm=CountedSwarm(DryRun(swarm) if dry_run else swarm, telemetry.count_request),
         pauses=KnownPauses(CountedPauses(SwarmPauses(engine), telemetry.count_request)),
         clock=clock,
         deadline=deadline(settings),
-        lacks=LackWatch(Witness(source.values, metric_settings)),
+        lacks=LackWatch(Witness(source.values, asked)),
         interval=settings.interval,
     )
 
@@ -86,19 +82,6 @@ def cycle_for_a_look(settings: Settings) -> Cycle:
 
 def _plugged_sources() -> dict[str, MetricSource]:
     return {name: ForeignSource(name, factory) for name, factory in plugins.metric_sources().items()}
-
-
-def installation_parts(settings: Settings) -> InstallationParts:
-    """Return how the installation of *settings* is asked what is wrong; nothing is written. Raise SettingsError."""
-    clock, connection = SystemClock(), _connection(settings)
-    return InstallationParts(
-        EngineProbe(settings.docker_host, clock),
-        PrometheusParts(
-            PrometheusProbe(connection, clock), PrometheusSource(connection, clock), _metric_settings(settings), clock
-        ),
-        lambda: cycle_for_a_look(settings),
-        clock,
-    )
 
 
 def roll_back(settings: Settings, service: str) -> RolledBack:
@@ -131,7 +114,8 @@ def _pausing(engine: DockerEngine) -> Pausing:
     return Pausing(SwarmPauses(engine), lambda deadline: _swarm(engine).read(deadline).services)
 
 
-def _connection(settings: Settings) -> ConnectionSettings:
+def connection(settings: Settings) -> ConnectionSettings:
+    """Return how Prometheus is reached."""
     return ConnectionSettings(
         url=settings.prometheus_url,
         username=settings.prometheus_username,
@@ -145,7 +129,8 @@ def _connection(settings: Settings) -> ConnectionSettings:
     )
 
 
-def _metric_settings(settings: Settings) -> queries.MetricSettings:
+def metric_settings(settings: Settings) -> queries.MetricSettings:
+    """Return what the queries of the built-in metrics depend on."""
     return queries.MetricSettings(
         scrape_interval=settings.scrape_interval,
         rate_window=settings.rate_window,
