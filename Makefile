@@ -12,7 +12,7 @@ WORKERS ?= 4
 # How many lives of each kind `make lives` tries.
 LIVES ?= 100
 
-.PHONY: help demo test lint unit quick e2e lives bench format lock clean
+.PHONY: help demo test lint unit quick browser e2e lives bench format lock clean
 
 help: ## Show what can be made.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,7 +26,7 @@ $(VENV)/.installed: pyproject.toml requirements/dev.lock
 demo: $(VENV)/.installed ## See it work: simulated services, real decisions. DEMO_ARGS="--for 30s" ends by itself.
 	$(BIN)/autoscaler demo $(DEMO_ARGS)
 
-test: lint unit e2e ## Everything: style, types, import order, unit to contract tests, the policies' tests, the real Swarm where it can be had.
+test: lint unit browser e2e ## Everything: style, types, import order, unit to contract tests, the policies' tests, the page in a browser, the real Swarm where it can be had.
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check
@@ -34,14 +34,17 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.installed ## The tests that need no Docker and no Prometheus.
+unit: $(VENV)/.installed ## The tests that need no Docker, no Prometheus and no browser.
 	$(BIN)/autoscaler check policies
 	$(BIN)/autoscaler check policies/companies
 	$(BIN)/autoscaler test policies/tests/*.yml
-	$(BIN)/pytest tests --ignore=tests/e2e -n $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/pytest tests --ignore=tests/e2e --ignore=tests/browser -n $(WORKERS) $(PYTEST_ARGS)
 
 quick: $(VENV)/.installed ## What of `make unit` takes little time, with few examples of each property: for a look after each edit.
-	$(BIN)/pytest tests --ignore=tests/e2e -m "not slow" --hypothesis-profile=quick -n 2 $(PYTEST_ARGS)
+	$(BIN)/pytest tests --ignore=tests/e2e --ignore=tests/browser -m "not slow" --hypothesis-profile=quick -n 2 $(PYTEST_ARGS)
+
+browser: $(VENV)/.installed ## The tests of the page in Chromium; skipped with a reason where there is none.
+	$(BIN)/pytest tests/browser $(PYTEST_ARGS)
 
 e2e: $(VENV)/.installed ## The tests on a real dockerd, cAdvisor and Prometheus; skipped with a reason where there are none.
 	$(BIN)/pytest tests/e2e -n $(LABS) $(PYTEST_ARGS)

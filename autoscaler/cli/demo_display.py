@@ -110,7 +110,7 @@ async def _run(policies: Policies, lasting: int | None, listen: tuple[str, int],
         about=Instance(prometheus="simulated", docker="simulated"),
     )
     display = Display(daemon, Console(highlight=False))
-    daemon.on_news = display.tell
+    daemon.on_news, daemon.on_serving = display.tell, display.invite
     if lasting is not None:
         asyncio.get_running_loop().call_later(lasting, daemon.stop)
     await display.show()
@@ -125,6 +125,7 @@ class Display:
     _events: deque[str] = field(default_factory=lambda: deque(maxlen=_SHOWN_EVENTS), init=False)
     _changes: int = field(default=0, init=False)
     _holds: int = field(default=0, init=False)
+    _page: str = field(default="", init=False)
 
     def tell(self, record: Record) -> None:
         """Take note of a decision that is news."""
@@ -137,6 +138,12 @@ class Display:
         if not self.console.is_terminal:
             # Without rich's folding: a line is an event.
             print(event, file=self.console.file, flush=True)
+
+    def invite(self, page: str) -> None:
+        """Say where the page is; on a terminal the table says it as long as it is there."""
+        self._page = page
+        if not self.console.is_terminal:
+            print(f"Open {page} in a browser.", file=self.console.file, flush=True)
 
     async def show(self) -> None:
         """Run the daemon and show what it does until it ends."""
@@ -162,7 +169,7 @@ class Display:
         )
 
     def _screen(self) -> RenderableType:
-        where = "http://{}:{}/api/v1/overview".format(*self.daemon.address) if self.daemon.address else ""
+        where = f"open {self._page} in a browser" if self._page else ""
         policies = self.daemon.policies.in_force()
         facts = Facts(self.daemon.journal.snapshot(), self.daemon.instance(), policies.policies, policies.problems)
         rows = overview_document(facts)["services"]

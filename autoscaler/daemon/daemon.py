@@ -70,6 +70,8 @@ class Daemon:
     """What HTTP can change, reloading aside."""
     on_news: Callable[[Record], None] = lambda _: None
     """Is told of each decision that says something new, in the evaluation's thread."""
+    on_serving: Callable[[str], None] = lambda _: None
+    """Is given the URL of the page once it is served."""
     speed: float = 1.0
     """Seconds of *clock* that pass in one real second (the demo's time is faster)."""
     about: Instance = field(default_factory=Instance)
@@ -102,6 +104,8 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._force_reload)
+        if self.address is not None:
+            self.on_serving("http://{}:{}/".format(*self.address))
         scheduler = AsyncIOScheduler(timezone=UTC)
         scheduler.add_job(
             self._tick,

@@ -11,12 +11,16 @@ from autoscaler.util.amounts import rounded
 from autoscaler.views.documents import LackDocument, RecordDocument, documented, lack_document, record_document
 from autoscaler.views.explanations import ExplanationDocument
 from autoscaler.views.overview import DaemonDocument, Facts, ServiceRow, bounds_of, daemon_document, service_row
+from autoscaler.views.story import render_story
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from autoscaler.core.model import Recommendation
     from autoscaler.core.records import Record
+
+_MOST_SAMPLES = 60
+"""Samples of a window that a small chart shows."""
 
 
 @documented
@@ -44,6 +48,8 @@ class ServiceDocument(TypedDict):
     """The data that are missing, each with the first broken link and the cure."""
     explanation: ExplanationDocument | None
     """The decision explained step by step; null if this version cannot."""
+    story: str
+    """The explanation as `autoscaler explain` prints it; empty without one."""
 
 
 @documented
@@ -87,6 +93,25 @@ class WindowsDocument(TypedDict):
     windows: list[WindowDocument]
 
 
+@documented
+class SparkDocument(TypedDict):
+    """The newest samples of a metric."""
+
+    metric: str
+    samples: list[float | None]
+    """The last 60 samples, oldest first, rounded to three digits; null where one is missing."""
+    shaded: int
+    """How many steps back the rule with the shortest time judges."""
+
+
+@documented
+class SparksDocument(TypedDict):
+    """The newest samples of several services, by name."""
+
+    daemon: DaemonDocument
+    services: dict[str, list[SparkDocument]]
+
+
 def services_document(facts: Facts, chosen: Iterable[Record], total: int, following: str | None) -> ServicesDocument:
     """Return a page of records as a JSON object."""
     return {
@@ -103,13 +128,15 @@ def service_document(
     """Return everything about the service of *record* as a JSON object."""
     lacks = [lack_document(lack) for lack in facts.snapshot.lacks if lack.service == record.decision.service]
     explanation = explain(record)
+    whole: ExplanationDocument | None = None if explanation is None else {**explanation, "lacks": lacks}
     return {
         "daemon": daemon_document(facts),
         "service": service_row(facts, record),
         "place": place,
         "decision": record_document(record),
         "lacks": lacks,
-        "explanation": None if explanation is None else {**explanation, "lacks": lacks},
+        "explanation": whole,
+        "story": "" if whole is None else render_story(whole),
     }
 
 
@@ -129,6 +156,26 @@ def windows_document(facts: Facts, record: Record) -> WindowsDocument:
         "service": record.decision.service,
         "windows": [_window(facts, record, item) for item in record.decision.recommendations],
     }
+
+
+def sparks_document(facts: Facts, records: Iterable[Record]) -> SparksDocument:
+    """Return the newest samples of the metrics of several services as a JSON object."""
+    return {
+        "daemon": daemon_document(facts),
+        "services": {record.decision.service: list(_sparks(facts, record)) for record in records},
+    }
+
+
+def _sparks(facts: Facts, record: Record) -> Iterator[SparkDocument]:
+    policy = facts.policy_of(record.decision)
+    rules = [] if policy is None else policy.rules
+    for metric in dict.fromkeys(rule.metric for rule in rules):
+        window = record.windows.get(metric)
+        if window is None:
+            continue
+        judged = min(rule.look_back for rule in rules if rule.metric == metric)
+        samples = [float(f"{value:.3g}") if isfinite(value) else None for value in window.values[-_MOST_SAMPLES:]]
+        yield {"metric": metric, "samples": samples, "shaded": min(judged // window.step, len(samples) - 1)}
 
 
 def _window(facts: Facts, record: Record, item: Recommendation) -> WindowDocument:

@@ -21,6 +21,7 @@ from autoscaler.web.control import Control, Controls, PauseBody, ResumeBody
 from autoscaler.web.evaluations import EvaluationEndpoints, no_explanation
 from autoscaler.web.history import HistoryEndpoints
 from autoscaler.web.openapi import Endpoint, openapi
+from autoscaler.web.page import OF_THE_PAGE, routes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -90,6 +91,7 @@ def application(views: Views) -> web.Application:
     for endpoint in (*endpoints, Endpoint(hdrs.METH_GET, "/api/v1/openapi.json", "This description.", description)):
         route = web.get if endpoint.method == hdrs.METH_GET else web.post  # where GET is, HEAD is too
         app.add_routes([route(endpoint.path, endpoint.handler, expect_handler=_expected)])
+    app.add_routes(routes())
     app.on_response_prepare.append(_harden)
     return app
 
@@ -203,7 +205,8 @@ async def _expected(request: web.Request) -> None:
 
 
 async def _harden(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
+    of_the_page = {name: response.headers[name] for name in OF_THE_PAGE if name in response.headers}
+    response.headers.update(HEADERS | of_the_page)
 
 
 def _health(health: Health) -> web.Response:

@@ -26,10 +26,12 @@ from autoscaler.views.services import (
     DecisionsDocument,
     ServiceDocument,
     ServicesDocument,
+    SparksDocument,
     WindowsDocument,
     decisions_document,
     service_document,
     services_document,
+    sparks_document,
     windows_document,
 )
 from autoscaler.web.answers import CLOCK, NEXT_EVALUATION, ErrorDocument, RefusedRequestError
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 Q = TypeVar("Q", bound=BaseModel)
 
+_MOST_SPARKS = 100
+"""Services whose windows are answered at once: more than a screen shows."""
 _PAGE = 100
 _LARGEST_PAGE = 1000
 _NEAR_NAMES = 3
@@ -74,6 +78,20 @@ class PageQuery(BaseModel):
     """List only services whose names come after this one; `next` of the previous page."""
     state: State | None = None
     """List only services in this state."""
+
+
+class SparksQuery(BaseModel):
+    """Which services to show."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    services: Annotated[str, Field(min_length=1, max_length=64 * _MOST_SPARKS)]
+    """Names of services, with commas between them."""
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names, each once."""
+        return sorted(set(self.services.split(",")))[:_MOST_SPARKS]
 
 
 def no_explanation(_: Record) -> ExplanationDocument | None:
@@ -133,6 +151,14 @@ class EvaluationEndpoints:
             ),
             Endpoint(
                 get,
+                "/api/v1/windows",
+                "The newest samples of several services, one window for each metric.",
+                self.sparks,
+                {200: SparksDocument} | wrong,
+                query=SparksQuery,
+            ),
+            Endpoint(
+                get,
                 "/api/v1/policies",
                 "The policies in force, with their places, services and schedules.",
                 self.policies,
@@ -185,6 +211,17 @@ class EvaluationEndpoints:
         def make() -> WindowsDocument:
             facts = self._facts()
             return windows_document(facts, _found(facts, name))
+
+        return await self.bodies.answer(request, make)
+
+    async def sparks(self, request: web.Request) -> web.Response:
+        """Return the newest samples of several services; those that are not there are left out."""
+        names = query_of(request, SparksQuery).names
+
+        def make() -> SparksDocument:
+            facts = self._facts()
+            found = facts.snapshot.latest
+            return sparks_document(facts, [found[name] for name in names if name in found])
 
         return await self.bodies.answer(request, make)
 

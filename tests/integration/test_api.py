@@ -234,6 +234,7 @@ async def test_problems_have_sentences_and_times(shown: Shown, client: Client) -
         "/api/v1/services/web",
         "/api/v1/services/web/decisions",
         "/api/v1/services/web/windows",
+        "/api/v1/windows?services=web",
         "/api/v1/policies",
         "/api/v1/problems",
     ],
@@ -341,7 +342,7 @@ async def test_a_service_has_its_row_its_decision_and_its_place(shown: Shown, cl
 
     assert found["service"] == next(row for row in overview["services"] if row["service"] == "web")
     assert (found["decision"]["service"], found["decision"]["max"]) == ("web", 6)
-    assert (found["place"], found["explanation"]) == ("shop.yml:3", None)
+    assert (found["place"], found["explanation"], found["story"]) == ("shop.yml:3", None, "")
     assert (await document(client, "/api/v1/services/shop%2Fapi"))["decision"]["service"] == "shop/api"
 
 
@@ -366,6 +367,33 @@ async def test_windows_show_gaps_and_bounds(shown: Shown, client: Client) -> Non
         "lacking": "",
     }
     assert (empty["samples"], empty["end"], empty["lacking"]) == ([], None, "cpu has no samples")
+
+
+async def test_the_newest_samples_of_several_services_are_one_answer(shown: Shown, client: Client) -> None:
+    """An answer has a window per metric of each service that is there: at most 60 samples, null for a missing one."""
+    long = Window(end=NOW, step=STEP, values=(*map(float, range(99)), nan), unit="%")
+    short = Window(end=NOW, step=STEP, values=(71.23456, nan), unit="%")
+    shown.evaluated(
+        record("web", windows={"cpu": long}), record("api", windows={"cpu": short}), record("bare"), record("other")
+    )
+
+    found = (await document(client, "/api/v1/windows?services=web,api,bare,gone,web"))["services"]
+
+    assert found == {
+        "api": [{"metric": "cpu", "samples": [71.2, None], "shaded": 1}],
+        "bare": [],
+        "web": [{"metric": "cpu", "samples": [*map(float, range(40, 99)), None], "shaded": 4}],
+    }
+
+
+@pytest.mark.parametrize("query", ["", "?services=", "?services=web&service=api", f"?services={'x' * 6500}"])
+async def test_the_newest_samples_are_of_services_that_the_request_names(
+    shown: Shown, client: Client, query: str
+) -> None:
+    """A request that names no service, or too many, is refused."""
+    shown.evaluated(record())
+
+    assert (await client.get(f"/api/v1/windows{query}")).status == 400
 
 
 async def test_decisions_are_the_newest_first(shown: Shown, client: Client) -> None:

@@ -32,14 +32,15 @@ def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_in_a_pipe_it_prints_a_line_per_event() -> None:
-    """Off a terminal the demo prints plain lines, each an event with the specification's reasons, and a summary."""
+    """Off a terminal the demo prints where its page is, a line per event with its reason, and a summary."""
     result = demo("--for", "6s", "--speed", "100")
 
-    first, *lines, last = result.stdout.splitlines()
+    first, page, *lines, last = result.stdout.splitlines()
     found = [EVENT.match(line) for line in lines]
     assert (result.returncode, result.stderr) == (0, "")
     assert "\x1b" not in result.stdout
     assert first.startswith("A shop of 5 services")
+    assert re.fullmatch(r"Open http://127\.0\.0\.1:\d+/ in a browser\.", page)
     assert "of simulated time" in last
     assert all(found), lines
     assert {match["reason"] for match in found if match} <= set(Reason)
@@ -86,7 +87,7 @@ def test_on_a_terminal_it_shows_a_live_table() -> None:
         assert process.wait(PATIENCE) == 0
 
     text = shown.decode()
-    for part in ("SERVICE", "REPLICAS", "shop_storefront", "█", "cpu ", "http://127.0.0.1:", "\x1b["):
+    for part in ("SERVICE", "REPLICAS", "shop_storefront", "█", "cpu ", "open http://127.0.0.1:", "\x1b["):
         assert part in text
 
 

@@ -96,6 +96,7 @@ def test_the_description_is_of_all_there_is(served: Served) -> None:
         ("get", "/api/v1/services/{name}/windows"),
         ("get", "/api/v1/services/{name}/history"),
         ("get", "/api/v1/services/{name}/decision"),
+        ("get", "/api/v1/windows"),
         ("get", "/api/v1/history"),
         ("get", "/api/v1/policies"),
         ("get", "/api/v1/problems"),
