@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from autoscaler.explanation.situation import Situation
     from autoscaler.strategies import Rule
 
-_NEVER = frozenset({Reason.UNSUPPORTED_MODE, Reason.SCALED_TO_ZERO})
-"""Reasons for which nothing that the autoscaler sees leads to a change."""
 _ORDINARY = frozenset(
     {
         Reason.NO_BREACH,
@@ -47,7 +45,8 @@ _Assumption: TypeAlias = dict[str, Assumed]
 def chances(situation: Situation) -> tuple[Chance, ...]:
     """Return the next change up and the next one down."""
     reason = situation.decision.primary.reason
-    if reason in _NEVER:
+    stays_at_0 = reason is Reason.SCALED_TO_ZERO and not situation.policy.schedules  # a minimum of 0 would end that
+    if reason is Reason.UNSUPPORTED_MODE or stays_at_0:
         return tuple(Chance(way, obstacle=reason.meaning) for way in Direction)
     return tuple(_Outlook(situation, way).chance() for way in Direction)
 
