@@ -125,11 +125,11 @@ def test_a_long_time_needs_few_evaluations() -> None:
 
 
 def test_the_history_leaves_out_what_takes_time() -> None:
-    """The history keeps an explanation of each decision; one that wanted no change is kept without what comes next."""
+    """The history keeps an explanation of each decision without what comes next, which takes most of the time."""
     for name in ("no_breach", "cooling_down"):
         known = SITUATIONS[name]
         inputs = Explainer(known.policy, known.observation, known.history, known.interval, known.places)
         kept = kept_document(Record(known.decision, known.outcome, explained=inputs))
-        assert [each["direction"] for each in kept["next"]] == ([] if name == "no_breach" else ["up", "down"])
+        assert not kept["next"]
         assert kept["verdict"] == document_of(name)["verdict"]
     assert kept_document(Record(known.decision, known.outcome))["primary"]["reason"] == "cooling_down"
