@@ -182,7 +182,7 @@ class TestOneValue:
 
     def test_several_series(self, source: PrometheusSource) -> None:
         """Several series are refused with both cures: to make one of them, or to say whose they are."""
-        with pytest.raises(RefusedError, match=r"several series \(make one of them, as in sum\(…\), or say by which"):
+        with pytest.raises(RefusedError, match=r"several series \(make one of them, as in sum\(…\), or name the label"):
             ask(source, query="active_companies")
 
 

@@ -260,7 +260,7 @@ async def test_what_is_no_request_is_refused_without_repeating_it(request_: byte
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/metrics", 200),
         ("HEAD", "/-/healthy", 200),
         ("GET", "/api/v1/openapi.json", 200),
