@@ -538,7 +538,11 @@ TABLE = (
         cure="AUTOSCALER_DRY_RUN=false",
     ),
     Ailment(
-        "D-LEADS", _says(leader=None), _then_says(leader="manager-1"), seen="knows no leader", cure="updating configs"
+        "D-LEADS",
+        _says(leader=None, role="standby"),
+        _then_says(leader="manager-1", role="standby"),
+        seen="knows no leader",
+        cure="updating configs",
     ),
     Ailment("D-VERSION", _says(version="0.0.1"), lambda it, _: it.start_daemon(), Grade.HINT, seen="0.0.1"),
     Ailment(
