@@ -6,7 +6,6 @@ So the API's answer and the journal's entry give the same text.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import groupby
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -117,14 +116,14 @@ def _cells(rule: ExplainedRuleDocument, *, with_base: bool) -> tuple[str, ...]:
 
 
 def _path(steps: Sequence[ExplainedStepDocument]) -> list[str]:
-    """Return the count after each step; neighbours that leave the count alone are one part."""
-    parts = []
-    for key, group in groupby(enumerate(steps), key=lambda each: (each[1]["count"], each[1]["reason"] and each[0])):
-        names = [step["step"].replace("_", " ") for _, step in group]
-        named = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        reason = f" ({steps[key[1]]['reason']})" if isinstance(key[1], int) else ""
-        parts.append(f"{named} {key[0]}{reason}")
-    return parts
+    """Return how the count came about: the rules' count, and each step that changed or held it."""
+    if not steps:
+        return []
+    shaped = [
+        f"{step['count']} by {step['step'].replace('_', ' ')} ({step['reason']})" for step in steps if step["reason"]
+    ]
+    first = f"{steps[0]['count']} by rules"
+    return [" → ".join([first, *shaped]) if shaped else f"{first}, and no step changes it"]
 
 
 def _next(document: ExplanationDocument) -> Iterator[str]:
