@@ -202,7 +202,7 @@ def test_nothing_comes_earlier(situation: Situation, data: st.DataObject) -> Non
 
 
 @pytest.mark.slow
-@settings(max_examples=int(os.environ.get("FUTURES", "50")))
+@settings(max_examples=int(os.environ.get("FUTURES", "10")))
 @given(cases(), st.data())
 def test_many_futures(situation: Situation, data: st.DataObject) -> None:
     """In many random cases nothing that the explanation says of the future is wrong (FUTURES=1000 tries a thousand)."""
