@@ -84,7 +84,7 @@ class Daemon:
     _paused_told: tuple[str, ...] = field(default=(), init=False)
     """What the log was told of the pauses."""
     _unmatched_told: set[str] = field(default_factory=set, init=False)
-    """What the log was told of parts of the policies that match no service."""
+    """The sentences that the log already has about parts of the policies that match no service."""
     _last_end: float = field(default_factory=time.monotonic, init=False)
     address: tuple[str, int] | None = field(default=None, init=False)
     """Where it listens, once it does."""

@@ -38,7 +38,7 @@ _TOLERANCE = 1.2
 
 
 class Gap(NamedTuple):
-    """Data that lack: of a metric that a policy looks at, for a service."""
+    """A service and a metric that a policy needs and that has no data for it."""
 
     view: ServiceView
     policy: Policy

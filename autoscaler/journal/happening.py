@@ -54,7 +54,7 @@ class Happening:
     """For a run of decisions the number of the process' evaluation at which it began, from 1 on; 0 for anything else.
     The times of a run that goes on follow from it."""
     facts: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    """What happened, for a line of text: JSON-ready."""
+    """The facts that a line of text needs, as values that JSON can hold."""
     values: Mapping[str, tuple[float, float]] = field(default_factory=lambda: _NOTHING)
     """The lowest and the highest value that each rule saw within the run."""
     document: Mapping[str, Any] | None = None
